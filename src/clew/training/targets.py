@@ -1,0 +1,158 @@
+"""Training targets made from labels: affinities, grown boundaries, connected components.
+
+Labels are (z, y, x) whole numbers, 0 = background. Paper: section on training data; targets are 1 where two voxels belong
+to one object.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from clew.errors import InputError
+from clew.evaluation._labels import Labels, as_labels, check_same_shape
+from clew.kernels.erosion import clear_background, solid_after_first_step, solid_after_next_step
+from clew.kernels.label_components import count_runs, join_runs, list_runs, paint_runs
+
+
+def affinity_targets(
+    labels: ArrayLike, offsets: Sequence[Sequence[int]], mask: ArrayLike | None = None
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Target affinities of a label volume, and where they hold.
+
+    Exact at block borders when the block is read with a context as wide as the offsets.
+
+    Parameters
+    ----------
+    labels
+        (z, y, x) whole numbers, 0 = background.
+    offsets
+        Pairs (v, v + offset) in voxels (z, y, x), one channel each; any length, any sign.
+    mask
+        (z, y, x), true where somebody annotated. Without it, everywhere.
+
+    Returns
+    -------
+    targets
+        (offset, z, y, x) bool, true where both voxels of the pair carry the same non-zero label.
+    valid
+        (offset, z, y, x) bool, false where the pair leaves the volume or touches a voxel that nobody annotated.
+
+    Raises
+    ------
+    InputError
+        If the labels are negative or not whole numbers, or shapes do not fit.
+    """
+    volume = as_labels(labels, "labels")
+    annotated = _as_mask(mask, volume)
+    steps = _as_offsets(offsets)
+    targets = np.zeros((len(steps), *volume.shape), bool)
+    valid = np.zeros(targets.shape, bool)
+    foreground = volume != 0
+    for channel, offset in enumerate(steps):
+        if any(abs(o) >= n for o, n in zip(offset, volume.shape, strict=True)):
+            continue
+        here = tuple(slice(max(-o, 0), n - max(o, 0)) for o, n in zip(offset, volume.shape, strict=True))
+        there = tuple(slice(max(o, 0), n + min(o, 0)) for o, n in zip(offset, volume.shape, strict=True))
+        same = np.equal(volume[here], volume[there], out=targets[channel][here])
+        same &= foreground[here]
+        if annotated is None:
+            valid[channel][here] = True
+        else:
+            both = np.logical_and(annotated[here], annotated[there], out=valid[channel][here])
+            same &= both
+    return targets, valid
+
+
+def grow_boundaries(labels: ArrayLike, steps: int, per_section: bool = False, mask: ArrayLike | None = None) -> Labels:
+    """Erode every label, so that background grows between objects.
+
+    Each step clears the voxels that touch another label or background through a face. The volume's border is no
+    boundary, nor is the border to voxels that nobody annotated. Exact at block borders with a context of `steps` voxels.
+
+    Parameters
+    ----------
+    labels
+        (z, y, x) whole numbers, 0 = background.
+    steps
+        Voxels to erode. The paper: 3 to 4 in xy only for CREMI, 1 to 4 in 3D for FIB-25.
+    per_section
+        Erode in y and x only (serial sections).
+    mask
+        (z, y, x), true where somebody annotated. Other voxels keep their label.
+
+    Returns
+    -------
+    (z, y, x) uint64
+
+    Raises
+    ------
+    InputError
+        If the labels are negative or not whole numbers, or steps is negative.
+    """
+    volume = as_labels(labels, "labels")
+    if steps < 0:
+        raise InputError(f"steps must be 0 or more, not {steps}")
+    if steps == 0:
+        return volume.copy()
+    annotated = _as_mask(mask, volume)
+    unknown = np.zeros(volume.shape, np.uint8) if annotated is None else (~annotated).view(np.uint8)
+    solid = np.empty(volume.shape, np.uint8)
+    solid_after_first_step(volume, unknown, per_section, solid)
+    spare = np.empty_like(solid)
+    for _ in range(steps - 1):
+        solid_after_next_step(solid, unknown, per_section, spare)
+        solid, spare = spare, solid
+    result = np.empty_like(volume)
+    clear_background(volume.ravel(), solid.ravel(), result.ravel())
+    return result
+
+
+def split_components(labels: ArrayLike) -> Labels:
+    """Number the connected components of the nearest-neighbour target affinity graph.
+
+    Two voxels are in one component when a path of face-touching voxels of one non-zero label joins them: two pieces of
+    one neuron that meet only outside a crop become two objects, as MALIS needs it. Not local: a component knows no block.
+
+    Parameters
+    ----------
+    labels
+        (z, y, x) whole numbers, 0 = background.
+
+    Returns
+    -------
+    (z, y, x) uint64, components 1 .. n in the order of their first voxels; 0 stays 0.
+
+    Raises
+    ------
+    InputError
+        If the labels are negative or not whole numbers.
+    """
+    volume = as_labels(labels, "labels")
+    depth, height, width = volume.shape
+    rows = volume.reshape(depth * height, width)
+    first_run = np.empty(rows.shape[0] + 1, np.int64)
+    count_runs(rows, first_run)
+    runs = int(first_run[-1])
+    starts, ends = np.empty(runs, np.int32), np.empty(runs, np.int32)
+    component = np.empty(runs, np.int64)
+    list_runs(rows, first_run, starts, ends)
+    join_runs(rows, height, first_run, starts, ends, component)
+    result = np.zeros_like(volume)
+    paint_runs(first_run, starts, ends, component, result.reshape(rows.shape))
+    return result
+
+
+def _as_mask(mask: ArrayLike | None, volume: Labels) -> NDArray[np.bool_] | None:
+    if mask is None:
+        return None
+    annotated = np.ascontiguousarray(mask, dtype=bool)
+    check_same_shape(annotated, volume, ("mask", "labels"))
+    return annotated
+
+
+def _as_offsets(offsets: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
+    steps = np.asarray(offsets)
+    if steps.ndim != 2 or steps.shape[1] != 3 or steps.dtype.kind not in "ui":
+        raise InputError(f"offsets must be a list of whole (z, y, x) steps such as (-1, 0, 0), not {offsets!r}")
+    return [tuple(int(o) for o in offset) for offset in steps]
