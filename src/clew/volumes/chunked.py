@@ -1,0 +1,199 @@
+"""Chunked arrays in folders, local or remote: zarr 2, zarr 3 and N5 through tensorstore."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import tensorstore
+
+from clew.errors import InputError
+from clew.volumes.geometry import Geometry, attribute_geometry
+from clew.volumes.listing import DatasetRow, choose_dataset
+from clew.volumes.location import context, is_remote, join, kvstore_spec, parent, read_json, subfolders
+from clew.volumes.ome import multiscale, ome_geometry, scale_names
+from clew.volumes.volume import Stored, first_line
+
+DRIVERS = {"zarr 3": "zarr3", "zarr 2": "zarr", "N5": "n5"}
+LISTING_DEPTH = 5
+LEVELS_ABOVE = 4
+
+
+@dataclass(frozen=True)
+class Node:
+    """An array or group in a folder, as its metadata file says."""
+
+    folder: str
+    format: str
+    is_array: bool
+    attributes: Mapping[str, Any]
+    shape: tuple[int, ...] = ()
+    dtype: str = ""
+    axes: tuple[str, ...] = field(default=())
+
+
+class TensorStoreArray:
+    """Boxes of a tensorstore as numpy arrays."""
+
+    def __init__(self, store: Any):
+        self.store = store
+        self.shape: tuple[int, ...] = tuple(store.shape)
+        self.dtype: np.dtype = np.dtype(store.dtype.numpy_dtype)
+
+    def __getitem__(self, selection: tuple[slice, ...]) -> Any:
+        return self.store[selection].read().result()
+
+    def __setitem__(self, selection: tuple[slice, ...], block: Any) -> None:
+        self.store[selection].write(block).result()
+
+
+def read_node(folder: str) -> Node | None:
+    """The zarr 3, zarr 2 or N5 array or group in a folder; None where its metadata are absent."""
+    document = read_json(folder, "zarr.json")
+    if document is not None:
+        shape, dtype = tuple(document.get("shape", ())), str(document.get("data_type", ""))
+        attributes = dict(document.get("attributes", {}))
+        if all(document.get("dimension_names") or [None]):
+            attributes.setdefault("dimension_names", document["dimension_names"])
+        return Node(folder, "zarr 3", document.get("node_type") == "array", attributes, shape, dtype)
+    document = read_json(folder, ".zarray")
+    if document is not None:
+        attributes = read_json(folder, ".zattrs") or {}
+        return Node(folder, "zarr 2", True, attributes, tuple(document.get("shape", ())), str(document.get("dtype")))
+    attributes = read_json(folder, ".zattrs") or {}
+    if attributes or read_json(folder, ".zgroup") is not None:
+        return Node(folder, "zarr 2", False, attributes)
+    document = read_json(folder, "attributes.json")
+    if document is not None:
+        is_array = "dimensions" in document and "dataType" in document
+        shape = tuple(document["dimensions"]) if is_array else ()
+        return Node(folder, "N5", is_array, document, shape, str(document.get("dataType", "")))
+    return None
+
+
+def open_chunked(folder: str, dataset: str) -> Stored:
+    """Open the array in a folder, its dataset or scale `dataset`, or the only one in it."""
+    node = read_node(folder)
+    if dataset:
+        node = _named_node(folder, node, dataset)
+    if node is None or not node.is_array:
+        node = _only_array(folder if node is None else node.folder, node)
+    return _open_array(node)
+
+
+def list_chunked(folder: str) -> list[DatasetRow]:
+    """The arrays below a folder; an image of several scales counts once, with the shape of its finest."""
+    return list(_walk(folder, "", LISTING_DEPTH))
+
+
+def scales(node: Node | None) -> list[str]:
+    """Names of the scales of an image group (OME multiscales, or N5's s0, s1, …), finest first; else empty."""
+    if node is None or node.is_array:
+        return []
+    image = multiscale(node.attributes)
+    if image is not None:
+        return scale_names(image)
+    names = [] if is_remote(node.folder) else subfolders(node.folder)
+    if names and all(name[:1] == "s" and name[1:].isdigit() for name in names):
+        return names
+    return []
+
+
+def _named_node(folder: str, node: Node | None, dataset: str) -> Node:
+    found = read_node(join(folder, dataset)) if node is None or not node.is_array else None
+    if found is not None:
+        return found
+    names = scales(node)
+    if dataset.isdigit() and int(dataset) < len(names):
+        chosen = read_node(join(folder, names[int(dataset)]))
+        if chosen is not None:
+            return chosen
+    if names:
+        raise InputError(f"{folder} has no scale {dataset}; its scales are {', '.join(names)}")
+    choose_dataset(folder, dataset, lambda: list_chunked(folder), exists=False)
+    raise AssertionError("unreachable")
+
+
+def _only_array(folder: str, node: Node | None) -> Node:
+    names = scales(node)
+    if names:
+        name = names[0]
+    elif is_remote(folder):
+        raise InputError(f"{folder} is no array and no image with scales; name the array in it: {folder}/…")
+    else:
+        name = choose_dataset(folder, "", lambda: list_chunked(folder), exists=False)
+    chosen = read_node(join(folder, name))
+    if chosen is None:
+        raise InputError(f"{folder} should hold the array {name}, which is missing")
+    return chosen if chosen.is_array else _only_array(chosen.folder, chosen)
+
+
+def _open_array(node: Node) -> Stored:
+    array = open_tensorstore({"driver": DRIVERS[node.format], "kvstore": kvstore_spec(node.folder)}, node.folder)
+    above = list(_groups_above(node))
+    geometry, depth = _geometry(node, above, array.shape)
+    levels = [node.attributes, *(group.attributes for group, _ in above)]
+    records = [level["clew"] for level in levels if isinstance(level.get("clew"), Mapping)]
+    metadata: dict[str, Any] = {}
+    for level in reversed(levels):
+        metadata.update(level)
+    written, read = array.store.chunk_layout.write_chunk.shape, array.store.chunk_layout.read_chunk.shape
+    shards = (("shards", " × ".join(str(size) for size in written)),) if written != read else ()
+    return Stored(
+        array=array,
+        geometry=geometry,
+        format=f"OME-Zarr ({node.format})" if depth else node.format,
+        source=node.folder,
+        metadata=metadata,
+        record=records[0] if records else {},
+        chunks=tuple(read),
+        notes=shards,
+    )
+
+
+def open_tensorstore(spec: dict[str, Any], source: str) -> TensorStoreArray:
+    """Open for reading; whatever is wrong is one InputError."""
+    try:
+        return TensorStoreArray(tensorstore.open(spec, read=True, open=True, context=context()).result())
+    except (ValueError, OSError, RuntimeError, NotImplementedError) as error:
+        raise InputError(f"{source} cannot be read: {first_line(error)}") from error
+
+
+def _geometry(node: Node, above: list[tuple[Node, str]], shape: tuple[int, ...]) -> tuple[Geometry, bool]:
+    """Geometry from the multiscales of a group above, else from attributes; and whether it was the former."""
+    for group, name in above:
+        image = multiscale(group.attributes)
+        geometry = ome_geometry(image, name, shape, node.folder) if image is not None else None
+        if geometry is not None:
+            return geometry, True
+    levels = [node.attributes, *(group.attributes for group, _ in above)]
+    return attribute_geometry(levels, shape, node.folder, reverse=node.format == "N5"), False
+
+
+def _groups_above(node: Node) -> Iterator[tuple[Node, str]]:
+    """The groups that hold an array, nearest first, each with the array's path in it."""
+    folder, path = node.folder, ""
+    for _ in range(LEVELS_ABOVE):
+        up = parent(folder)
+        if up is None:
+            return
+        folder, path = up[0], f"{up[1]}/{path}".rstrip("/")
+        group = read_node(folder)
+        if group is None or group.is_array:
+            return
+        yield group, path
+
+
+def _walk(folder: str, name: str, depth: int) -> Iterator[DatasetRow]:
+    node = read_node(folder)
+    if node is not None and node.is_array:
+        if 3 <= len(node.shape) <= 5:
+            yield DatasetRow(name, node.shape, node.dtype)
+        return
+    names = scales(node)
+    finest = read_node(join(folder, names[0])) if names else None
+    if finest is not None:
+        yield DatasetRow(name, finest.shape, finest.dtype)
+    elif depth and not is_remote(folder):
+        for child in subfolders(folder):
+            yield from _walk(join(folder, child), f"{name}/{child}".lstrip("/"), depth - 1)

@@ -1,0 +1,212 @@
+"""Axes, voxel size and offset of a stored array, understood from the attributes that other tools write."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from clew.errors import InputError
+
+Triple = tuple[float, float, float]
+SPATIAL = ("z", "y", "x")
+NANOMETERS = {
+    "nm": 1.0, "nanometer": 1.0, "nanometers": 1.0, "nanometre": 1.0,
+    "um": 1e3, "µm": 1e3, "μm": 1e3, "\\u00b5m": 1e3, "micron": 1e3, "microns": 1e3,
+    "micrometer": 1e3, "micrometers": 1e3, "micrometre": 1e3,
+    "a": 0.1, "å": 0.1, "angstrom": 0.1, "ångström": 0.1, "angstroms": 0.1, "pm": 1e-3, "picometer": 1e-3,
+    "mm": 1e6, "millimeter": 1e6, "millimetre": 1e6, "m": 1e9, "meter": 1e9, "metre": 1e9,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where the voxels of a stored array lie.
+
+    Attributes
+    ----------
+    axes : name of each stored axis, in stored order (z, y, x and at most c, t, …)
+    voxel_size : nm (z, y, x), None where nothing says it
+    offset : nm (z, y, x) of the first voxel, None where nothing says it
+    source : what the voxel size was understood from, for people
+    """
+
+    axes: tuple[str, ...]
+    voxel_size: Triple | None = None
+    offset: Triple | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class AxisOrder:
+    """How a stored array becomes (z, y, x) or (c, z, y, x): stored axis of each of our axes; the others have size 1."""
+
+    axes: str
+    stored: tuple[int, ...]
+
+
+def axis_order(names: Sequence[str], shape: Sequence[int], source: str) -> AxisOrder:
+    """Find our axes among the stored ones by name; axes of size 1 that are not z, y or x are left out."""
+    found = {name: index for index, name in enumerate(names)}
+    drawn = ", ".join(f"{name}={size}" for name, size in zip(names, shape, strict=True))
+    if len(found) != len(names) or any(axis not in found for axis in SPATIAL):
+        raise InputError(f"{source} needs the axes z, y and x, each once; its axes are ({drawn})")
+    extra = [name for name in names if name not in SPATIAL and shape[found[name]] != 1]
+    if extra not in ([], ["c"]):
+        raise InputError(f"{source} has more than channels beside z, y and x: ({drawn}); choose one volume of it first")
+    wanted = (*extra, *SPATIAL)
+    return AxisOrder("".join(wanted), tuple(found[name] for name in wanted))
+
+
+def default_axes(shape: Sequence[int], source: str, reverse: bool = False) -> tuple[str, ...]:
+    """Axes where nothing names them: (t, c, z, y, x) from the right; `reverse` for formats stored x first."""
+    count = len(shape)
+    if not 3 <= count <= 5:
+        raise InputError(f"{source} must have 3 axes (z, y, x) or 4 (c, z, y, x), not the shape {tuple(shape)}")
+    names = ("t", "c", "z", "y", "x")[5 - count :]
+    if not reverse and count == 4 and shape[-1] <= 4 and shape[0] > 16:
+        raise InputError(
+            f"{source} of shape {tuple(shape)} seems to have its channels last; wanted (c, z, y, x): "
+            "transpose it, or name its axes in the attribute axis_names"
+        )
+    return names[::-1] if reverse else names
+
+
+def named_axes(attributes: Mapping[str, Any], count: int) -> tuple[str, ...] | None:
+    """Axis names from `axis_names`, `axes`, `axistags`, `dimension_names`, … or None."""
+    for key in ("axis_names", "axes", "axistags", "dimension_names", "_ARRAY_DIMENSIONS", "DIMENSION_LABELS"):
+        value = attributes.get(key)
+        if isinstance(value, Mapping):
+            value = [tag.get("key") for tag in value.get("axes", [])]
+        if isinstance(value, str):
+            value = [part.strip() for part in value.split(",")] if "," in value else list(value)
+        if not isinstance(value, Sequence) or not all(isinstance(name, str) and name for name in value):
+            continue
+        names = tuple(name.rstrip("^").lower() for name in value)
+        names = tuple({"channel": "c", "time": "t"}.get(name, name) for name in names)
+        if len(names) == count and set(SPATIAL) <= set(names):
+            return names
+    return None
+
+
+def attribute_geometry(
+    levels: Sequence[Mapping[str, Any]], shape: Sequence[int], source: str, reverse: bool = False
+) -> Geometry:
+    """Understand the attributes of an array (first level) and of the groups that hold it (further levels).
+
+    Parameters
+    ----------
+    levels : attributes, the array's own first
+    shape : of the stored array
+    reverse : the format stores x first (N5)
+    """
+    named = named_axes(levels[0], len(shape))
+    order = named or default_axes(shape, source, reverse)
+    stored = order[::-1] if reverse and named and named[-1] == "x" else order
+    for depth, attributes in enumerate(levels):
+        found = _voxel_size(attributes, order, source)
+        if found is None:
+            continue
+        voxel_size, key = found
+        if depth and "downsamplingFactors" in levels[0]:
+            factors = _by_axis(levels[0]["downsamplingFactors"], order, source, "downsamplingFactors")
+            voxel_size = _triple(a * b for a, b in zip(voxel_size, factors, strict=True))
+        if reverse and named is None and key in ("resolution", "voxel_size") and voxel_size[0] < voxel_size[2]:
+            raise InputError(
+                f"{source}: the attribute {key} means sections of {voxel_size[0]:g} nm and pixels of {voxel_size[2]:g} nm "
+                "in N5's order (x, y, z); it was probably written (z, y, x): say which with --voxel-size z,y,x"
+            )
+        where = f"attribute {key}" + (f" (order {', '.join(a for a in order if a in SPATIAL)})" if reverse else "")
+        return Geometry(stored, voxel_size, _offset(levels[depth:], order, voxel_size, source), where)
+    return Geometry(stored, None, _offset(levels, order, None, source))
+
+
+def check_voxel_size(voxel_size: Sequence[float], source: str) -> Triple:
+    """Three finite positive numbers, as floats."""
+    values = tuple(float(value) for value in voxel_size)
+    if len(values) != 3 or not all(math.isfinite(value) and value > 0 for value in values):
+        raise InputError(f"{source}: the voxel size must be three positive numbers (z, y, x) in nm, not {values}")
+    return values[0], values[1], values[2]
+
+
+def check_offset(offset: Sequence[float], source: str) -> Triple:
+    """Three finite numbers, as floats."""
+    values = tuple(float(value) for value in offset)
+    if len(values) != 3 or not all(math.isfinite(value) for value in values):
+        raise InputError(f"{source}: the offset must be three numbers (z, y, x) in nm, not {values}")
+    return values[0], values[1], values[2]
+
+
+def nanometers(unit: Any) -> float | None:
+    """Nanometers per unit; None where the unit is not a length we know."""
+    return NANOMETERS.get(str(unit).strip().lower()) if unit else None
+
+
+def _voxel_size(attributes: Mapping[str, Any], order: Sequence[str], source: str) -> tuple[Triple, str] | None:
+    units = attributes.get("units", attributes.get("unit"))
+    for key in ("voxel_size", "resolution"):
+        if key in attributes:
+            return _lengths(attributes[key], units, order, source, key), key
+    if "pixelResolution" in attributes:
+        value = attributes["pixelResolution"]
+        if isinstance(value, Mapping):
+            units, value = value.get("unit"), value.get("dimensions")
+        return _lengths(value, units, order, source, "pixelResolution"), "pixelResolution"
+    if "element_size_um" in attributes:
+        return _lengths(attributes["element_size_um"], "um", order, source, "element_size_um"), "element_size_um"
+    transform = attributes.get("transform")
+    if isinstance(transform, Mapping) and "scale" in transform:
+        names = [str(name).lower() for name in transform.get("axes", order)]
+        return _lengths(transform["scale"], transform.get("units"), names, source, "transform"), "transform"
+    return None
+
+
+def _offset(
+    levels: Sequence[Mapping[str, Any]], order: Sequence[str], voxel_size: Triple | None, source: str
+) -> Triple | None:
+    for attributes in levels:
+        units = attributes.get("units", attributes.get("unit"))
+        for key in ("offset", "translation"):
+            if key in attributes:
+                return _lengths(attributes[key], units, order, source, key, positive=False)
+        if "voxel_offset" in attributes and voxel_size is not None:
+            voxels = _by_axis(attributes["voxel_offset"], order, source, "voxel_offset")
+            return _triple(a * b for a, b in zip(voxels, voxel_size, strict=True))
+        transform = attributes.get("transform")
+        if isinstance(transform, Mapping) and "translate" in transform:
+            names = [str(name).lower() for name in transform.get("axes", order)]
+            return _lengths(transform["translate"], transform.get("units"), names, source, "transform", positive=False)
+    return None
+
+
+def _lengths(value: Any, units: Any, order: Sequence[str], source: str, key: str, positive: bool = True) -> Triple:
+    """Values of an attribute as nm (z, y, x); without a unit they are nm."""
+    lengths = _by_axis(value, order, source, key)
+    if units is not None and not (isinstance(units, Sequence) and len(units) == 0):
+        names = [units] * len(order) if isinstance(units, str) else list(units)
+        spatial = [name for name in order if name in SPATIAL]
+        labels = order if len(names) == len(order) else spatial
+        by_name = dict(zip(labels, names, strict=False))
+        factors = [nanometers(by_name.get(axis)) for axis in SPATIAL]
+        if any(factor is None for factor in factors):
+            raise InputError(f"{source}: the unit {units!r} of {key} is not a length; say --voxel-size z,y,x in nm")
+        lengths = _triple(a * float(b or 1) for a, b in zip(lengths, factors, strict=True))
+    return check_voxel_size(lengths, source) if positive else check_offset(lengths, source)
+
+
+def _by_axis(value: Any, order: Sequence[str], source: str, key: str) -> Triple:
+    """Order three values (or one for each stored axis, or a single one) as (z, y, x)."""
+    spatial = [name for name in order if name in SPATIAL]
+    try:
+        values = [float(number) for number in value] if isinstance(value, Sequence) else [float(value)] * 3
+    except (TypeError, ValueError):
+        raise InputError(f"{source}: the attribute {key} must be three numbers, not {value!r}") from None
+    names = spatial if len(values) == 3 else list(order)
+    if len(values) != len(names) or sorted(spatial) != sorted(SPATIAL):
+        raise InputError(f"{source}: the attribute {key} must be three numbers, not {value!r}")
+    by_name = dict(zip(names, values, strict=True))
+    return by_name["z"], by_name["y"], by_name["x"]
+
+
+def _triple(values: Any) -> Triple:
+    z, y, x = values
+    return z, y, x

@@ -1,0 +1,136 @@
+"""HDF5 files: `file.h5:volumes/raw`, with the attributes `resolution` and `offset` of CREMI."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from clew.errors import InputError
+from clew.volumes.geometry import attribute_geometry
+from clew.volumes.listing import DatasetRow, choose_dataset
+from clew.volumes.volume import Layout, Stored, first_line
+
+CACHE_BYTES = 64 << 20
+
+
+def open_file(path: str) -> h5py.File:
+    """Open for reading; whatever is wrong with the file is one InputError."""
+    try:
+        return h5py.File(path, "r", rdcc_nbytes=CACHE_BYTES, rdcc_nslots=10007, locking="best-effort")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read as HDF5: {first_line(error)}") from error
+
+
+def list_hdf5(path: str) -> list[DatasetRow]:
+    """The numeric datasets with 3 to 5 axes."""
+    with open_file(path) as file:
+        return _rows(file, path)
+
+
+def open_hdf5(path: str, dataset: str) -> Stored:
+    """Open a dataset; without a name, the only one in the file."""
+    file = open_file(path)
+    try:
+        key = choose_dataset(path, dataset, lambda: _rows(file, path), _is_dataset(file, dataset))
+        array = file[key]
+        levels = [read_attributes(node) for node in _upwards(array)]
+        record = levels[0].get("clew")
+        source = f"{path}:{key}"
+        return Stored(
+            array=array,
+            geometry=attribute_geometry(levels, array.shape, source),
+            format="HDF5",
+            source=source,
+            metadata={**levels[-1], **levels[0]},
+            record=record if isinstance(record, Mapping) else {},
+            chunks=array.chunks,
+            close=file.close,
+        )
+    except BaseException:
+        file.close()
+        raise
+
+
+def read_attributes(node: Any) -> dict[str, Any]:
+    """Attributes as plain Python values; JSON text of `clew` and `axistags` is decoded."""
+    attributes = {}
+    for name in node.attrs:
+        try:
+            value = node.attrs[name]
+        except (OSError, TypeError):  # a type that numpy does not know
+            continue
+        value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+        value = value.decode(errors="replace") if isinstance(value, bytes) else value
+        if isinstance(value, list):
+            value = [part.decode(errors="replace") if isinstance(part, bytes) else part for part in value]
+        if name in ("clew", "axistags") and isinstance(value, str):
+            try:
+                value = json.loads(value)
+            except ValueError:
+                continue
+        attributes[name] = value
+    return attributes
+
+
+@contextmanager
+def created_hdf5(path: Path, dataset: str, layout: Layout, record: Mapping[str, Any]) -> Iterator[h5py.Dataset]:
+    """Add a dataset to the file (a new one, or a copy of the old); its attributes are written at the end."""
+    with h5py.File(path, "a", rdcc_nbytes=CACHE_BYTES, rdcc_nslots=10007, locking="best-effort") as file:
+        if dataset in file:
+            del file[dataset]
+        array = file.create_dataset(
+            dataset,
+            shape=layout.shape,
+            dtype=layout.dtype,
+            chunks=layout.chunks,
+            compression="gzip",
+            compression_opts=1,
+            shuffle=layout.dtype.itemsize > 1,
+        )
+        yield array
+        array.attrs["resolution"] = layout.voxel_size
+        array.attrs["offset"] = layout.offset
+        array.attrs["axes"] = layout.axes
+        array.attrs["clew"] = json.dumps(record)
+
+
+def check_dataset_free(path: Path, dataset: str, overwrite: bool) -> None:
+    """Can a dataset of this name be added to the existing file?"""
+    with open_file(str(path)) as file:
+        parts = dataset.split("/")
+        above = ["/".join(parts[:count]) for count in range(1, len(parts))]
+        blocked = [name for name in above if isinstance(file.get(name), h5py.Dataset)]
+        if blocked or isinstance(file.get(dataset), h5py.Group):
+            name = blocked[0] if blocked else dataset
+            raise InputError(f"{path}:{dataset} cannot be written: {name} is there already, as something else")
+        if dataset in file and not overwrite:
+            raise InputError(f"{path}:{dataset} exists already; choose another name or say --overwrite")
+
+
+def _is_dataset(file: h5py.File, name: str) -> bool:
+    return bool(name) and isinstance(file.get(name), h5py.Dataset)
+
+
+def _rows(file: h5py.File, path: str) -> list[DatasetRow]:
+    rows: list[DatasetRow] = []
+
+    def visit(name: str, node: Any) -> None:
+        if isinstance(node, h5py.Dataset) and node.dtype.kind in "buif" and 3 <= len(node.shape) <= 5:
+            rows.append(DatasetRow(name, node.shape, str(node.dtype)))
+
+    try:
+        file.visititems(visit)
+    except (OSError, RuntimeError, KeyError) as error:
+        raise InputError(f"{path} cannot be read as HDF5: {first_line(error)}") from error
+    return rows
+
+
+def _upwards(node: Any) -> Iterator[Any]:
+    yield node
+    while node.name != "/":
+        node = node.parent
+        yield node

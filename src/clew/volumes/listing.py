@@ -1,0 +1,37 @@
+"""The datasets of a container, and the choice of one of them."""
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from clew.errors import InputError
+
+
+@dataclass(frozen=True)
+class DatasetRow:
+    """A dataset of a file or group: its name there, shape and dtype as stored."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+    def __str__(self) -> str:
+        return f"{self.name or '.'} {self.shape} {self.dtype}"
+
+
+def choose_dataset(container: str, name: str, rows: Callable[[], Sequence[DatasetRow]], exists: bool) -> str:
+    """The dataset `name` if it exists, or the only one where none is named; else an InputError that lists them."""
+    if exists:
+        return name
+    found = rows()
+    if not name and len(found) == 1:
+        return found[0].name
+    if not found:
+        raise InputError(f"{container} holds no array with 3 to 5 axes{f' and no dataset {name!r}' if name else ''}")
+    listed = "; ".join(str(row) for row in found[:20]) + (f"; and {len(found) - 20} more" if len(found) > 20 else "")
+    if not name:
+        example = f"{container}:{found[0].name}"
+        raise InputError(f"{container} holds {len(found)} datasets, choose one (as {example}): {listed}")
+    near = difflib.get_close_matches(name, [row.name for row in found], n=1, cutoff=0.3)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    raise InputError(f"{container} holds no dataset {name!r}{hint}; it holds: {listed}")

@@ -1,0 +1,152 @@
+"""Paths and URLs of volumes: `path`, `path:dataset`, `format://path`, `s3://bucket/path`."""
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clew.errors import InputError
+
+FORMATS = ("precomputed", "zarr", "zarr2", "zarr3", "n5")
+HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5")
+_SCHEME = re.compile(r"^[a-z0-9+]+://")
+
+
+@dataclass(frozen=True)
+class Location:
+    """A container (a local path or a URL), the dataset named in it ("" for none), and the format the user named."""
+
+    container: str
+    dataset: str = ""
+    format: str = ""
+
+    @property
+    def remote(self) -> bool:
+        return is_remote(self.container)
+
+    def __str__(self) -> str:
+        return f"{self.container}:{self.dataset}" if self.dataset else self.container
+
+
+def find_location(path: str | os.PathLike[str], dataset: str | None = None) -> Location:
+    """Split what the user gave into an existing container and the dataset in it.
+
+    `dataset` given apart wins. A local container that does not exist is an InputError.
+    """
+    text, named_format = os.fspath(path), ""
+    for name in FORMATS:
+        if text.startswith(f"{name}://"):
+            text, named_format = text[len(name) + 3 :], name
+    if text.startswith("file://"):
+        text = text[7:]
+    if is_remote(text):
+        container, inner = _split_remote(text)
+    else:
+        container, inner = _split_local(os.path.expanduser(text))
+    if dataset is not None:
+        inner = f"{inner}/{dataset}".strip("/") if inner else dataset.strip("/")
+    return Location(container, inner, named_format)
+
+
+def is_remote(folder: str) -> bool:
+    """Is it a URL?"""
+    return bool(_SCHEME.match(folder))
+
+
+def read_bytes(folder: str, name: str) -> bytes | None:
+    """Content of a small file in a local or remote folder, None where there is none."""
+    try:
+        if is_remote(folder):
+            import tensorstore
+
+            store = tensorstore.KvStore.open(kvstore_spec(folder), context=context()).result()
+            found = store.read(name).result()
+            return bytes(found.value) if found.state == "value" else None
+        file = Path(folder) / name
+        return file.read_bytes() if file.is_file() else None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder}/{name} cannot be read: {str(error).splitlines()[0]}") from error
+
+
+def read_json(folder: str, name: str) -> dict[str, Any] | None:
+    """A JSON object in a folder, None where there is none."""
+    content = read_bytes(folder, name)
+    if content is None:
+        return None
+    try:
+        value = json.loads(content)
+    except ValueError as error:
+        raise InputError(f"{folder.rstrip('/')}/{name} is not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{folder.rstrip('/')}/{name} must hold a JSON object, not {type(value).__name__}")
+    return value
+
+
+def subfolders(folder: str) -> list[str]:
+    """Names of the folders in a local folder in natural order; remote folders are not listed."""
+    if is_remote(folder):
+        return []
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
+    return sorted(names, key=natural_key)
+
+
+def join(folder: str, name: str) -> str:
+    """A folder in a folder, local or remote."""
+    return f"{folder.rstrip('/')}/{name.strip('/')}" if name.strip("/") else folder
+
+
+def parent(folder: str) -> tuple[str, str] | None:
+    """The folder above and the name in it; None at the top (of a bucket)."""
+    head, _, name = folder.rstrip("/").rpartition("/")
+    if is_remote(folder):
+        return (head, name) if head.count("/") >= 2 else None
+    whole = Path(folder).absolute()
+    return (str(whole.parent), whole.name) if whole.parent != whole else None
+
+
+def kvstore_spec(folder: str) -> dict[str, Any]:
+    """tensorstore's specification of a folder, local or on s3://, gs://, http(s)://."""
+    if not is_remote(folder):
+        return {"driver": "file", "path": f"{Path(folder).absolute()}/"}
+    import tensorstore
+
+    try:
+        return tensorstore.KvStore.Spec(f"{folder.rstrip('/')}/").to_json()
+    except ValueError as error:
+        raise InputError(f"{folder} is not a URL that can be read: {str(error).splitlines()[0]}") from None
+
+
+def context() -> Any:
+    """tensorstore's context: a small cache, and few retries so that a missing network is said soon."""
+    import tensorstore
+
+    few = {"max_retries": 3, "initial_delay": "500ms", "max_delay": "2s"}
+    retries = {f"{name}_request_retries": few for name in ("s3", "gcs", "http")}
+    return tensorstore.Context({"cache_pool": {"total_bytes_limit": 100_000_000}, **retries})
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Sorts section_2 before section_10."""
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]
+
+
+def _split_local(text: str) -> tuple[str, str]:
+    if os.path.exists(text):
+        return text, ""
+    head, colon, tail = text.rpartition(":")
+    if colon and os.path.exists(head):
+        return head, tail.strip("/")
+    for ancestor in Path(text).parents:
+        is_hdf5 = ancestor.suffix.lower() in HDF5_SUFFIXES and ancestor.is_file()
+        if is_hdf5 or (ancestor.suffix in (".zarr", ".n5") and ancestor.is_dir()):
+            return str(ancestor), str(Path(text).relative_to(ancestor))
+    missing = head if colon and Path(head).suffix else text
+    raise InputError(f"there is no file or folder {missing}")
+
+
+def _split_remote(text: str) -> tuple[str, str]:
+    named = re.match(r"^(.*\.(?:zarr|n5)/?):(.+)$", text) or re.match(r"^(.+://.+/.*[^/]):(\d+)$", text)
+    return (named[1].rstrip("/"), named[2].strip("/")) if named else (text.rstrip("/"), "")

@@ -1,0 +1,77 @@
+"""Write OME-Zarr 0.5: a zarr 3 group of one scale `s0`, sharded where it has many chunks."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorstore
+
+from clew.volumes.chunked import TensorStoreArray
+from clew.volumes.location import context
+from clew.volumes.ome import ome_attributes
+from clew.volumes.volume import Layout
+
+SHARD_WHERE_CHUNKS = 512
+SHARD_CHUNKS = 4
+SHARD_BYTES = 128 << 20
+
+
+def create_array(folder: Path, layout: Layout) -> tuple[TensorStoreArray, tuple[int, ...]]:
+    """Create the array; also returns the unit of writing (the shard, or the chunk where there are no shards)."""
+    unit = shard_shape(layout.shape, layout.chunks, layout.dtype.itemsize)
+    spec = {
+        "driver": "zarr3",
+        "kvstore": {"driver": "file", "path": f"{folder}/"},
+        "metadata": {
+            "shape": list(layout.shape),
+            "data_type": layout.dtype.name,
+            "fill_value": False if layout.dtype.kind == "b" else 0,
+            "dimension_names": list(layout.axes),
+            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(unit)}},
+            "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+            "codecs": _codecs(layout.chunks, layout.dtype, sharded=unit != layout.chunks),
+        },
+    }
+    store = tensorstore.open(spec, create=True, context=context()).result()
+    return TensorStoreArray(store), unit
+
+
+def write_group(folder: Path, title: str, layout: Layout, record: Mapping[str, Any]) -> None:
+    """Write the metadata of the group: OME 0.5 and what clew records."""
+    ome = ome_attributes(title, "s0", layout.axes, layout.voxel_size, layout.offset)
+    document = {"zarr_format": 3, "node_type": "group", "attributes": {**ome, "clew": dict(record)}}
+    (folder / "zarr.json").write_text(json.dumps(document, indent=2))
+
+
+def shard_shape(shape: Sequence[int], chunks: Sequence[int], itemsize: int) -> tuple[int, ...]:
+    """Shards of up to 4 chunks along z, y and x and all channels, where there are many chunks; else the chunks."""
+    counts = [math.ceil(size / chunk) for size, chunk in zip(shape, chunks, strict=True)]
+    if math.prod(counts) <= SHARD_WHERE_CHUNKS:
+        return tuple(chunks)
+    factors = [min(count, SHARD_CHUNKS) for count in counts]
+    factors[:-3] = counts[:-3]
+    largest = SHARD_BYTES // (math.prod(chunks) * itemsize)
+    for axis in range(len(factors)):
+        while factors[axis] > 1 and math.prod(factors) > largest:
+            factors[axis] -= 1
+    return tuple(chunk * factor for chunk, factor in zip(chunks, factors, strict=True))
+
+
+def _codecs(chunks: Sequence[int], dtype: np.dtype, sharded: bool) -> list[dict[str, Any]]:
+    endian = [{"name": "bytes", "configuration": {"endian": "little"}}]
+    compressor = {
+        "cname": "zstd",
+        "clevel": 3,
+        "shuffle": "shuffle" if dtype.itemsize > 1 else "noshuffle",
+        "typesize": dtype.itemsize,
+        "blocksize": 0,
+    }
+    inner = [*endian, {"name": "blosc", "configuration": compressor}]
+    if not sharded:
+        return inner
+    index = [*endian, {"name": "crc32c"}]
+    configuration = {"chunk_shape": list(chunks), "codecs": inner, "index_codecs": index, "index_location": "end"}
+    return [{"name": "sharding_indexed", "configuration": configuration}]

@@ -1,0 +1,106 @@
+"""Open a volume of any format we know."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from clew.errors import InputError
+from clew.volumes.listing import DatasetRow
+from clew.volumes.location import HDF5_SUFFIXES, Location, find_location, read_json
+from clew.volumes.volume import Stored, Volume
+
+IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
+
+
+def open_volume(
+    path: str | os.PathLike[str],
+    *,
+    voxel_size: Sequence[float] | None = None,
+    offset: Sequence[float] | None = None,
+    dataset: str | None = None,
+) -> Volume:
+    """Open a volume without reading it.
+
+    Parameters
+    ----------
+    path : OME-Zarr, zarr, N5 (`path.zarr`, `path.zarr/s1`, `path.zarr:1`), HDF5 (`file.h5:volumes/raw`), TIFF stack,
+        folder of sections, neuroglancer precomputed (also `precomputed://…`); chunked formats also at s3://, gs:// and
+        http(s)://
+    voxel_size : (z, y, x) nm, instead of what the metadata say
+    offset : (z, y, x) nm, instead of what the metadata say
+    dataset : name in the container, instead of `path:dataset`
+
+    Returns
+    -------
+    Volume, with axes (z, y, x) or (c, z, y, x) whatever the order in the file
+
+    Raises
+    ------
+    InputError
+        No such file, damaged file, unknown or ambiguous dataset, or no voxel size in the metadata and none given.
+    """
+    return Volume(_open_stored(find_location(path, dataset)), voxel_size, offset)
+
+
+def list_datasets(path: str | os.PathLike[str]) -> list[DatasetRow]:
+    """The datasets in an HDF5 file or a zarr or N5 container; a single volume has one, named ""."""
+    location = find_location(path)
+    if _is_hdf5(location):
+        from clew.volumes.hdf5 import list_hdf5
+
+        return list_hdf5(location.container)
+    if _kind(location) == "chunked":
+        from clew.volumes.chunked import list_chunked
+
+        return list_chunked(location.container)
+    stored = _open_stored(location)
+    return [DatasetRow("", tuple(stored.array.shape), str(stored.array.dtype))]
+
+
+def _open_stored(location: Location) -> Stored:
+    kind = _kind(location)
+    if kind == "hdf5":
+        from clew.volumes.hdf5 import open_hdf5
+
+        return open_hdf5(location.container, location.dataset)
+    if kind == "precomputed":
+        from clew.volumes.precomputed import open_precomputed
+
+        return open_precomputed(location.container, location.dataset)
+    if kind == "images":
+        from clew.volumes.images import open_images
+
+        return open_images(location.container)
+    from clew.volumes.chunked import open_chunked
+
+    return open_chunked(location.container, location.dataset)
+
+
+def _kind(location: Location) -> str:
+    if location.format:
+        return "precomputed" if location.format == "precomputed" else "chunked"
+    if location.remote:
+        return "precomputed" if _is_precomputed(location.container) else "chunked"
+    path = Path(location.container)
+    if path.is_file():
+        if _is_hdf5(location):
+            return "hdf5"
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            return "images"
+        known = ", ".join((*HDF5_SUFFIXES, *IMAGE_SUFFIXES))
+        folders = "zarr, N5, neuroglancer precomputed or sections"
+        raise InputError(f"{path} is of no known format; files end in {known}; folders are {folders}")
+    if _is_precomputed(location.container):
+        return "precomputed"
+    if any(entry.suffix.lower() in IMAGE_SUFFIXES for entry in path.iterdir()):
+        return "images"
+    return "chunked"
+
+
+def _is_hdf5(location: Location) -> bool:
+    return not location.remote and Path(location.container).suffix.lower() in HDF5_SUFFIXES
+
+
+def _is_precomputed(folder: str) -> bool:
+    info = read_json(folder, "info")
+    return info is not None and ("scales" in info or str(info.get("@type", "")).startswith("neuroglancer"))

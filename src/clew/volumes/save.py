@@ -1,0 +1,228 @@
+"""Write volumes: OME-Zarr 0.5 (zarr 3) and HDF5, beside their name and renamed when whole."""
+
+import datetime
+import itertools
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clew import __version__
+from clew.errors import InputError
+from clew.volumes.geometry import check_offset, check_voxel_size
+from clew.volumes.location import HDF5_SUFFIXES, is_remote
+from clew.volumes.replace import disk_is_full, refuse_existing, written_beside
+from clew.volumes.volume import Layout, Volume, box_slices, first_line
+
+DTYPES = ("bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32")
+BLOCK_BYTES = 64 << 20
+
+
+class WritableVolume:
+    """A volume being written: `volume[selection] = block`, then renamed when its `with` block ends.
+
+    Attributes
+    ----------
+    shape, dtype, axes : as given
+    chunks : the unit of writing; blocks aligned to it are written once
+    attributes : what will be recorded; may be filled until the end
+    """
+
+    def __init__(self, array: Any, layout: Layout, unit: tuple[int, ...], name: str, record: dict[str, Any]):
+        self._array = array
+        self._name = name
+        self.shape = layout.shape
+        self.dtype = layout.dtype
+        self.axes = layout.axes
+        self.chunks = unit
+        self.attributes = record
+
+    def __setitem__(self, selection: Any, block: Any) -> None:
+        block = np.asarray(block)
+        slices, dropped = box_slices(selection, self.shape, self._name)
+        wanted = tuple(len(range(part.start, part.stop, part.step)) for part in slices)
+        kept = tuple(size for axis, size in enumerate(wanted) if axis not in dropped)
+        if block.shape != kept:
+            raise InputError(f"{self._name}: a block of shape {block.shape} does not fit the selection of shape {kept}")
+        if not np.can_cast(block.dtype, self.dtype, "safe"):
+            raise InputError(f"{self._name} holds {self.dtype}; a block of {block.dtype} would not keep its values")
+        if block.size:
+            try:
+                self._array[slices] = block.reshape(wanted).astype(self.dtype, copy=False)
+            except (OSError, ValueError, RuntimeError) as error:
+                if disk_is_full(error):
+                    raise
+                raise InputError(f"{self._name} cannot be written: {first_line(error)}") from error
+
+
+def save_volume(
+    path: str | os.PathLike[str],
+    data: Any,
+    *,
+    voxel_size: Sequence[float],
+    offset: Sequence[float] = (0.0, 0.0, 0.0),
+    axes: str | None = None,
+    attributes: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write an array or an opened Volume (block by block, never whole in memory).
+
+    Parameters
+    ----------
+    path : `name.zarr` (OME-Zarr 0.5) or `name.h5:dataset`
+    data : (z, y, x) or (c, z, y, x), bool, integers or float32
+    voxel_size, offset : (z, y, x) nm
+    axes : "zyx" or "czyx", from the number of axes where not given
+    attributes : what to record (stage, parameters, inputs, offsets, …); read again as `Volume.attributes`
+    overwrite : replace an existing output, at the end
+
+    Raises
+    ------
+    InputError
+        Existing output, unwritable folder, unsupported dtype, full disk. Nothing half-written is left.
+    """
+    data = data if isinstance(data, Volume) else np.asarray(data)
+    with create_volume(
+        path,
+        shape=data.shape,
+        dtype=data.dtype,
+        voxel_size=voxel_size,
+        offset=offset,
+        axes=axes,
+        attributes=attributes,
+        overwrite=overwrite,
+    ) as volume:
+        for box in boxes(volume.shape, volume.chunks, volume.dtype.itemsize):
+            volume[box] = data[box]
+
+
+@contextmanager
+def create_volume(
+    path: str | os.PathLike[str],
+    *,
+    shape: Sequence[int],
+    dtype: Any,
+    voxel_size: Sequence[float],
+    offset: Sequence[float] = (0.0, 0.0, 0.0),
+    axes: str | None = None,
+    attributes: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> Iterator[WritableVolume]:
+    """Give a writable volume; it gets its name when the `with` block ends well and leaves nothing when it does not.
+
+    Parameters as in `save_volume`. What is not assigned is 0. Threads may assign different blocks at a time.
+    """
+    target, dataset = output_target(path)
+    name = f"{target}:{dataset}" if dataset else str(target)
+    layout = _layout(name, shape, dtype, axes, voxel_size, offset)
+    is_hdf5 = target.suffix.lower() in HDF5_SUFFIXES
+    adding = is_hdf5 and bool(dataset) and target.exists()
+    if adding:
+        from clew.volumes.hdf5 import check_dataset_free
+
+        check_dataset_free(target, dataset, overwrite)
+    else:
+        _check_replaceable(target, is_hdf5, overwrite)
+    with written_beside(target, overwrite or adding) as partial:
+        if adding:
+            shutil.copyfile(target, partial)
+        record = record_of(attributes)
+        with _created(partial, dataset or "data", layout, record, target, is_hdf5) as (array, unit):
+            yield WritableVolume(array, layout, unit, name, record)
+
+
+def output_target(path: str | os.PathLike[str]) -> tuple[Path, str]:
+    """File or folder to write and the dataset in it; an InputError where the name is of no format we write."""
+    text = os.path.expanduser(os.fspath(path))
+    if is_remote(text):
+        raise InputError(f"{text}: outputs are written to local folders only; write a local .zarr and copy it")
+    parts = Path(text.replace(".zarr:", ".zarr/", 1)).parts
+    for place, part in enumerate(parts):
+        head, colon, tail = part.partition(":")
+        if Path(head).suffix.lower() in HDF5_SUFFIXES:
+            inner = "/".join([*([tail] if colon and tail else []), *parts[place + 1 :]])
+            return Path(*parts[:place], head), inner.strip("/")
+    if any(Path(part).suffix == ".zarr" for part in parts):
+        return Path(*parts), ""
+    raise InputError(f"{text}: an output must end in .zarr (OME-Zarr) or be .h5:dataset (HDF5)")
+
+
+def boxes(shape: Sequence[int], unit: Sequence[int], itemsize: int) -> Iterator[tuple[slice, ...]]:
+    """Boxes that cover a shape, each a multiple of the unit of writing and of moderate size."""
+    steps = [min(a, b) for a, b in zip(unit, shape, strict=True)]
+    for axis in reversed(range(len(steps))):
+        while steps[axis] < shape[axis] and 2 * int(np.prod(steps)) * itemsize <= BLOCK_BYTES:
+            steps[axis] *= 2
+    ranges = [range(0, size, step) for size, step in zip(shape, steps, strict=True)]
+    for starts in itertools.product(*ranges):
+        yield tuple(slice(a, min(a + b, size)) for a, b, size in zip(starts, steps, shape, strict=True))
+
+
+@contextmanager
+def _created(
+    partial: Path, dataset: str, layout: Layout, record: dict[str, Any], target: Path, is_hdf5: bool
+) -> Iterator[tuple[Any, tuple[int, ...]]]:
+    """The array of the format and its unit of writing; attributes are written when the block ends well."""
+    if is_hdf5:
+        from clew.volumes.hdf5 import created_hdf5
+
+        with created_hdf5(partial, dataset, layout, record) as array:
+            yield array, layout.chunks
+    else:
+        from clew.volumes.ome_zarr import create_array, write_group
+
+        store, unit = create_array(partial / "s0", layout)
+        yield store, unit
+        write_group(partial, target.stem, layout, record)
+
+
+def chunk_shape(shape: Sequence[int]) -> tuple[int, ...]:
+    """Chunks of 64³ voxels, one channel each."""
+    sizes = [min(64, size) for size in shape]
+    return tuple([1, *sizes[1:]] if len(sizes) == 4 else sizes)
+
+
+def _layout(
+    name: str, shape: Sequence[int], dtype: Any, axes: str | None, voxel_size: Sequence[float], offset: Sequence[float]
+) -> Layout:
+    """Check what is to be written."""
+    sizes, kind = tuple(int(size) for size in shape), np.dtype(dtype).newbyteorder("=")
+    if kind.name not in DTYPES:
+        raise InputError(f"{name}: cannot write {kind}; wanted one of {', '.join(DTYPES)}")
+    order = axes or {3: "zyx", 4: "czyx"}.get(len(sizes), "")
+    if order not in ("zyx", "czyx") or len(order) != len(sizes):
+        raise InputError(f"{name}: wanted an array (z, y, x) or (c, z, y, x), not axes {axes!r} of shape {sizes}")
+    if min(sizes) < 1:
+        raise InputError(f"{name}: the volume is empty: its shape is {sizes}")
+    lengths, start = check_voxel_size(voxel_size, name), check_offset(offset, name)
+    return Layout(sizes, kind, order, lengths, start, chunk_shape(sizes))
+
+
+def _check_replaceable(target: Path, is_hdf5: bool, overwrite: bool) -> None:
+    """Refuse what exists; never replace something that is not of the format to write."""
+    refuse_existing(target, overwrite)
+    if not target.exists():
+        return
+    marks = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
+    same = target.is_file() if is_hdf5 else any((target / mark).is_file() for mark in marks)
+    if not same:
+        kind = "file" if is_hdf5 else "zarr"
+        raise InputError(f"{target} is there and is no {kind}; it is not replaced: move it away first")
+
+
+def record_of(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What to record as plain JSON values, with version and time of writing."""
+    record = {"version": __version__, "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")}
+    return {**record, **json.loads(json.dumps(dict(attributes or {}), default=plain))}
+
+
+def plain(value: Any) -> Any:
+    """JSON for numpy values and paths."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return str(value)

@@ -1,0 +1,221 @@
+"""A volume that is opened, not yet read: shape, voxel size, offset, and boxes of it as numpy arrays."""
+
+import types
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clew.errors import InputError
+from clew.volumes.geometry import Geometry, Triple, axis_order, check_offset, check_voxel_size
+
+Selection = Any
+
+
+class StoredArray(Protocol):
+    """What a format hands in: boxes in the order of the file."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> np.dtype: ...
+    def __getitem__(self, selection: tuple[slice, ...], /) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An array as its format found it.
+
+    Attributes
+    ----------
+    array : boxes in the order of the file
+    geometry : what its metadata say
+    format, source : for people
+    metadata : attributes as stored
+    record : what clew recorded when it wrote the array ({} for a foreign file)
+    chunks : stored order, None where not chunked
+    notes : further facts for `describe`
+    close : lets go of the file
+    """
+
+    array: StoredArray
+    geometry: Geometry
+    format: str
+    source: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    record: Mapping[str, Any] = field(default_factory=dict)
+    chunks: tuple[int, ...] | None = None
+    notes: tuple[tuple[str, str], ...] = ()
+    close: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """An array to create: shape and dtype, axes ("zyx" or "czyx"), voxel size and offset (z, y, x) nm, chunks."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    axes: str
+    voxel_size: Triple
+    offset: Triple
+    chunks: tuple[int, ...]
+
+
+class Volume:
+    """An array (z, y, x) or (c, z, y, x) in a file, read a box at a time.
+
+    Attributes
+    ----------
+    shape, dtype, ndim, nbytes : as in numpy, in our order of axes
+    axes : "zyx" or "czyx"
+    voxel_size : (z, y, x) nm
+    offset : (z, y, x) nm of the first voxel
+    attributes : what clew recorded when it wrote the array ({} for a foreign file)
+    metadata : all attributes as stored
+    source : path or URL, with the dataset
+    format : for people
+    chunks : in our order of axes, None where not chunked
+    """
+
+    def __init__(
+        self, stored: Stored, voxel_size: Sequence[float] | None = None, offset: Sequence[float] | None = None
+    ):
+        self._stored = stored
+        self._array = stored.array
+        self.source = stored.source
+        self.format = stored.format
+        self.attributes: dict[str, Any] = dict(stored.record)
+        self.metadata: dict[str, Any] = dict(stored.metadata)
+        order = axis_order(stored.geometry.axes, stored.array.shape, self.source)
+        self.axes = order.axes
+        self._order = order.stored
+        self.shape = tuple(int(stored.array.shape[axis]) for axis in self._order)
+        self.chunks = None if stored.chunks is None else tuple(int(stored.chunks[axis]) for axis in self._order)
+        self.dtype = _native_dtype(stored.array.dtype, self.source)
+        self.voxel_size, self.voxel_size_source = self._find_voxel_size(voxel_size)
+        given = offset if offset is not None else (stored.geometry.offset or (0.0, 0.0, 0.0))
+        self.offset: Triple = check_offset(given, self.source)
+        if 0 in self.shape:
+            raise InputError(f"{self.source} is empty: its shape is {self.shape}")
+
+    def _find_voxel_size(self, given: Sequence[float] | None) -> tuple[Triple, str]:
+        if given is not None:
+            return check_voxel_size(given, self.source), "given by the user"
+        found = self._stored.geometry.voxel_size
+        if found is None:
+            reason = self._stored.geometry.source
+            raise InputError(
+                f"{self.source} (shape {self.shape}) does not say its voxel size{reason and ': '}{reason}; "
+                "give it as --voxel-size z,y,x in nm, for example --voxel-size 8,8,8"
+            )
+        return check_voxel_size(found, self.source), self._stored.geometry.source
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize
+
+    def read(self, selection: Selection = ...) -> NDArray[Any]:
+        """Read a box, selected as in numpy by integers, slices with positive steps and Ellipsis.
+
+        Only the chunks (or sections) that the box touches are read. The result is a new C-ordered array.
+        """
+        slices, dropped = box_slices(selection, self.shape, self.source)
+        stored = [slice(0, 1)] * len(self._array.shape)
+        for axis, chosen in zip(self._order, slices, strict=True):
+            stored[axis] = chosen
+        if any(chosen.start >= chosen.stop for chosen in slices):
+            block = np.zeros([len(range(s.start, s.stop, s.step)) for s in slices], self.dtype)
+        else:
+            block = self._read_stored(tuple(stored))
+        return np.squeeze(block, dropped) if dropped else block
+
+    def _read_stored(self, stored: tuple[slice, ...]) -> NDArray[Any]:
+        try:
+            block = np.asarray(self._array[stored])
+        except InputError:
+            raise
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            raise InputError(f"{self.source} cannot be read: {first_line(error)}") from error
+        rest = [axis for axis in range(block.ndim) if axis not in self._order]
+        block = block.transpose(*rest, *self._order)
+        block = block.reshape(block.shape[len(rest) :])
+        return np.ascontiguousarray(block, dtype=self.dtype)
+
+    def __getitem__(self, selection: Selection) -> NDArray[Any]:
+        return self.read(selection)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return self.read().astype(dtype or self.dtype, copy=False)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._stored.close is not None:
+            self._stored.close()
+
+    def __enter__(self) -> "Volume":
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: types.TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Volume {self.source} {self.axes} {self.shape} {self.dtype} {self.voxel_size} nm>"
+
+    def rows(self) -> list[tuple[str, str]]:
+        """What was understood, as (name, value) rows for `clew info`."""
+        from clew.volumes.describe import describe_rows
+
+        return describe_rows(self, self._stored.notes)
+
+    def describe(self) -> str:
+        """The rows as plain text."""
+        rows = self.rows()
+        width = max(len(name) for name, _ in rows)
+        return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def box_slices(selection: Selection, shape: Sequence[int], source: str) -> tuple[tuple[slice, ...], tuple[int, ...]]:
+    """A numpy selection as slices inside the shape, one for each axis, and the axes that integers drop."""
+    parts = list(selection) if isinstance(selection, tuple) else [selection]
+    places = [place for place, part in enumerate(parts) if part is Ellipsis]
+    if len(places) > 1 or len(parts) - len(places) > len(shape):
+        raise InputError(f"{source} has {len(shape)} axes; the selection {selection} does not fit")
+    place = places[0] if places else len(parts)
+    missing = len(shape) - (len(parts) - len(places))
+    parts[place : place + len(places)] = [slice(None)] * missing
+    slices, dropped = [], []
+    for axis, (part, size) in enumerate(zip(parts, shape, strict=True)):
+        if isinstance(part, slice):
+            start, stop, step = part.indices(size)
+            if step < 1:
+                raise InputError(f"{source}: a selection must have positive steps, not {part}")
+            slices.append(slice(start, max(start, stop), step))
+            continue
+        index = int(part)
+        if not -size <= index < size:
+            raise InputError(f"{source}: index {index} is outside axis {axis} of size {size}")
+        slices.append(slice(index % size, index % size + 1, 1))
+        dropped.append(axis)
+    return tuple(slices), tuple(dropped)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a library's message."""
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:300]
+
+
+def _native_dtype(dtype: Any, source: str) -> np.dtype:
+    native = np.dtype(dtype).newbyteorder("=")
+    if native.kind not in "buif":
+        raise InputError(f"{source} holds {dtype}; wanted bool, integers or floats")
+    return native
