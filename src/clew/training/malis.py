@@ -1,0 +1,196 @@
+"""The constrained MALIS loss: how much each affinity matters to the segmentation.
+
+The *maximin edge* of two voxels is the weakest edge on the strongest path between them. With affinities A and target
+affinities T, a training crop gives two spanning forests:
+
+- positive pass, on min(A, T): P(e) = pairs of voxels of one object whose maximin edge is e; kept where T(e) = 1;
+- negative pass, on max(A, T): N(e) = pairs of voxels of different objects whose maximin edge is e; kept where T(e) = 0.
+
+Each pass is divided by its own sum, and the loss of a crop is Σ (P(e)/ΣP + N(e)/ΣN) · (T(e) − A(e))². *Objects* are the
+connected components of the target affinity graph (two pieces of one neuron that meet only outside the crop count as
+two). Ties: the stronger edge first, then T = 1 before T = 0, then the lower edge number (channel, z, y, x); strength is
+compared in float32. Masked edges are in neither forest. Background voxels join the forests but bring no pairs.
+
+Paper: section on the constrained MALIS loss and its quasi-linear computation. Cost: a sort of the edges, no histograms.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from clew.errors import InputError
+from clew.evaluation._labels import Labels, as_labels
+from clew.kernels.malis import BUCKETS, count_edges, count_pairs, scatter_edges, weigh_pairs
+from clew.kernels.malis_general import count_pairs_by_histogram
+from clew.training.targets import affinity_targets
+
+_OFFSETS = ((-1, 0, 0), (0, -1, 0), (0, 0, -1))
+_MOST_EDGES = 2**32 - 1
+"""Edge numbers are stored in 32 bits."""
+
+Pairs = NDArray[np.int64]
+
+
+def constrained_malis_loss(
+    prediction: torch.Tensor, labels: ArrayLike | torch.Tensor, *, mask: ArrayLike | torch.Tensor | None = None
+) -> torch.Tensor:
+    """Constrained MALIS loss of predicted affinities, with its exact gradient (the weights are constants).
+
+    The forests are computed on the CPU, outside the GIL; prediction may be on any device. Not local: it is a property
+    of a whole crop.
+
+    Parameters
+    ----------
+    prediction
+        (3, z, y, x) or (batch, 3, z, y, x) affinities in [0, 1] of the offsets (-1,0,0), (0,-1,0), (0,0,-1).
+    labels
+        (z, y, x) or (batch, z, y, x) whole numbers, 0 = background. They need not be split into components.
+    mask
+        Shape of the labels, true where somebody annotated, or shape of the prediction, true for the edges to use.
+
+    Returns
+    -------
+    Scalar tensor: Σ w · (target − prediction)², the mean over the crops of a batch.
+
+    Raises
+    ------
+    InputError
+        If shapes do not fit, affinities are not in [0, 1], or labels are negative or not whole numbers.
+    """
+    if prediction.ndim not in (4, 5):
+        raise InputError(f"prediction must be ([batch,] 3, z, y, x), not of shape {tuple(prediction.shape)}")
+    if prediction.ndim == 4:
+        return _crop_loss(prediction, _as_array(labels), None if mask is None else _as_array(mask))
+    all_labels, all_masks = _as_array(labels), [None] * len(prediction) if mask is None else _as_array(mask)
+    if not len(prediction) == len(all_labels) == len(all_masks) > 0:
+        raise InputError(
+            "prediction, labels and mask must hold the same number of crops,"
+            f" not {len(prediction)}, {len(all_labels)} and {len(all_masks)}"
+        )
+    losses = [_crop_loss(*crop) for crop in zip(prediction, all_labels, all_masks, strict=True)]
+    return torch.stack(losses).mean()
+
+
+def malis_weights(
+    affinities: ArrayLike, labels: ArrayLike, mask: ArrayLike | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Normalised weights of both passes of constrained MALIS.
+
+    Parameters
+    ----------
+    affinities
+        (3, z, y, x) in [0, 1], of the offsets (-1,0,0), (0,-1,0), (0,0,-1).
+    labels
+        (z, y, x) whole numbers, 0 = background. They need not be split into components.
+    mask
+        (z, y, x), true where somebody annotated, or (3, z, y, x), true for the edges to use.
+
+    Returns
+    -------
+    positive, negative
+        (3, z, y, x) float32, each summing to 1 (or all 0 where a pass has no pairs); never both at one edge.
+
+    Raises
+    ------
+    InputError
+        If shapes do not fit, affinities are not in [0, 1], or labels are negative or not whole numbers.
+    """
+    pairs, totals = _signed_pairs(affinities, labels, mask)
+    weights = np.empty(pairs.shape, np.float32)
+    weigh_pairs(pairs.ravel(), totals, weights.ravel())
+    return np.maximum(weights, 0), np.maximum(-weights, 0)
+
+
+def malis_pairs(affinities: ArrayLike, labels: ArrayLike, mask: ArrayLike | None = None) -> tuple[Pairs, Pairs]:
+    """Pairs of voxels per edge, (3, z, y, x) int64, of the positive and the negative pass; inputs as `malis_weights`."""
+    pairs, _ = _signed_pairs(affinities, labels, mask)
+    return np.maximum(pairs, 0), np.maximum(-pairs, 0)
+
+
+def unconstrained_malis_pairs(
+    affinities: ArrayLike, labels: ArrayLike, mask: ArrayLike | None = None
+) -> tuple[Pairs, Pairs]:
+    """Pairs of equal and of different label per maximin edge, of the affinities as they are.
+
+    The general form of MALIS, with a label histogram per component; a label may stand in several components. Called
+    with min(A, T) its first result where T = 1, and with max(A, T) its second where T = 0, are those of `malis_pairs`
+    for labels split into components. Slower; inputs and order of ties as in `malis_weights`.
+
+    Returns
+    -------
+    same, different
+        (3, z, y, x) int64.
+    """
+    strengths, volume = _checked(affinities, labels)
+    targets, inside_volume = affinity_targets(volume, _OFFSETS)
+    valid = inside_volume if mask is None else _valid_edges(mask, volume)
+    edges = np.flatnonzero(valid)
+    order = edges[np.lexsort((~targets.ravel()[edges], -strengths.ravel()[edges]))]
+    same, different = np.zeros(strengths.shape, np.int64), np.zeros(strengths.shape, np.int64)
+    steps = np.array([volume.shape[1] * volume.shape[2], volume.shape[2], 1])
+    count_pairs_by_histogram(order, steps, volume.ravel(), same.ravel(), different.ravel())
+    return same, different
+
+
+def _crop_loss(prediction: torch.Tensor, labels: ArrayLike, mask: ArrayLike | None) -> torch.Tensor:
+    affinities = prediction.detach().to("cpu", torch.float32).numpy()
+    pairs, totals = _signed_pairs(affinities, labels, mask)
+    weights = np.empty(pairs.shape, np.float64 if prediction.dtype == torch.float64 else np.float32)
+    weigh_pairs(pairs.ravel(), totals, weights.ravel())
+    signed = torch.from_numpy(weights).to(prediction.device)
+    error = (signed > 0).to(signed.dtype) - prediction
+    return (signed.abs() * error.square()).sum()
+
+
+def _signed_pairs(affinities: ArrayLike, labels: ArrayLike, mask: ArrayLike | None) -> tuple[Pairs, Pairs]:
+    """Pairs per edge, negative for the negative pass, and the sums of both passes."""
+    strengths, volume = _checked(affinities, labels)
+    valid = np.empty((3, 0, 0, 0), bool) if mask is None else _valid_edges(mask, volume)
+    bounds = np.zeros(2 * BUCKETS + 1, np.int64)
+    count_edges(strengths, volume, valid, mask is not None, bounds[1:])
+    largest = int(bounds.max())
+    np.cumsum(bounds, out=bounds)
+    records = np.empty(bounds[-1], np.uint64)
+    scatter_edges(strengths, strengths.view(np.uint32), volume, valid, mask is not None, bounds[:-1].copy(), records)
+    pairs, totals = np.zeros(strengths.shape, np.int64), np.zeros(2, np.int64)
+    parent, size = np.empty(volume.size, np.uint32), np.empty(volume.size, np.uint32)
+    spare, digits = np.empty(largest, np.uint64), np.empty(1024, np.int64)
+    shape = np.array(volume.shape, np.int64)
+    count_pairs(records, bounds, shape, volume.ravel(), parent, size, spare, digits, pairs.ravel(), totals)
+    return pairs, totals
+
+
+def _checked(affinities: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.float32], Labels]:
+    volume = as_labels(labels, "labels")
+    strengths = np.asarray(affinities)
+    if strengths.dtype.kind != "f":
+        raise InputError(f"affinities must be floating point in [0, 1], not {strengths.dtype}")
+    if strengths.shape != (3, *volume.shape):
+        raise InputError(
+            f"affinities must be (3, z, y, x) = {(3, *volume.shape)} like the labels, not {strengths.shape}"
+        )
+    if strengths.size > _MOST_EDGES:
+        raise InputError(
+            f"MALIS takes crops of up to {_MOST_EDGES // 3} voxels, not {volume.size}; take a smaller crop"
+        )
+    strengths = np.ascontiguousarray(strengths, dtype=np.float32)
+    low, high = strengths.min(), strengths.max()
+    if not (low >= 0 and high <= 1):
+        raise InputError(f"affinities must be in [0, 1], but hold {low} to {high}; apply a sigmoid")
+    return strengths, volume
+
+
+def _valid_edges(mask: ArrayLike, volume: Labels) -> NDArray[np.bool_]:
+    """Edges that may be in the forests: inside the volume, and allowed by a mask of voxels or of edges."""
+    allowed = np.asarray(mask, dtype=bool)
+    if allowed.shape == volume.shape:
+        return affinity_targets(volume, _OFFSETS, allowed)[1]
+    if allowed.shape != (3, *volume.shape):
+        raise InputError(f"mask must be (z, y, x) or (3, z, y, x) like labels of {volume.shape}, not {allowed.shape}")
+    return affinity_targets(volume, _OFFSETS)[1] & allowed
+
+
+def _as_array(values: Any) -> NDArray[Any]:
+    return values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)

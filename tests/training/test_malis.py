@@ -1,0 +1,161 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from clew.errors import InputError
+from clew.training.malis import constrained_malis_loss, malis_pairs, malis_weights, unconstrained_malis_pairs
+from clew.training.targets import affinity_targets, split_components
+from naive import malis as naive
+
+OFFSETS = naive.OFFSETS
+AFFINITIES = st.sampled_from([0.0, -0.0, 1e-30, 0.1, 0.25, 0.5, 0.75, 1 - 2**-24, 1.0])
+
+
+@st.composite
+def crops(draw):
+    shape = draw(st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 4)))
+    labels = draw(arrays(np.uint64, shape, elements=st.sampled_from([0, 1, 1, 2, 2**63 + 5])))
+    affinities = draw(arrays(np.float32, (3, *shape), elements=AFFINITIES))
+    return affinities, labels, draw(st.none() | arrays(bool, shape))
+
+
+@settings(deadline=None, max_examples=60)
+@given(crops())
+def test_constrained_pairs_equal_the_definition(crop):
+    for found, wanted in zip(malis_pairs(*crop), naive.constrained_pairs(*crop), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+@settings(deadline=None, max_examples=40)
+@given(crops())
+def test_unconstrained_pairs_equal_the_definition(crop):
+    affinities, labels, mask = crop
+    targets, _ = affinity_targets(labels, OFFSETS)
+    _, valid = affinity_targets(labels, OFFSETS, mask)
+    wanted = naive.maximin_pairs(affinities, labels, targets, valid)
+    for found, count in zip(unconstrained_malis_pairs(*crop), wanted, strict=True):
+        np.testing.assert_array_equal(found, count)
+
+
+def random_crop(kind, size=20):
+    rng = np.random.default_rng(7)
+    labels = np.kron(rng.integers(0, 4, (4, 4, 4)), np.ones((size // 4,) * 3, np.int64)).astype(np.uint64)
+    affinities = rng.random((3, *labels.shape), np.float32)
+    if kind == "few levels":
+        affinities = np.round(affinities * 5) / np.float32(5)
+    if kind == "narrow":
+        affinities = np.float32(0.5) + affinities * np.float32(1e-4)
+    if kind == "saturated":
+        affinities = np.clip(affinities * 4 - 1.5, 0, 1)
+    return affinities.astype(np.float32), labels
+
+
+@pytest.mark.parametrize("kind", ["random", "few levels", "narrow", "saturated"])
+@pytest.mark.parametrize("masked", [None, "voxels", "edges"])
+def test_constrained_pairs_equal_the_general_form(kind, masked):
+    affinities, labels = random_crop(kind)
+    shape = {None: None, "voxels": labels.shape, "edges": affinities.shape}[masked]
+    mask = None if shape is None else np.random.default_rng(3).random(shape) < 0.95
+    if masked == "edges":  # objects stay whole, so that they are the components of the labels
+        mask |= affinity_targets(labels, OFFSETS)[0]
+    objects = split_components(np.where(mask, labels, 0) if masked == "voxels" else labels)
+    targets = affinity_targets(objects, OFFSETS)[0]
+    same, _ = unconstrained_malis_pairs(np.minimum(affinities, targets), objects, mask)
+    _, different = unconstrained_malis_pairs(np.maximum(affinities, targets), objects, mask)
+    positive, negative = malis_pairs(affinities, labels, mask)
+    np.testing.assert_array_equal(positive, np.where(targets, same, 0))
+    np.testing.assert_array_equal(negative, np.where(targets, 0, different))
+
+
+def test_weights_sum_to_one_and_counts_need_64_bits():
+    labels = np.ones((48, 48, 48), np.uint64)
+    labels[24:] = 2
+    affinities = np.random.default_rng(0).random((3, *labels.shape), np.float32)
+    positive, negative = malis_pairs(affinities, labels)
+    half = labels.size // 2
+    assert positive.sum() == half * (half - 1)
+    assert negative.sum() == half**2 > 2**31
+    for weights in malis_weights(affinities, labels):
+        assert weights.sum(dtype=np.float64) == pytest.approx(1, abs=1e-5)
+
+
+def test_an_object_split_by_masked_edges_is_two_objects():
+    labels = np.ones((1, 1, 4), np.uint64)
+    mask = np.ones((3, 1, 1, 4), bool)
+    mask[2, 0, 0, 2] = False
+    positive, negative = malis_pairs(np.full(mask.shape, 0.5, np.float32), labels, mask)
+    np.testing.assert_array_equal(positive[2, 0, 0], [0, 1, 0, 1])
+    assert negative.sum() == 0
+
+
+@pytest.mark.parametrize("value", [0, 1])
+def test_no_pairs_give_no_loss(value):
+    prediction = torch.full((3, 2, 2, 2), 0.3, requires_grad=True)
+    labels = np.zeros((2, 2, 2), np.uint64)
+    labels[0, 0, 0] = value
+    loss = constrained_malis_loss(prediction, labels)
+    loss.backward()
+    assert loss.item() == 0
+    assert not prediction.grad.any()
+
+
+def test_gradient_equals_finite_differences_with_the_weights_fixed():
+    affinities, labels = random_crop("random", 4)
+    positive, negative = (pairs / pairs.sum() for pairs in malis_pairs(affinities, labels))
+    prediction = torch.tensor(affinities, dtype=torch.float64, requires_grad=True)
+    loss = constrained_malis_loss(prediction, torch.from_numpy(labels.astype(np.int64)))
+    loss.backward()
+
+    def fixed(values):
+        return (positive * (1 - values) ** 2 + negative * values**2).sum()
+
+    assert loss.item() == pytest.approx(fixed(affinities.astype(np.float64)), rel=1e-12)
+    for edge in range(affinities.size):
+        step = np.zeros(affinities.size)
+        step[edge] = 1e-6
+        step = step.reshape(affinities.shape)
+        slope = (fixed(affinities + step) - fixed(affinities - step)) / 2e-6
+        assert prediction.grad.view(-1)[edge].item() == pytest.approx(slope, abs=1e-8)
+
+
+def test_a_batch_is_the_mean_of_its_crops():
+    crops = [random_crop("random", 8), random_crop("saturated", 8)]
+    prediction, labels = torch.tensor(np.stack([c[0] for c in crops])), np.stack([c[1] for c in crops])
+    mask = np.random.default_rng(0).random(labels.shape) < 0.9
+    single = [constrained_malis_loss(p, s, mask=m) for p, s, m in zip(prediction, labels, mask, strict=True)]
+    torch.testing.assert_close(constrained_malis_loss(prediction, labels, mask=mask), torch.stack(single).mean())
+
+
+def test_gradient_descent_recovers_the_objects():
+    labels = np.zeros((1, 6, 6), np.uint64)
+    labels[:, :, :3], labels[:, :, 3:] = 1, 2
+    torch.manual_seed(0)
+    logits = torch.randn((3, *labels.shape), requires_grad=True)
+    optimiser = torch.optim.Adam([logits], lr=0.3)
+    for _ in range(150):
+        optimiser.zero_grad()
+        loss = constrained_malis_loss(torch.sigmoid(logits), labels)
+        loss.backward()
+        optimiser.step()
+    assert loss.item() < 0.01
+    assert torch.sigmoid(logits)[2, 0, :, 3].max() < 0.2
+
+
+def test_bad_input_is_refused():
+    labels, good = np.ones((2, 2, 2), np.uint64), torch.full((3, 2, 2, 2), 0.5)
+    for prediction, message in [
+        (good[0], r"\[batch,\] 3, z, y, x"),
+        (good[:2], r"\(3, z, y, x\)"),
+        (good * 3, "sigmoid"),
+        (good * float("nan"), "sigmoid"),
+        (good[None].repeat(2, 1, 1, 1, 1), "number of crops"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            constrained_malis_loss(prediction, labels[:1] if prediction.ndim == 5 else labels)
+    with pytest.raises(InputError, match="mask"):
+        constrained_malis_loss(good, labels, mask=np.ones((2, 2)))
+    with pytest.raises(InputError, match="floating point"):
+        malis_weights(np.ones((3, 2, 2, 2), np.uint8), labels)
