@@ -1,0 +1,191 @@
+"""Connected components by union-find whose root is always the smallest voxel.
+
+Parents are linear voxel indices (C order): uint32 while the volume has fewer than 2³² voxels, else int64.
+"""
+
+import numpy as np
+
+from clew.kernels._jit import inline, kernel
+
+_U = np.uint64
+
+
+def parent_type(voxels: int) -> type[np.unsignedinteger] | type[np.signedinteger]:
+    """Smallest of uint32 and int64 that holds every index of so many voxels and one more."""
+    return np.uint32 if voxels < 2**32 - 1 else np.int64
+
+
+def unite_links(links: np.ndarray, parents: np.ndarray) -> None:
+    """Fill the flat `parents` with the components of the link bytes of a whole volume."""
+    _, height, width = links.shape
+    _unite(links.reshape(-1), height * width, width, parents)
+
+
+def unite_touching_seeds(flags: np.ndarray, parents: np.ndarray, per_section: bool) -> int:
+    """Unite seed voxels that touch (26 neighbours; 8 per section), in place.
+
+    The flag byte of the root of each component with a seed gets the seed's mark (128), in place.
+
+    Returns the number of seed voxels that have no pair strong enough (without the mark 64).
+    """
+    lonely = _unite_seeds(flags.reshape(-1), flags.shape, parents, per_section)
+    _mark_roots(flags.reshape(-1), parents)
+    return lonely
+
+
+@inline
+def _root(parents, i):
+    above = np.int64(parents[_U(i)])
+    while above != i:
+        next_above = np.int64(parents[_U(above)])
+        parents[_U(i)] = next_above
+        i = next_above
+        above = np.int64(parents[_U(i)])
+    return i
+
+
+@inline
+def _join(parents, one, other):
+    """Unite two roots, return the smaller."""
+    smaller = min(one, other)
+    parents[_U(max(one, other))] = smaller
+    return smaller
+
+
+@kernel
+def _unite(links, plane, width, parents):
+    root = np.int64(0)
+    for i in range(links.size):
+        link = links[i]
+        if link & 1 == 0:
+            root = np.int64(i)
+        parents[i] = root
+        if link > 1:
+            root = _root(parents, root)
+            if link & 2:
+                root = _join(parents, root, _root(parents, i - width))
+            if link & 4:
+                root = _join(parents, root, _root(parents, i - plane))
+            parents[i] = root
+
+
+@inline
+def _meet(flags, parents, root, row, x, width):
+    """Unite with the seed voxels among x - 1, x, x + 1 of the row that starts at index `row`."""
+    if flags[_U(row + x)] & 128:
+        return _join(parents, root, _root(parents, row + x))
+    if x > 0 and flags[_U(row + x - 1)] & 128:
+        root = _join(parents, root, _root(parents, row + x - 1))
+    if x + 1 < width and flags[_U(row + x + 1)] & 128:
+        root = _join(parents, root, _root(parents, row + x + 1))
+    return root
+
+
+@kernel
+def _unite_seeds(flags, shape, parents, per_section):
+    depth, height, width = shape
+    plane = np.int64(height) * width
+    lonely = 0
+    for z in range(depth):
+        for y in range(height):
+            row = z * plane + y * width
+            for x in range(width):
+                if flags[_U(row + x)] & 128 == 0:
+                    continue
+                lonely += flags[_U(row + x)] & 64 == 0
+                root = _root(parents, row + x)
+                if x > 0 and flags[_U(row + x - 1)] & 128:
+                    root = _join(parents, root, _root(parents, row + x - 1))
+                if y > 0:
+                    root = _meet(flags, parents, root, row - width, x, width)
+                if z > 0 and not per_section:
+                    for step in range(-1 if y > 0 else 0, 2 if y + 1 < height else 1):
+                        root = _meet(flags, parents, root, row - plane + step * width, x, width)
+    return lonely
+
+
+@kernel
+def _mark_roots(flags, parents):
+    for i in range(flags.size):
+        if flags[i] & 128:
+            flags[_U(_root(parents, i))] |= np.uint8(128)
+
+
+def count_roots(flags: np.ndarray, parents: np.ndarray) -> int:
+    """Number of components, single voxels without any flag left out."""
+    return _count_roots(flags.reshape(-1), parents)
+
+
+@kernel
+def _count_roots(flags, parents):
+    count = np.int64(0)
+    for i in range(flags.size):
+        count += (parents[i] == i) & (flags[i] != 0)
+    return count
+
+
+def number_components(flags: np.ndarray, parents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Replace the parents, in place, by numbers 1, 2, … of components in the order of their smallest voxel.
+
+    Single voxels without any flag get 0.
+
+    Returns
+    -------
+    firsts : (components + 1,) uint64
+        1 + index of the smallest voxel of each component; 0 if that voxel has no pair strong enough.
+    seeded : (components + 1,) uint8
+        1 for a component with a seed.
+    """
+    count = count_roots(flags, parents)
+    firsts = np.zeros(count + 1, np.uint64)
+    seeded = np.zeros(count + 1, np.uint8)
+    _number(flags.reshape(-1), parents, firsts, seeded)
+    return firsts, seeded
+
+
+@kernel
+def _number(flags, parents, firsts, seeded):
+    count = np.int64(0)
+    for i in range(flags.size):
+        parent = np.int64(parents[i])
+        if parent != i:
+            parents[i] = parents[_U(parent)]
+        elif flags[i] == 0:
+            parents[i] = 0
+        else:
+            count += 1
+            parents[i] = count
+            firsts[count] = np.uint64(i + 1) if flags[i] & 64 else np.uint64(0)
+            seeded[count] = flags[i] >> np.uint8(7)
+
+
+def drop_lonely_seeds(flags: np.ndarray, numbers: np.ndarray, firsts: np.ndarray) -> None:
+    """Take seed voxels without a pair strong enough out of their components, in place."""
+    _drop_lonely(flags.reshape(-1), numbers, firsts)
+
+
+@kernel
+def _drop_lonely(flags, numbers, firsts):
+    for i in range(flags.size):
+        if flags[i] & 64 == 0:
+            numbers[i] = 0
+        elif firsts[_U(numbers[i])] == 0:
+            firsts[_U(numbers[i])] = np.uint64(i + 1)
+
+
+def spread_labels(labels: np.ndarray, result: np.ndarray) -> None:
+    """Look up the label of every number, in place: `result` holds the numbers in its lower half at first.
+
+    Parameters
+    ----------
+    labels : (numbers,) uint64
+    result : (voxels,) uint64
+        Its memory begins with the numbers as made by `number_components`, 4 or 8 bytes each.
+    """
+    _spread(result.view(parent_type(result.size))[: result.size], labels, result)
+
+
+@kernel
+def _spread(numbers, labels, result):
+    for i in range(result.size - 1, -1, -1):
+        result[i] = labels[_U(numbers[i])]

@@ -1,0 +1,140 @@
+"""How far a voxel lies from the nearest boundary: squared, in whole voxels, capped.
+
+All loops go along rows in x with nothing but additions and minima of small integers, so that they vectorise; the cap
+makes each pass a minimum over a short list of shifts.
+"""
+
+import numpy as np
+
+from clew.kernels._jit import inline, kernel
+
+COLUMNS = 512
+"""Columns worked on at once along z, so that what is read again stays in the cache."""
+
+
+def interior_voxels(affinities: np.ndarray, mask: np.ndarray, limits: np.ndarray, per_section: bool) -> np.ndarray:
+    """1 where the mean affinity of a voxel's own pairs is above the boundary threshold, else 0.
+
+    Parameters
+    ----------
+    affinities : (3, z, y, x) uint8
+    mask : (z, y, x) uint8, 1 inside, or of shape (0, 0, 0) for everywhere
+        Pairs that leave the mask are not counted, just as pairs that leave the volume.
+    limits : (4,) int64
+        For 0..3 counted pairs, the largest sum that is not above the threshold; -1 for none: no pair, no boundary.
+    per_section
+        Count the pairs in the plane only.
+    """
+    interior = np.empty(affinities.shape[1:], np.uint8)
+    _mark_interior(affinities, mask, limits.astype(np.int16), per_section, interior)
+    return interior
+
+
+@kernel
+def _mark_interior(affinities, mask, limits, per_section, interior):
+    depth, height, width = interior.shape
+    inside = np.ones(width, np.uint8)
+    outside = np.zeros(width, np.uint8)
+    total = np.zeros(width, np.int16)
+    count = np.zeros(width, np.uint8)
+    whole = mask.size == 0
+    for z in range(depth):
+        for y in range(height):
+            here = inside if whole else mask[z, y]
+            above = outside if z == 0 or per_section else (inside if whole else mask[z - 1, y])
+            before = outside if y == 0 else (inside if whole else mask[z, y - 1])
+            along_z = affinities[0, z, y]
+            along_y = affinities[1, z, y]
+            along_x = affinities[2, z, y]
+            for x in range(width):
+                total[x] = np.int16(along_z[x]) * np.int16(above[x]) + np.int16(along_y[x]) * np.int16(before[x])
+                count[x] = above[x] + before[x]
+            for x in range(1, width):
+                total[x] += np.int16(along_x[x]) * np.int16(here[x - 1])
+                count[x] += here[x - 1]
+            row = interior[z, y]
+            for x in range(width):
+                pairs = count[x] * here[x]
+                limit = limits[3] if pairs == 3 else (limits[2] if pairs == 2 else limits[1])
+                row[x] = (pairs == 0) | (total[x] > limit)
+
+
+def capped_distance(interior: np.ndarray, cap: int, per_section: bool) -> np.ndarray:
+    """Squared distance to the nearest voxel that is not interior, at most cap².
+
+    The border of the volume is no boundary.
+
+    Parameters
+    ----------
+    interior : (z, y, x) uint8
+        0 at the boundary.
+    cap : voxels, 1..128
+    per_section
+        Distances in the plane only.
+
+    Returns
+    -------
+    (z, y, x) uint16
+    """
+    distance = np.empty(interior.shape, np.uint16)
+    _along_rows(interior, cap, distance)
+    _along_columns(distance, cap)
+    if not per_section:
+        _along_depth(distance, cap)
+    return distance
+
+
+@inline
+def _relax(target, lines, middle, cap):
+    """Minimum of line (middle ± k) + k² over k = 0..cap, into target."""
+    far = np.uint16(0)
+    for x in range(target.size):
+        target[x] = lines[middle, x]
+        far = max(far, target[x])
+    for k in range(1, cap + 1):
+        if k * k >= far:
+            break
+        step = np.uint16(k * k)
+        left = lines[middle - k]
+        right = lines[middle + k]
+        for x in range(target.size):
+            target[x] = min(target[x], np.uint16(min(left[x], right[x]) + step))
+
+
+@kernel
+def _along_rows(interior, cap, distance):
+    depth, height, width = interior.shape
+    for z in range(depth):
+        for y in range(height):
+            inside = interior[z, y]
+            row = distance[z, y]
+            steps = cap
+            for x in range(width):
+                steps = min(steps + 1, cap) if inside[x] else 0
+                row[x] = np.uint16(steps)
+            steps = cap
+            for x in range(width - 1, -1, -1):
+                steps = min(steps + 1, np.int64(row[x]))
+                row[x] = np.uint16(steps * steps)
+
+
+@kernel
+def _along_columns(distance, cap):
+    depth, height, width = distance.shape
+    lines = np.full((height + 2 * cap, width), np.uint16(cap * cap))
+    for z in range(depth):
+        lines[cap : cap + height] = distance[z]
+        for y in range(height):
+            _relax(distance[z, y], lines, y + cap, cap)
+
+
+@kernel
+def _along_depth(distance, cap):
+    depth, height, width = distance.shape
+    for start in range(0, width, COLUMNS):
+        stop = min(width, start + COLUMNS)
+        lines = np.full((depth + 2 * cap, stop - start), np.uint16(cap * cap))
+        for y in range(height):
+            lines[cap : cap + depth] = distance[:, y, start:stop]
+            for z in range(depth):
+                _relax(distance[z, y, start:stop], lines, z + cap, cap)

@@ -1,0 +1,95 @@
+"""Seeds: the voxels that are farthest from the boundary within a window around them."""
+
+import numpy as np
+
+from clew.kernels._jit import inline, kernel
+
+COLUMNS = 512
+"""Columns worked on at once along z, so that what is read again stays in the cache."""
+
+
+def window_maximum(values: np.ndarray, window: int, per_section: bool) -> np.ndarray:
+    """Largest of the uint16 `values` within the odd `window` (a cube; per section a square) around each voxel."""
+    largest = np.empty_like(values)
+    _maximum_in_plane(values, window, largest)
+    if not per_section:
+        _maximum_in_depth(largest, window)
+    return largest
+
+
+def seed_voxels(distance: np.ndarray, window: int, per_section: bool) -> np.ndarray:
+    """1 at seed voxels, else 0: those off the boundary whose distance is the maximum of their window.
+
+    Parameters
+    ----------
+    distance : (z, y, x) uint16
+        0 at the boundary and outside the mask.
+    window : odd edge length in voxels
+
+    Returns
+    -------
+    (z, y, x) uint8
+    """
+    seeds = np.empty(distance.shape, np.uint8)
+    _mark_seeds(distance.reshape(-1), window_maximum(distance, window, per_section).reshape(-1), seeds.reshape(-1))
+    return seeds
+
+
+@kernel
+def _mark_seeds(distance, largest, seeds):
+    for i in range(seeds.size):
+        seeds[i] = np.uint8((distance[i] == largest[i]) & (distance[i] > 0))
+
+
+@inline
+def _slide(lines, window):
+    """Replace line i by the maximum of lines i..i + window - 1, by doubling; the last lines become meaningless."""
+    reach = 1
+    count, width = lines.shape
+    while reach < window:
+        step = min(reach, window - reach)
+        for i in range(count - step):
+            line = lines[i]
+            other = lines[i + step]
+            for x in range(width):
+                line[x] = max(line[x], other[x])
+        reach += step
+
+
+@kernel
+def _maximum_in_plane(values, window, largest):
+    depth, height, width = values.shape
+    half = window // 2
+    line = np.zeros(width + 2 * half, np.uint16)
+    lines = np.zeros((height + 2 * half, width), np.uint16)
+    for z in range(depth):
+        lines[:half] = 0
+        lines[half + height :] = 0
+        for y in range(height):
+            line[:half] = 0
+            line[half + width :] = 0
+            line[half : half + width] = values[z, y]
+            reach = 1
+            while reach < window:
+                step = min(reach, window - reach)
+                for x in range(line.size - step):
+                    line[x] = max(line[x], line[x + step])
+                reach += step
+            lines[half + y] = line[:width]
+        _slide(lines, window)
+        largest[z] = lines[:height]
+
+
+@kernel
+def _maximum_in_depth(largest, window):
+    depth, height, width = largest.shape
+    half = window // 2
+    for start in range(0, width, COLUMNS):
+        stop = min(width, start + COLUMNS)
+        lines = np.zeros((depth + 2 * half, stop - start), np.uint16)
+        for y in range(height):
+            lines[:half] = 0
+            lines[half + depth :] = 0
+            lines[half : half + depth] = largest[:, y, start:stop]
+            _slide(lines, window)
+            largest[:, y, start:stop] = lines[:depth]

@@ -1,0 +1,165 @@
+"""Slow, obvious twins of the fragment methods, on affinity bytes (3, z, y, x) and a boolean mask."""
+
+import heapq
+import itertools
+
+import numpy as np
+
+STEPS = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
+
+
+def voxel_pairs(levels, mask, per_section=False):
+    """All pairs inside the mask in strict order: (strength, index, voxel, predecessor)."""
+    pairs = []
+    for voxel in np.ndindex(mask.shape):
+        for channel, step in enumerate(STEPS):
+            other = tuple(p - s for p, s in zip(voxel, step, strict=True))
+            if min(other) < 0 or not (mask[voxel] and mask[other]) or (per_section and channel == 0):
+                continue
+            index = 3 * int(np.ravel_multi_index(voxel, mask.shape)) + channel
+            pairs.append((int(levels[(channel, *voxel)]), index, voxel, other))
+    return sorted(pairs, key=lambda pair: (-pair[0], pair[1]))
+
+
+def mean_levels(levels, mask, per_section=False):
+    """(sum, count) of each voxel's own pairs."""
+    found = {voxel: [0, 0] for voxel in np.ndindex(mask.shape)}
+    for strength, _, voxel, _ in voxel_pairs(levels, mask, per_section):
+        found[voxel][0] += strength
+        found[voxel][1] += 1
+    return found
+
+
+def interior(levels, mask, threshold, per_section=False):
+    means = mean_levels(levels, mask, per_section)
+    result = np.zeros(mask.shape, np.uint8)
+    for voxel, (total, count) in means.items():
+        result[voxel] = count == 0 or total > threshold * 255 * count
+    return result
+
+
+def capped_distance(inside, cap, per_section=False):
+    result = np.full(inside.shape, cap * cap, np.uint16)
+    border = [voxel for voxel in np.ndindex(inside.shape) if not inside[voxel]]
+    for voxel in np.ndindex(inside.shape):
+        for other in border:
+            if not per_section or voxel[0] == other[0]:
+                gap = sum((p - q) ** 2 for p, q in zip(voxel, other, strict=True))
+                result[voxel] = min(int(result[voxel]), gap)
+    return result
+
+
+def window_maximum(values, window, per_section=False):
+    half = window // 2
+    result = np.zeros_like(values)
+    for z, y, x in np.ndindex(values.shape):
+        sections = slice(z, z + 1) if per_section else slice(max(0, z - half), z + half + 1)
+        result[z, y, x] = values[sections, max(0, y - half) : y + half + 1, max(0, x - half) : x + half + 1].max()
+    return result
+
+
+def seed_voxels(levels, mask, threshold, cap, window, per_section=False):
+    distance = capped_distance(interior(levels, mask, threshold, per_section), cap, per_section)
+    distance[~mask] = 0
+    return (distance > 0) & (distance == window_maximum(distance, window, per_section))
+
+
+def seed_sets(seeds, per_section=False):
+    """Connected seed voxels (26 neighbours; 8 per section), as a list of sets."""
+    left = set(zip(*(axis.tolist() for axis in np.nonzero(seeds)), strict=True))
+    found = []
+    while left:
+        group, queue = set(), [left.pop()]
+        while queue:
+            voxel = queue.pop()
+            group.add(voxel)
+            for step in itertools.product((0,) if per_section else (-1, 0, 1), (-1, 0, 1), (-1, 0, 1)):
+                other = tuple(p + s for p, s in zip(voxel, step, strict=True))
+                if other in left:
+                    left.remove(other)
+                    queue.append(other)
+        found.append(group)
+    return found
+
+
+def canonical(groups, shape):
+    """1 + smallest linear index for each set of voxels."""
+    result = np.zeros(shape, np.uint64)
+    for group in groups:
+        first = min(int(np.ravel_multi_index(voxel, shape)) for voxel in group)
+        for voxel in group:
+            result[voxel] = first + 1
+    return result
+
+
+class Sets:
+    """Disjoint sets as a dictionary voxel → the set itself."""
+
+    def __init__(self, voxels):
+        self.of = {voxel: {voxel} for voxel in voxels}
+
+    def unite(self, one, other):
+        if self.of[one] is self.of[other]:
+            return
+        self.of[one] |= self.of[other]
+        for voxel in self.of[other]:
+            self.of[voxel] = self.of[one]
+
+    def groups(self):
+        return list({id(group): group for group in self.of.values()}.values())
+
+
+def seeded_forest(levels, mask, seeds, low, per_section=False):
+    """Kruskal over all pairs of at least `low`; two components with a seed are never united."""
+    pairs = [pair for pair in voxel_pairs(levels, mask, per_section) if pair[0] >= low]
+    alive = {voxel for pair in pairs for voxel in pair[2:]}
+    sets = Sets(np.ndindex(mask.shape))
+    for group in seed_sets(seeds, per_section):
+        first = min(group)
+        for voxel in group:
+            sets.unite(first, voxel)
+    for _, _, one, other in pairs:
+        if not (any(seeds[v] for v in sets.of[one]) and any(seeds[v] for v in sets.of[other])):
+            sets.unite(one, other)
+    groups = [group & alive for group in sets.groups() if any(seeds[v] for v in group)]
+    return canonical([group for group in groups if group], mask.shape)
+
+
+def affinity_watershed(levels, mask, low, high, per_section=False):
+    """Every voxel unites along its first pair in strict order; pairs of at least `high` always unite."""
+    sets = Sets(np.ndindex(mask.shape))
+    alive, chosen = set(), set()
+    for strength, _, one, other in voxel_pairs(levels, mask, per_section):
+        if strength < low:
+            break
+        if strength >= high or one not in chosen or other not in chosen:
+            sets.unite(one, other)
+        chosen |= {one, other}
+        alive |= {one, other}
+    return canonical([group & alive for group in sets.groups() if group & alive], mask.shape)
+
+
+def seeded_flood(levels, mask, seeds, low, per_section=False):
+    """Flood of 255 - mean affinity from the seeds by one ordered queue: (level reached, order of entry)."""
+    height = {}
+    for voxel, (total, count) in mean_levels(levels, mask, per_section).items():
+        height[voxel] = 255 - ((2 * total + count) // (2 * count) if count else 255)
+    label, queue, order = {}, [], itertools.count()
+    open_voxels = {voxel for voxel in height if mask[voxel] and 255 - height[voxel] >= low}
+    for number, group in enumerate(seed_sets(seeds, per_section)):
+        label.update({voxel: number for voxel in group & open_voxels})
+    for voxel in sorted(label):
+        heapq.heappush(queue, (height[voxel], next(order), voxel))
+    steps = ((-1, 0, 0), (0, -1, 0), (0, 0, -1), (0, 0, 1), (0, 1, 0), (1, 0, 0))
+    while queue:
+        level, _, voxel = heapq.heappop(queue)
+        for step in steps:
+            other = tuple(p + s for p, s in zip(voxel, step, strict=True))
+            if (per_section and step[0]) or other not in open_voxels or other in label:
+                continue
+            label[other] = label[voxel]
+            heapq.heappush(queue, (max(level, height[other]), next(order), other))
+    groups = {}
+    for voxel, number in label.items():
+        groups.setdefault(number, set()).add(voxel)
+    return canonical(groups.values(), mask.shape)
