@@ -1,6 +1,7 @@
 """Slow, obvious twins of region graph, agglomeration and dust: dictionaries of sorted pairs to lists of bytes."""
 
 from collections.abc import Callable
+from fractions import Fraction
 from itertools import product
 
 import numpy as np
@@ -85,7 +86,7 @@ def lookup_by_union(merges: list[tuple[int, int, int]], fragments: list[int], th
     """Segment of each fragment after the merges with 1 - score < threshold."""
     segment = {fragment: fragment for fragment in fragments}
     for survivor, absorbed, level in merges:
-        if not 1 - level / 65535 < threshold:
+        if not Fraction(65535 - level, 65535) < Fraction(str(threshold)):
             break
         old, new = segment[absorbed], segment[survivor]
         segment = {fragment: new if name == old else name for fragment, name in segment.items()}

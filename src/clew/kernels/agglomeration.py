@@ -1,0 +1,417 @@
+"""Merge the best edge of a region graph, pool parallel edges, again and again, in one strict order.
+
+An edge is one cache line, a row of 16 int32 (or 8 int64: the same memory). Its key is the rank of its initial edge; pooled
+edges take the largest key. Edges wait in buckets, one for each score level. Pooling leaves the pooled edge at the better of
+the two places: for reducible statistics its true place can only be worse, so it is scored when its turn comes.
+"""
+
+import numpy as np
+
+from clew.kernels._jit import kernel
+
+MEAN, QUANTILE, TOP = 0, 1, 2
+FULL = 65535
+DENSE = 64
+BINS = 272
+
+# columns of an edge, int32: its two regions, the next half-edge in the list of each; half-edge 2e + s is side s of edge e
+_NEXT, _KEY, LEVEL, _STATE, _WAITING = 2, 4, 5, 6, 7
+_SLOT, _CHAIN, _TAIL, _SIZE = 10, 11, 12, 13
+# columns of an edge, int64: number of values; their sum (MEAN, TOP); first cell << 9 | number of cells (QUANTILE)
+_COUNT, _SUM, _CELLS = 4, 5, 7
+# columns of a region, int32
+_HEAD, _DEGREE, _NAME = 0, 1, 2
+_FRESH, _STALE, _GONE = 0, 1, 2
+
+
+@kernel
+def _hashed(one, two):
+    mixed = (one * 0x5BD1E995) ^ (two * 0x7FEB352D)
+    return mixed ^ (mixed >> 29)
+
+
+@kernel
+def _find(table, edges, one, two):
+    """Slot and edge that joins regions `one` < `two`, or the first free slot and -1.
+
+    A slot holds 31 bits of the hash and the edge; slots of edges that have gone or moved are passed over.
+    """
+    mask = table.shape[0] - 1
+    mixed = _hashed(one, two)
+    tag = (mixed >> 20) & 0x7FFFFFFF
+    slot = mixed & mask
+    while True:
+        entry = table[np.uint64(slot)]
+        if entry < 0:
+            return slot, np.int64(-1)
+        if entry >> 32 == tag:
+            edge = entry & 0xFFFFFFFF
+            first, second = edges[np.uint64(edge), 0], edges[np.uint64(edge), 1]
+            if min(first, second) == one and max(first, second) == two and edges[np.uint64(edge), _STATE] != _GONE:
+                return slot, edge
+        slot = (slot + 1) & mask
+
+
+@kernel
+def _entry(one, two, edge):
+    return (((_hashed(one, two) >> 20) & 0x7FFFFFFF) << 32) | edge
+
+
+@kernel
+def _enter_all(table, edges):
+    """Fill the empty table with the edges that are left; returns their number."""
+    entered = 0
+    mask = table.shape[0] - 1
+    table[:] = -1
+    for edge in range(edges.shape[0]):
+        if edges[np.uint64(edge), _STATE] != _GONE:
+            first, second = np.int64(edges[np.uint64(edge), 0]), np.int64(edges[np.uint64(edge), 1])
+            one, two = min(first, second), max(first, second)
+            slot = _hashed(one, two) & mask
+            while table[np.uint64(slot)] >= 0:
+                slot = (slot + 1) & mask
+            table[np.uint64(slot)] = _entry(one, two, edge)
+            entered += 1
+    return entered
+
+
+@kernel
+def _add_cells(edges, wide, cells, edge, histogram, sign):
+    """Add the sparse histograms of an edge's chain to a dense one, which has 16 coarse bins behind its 256."""
+    while edge >= 0:
+        packed = wide[np.uint64(edge), _CELLS]
+        start = packed >> 9
+        for k in range(start, start + (packed & 511)):
+            cell = cells[np.uint64(k)]
+            value, count = cell & 255, (cell >> 8) * sign
+            histogram[np.uint64(value)] += count
+            histogram[np.uint64(256 + (value >> 4))] += count
+        edge = np.int64(edges[np.uint64(edge), _CHAIN])
+
+
+@kernel
+def _value_at(histogram, index):
+    """The value at `index` of the sorted values."""
+    place = 256
+    while index >= histogram[np.uint64(place)]:
+        index -= histogram[np.uint64(place)]
+        place += 1
+    place = (place - 256) << 4
+    while index >= histogram[np.uint64(place)]:
+        index -= histogram[np.uint64(place)]
+        place += 1
+    return place
+
+
+@kernel
+def _score(kind, percent, edges, wide, statistics, edge):
+    """Level of an edge's score: 0 to 255 for quantiles, else 0 to 65535."""
+    cells, dense, _, scratch, _ = statistics
+    count = wide[np.uint64(edge), _COUNT]
+    if kind != QUANTILE:
+        return wide[np.uint64(edge), _SUM] * 257 // count
+    index = min(percent * count // 100, count - 1)
+    slot = np.int64(edges[np.uint64(edge), _SLOT])
+    if slot >= 0:
+        return np.int64(_value_at(dense[slot], index))
+    if edges[np.uint64(edge), _CHAIN] >= 0:
+        _add_cells(edges, wide, cells, edge, scratch, 1)
+        level = np.int64(_value_at(scratch, index))
+        _add_cells(edges, wide, cells, edge, scratch, -1)
+        return level
+    k = wide[np.uint64(edge), _CELLS] >> 9
+    while index >= cells[np.uint64(k)] >> 8:
+        index -= cells[np.uint64(k)] >> 8
+        k += 1
+    return cells[np.uint64(k)] & 255
+
+
+@kernel
+def _pool_histograms(edges, wide, cells, dense, free, keeper, other):
+    """Add the values of `other` to `keeper`: short histograms are chained, long ones made dense. free[0] counts free slots."""
+    mine, yours = np.int64(edges[np.uint64(keeper), _SLOT]), np.int64(edges[np.uint64(other), _SLOT])
+    if mine < 0 and yours < 0:
+        size = edges[np.uint64(keeper), _SIZE] + edges[np.uint64(other), _SIZE]
+        if size < DENSE:
+            edges[np.uint64(edges[np.uint64(keeper), _TAIL]), _CHAIN] = other
+            edges[np.uint64(keeper), _TAIL] = edges[np.uint64(other), _TAIL]
+            edges[np.uint64(keeper), _SIZE] = size
+            return
+        mine = np.int64(free[free[0]])
+        free[0] -= 1
+        _add_cells(edges, wide, cells, keeper, dense[mine], 1)
+        _add_cells(edges, wide, cells, other, dense[mine], 1)
+    elif yours < 0:
+        _add_cells(edges, wide, cells, other, dense[mine], 1)
+    elif mine < 0:
+        mine = yours
+        _add_cells(edges, wide, cells, keeper, dense[mine], 1)
+    else:
+        target, source = dense[mine], dense[yours]
+        for k in range(BINS):
+            target[k] += source[k]
+        _release(dense, free, yours)
+    edges[np.uint64(keeper), _SLOT] = mine
+
+
+@kernel
+def _release(dense, free, slot):
+    dense[slot, :] = 0
+    free[0] += 1
+    free[free[0]] = slot
+
+
+@kernel
+def _pool_top(wide, tops, keeper, other):
+    """The largest values of both, descending, into the row of `keeper`."""
+    mine, yours = tops[keeper].copy(), tops[other]
+    have, more = wide[keeper, _COUNT], wide[other, _COUNT]
+    count = min(have + more, tops.shape[1])
+    i, j, total = 0, 0, 0
+    for k in range(count):
+        if j == more or (i < have and mine[i] >= yours[j]):
+            tops[keeper, k] = mine[i]
+            i += 1
+        else:
+            tops[keeper, k] = yours[j]
+            j += 1
+        total += np.int64(tops[keeper, k])
+    wide[keeper, _COUNT] = count
+    wide[keeper, _SUM] = total
+
+
+@kernel
+def _pool(kind, edges, wide, statistics, keeper, other):
+    """Make the parallel edges one: `keeper` takes the values and the larger key, and is to be scored again."""
+    cells, dense, free, _, tops = statistics
+    if kind == TOP:
+        _pool_top(wide, tops, keeper, other)
+    else:
+        wide[np.uint64(keeper), _COUNT] += wide[np.uint64(other), _COUNT]
+        if kind == MEAN:
+            wide[np.uint64(keeper), _SUM] += wide[np.uint64(other), _SUM]
+        else:
+            _pool_histograms(edges, wide, cells, dense, free, keeper, other)
+    edges[np.uint64(keeper), _KEY] = max(edges[np.uint64(keeper), _KEY], edges[np.uint64(other), _KEY])
+    edges[np.uint64(keeper), _STATE] = _STALE
+    edges[np.uint64(other), _STATE] = _GONE
+
+
+@kernel
+def _merge(kind, edge, graph, statistics, touched):
+    """Merge the two regions of an edge: move the edges of the one with fewer to the other, pool the parallel ones.
+
+    touched[0] counts the pooled edges listed behind it (TOP only).
+    """
+    edges, wide, regions, sizes, table, used = graph
+    stays, goes = np.int64(edges[np.uint64(edge), 0]), np.int64(edges[np.uint64(edge), 1])
+    if regions[np.uint64(stays), _DEGREE] < regions[np.uint64(goes), _DEGREE]:
+        stays, goes = goes, stays
+    edges[np.uint64(edge), _STATE] = _GONE
+    if kind == QUANTILE and edges[np.uint64(edge), _SLOT] >= 0:
+        _release(statistics[1], statistics[2], np.int64(edges[np.uint64(edge), _SLOT]))
+    gained = np.int64(-1)
+    first, last = np.int64(-1), np.int64(-1)
+    half = np.int64(regions[np.uint64(goes), _HEAD])
+    while half >= 0:
+        moved, side = half >> 1, half & 1
+        following = np.int64(edges[np.uint64(moved), np.uint64(_NEXT + side)])
+        if edges[np.uint64(moved), _STATE] != _GONE:
+            other = np.int64(edges[np.uint64(moved), np.uint64(1 - side)])
+            slot, parallel = _find(table, edges, min(stays, other), max(stays, other))
+            keeper = moved
+            if parallel >= 0:
+                regions[np.uint64(other), _DEGREE] -= 1
+                gained -= 1
+                if edges[np.uint64(parallel), LEVEL] >= edges[np.uint64(moved), LEVEL]:
+                    keeper = parallel
+                _pool(kind, edges, wide, statistics, keeper, moved + parallel - keeper)
+                if kind == TOP:
+                    touched[0] += 1
+                    touched[touched[0]] = keeper
+            gained += 1
+            if keeper == moved:
+                edges[np.uint64(moved), np.uint64(side)] = stays
+                used[0] += table[np.uint64(slot)] < 0
+                table[np.uint64(slot)] = _entry(min(stays, other), max(stays, other), moved)
+                edges[np.uint64(moved), np.uint64(_NEXT + side)] = first
+                if first < 0:
+                    last = half
+                first = half
+                if used[0] * 10 > table.shape[0] * 7:
+                    used[0] = _enter_all(table, edges)
+        half = following
+    if first >= 0:
+        edges[np.uint64(last >> 1), np.uint64(_NEXT + (last & 1))] = regions[np.uint64(stays), _HEAD]
+        regions[np.uint64(stays), _HEAD] = first
+    regions[np.uint64(stays), _DEGREE] += gained
+    regions[np.uint64(stays), _NAME] = min(regions[np.uint64(stays), _NAME], regions[np.uint64(goes), _NAME])
+    sizes[np.uint64(stays)] += sizes[np.uint64(goes)]
+
+
+@kernel
+def _push(heap, size, entry):
+    hole = size
+    while hole > 0 and heap[np.uint64((hole - 1) >> 1)] > entry:
+        heap[np.uint64(hole)] = heap[np.uint64((hole - 1) >> 1)]
+        hole = (hole - 1) >> 1
+    heap[np.uint64(hole)] = entry
+    return size + 1
+
+
+@kernel
+def _pop(heap, size):
+    """Remove heap[0], the smallest; returns what is left."""
+    size -= 1
+    entry = heap[np.uint64(size)]
+    hole, child = 0, 1
+    while child < size:
+        if child + 1 < size and heap[np.uint64(child + 1)] < heap[np.uint64(child)]:
+            child += 1
+        if heap[np.uint64(child)] >= entry:
+            break
+        heap[np.uint64(hole)] = heap[np.uint64(child)]
+        hole, child = child, 2 * child + 1
+    heap[np.uint64(hole)] = entry
+    return size
+
+
+@kernel
+def prepare(kind, percent, ends, starts, graph, statistics):
+    """Lay out edges, regions and table; edge e holds cells[starts[e]:starts[e + 1]], joins ends[e], has key e."""
+    edges, wide, regions, _, table, used = graph
+    cells, _, _, _, tops = statistics
+    for region in range(regions.shape[0]):
+        regions[region, _HEAD] = -1
+        regions[region, _DEGREE] = 0
+        regions[region, _NAME] = region
+    for edge in range(edges.shape[0]):
+        count, total, kept = 0, 0, 0
+        for k in range(starts[edge + 1] - 1, starts[edge] - 1, -1):
+            cell = cells[np.uint64(k)]
+            if kind == TOP:
+                for _ in range(min(cell >> 8, tops.shape[1] - count)):
+                    tops[edge, count] = cell & 255
+                    total += cell & 255
+                    count += 1
+            else:
+                count += cell >> 8
+                total += (cell >> 8) * (cell & 255)
+            kept += 1
+        wide[np.uint64(edge), _COUNT] = count
+        if kind == QUANTILE:
+            edges[np.uint64(edge), _SLOT] = -1
+            edges[np.uint64(edge), _CHAIN] = -1
+            edges[np.uint64(edge), _TAIL] = edge
+            edges[np.uint64(edge), _SIZE] = kept
+            wide[np.uint64(edge), _CELLS] = (starts[edge] << 9) | kept
+        else:
+            wide[np.uint64(edge), _SUM] = total
+        for side in range(2):
+            region = np.int64(ends[edge, side])
+            edges[np.uint64(edge), np.uint64(side)] = region
+            edges[np.uint64(edge), np.uint64(_NEXT + side)] = regions[np.uint64(region), _HEAD]
+            regions[np.uint64(region), _HEAD] = 2 * edge + side
+            regions[np.uint64(region), _DEGREE] += 1
+        edges[np.uint64(edge), _KEY] = edge
+        edges[np.uint64(edge), _STATE] = _FRESH
+        edges[np.uint64(edge), LEVEL] = _score(kind, percent, edges, wide, statistics, edge)
+    used[0] = _enter_all(table, edges)
+
+
+@kernel
+def _record(merges, levels, count, edge, regions, edges, level):
+    one = regions[np.uint64(edges[np.uint64(edge), 0]), _NAME]
+    two = regions[np.uint64(edges[np.uint64(edge), 1]), _NAME]
+    merges[count, 0] = min(one, two)
+    merges[count, 1] = max(one, two)
+    levels[count] = level
+    return count + 1
+
+
+@kernel
+def _both_large(graph, edge, minimum_size):
+    edges, _, _, sizes, _, _ = graph
+    one, two = np.uint64(edges[np.uint64(edge), 0]), np.uint64(edges[np.uint64(edge), 1])
+    return sizes[one] >= minimum_size and sizes[two] >= minimum_size
+
+
+@kernel
+def merge_in_buckets(kind, percent, floor, minimum_size, graph, statistics, queue, merges, levels):
+    """Merge best edges down to the floor level; reducible scores (MEAN, QUANTILE) only. Returns the number of merges.
+
+    Edges of two regions of at least `minimum_size` voxels are passed over (0: none has to be that small).
+    The entries of a bucket are its initial edges, already in order of their keys, and those pushed later, in a heap.
+    """
+    edges, wide, regions, _, _, _ = graph
+    order, bounds, waiting, heap = queue
+    touched = np.zeros(1, np.int64)
+    count = 0
+    for level in range(bounds.shape[0] - 2, floor - 1, -1):
+        place, stop = bounds[level], bounds[level + 1]
+        size = 0
+        edge = np.int64(waiting[level])
+        while edge >= 0:
+            size = _push(heap, size, (np.int64(edges[np.uint64(edge), _KEY]) << 32) | edge)
+            edge = np.int64(edges[np.uint64(edge), _WAITING])
+        while place < stop or size > 0:
+            if size == 0 or (place < stop and np.int64(order[np.uint64(place)]) < heap[0] >> 32):
+                edge = np.int64(order[np.uint64(place)])
+                key = edge
+                place += 1
+            else:
+                key, edge = heap[0] >> 32, heap[0] & 0xFFFFFFFF
+                size = _pop(heap, size)
+            state = edges[np.uint64(edge), _STATE]
+            if state == _GONE:
+                continue
+            if state == _STALE:
+                now = _score(kind, percent, edges, wide, statistics, edge)
+                edges[np.uint64(edge), _STATE] = _FRESH
+                edges[np.uint64(edge), LEVEL] = now
+                if now < level:
+                    edges[np.uint64(edge), _WAITING] = waiting[now]
+                    waiting[now] = edge
+                    continue
+                if np.int64(edges[np.uint64(edge), _KEY]) > key:
+                    size = _push(heap, size, (np.int64(edges[np.uint64(edge), _KEY]) << 32) | edge)
+                    continue
+            if minimum_size > 0 and _both_large(graph, edge, minimum_size):
+                continue
+            count = _record(merges, levels, count, edge, regions, edges, level)
+            _merge(kind, edge, graph, statistics, touched)
+    return count
+
+
+@kernel
+def merge_from_heap(kind, percent, floor, minimum_size, graph, statistics, heap, holders, touched, merges, levels):
+    """The same for scores that pooling can raise (TOP): pooled edges are scored at once, in one queue for the whole graph.
+
+    holders[key] is the edge with that key; a heap entry is (65535 - level) << 32 | key, void when its edge has changed.
+    """
+    edges, wide, regions, _, _, _ = graph
+    count, size = 0, 0
+    for edge in range(edges.shape[0]):
+        holders[edge] = edge
+        size = _push(heap, size, ((FULL - np.int64(edges[edge, LEVEL])) << 32) | edge)
+    while size > 0:
+        level, key = FULL - (heap[0] >> 32), heap[0] & 0xFFFFFFFF
+        size = _pop(heap, size)
+        edge = np.int64(holders[key])
+        if edges[edge, _STATE] == _GONE or edges[edge, _KEY] != key or edges[edge, LEVEL] != level:
+            continue
+        if level < floor:
+            break
+        if minimum_size > 0 and _both_large(graph, edge, minimum_size):
+            continue
+        count = _record(merges, levels, count, edge, regions, edges, level)
+        touched[0] = 0
+        _merge(kind, edge, graph, statistics, touched)
+        for k in range(1, touched[0] + 1):
+            edge = np.int64(touched[k])
+            level = np.int64(_score(kind, percent, edges, wide, statistics, edge))
+            edges[edge, LEVEL] = level
+            edges[edge, _STATE] = _FRESH
+            holders[edges[edge, _KEY]] = edge
+            size = _push(heap, size, ((FULL - level) << 32) | np.int64(edges[edge, _KEY]))
+    return count

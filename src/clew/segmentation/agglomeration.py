@@ -1,0 +1,202 @@
+"""Agglomeration: merge the best edge of the region graph again and again; the result is one merge tree."""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clew.errors import InputError
+from clew.kernels import agglomeration as kernels
+from clew.kernels.relabel import positions_of
+from clew.segmentation.agglomeration_options import AgglomerationOptions
+from clew.segmentation.region_graph import RegionGraph
+
+SCORE_NAMES = (
+    "mean, hist_quant_Q and hist_quant_Q_init_max with Q from 0 to 100, mean_top_K with K from 1 to 1000, aff75_his256"
+)
+_SCORE = re.compile(
+    r"(?P<mean>mean)|hist_quant_(?P<percent>\d{1,3})(?P<maximum>_init_max)?|mean_top_(?P<largest>\d{1,4})"
+)
+
+
+class Score(NamedTuple):
+    """A score name taken apart: kind for the kernels, percent of a quantile, init-with-max, number of largest values."""
+
+    kind: int
+    percent: int
+    maximum: bool
+    largest: int
+
+
+@dataclass(frozen=True)
+class MergeTree:
+    """All merges in the order in which they happened; every threshold is a cut of this one tree.
+
+    Parameters
+    ----------
+    fragments : (m,) uint64
+        Ids, ascending.
+    sizes : (m,) int64
+        Voxels of each fragment.
+    merges : (n, 2) uint64
+        (survivor, absorbed): the smallest fragment ids of the two regions, the survivor's is the smaller.
+    scores : (n,) float32
+        The statistic in [0, 1] at which they merged.
+    score : str
+        Name of the statistic.
+    """
+
+    fragments: NDArray[np.uint64]
+    sizes: NDArray[np.int64]
+    merges: NDArray[np.uint64]
+    scores: NDArray[np.float32]
+    score: str
+
+    @cached_property
+    def parents(self) -> NDArray[np.int64]:
+        """(m,) place in `fragments` of the region that took this fragment's region in; its own where none did."""
+        places = positions_of(self.fragments, self.merges)
+        survivors, absorbed = places[:, 0], places[:, 1]
+        parents = np.arange(len(self.fragments))
+        if (places < 0).any() or (survivors >= absorbed).any() or len(np.unique(absorbed)) < len(absorbed):
+            raise InputError(
+                "the merge tree is broken: merges must name its fragments, survivor < absorbed, each absorbed once"
+            )
+        parents[absorbed] = survivors
+        return parents
+
+    @cached_property
+    def levels(self) -> NDArray[np.int64]:
+        """(m,) score in 65535ths at which the fragment's region was taken in; -1 where it never was.
+
+        It is the lowest score up to that merge, so that a threshold always keeps a beginning of the sequence.
+        """
+        levels = np.full(len(self.fragments), -1)
+        absorbed = positions_of(self.fragments, self.merges[:, 1])
+        levels[absorbed] = np.minimum.accumulate(
+            np.rint(self.scores.astype(np.float64) * kernels.FULL).astype(np.int64)
+        )
+        return levels
+
+
+def parse_score(name: str) -> Score:
+    """Take a score name apart.
+
+    Raises
+    ------
+    InputError
+        For an unknown name; the message lists those there are.
+    """
+    found = _SCORE.fullmatch("hist_quant_75" if name == "aff75_his256" else name)
+    if not found:
+        raise InputError(f"there is no score {name!r}: choose one of {SCORE_NAMES}")
+    percent, largest = int(found["percent"] or 0), int(found["largest"] or 1)
+    if percent > 100 or not 1 <= largest <= 1000:
+        raise InputError(f"the number in score {name!r} is out of range: choose one of {SCORE_NAMES}")
+    if found["mean"]:
+        return Score(kernels.MEAN, 0, False, 0)
+    if found["largest"]:
+        return Score(kernels.TOP, 0, False, largest)
+    return Score(kernels.QUANTILE, percent, bool(found["maximum"]), 0)
+
+
+def agglomerate(graph: RegionGraph, *, options: AgglomerationOptions = AgglomerationOptions()) -> MergeTree:
+    """Merge the two regions with the highest score, pool edges that become parallel, until no edge reaches the floor.
+
+    The order is strict: higher score first, ties by the smaller key; the key of an edge is its pair of fragment ids, a
+    pooled edge takes the largest of its keys. Scores along the sequence never rise (but for `mean_top_K`).
+    Exact at block borders by reciprocal best edges, but for `mean_top_K`, which needs one queue of the whole graph.
+    Paper, section 2.3.
+
+    Parameters
+    ----------
+    graph : RegionGraph
+    options : AgglomerationOptions
+        Score and floor.
+
+    Returns
+    -------
+    MergeTree
+
+    Raises
+    ------
+    InputError
+        For an unknown score, a floor outside [0, 1] or a graph that is too large or inconsistent.
+    """
+    if not 0 <= options.floor <= 1:
+        raise InputError(f"floor must be in [0, 1], not {options.floor}")
+    places, levels = merge_edges(graph, options.score, options.floor, 0)
+    scores = (levels / kernels.FULL).astype(np.float32)
+    return MergeTree(graph.fragments, graph.sizes, graph.fragments[places], scores, options.score)
+
+
+def merge_edges(
+    graph: RegionGraph, score: str, floor: float, minimum_size: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Merges as places in `graph.fragments` (survivor, absorbed) and score levels in 65535ths.
+
+    With a `minimum_size` above 0 only edges with a region of fewer voxels are merged.
+    """
+    kind, percent, maximum, largest = parse_score(score)
+    ends, starts, cells = _edge_tables(graph, maximum)
+    edges = _aligned(len(ends))
+    wide = edges.view(np.int64)
+    regions = np.empty((len(graph.fragments), 4), np.int32)
+    table = np.empty(1 << int(2 * len(ends) + 1).bit_length(), np.int64)
+    state = (edges, wide, regions, graph.sizes.copy(), table, np.zeros(1, np.int64))
+    statistics = _statistics(kind, cells, len(ends), largest)
+    kernels.prepare(kind, percent, ends, starts, state, statistics)
+    merges = np.empty((len(graph.fragments), 2), np.int64)
+    levels = np.empty(len(graph.fragments), np.int64)
+    unit = kernels.FULL // 255 if kind == kernels.QUANTILE else 1
+    lowest = int(np.ceil(np.round(floor * kernels.FULL / unit, 6)))
+    if kind == kernels.TOP:
+        count = kernels.merge_from_heap(
+            kind, percent, lowest, minimum_size, state, statistics, np.empty(2 * len(ends), np.int64),
+            np.empty(len(ends), np.int32), np.zeros(len(ends) + 1, np.int64), merges, levels,
+        )  # fmt: skip
+    else:
+        queue = _buckets(edges[:, kernels.LEVEL], kernels.FULL // unit + 1)
+        count = kernels.merge_in_buckets(kind, percent, lowest, minimum_size, state, statistics, queue, merges, levels)
+    return merges[:count], levels[:count] * unit
+
+
+def _edge_tables(graph: RegionGraph, maximum: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Ends as places in `fragments`, and the histograms' cells packed as count << 8 | bin; with `maximum` only the last bin."""
+    if len(graph.edges) >= 2**30 or len(graph.fragments) >= 2**30:
+        raise InputError(
+            "the region graph is too large for one piece (2^30 edges or fragments): agglomerate it block by block"
+        )
+    ends = positions_of(graph.fragments, graph.edges)
+    if (ends < 0).any():
+        raise InputError("the region graph is broken: edges must join fragments that it lists")
+    if maximum:
+        return ends, np.arange(len(ends) + 1), graph.bins[graph.starts[1:] - 1] | np.int64(1 << 8)
+    return ends, graph.starts, (graph.counts.astype(np.int64) << 8) | graph.bins
+
+
+def _aligned(count: int) -> np.ndarray:
+    """(count, 16) int32, every row one cache line."""
+    memory = np.empty(count * 64 + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + count * 64].view(np.int32).reshape(count, 16)
+
+
+def _statistics(kind: int, cells: np.ndarray, count: int, largest: int) -> tuple[np.ndarray, ...]:
+    """What the kernels need to pool: cells, dense histograms with the stack of free ones, scratch, largest values."""
+    slots = len(cells) // kernels.DENSE + 1 if kind == kernels.QUANTILE else 0
+    dense = np.zeros((slots, kernels.BINS), np.int64)
+    free = np.concatenate([[slots], np.arange(slots - 1, -1, -1)])
+    tops = np.zeros((count if kind == kernels.TOP else 0, max(largest, 1)), np.uint8)
+    return cells, dense, free, np.zeros(kernels.BINS, np.int64), tops
+
+
+def _buckets(levels: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Initial edges in order of level and key, the bounds of the levels, empty waiting lists, room for a heap."""
+    order = np.argsort(levels.astype(np.uint16), kind="stable").astype(np.int32)
+    bounds = np.zeros(number + 1, np.int64)
+    np.cumsum(np.bincount(levels, minlength=number), out=bounds[1:])
+    return order, bounds, np.full(number, -1, np.int32), np.empty(len(levels) + 1, np.int64)
