@@ -12,10 +12,11 @@ def acquire(image: np.ndarray, options: SyntheticOptions, rng: np.random.Generat
     noise = rng.standard_normal(image.shape, dtype=np.float32)
     if options.blur > 0:
         image = ndimage.gaussian_filter(image, options.blur, truncate=3.0)
-        noise = ndimage.gaussian_filter(noise, (0.6 * options.blur, 0.9 * options.blur, 0.9 * options.blur), truncate=3.0)
+        widths = (0.6 * options.blur, 0.9 * options.blur, 0.9 * options.blur)
+        noise = ndimage.gaussian_filter(noise, widths, truncate=3.0)
         noise /= noise.std()
     strength = np.sqrt(np.maximum(image, 0))
-    strength *= np.float32(0.6 * options.noise)
+    strength *= np.float32(0.45 * options.noise)
     strength += np.float32(1.5 * options.noise)
     noise *= strength
     noise += image

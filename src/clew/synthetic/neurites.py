@@ -71,9 +71,7 @@ def _random_direction(rng: np.random.Generator) -> np.ndarray:
     return direction / np.linalg.norm(direction)
 
 
-def _grow(
-    sprout: Sprout, territory: Territory, options: SyntheticOptions, rng: np.random.Generator
-) -> Iterator[Tube]:
+def _grow(sprout: Sprout, territory: Territory, options: SyntheticOptions, rng: np.random.Generator) -> Iterator[Tube]:
     """Walk both ways from a place, then along the branches found on the way."""
     waiting = [sprout, Sprout(sprout.position, -sprout.direction, sprout.radius)]
     branches = 0
@@ -89,9 +87,7 @@ def _grow(
             yield tube
 
 
-def _walk(
-    sprout: Sprout, territory: Territory, options: SyntheticOptions, rng: np.random.Generator
-) -> Iterator[Tube]:
+def _walk(sprout: Sprout, territory: Territory, options: SyntheticOptions, rng: np.random.Generator) -> Iterator[Tube]:
     """Step where it is straight on and free, swelling and thinning, till the way is blocked or leaves the volume."""
     thinnest = options.thinnest / 2
     position, direction, extent = sprout.position, sprout.direction, territory.grid.extent

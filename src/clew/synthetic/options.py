@@ -56,13 +56,13 @@ class SyntheticOptions:
     thickest: Positive = 600.0
     branching: NotNegative = 0.5
     roughness: NotNegative = 14.0
-    membrane: Positive = 24.0
+    membrane: Positive = 25.0
     mitochondria: Fraction = 0.1
     synapses: NotNegative = 2.0
     organelles: NotNegative = 3.0
     texture: NotNegative = 1.0
     noise: NotNegative = 1.0
-    blur: NotNegative = 0.7
+    blur: NotNegative = 0.85
     drift: Fraction = 0.04
     missing_sections: Fraction = 0.0
     faint_sections: Fraction = 0.0

@@ -68,10 +68,7 @@ def _place_mitochondria(
 ) -> None:
     """Lay them along the axes of neurites thick enough, till their share of the volume is reached."""
     runs = [
-        (neurite, first)
-        for neurite in neurites
-        for first, tube in enumerate(neurite.tubes)
-        if tube.start_radius > 90
+        (neurite, first) for neurite in neurites for first, tube in enumerate(neurite.tubes) if tube.start_radius > 90
     ]
     wanted = options.mitochondria * organelles.territory.owner.size
     for choice in rng.permutation(len(runs)):
@@ -139,5 +136,5 @@ def _place_synapses(organelles: Organelles, options: SyntheticOptions, rng: np.r
     volume = float(np.prod(territory.grid.extent)) / 1e9
     for choice in rng.integers(len(places), size=rng.poisson(options.synapses * volume) if len(places) else 0):
         centre = (places[choice] + 0.5) * np.array(territory.grid.step)
-        end = centre + rng.normal(0, 15, 3)
-        organelles.put(organelles.synapses, Tube(centre, end, rng.uniform(18, 32), rng.uniform(12, 25)), 120)
+        end = centre + rng.normal(0, 25, 3)
+        organelles.put(organelles.synapses, Tube(centre, end, rng.uniform(24, 38), rng.uniform(15, 30)), 140)

@@ -11,7 +11,7 @@ from clew.synthetic.organelles import Organelles
 
 MEMBRANE_GREY = 80.0
 MITOCHONDRION_GREY = 76.0
-SYNAPSE_GREY = 66.0
+SYNAPSE_GREY = 58.0
 TILE = 96
 """Edge in voxels of the periodic textures."""
 
@@ -53,7 +53,7 @@ def render(
     appearance = draw_appearance(int(owner.max()), options, rng)
     size = tuple(size / count for size, count in zip(voxel_size, grid.slices, strict=True))
     image = appearance.grey[owner]
-    speckle = _periodic(owner.shape, _band(36.0, size, rng))
+    speckle = _periodic(owner.shape, _band(46.0, size, rng))
     image += appearance.speckle[owner] * np.minimum(speckle, 0.7)
     _draw_microtubules(image, organelles, grid, options)
     _draw_vesicles(image, organelles, grid)
@@ -79,7 +79,7 @@ def _periodic(shape: tuple[int, ...], tile: np.ndarray) -> np.ndarray:
 
 def _blend(image: np.ndarray, grey: float | np.ndarray, amount: np.ndarray) -> None:
     """Mix ``grey`` into the image in place; ``amount`` in [0, 1] is overwritten."""
-    change = np.subtract(np.float32(grey) if np.isscalar(grey) else grey, image)
+    change = np.subtract(np.asarray(grey, np.float32), image)
     change *= amount
     image += change
 
@@ -118,8 +118,8 @@ def _draw_membranes(
     """Darken along the borders, more so at synapses; ``depth`` is overwritten."""
     density = refine(organelles.synapses, grid)
     half = np.float32(options.membrane / 2)
-    thickening = np.clip(1 - density / np.float32(100), 0, 1)
-    depth -= half * thickening * np.float32(0.5)
+    thickening = np.clip(1.2 - density / np.float32(100), 0, 1)
+    depth -= half * thickening
     depth /= half
     np.square(depth, out=depth, where=depth > 0)
     depth[depth < 0] = 0

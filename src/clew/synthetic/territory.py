@@ -103,7 +103,7 @@ class Territory:
         np.copyto(second, distance, where=close)
 
     def room_at(self, positions: np.ndarray) -> np.ndarray:
-        """Distance in nm from positions (n, 3) to the nearest surface so far, at most ``REACH``; outside: the edge's."""
+        """Distance in nm from positions (n, 3) to the nearest surface so far, at most ``REACH``; outside, as at the edge."""
         cells = (positions / np.array(self.grid.step)).astype(np.int64)
         cells = np.clip(cells, 0, np.array(self.grid.shape) - 1)
         return self.nearest[cells[:, 0], cells[:, 1], cells[:, 2]]
