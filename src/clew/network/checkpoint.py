@@ -1,0 +1,90 @@
+"""Checkpoints: one file with the weights, the architecture and everything that the next stage must know."""
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clew.errors import InputError
+from clew.network.options import UNetOptions
+from clew.network.unet import UNet
+
+FORMAT = "clew checkpoint 1"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained network and its record.
+
+    Parameters
+    ----------
+    network
+        The U-Net, in evaluation mode on the CPU.
+    voxel_size
+        Voxel size (z, y, x) in nm that it was trained for.
+    threshold
+        Agglomeration threshold chosen on held-out annotation, or None.
+    score
+        Name of the agglomeration score that the threshold belongs to, or None.
+    record
+        Training record: data, options, steps, validation scores; plain JSON values.
+    """
+
+    network: UNet
+    voxel_size: tuple[float, float, float]
+    threshold: float | None = None
+    score: str | None = None
+    record: dict[str, Any] = field(default_factory=dict)
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint, *, half: bool = False) -> None:
+    """Write a checkpoint beside `path` and rename it when whole; `half` stores the weights in 16 bits."""
+    weights = {
+        name: (tensor.half() if half else tensor).detach().cpu().contiguous()
+        for name, tensor in checkpoint.network.state_dict().items()
+    }
+    header = {
+        "format": FORMAT,
+        "architecture": dataclasses.asdict(checkpoint.network.options),
+        "voxel_size": list(checkpoint.voxel_size),
+        "threshold": checkpoint.threshold,
+        "score": checkpoint.score,
+        "record": checkpoint.record,
+    }
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    try:
+        torch.save({"header": json.dumps(header), "weights": weights}, partial)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint; nothing in the file is executed."""
+    if not path.exists():
+        raise InputError(f"checkpoint {path} does not exist")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        header = json.loads(content["header"])
+        if header["format"] != FORMAT:
+            raise ValueError(header["format"])
+    except Exception as error:
+        raise InputError(f"{path} is not a whole checkpoint of clew ({FORMAT}): {type(error).__name__}") from error
+    network = UNet(_architecture(header["architecture"]))
+    try:
+        network.load_state_dict({name: tensor.float() for name, tensor in content["weights"].items()})
+    except RuntimeError as error:
+        raise InputError(f"{path} holds weights of another architecture than it says: {error}") from error
+    voxel_size = tuple(header["voxel_size"])
+    return Checkpoint(network.eval(), voxel_size, header["threshold"], header["score"], header["record"])
+
+
+def _architecture(fields: dict[str, Any]) -> UNetOptions:
+    def tupled(value: Any) -> Any:
+        return tuple(tupled(item) for item in value) if isinstance(value, list) else value
+
+    return UNetOptions(**{name: tupled(value) for name, value in fields.items()})

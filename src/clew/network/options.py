@@ -1,0 +1,104 @@
+"""Network architectures as plain records, and the named presets."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Triple = tuple[int, int, int]
+
+NEAREST_OFFSETS: tuple[Triple, ...] = ((-1, 0, 0), (0, -1, 0), (0, 0, -1))
+
+
+def axis_offsets(*distances: int) -> tuple[Triple, ...]:
+    """Offsets along each axis, `-distance` voxels, for every distance in turn: (z, y, x) each."""
+    return tuple(
+        (-distance if axis == 0 else 0, -distance if axis == 1 else 0, -distance if axis == 2 else 0)
+        for distance in distances
+        for axis in range(3)
+    )
+
+
+@dataclass(frozen=True)
+class UNetOptions:
+    """Architecture of a 3D U-Net of valid convolutions (method: arXiv 1709.02974, section 2.1).
+
+    Parameters
+    ----------
+    features
+        Feature maps of each level, finest first.
+    pooling
+        Pooling factors (z, y, x) between consecutive levels; anisotropic data are pooled in the plane first.
+    encoder_convolutions
+        3×3×3 convolutions of each level on the way down.
+    decoder_convolutions
+        3×3×3 convolutions of each level but the last on the way up.
+    upsampling
+        `transposed` convolution, or `nearest` neighbour followed by a 1×1×1 convolution.
+    residual
+        Add an identity shortcut around each convolution of a level but its first.
+    slope
+        Negative slope of the (leaky) ReLU.
+    offsets
+        Voxel offsets (z, y, x) of the affinity channels; the three nearest neighbours come first.
+    """
+
+    features: tuple[int, ...] = (12, 60, 300, 1500)
+    pooling: tuple[Triple, ...] = ((2, 2, 2), (2, 2, 2), (3, 3, 3))
+    encoder_convolutions: tuple[int, ...] = (2, 2, 2, 2)
+    decoder_convolutions: tuple[int, ...] = (2, 2, 2)
+    upsampling: Literal["transposed", "nearest"] = "transposed"
+    residual: bool = False
+    slope: float = 0.0
+    offsets: tuple[Triple, ...] = NEAREST_OFFSETS
+
+    @property
+    def factor(self) -> Triple:
+        """Product of all pooling factors (z, y, x): tile starts are multiples of it."""
+        z, y, x = 1, 1, 1
+        for step_z, step_y, step_x in self.pooling:
+            z, y, x = z * step_z, y * step_y, x * step_x
+        return z, y, x
+
+    @property
+    def context(self) -> Triple:
+        """Voxels (z, y, x) read on each side of an output voxel's tile beyond the tile itself."""
+        depth = len(self.pooling)
+        reach = [0, 0, 0]
+        scale = [1, 1, 1]
+        for level in range(depth + 1):
+            convolutions = self.encoder_convolutions[level]
+            convolutions += self.decoder_convolutions[level] if level < depth else 0
+            for axis in range(3):
+                reach[axis] += convolutions * scale[axis]
+                scale[axis] *= self.pooling[level][axis] if level < depth else 1
+        return reach[0], reach[1], reach[2]
+
+
+PRESETS: dict[str, UNetOptions] = {
+    "cremi": UNetOptions(pooling=((1, 3, 3),) * 3),
+    "fib25": UNetOptions(upsampling="nearest"),
+    "segem": UNetOptions(pooling=((1, 2, 2), (2, 2, 2), (2, 2, 2))),
+    "small": UNetOptions(
+        features=(8, 40, 96, 192),
+        pooling=((2, 2, 2),) * 3,
+        encoder_convolutions=(1, 2, 2, 2),
+        decoder_convolutions=(2, 2, 1),
+        residual=True,
+        offsets=axis_offsets(1, 4, 12),
+    ),
+    "small-anisotropic": UNetOptions(
+        features=(8, 40, 96, 192),
+        pooling=((1, 2, 2), (1, 2, 2), (2, 2, 2)),
+        encoder_convolutions=(1, 2, 2, 2),
+        decoder_convolutions=(2, 2, 1),
+        residual=True,
+        offsets=axis_offsets(1),
+    ),
+    "tiny": UNetOptions(
+        features=(8, 16, 32),
+        pooling=((2, 2, 2),) * 2,
+        encoder_convolutions=(1, 1, 1),
+        decoder_convolutions=(1, 1),
+        residual=True,
+    ),
+}
+"""Named architectures: the paper's three nets, and small residual ones that train and predict on a CPU."""

@@ -1,0 +1,178 @@
+"""Tiled prediction of affinities: the same result for every tile size (arXiv 1709.02974, section 2.1)."""
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+
+from clew.errors import InputError
+from clew.network.options import NEAREST_OFFSETS, Triple, UNetOptions
+from clew.network.unet import UNet, valid_input_shape
+
+Box = tuple[slice, slice, slice]
+Precision = Literal["float32", "bfloat16"]
+
+
+class Tile(NamedTuple):
+    """One predicted tile: where it lies in the volume, and its affinities (3, z, y, x) uint8."""
+
+    box: Box
+    affinities: NDArray[np.uint8]
+
+
+class AffinityPredictor(nn.Module):
+    """The part of a U-Net that predicts the three nearest-neighbour affinities, in channels-last layout."""
+
+    def __init__(self, network: UNet) -> None:
+        super().__init__()
+        channels = [network.options.offsets.index(offset) for offset in NEAREST_OFFSETS]
+        self.network = network
+        self.weight = network.head.weight.detach()[channels].clone()
+        self.bias = network.head.bias.detach()[channels].clone()
+
+    def forward(self, raw: torch.Tensor) -> torch.Tensor:
+        features = self.network.extract_features(raw)
+        return torch.sigmoid(functional.conv3d(features, self.weight, self.bias))
+
+
+def predict_affinities(
+    network: UNet,
+    raw: NDArray[np.uint8],
+    *,
+    box: Box | None = None,
+    tile: Triple | None = None,
+    device: str = "cpu",
+    precision: Precision = "float32",
+) -> NDArray[np.uint8]:
+    """Affinities of a raw volume, or of a box in it, tile by tile.
+
+    Parameters
+    ----------
+    network
+        U-Net whose offsets contain the three nearest neighbours.
+    raw : (z, y, x) uint8
+    box
+        Part to predict; the raw around it serves as context. The whole volume by default.
+    tile
+        Output voxels (z, y, x) of a tile, rounded up to the total pooling factor. The result agrees for all tiles to within 1/255.
+
+    Returns
+    -------
+    (3, z, y, x) uint8, 0..255 = 0..1, channels for offsets (-1,0,0), (0,-1,0), (0,0,-1).
+
+    Exact at block borders, to within 1/255 (floating-point summation); volume borders are reflect-padded.
+    """
+    shape = (raw.shape[0], raw.shape[1], raw.shape[2])
+    box = box or (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
+    affinities = np.empty((3, *(part.stop - part.start for part in box)), np.uint8)
+    tiles = predict_tiles(network, raw.__getitem__, shape, box=box, tile=tile, device=device, precision=precision)
+    for part, values in tiles:
+        inner = tuple(slice(p.start - b.start, p.stop - b.start) for p, b in zip(part, box, strict=True))
+        affinities[(slice(None), *inner)] = values
+    return affinities
+
+
+def predict_tiles(
+    network: UNet,
+    read: Callable[[Box], NDArray[np.uint8]],
+    shape: Triple,
+    *,
+    box: Box | None = None,
+    tile: Triple | None = None,
+    device: str = "cpu",
+    precision: Precision = "float32",
+) -> Iterator[Tile]:
+    """Predict the tiles of a volume of the given shape one after the other, reading raw by `read(box)`.
+
+    Tile starts are multiples of the tile on one grid that begins at the volume's corner, so every voxel sees the same
+    pooling grid and full context whatever the tile.
+    """
+    predictor = AffinityPredictor(network).eval().to(device, memory_format=torch.channels_last_3d)
+    box = box or (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
+    grid = tile_grid(network.options, box, tile)
+    autocast = (
+        torch.autocast(torch.device(device).type, torch.bfloat16)
+        if precision == "bfloat16"
+        else contextlib.nullcontext()
+    )
+    for part in grid:
+        step = tuple(_round_up(p.stop, f) - _round_down(p.start, f)
+                     for p, f in zip(part, network.options.factor, strict=True))
+        patch = _read_context(read, shape, part, step, network.options)
+        with torch.inference_mode(), autocast:
+            values = predictor(_to_tensor(patch, device))[0].float().mul_(255).round_().to(torch.uint8).cpu().numpy()
+        skip = [p.start % f for p, f in zip(part, network.options.factor, strict=True)]
+        cut = tuple(slice(s, s + p.stop - p.start) for s, p in zip(skip, part, strict=True))
+        yield Tile(part, values[(slice(None), *cut)])
+
+
+def tile_grid(options: UNetOptions, box: Box, tile: Triple | None = None) -> list[Box]:
+    """Boxes of the tiles that cover `box`, cut from the grid of multiples of `tile` (rounded up to the pooling factor)."""
+    wanted = tile or _default_tile(options, box)
+    steps = [_round_up(size, factor) for size, factor in zip(wanted, options.factor, strict=True)]
+    axes = []
+    for part, step in zip(box, steps, strict=True):
+        starts = range(_round_down(part.start, step), part.stop, step)
+        axes.append([slice(max(start, part.start), min(start + step, part.stop)) for start in starts])
+    return [(z, y, x) for z, y, x in itertools.product(*axes)]
+
+
+def check_raw(raw_shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Refuse raw that is not a (z, y, x) uint8 volume with voxels in it."""
+    if len(raw_shape) != 3:
+        raise InputError(f"raw must be (z, y, x), not of shape {raw_shape}")
+    if 0 in raw_shape:
+        raise InputError(f"raw is empty: shape {raw_shape}")
+    if dtype != np.uint8:
+        raise InputError(f"raw must be uint8, not {dtype}; scale it to 0..255 first (clew convert --to-uint8)")
+
+
+def _default_tile(options: UNetOptions, box: Box) -> Triple:
+    """Tiles of about 160 voxels along the pooled axes: little overlap at a few gigabytes; evened out over the box."""
+    sizes = []
+    for part, factor in zip(box, options.factor, strict=True):
+        length = part.stop - part.start
+        tiles = max(1, round(length / 160))
+        sizes.append(_round_up(-(-length // tiles), factor))
+    return sizes[0], sizes[1], sizes[2]
+
+
+def _read_context(
+    read: Callable[[Box], NDArray[np.uint8]], shape: Triple, part: Box, step: tuple[int, ...], options: UNetOptions
+) -> NDArray[np.uint8]:
+    """Raw under a tile with the network's context; reflected where it leaves the volume."""
+    wanted, _ = valid_input_shape(options, (step[0], step[1], step[2]))
+    indices = []
+    boxes = []
+    for axis in range(3):
+        start = _round_down(part[axis].start, options.factor[axis]) - options.context[axis]
+        index = _reflect(np.arange(start, start + wanted[axis]), shape[axis])
+        boxes.append(slice(int(index.min()), int(index.max()) + 1))
+        indices.append(index - index.min())
+    patch = read((boxes[0], boxes[1], boxes[2]))
+    return patch[np.ix_(*indices)]
+
+
+def _reflect(index: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    period = max(2 * (size - 1), 1)
+    folded = np.abs(index) % period
+    return np.where(folded >= size, period - folded, folded)
+
+
+def _to_tensor(patch: NDArray[np.uint8], device: str) -> torch.Tensor:
+    raw = torch.from_numpy(np.ascontiguousarray(patch)).to(device)
+    return raw.float().div_(127.5).sub_(1)[None, None]
+
+
+def _round_down(value: int, step: int) -> int:
+    return value // step * step
+
+
+def _round_up(value: int, step: int) -> int:
+    return -(-value // step) * step

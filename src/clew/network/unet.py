@@ -1,0 +1,149 @@
+"""A 3D U-Net of valid convolutions that predicts affinities (arXiv 1709.02974, section 2.1)."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from clew.errors import InputError
+from clew.network.options import Triple, UNetOptions
+
+Padding = Literal["valid", "same"]
+
+
+class UNet(nn.Module):
+    """3D U-Net from one raw channel to one logit map for each offset.
+
+    Input (batch, 1, z, y, x) float in [-1, 1]; output (batch, offset, z, y, x) logits, the sigmoid of which are affinities.
+    With `padding="valid"` (the default, and the only mode of prediction) the output is smaller by the context, and is
+    exact under tiling where tile starts are multiples of the total pooling factor. With `padding="same"`, meant for
+    training on small crops, convolutions see zeros outside the crop.
+    """
+
+    def __init__(self, options: UNetOptions) -> None:
+        super().__init__()
+        _check(options)
+        self.options = options
+        features, depth = options.features, len(options.pooling)
+        inputs = (1, *features[:-1])
+        self.encoders = nn.ModuleList(
+            Level(inputs[i], features[i], options.encoder_convolutions[i], options) for i in range(depth + 1)
+        )
+        self.upsamplings = nn.ModuleList(
+            _upsampling(features[i + 1], features[i], options.pooling[i], options.upsampling) for i in range(depth)
+        )
+        self.decoders = nn.ModuleList(
+            Level(2 * features[i], features[i], options.decoder_convolutions[i], options) for i in range(depth)
+        )
+        self.head = nn.Conv3d(features[0], len(options.offsets), 1)
+
+    def set_padding(self, padding: Padding) -> None:
+        """Switch all convolutions between `valid` and `same`."""
+        for module in self.modules():
+            if isinstance(module, Level):
+                module.padding = 1 if padding == "same" else 0
+
+    def forward(self, raw: Tensor) -> Tensor:
+        return self.head(self.extract_features(raw))
+
+    def extract_features(self, raw: Tensor) -> Tensor:
+        """Feature maps of the finest level, before the 1×1×1 convolution to logits."""
+        skips = []
+        maps = raw
+        for level, encoder in enumerate(self.encoders):
+            maps = encoder(maps)
+            if level < len(self.options.pooling):
+                skips.append(maps)
+                maps = functional.max_pool3d(maps, self.options.pooling[level])
+        for level in reversed(range(len(skips))):
+            maps = self.upsamplings[level](maps)
+            skip = crop_center(skips.pop(), maps.shape[2:])
+            maps = self.decoders[level](torch.cat((skip, maps), dim=1))
+        return maps
+
+
+class Level(nn.Module):
+    """The convolutions of one level, each followed by a ReLU; optionally with an identity shortcut around the later ones."""
+
+    def __init__(self, inputs: int, outputs: int, convolutions: int, options: UNetOptions) -> None:
+        super().__init__()
+        channels = (inputs, *(outputs,) * convolutions)
+        self.convolutions = nn.ModuleList(
+            nn.Conv3d(before, after, 3) for before, after in zip(channels[:-1], channels[1:], strict=True)
+        )
+        self.residual = options.residual
+        self.slope = options.slope
+        self.padding = 0
+        for convolution in self.convolutions:
+            nn.init.kaiming_normal_(convolution.weight, a=options.slope)
+            nn.init.zeros_(convolution.bias)
+        if self.residual and convolutions > 1:
+            with torch.no_grad():
+                self.convolutions[-1].weight.mul_(0.3)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        for index, convolution in enumerate(self.convolutions):
+            before = maps
+            maps = functional.conv3d(maps, convolution.weight, convolution.bias, padding=self.padding)
+            if self.residual and index > 0:
+                maps.add_(crop_center(before, maps.shape[2:]))
+            maps = functional.leaky_relu(maps, self.slope, inplace=True)
+        return maps
+
+
+def crop_center(maps: Tensor, shape: torch.Size | tuple[int, ...]) -> Tensor:
+    """The central part of (batch, channel, z, y, x) maps with the given spatial shape."""
+    starts = [(have - want) // 2 for have, want in zip(maps.shape[2:], shape, strict=True)]
+    slices = [slice(start, start + want) for start, want in zip(starts, shape, strict=True)]
+    return maps[(slice(None), slice(None), *slices)]
+
+
+def valid_input_shape(options: UNetOptions, output: Triple) -> tuple[Triple, Triple]:
+    """Smallest input shape (z, y, x) whose valid output covers `output`, and the shape of that output."""
+    sizes = [_valid_size(options, axis, output[axis]) for axis in range(3)]
+    return (sizes[0][0], sizes[1][0], sizes[2][0]), (sizes[0][1], sizes[1][1], sizes[2][1])
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Number of trainable parameters."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def _valid_size(options: UNetOptions, axis: int, output: int) -> tuple[int, int]:
+    depth = len(options.pooling)
+    bottom = 1
+    while True:
+        size = bottom
+        for level in reversed(range(depth)):
+            size = size * options.pooling[level][axis] - 2 * options.decoder_convolutions[level]
+        if size >= output:
+            break
+        bottom += 1
+    covered = size
+    size = bottom + 2 * options.encoder_convolutions[depth]
+    for level in reversed(range(depth)):
+        size = size * options.pooling[level][axis] + 2 * options.encoder_convolutions[level]
+    return size, covered
+
+
+def _upsampling(inputs: int, outputs: int, factor: Triple, kind: str) -> nn.Module:
+    if kind == "transposed":
+        module: nn.Module = nn.ConvTranspose3d(inputs, outputs, factor, stride=factor)
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="linear")  # type: ignore[arg-type]
+        with torch.no_grad():
+            module.weight.mul_((factor[0] * factor[1] * factor[2]) ** 0.5 * (outputs / inputs) ** 0.5)  # type: ignore
+        return module
+    module = nn.Sequential(nn.Upsample(scale_factor=factor, mode="nearest"), nn.Conv3d(inputs, outputs, 1))
+    nn.init.kaiming_normal_(module[1].weight, nonlinearity="linear")
+    return module
+
+
+def _check(options: UNetOptions) -> None:
+    depth = len(options.pooling)
+    lengths = (len(options.features) - 1, len(options.encoder_convolutions) - 1, len(options.decoder_convolutions))
+    if any(length != depth for length in lengths):
+        raise InputError(
+            f"{depth} pooling steps need {depth + 1} feature numbers, {depth + 1} encoder and {depth} decoder "
+            f"convolution numbers, not {lengths[0] + 1}, {lengths[1] + 1} and {lengths[2]}"
+        )

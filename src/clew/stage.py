@@ -1,0 +1,106 @@
+"""One source for every default: turns a pipeline function and its option records into one flat, checked signature.
+
+`@stage` lets a function of the pipeline be written with option records and be called with plain keywords; the command
+line, the run file and the Python function all see this one signature and this one check of values.
+"""
+
+import functools
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from difflib import get_close_matches
+from typing import Any, get_type_hints
+
+from clew.errors import InputError
+
+Function = Callable[..., Any]
+
+
+def stage(function: Function) -> Function:
+    """Flatten the option records of a pipeline function into its signature, and check all values before it runs."""
+    hints = get_type_hints(function, include_extras=True)
+    records = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    signature = _flat_signature(function, hints, records)
+
+    @functools.wraps(function)
+    def checked(*arguments: Any, **keywords: Any) -> Any:
+        check_names(command_name(function), keywords, signature)
+        values = signature.bind(*arguments, **keywords).arguments
+        values = _check_values(command_name(function), values, signature)
+        positional = {name: values.pop(name) for name in list(values) if name in hints and name not in records}
+        for name, record in records.items():
+            own = {field.name: values[field.name] for field in fields(record) if field.name in values}
+            positional[name] = record(**own)
+        return function(**positional)
+
+    checked.__signature__ = signature  # type: ignore[attr-defined]
+    checked.__annotations__ = {name: p.annotation for name, p in signature.parameters.items()} | {
+        "return": signature.return_annotation
+    }
+    checked.__doc__ = _flat_documentation(function, records)
+    del checked.__wrapped__  # type: ignore[attr-defined]
+    return checked
+
+
+def command_name(function: Function) -> str:
+    """Name of a function on the command line."""
+    return function.__name__.replace("_", "-")
+
+
+def check_names(stage_name: str, given: Mapping[str, Any], signature: inspect.Signature) -> None:
+    """Refuse unknown option names; name the nearest known one."""
+    for name in given:
+        if name not in signature.parameters:
+            near = get_close_matches(name, signature.parameters, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(signature.parameters)}"
+            raise InputError(f"{stage_name}: unknown option {name!r}; {hint}")
+
+
+def _flat_signature(function: Function, hints: Mapping[str, Any], records: Mapping[str, type]) -> inspect.Signature:
+    parameters = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name not in records:
+            parameters.append(parameter.replace(annotation=hints[name]))
+            continue
+        for field, hint in get_type_hints(records[name], include_extras=True).items():
+            default = next(f.default for f in fields(records[name]) if f.name == field)
+            default = inspect.Parameter.empty if default is MISSING else default
+            parameters.append(
+                inspect.Parameter(field, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
+            )
+    parameters.sort(key=lambda parameter: parameter.kind)
+    return inspect.Signature(parameters, return_annotation=hints.get("return", inspect.Signature.empty))
+
+
+def _check_values(stage_name: str, values: Mapping[str, Any], signature: inspect.Signature) -> dict[str, Any]:
+    from pydantic import TypeAdapter, ValidationError
+
+    checked = {}
+    for name, value in values.items():
+        try:
+            checked[name] = TypeAdapter(signature.parameters[name].annotation).validate_python(value)
+        except ValidationError as error:
+            problem = error.errors()[0]["msg"][0].lower() + error.errors()[0]["msg"][1:]
+            raise InputError(f"{stage_name}: {name.replace('_', '-')}: {problem}, not {value!r}") from error
+    return checked
+
+
+def _flat_documentation(function: Function, records: Mapping[str, type]) -> str:
+    """The function's docstring, with the parameters of its records added to its own."""
+    text = inspect.getdoc(function) or ""
+    extra = "\n".join(parameters_section(inspect.getdoc(record) or "") for record in records.values())
+    if not extra:
+        return text
+    if "\nParameters\n----------\n" not in text:
+        text += "\n\nParameters\n----------\n"
+    head, _, tail = text.partition("\nParameters\n----------\n")
+    own, _, rest = tail.partition("\n\n")
+    rest = f"\n\n{rest}" if rest else ""
+    return f"{head}\nParameters\n----------\n{own}\n{extra}{rest}".strip()
+
+
+def parameters_section(documentation: str) -> str:
+    """The lines below "Parameters" of a numpydoc docstring."""
+    match = re.search(r"Parameters\n-+\n(.*?)(?:\n\n\S|\Z)", documentation, re.DOTALL)
+    return match.group(1).rstrip() if match else ""
