@@ -1,5 +1,6 @@
 """Chunked arrays in folders, local or remote: zarr 2, zarr 3 and N5 through tensorstore."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,7 +45,25 @@ class TensorStoreArray:
         return self.store[selection].read().result()
 
     def __setitem__(self, selection: tuple[slice, ...], block: Any) -> None:
-        self.store[selection].write(block).result()
+        """Write chunk by chunk at a time, and wait for all of them even when one fails, so that none comes later."""
+        unit = self.store.chunk_layout.write_chunk.shape
+        parts = [list(_parts(chosen, step)) for chosen, step in zip(selection, unit, strict=True)]
+        futures = []
+        for pieces in itertools.product(*parts):
+            place = tuple(target for target, _ in pieces)
+            futures.append(self.store[place].write(block[tuple(source for _, source in pieces)]))
+        errors = [error for error in (future.exception() for future in futures) if error is not None]
+        if errors:
+            raise errors[0]
+
+
+def _parts(chosen: slice, step: int) -> Iterator[tuple[slice, slice]]:
+    """Cut a slice (of step 1) at multiples of the chunk: where it lies in the array and in the block."""
+    start = chosen.start
+    while start < chosen.stop:
+        stop = min(chosen.stop, (start // step + 1) * step)
+        yield slice(start, stop), slice(start - chosen.start, stop - chosen.start)
+        start = stop
 
 
 def read_node(folder: str) -> Node | None:
@@ -195,5 +214,6 @@ def _walk(folder: str, name: str, depth: int) -> Iterator[DatasetRow]:
     if finest is not None:
         yield DatasetRow(name, finest.shape, finest.dtype)
     elif depth and not is_remote(folder):
+        below = max(depth - (2 if node is None else 1), 0)
         for child in subfolders(folder):
-            yield from _walk(join(folder, child), f"{name}/{child}".lstrip("/"), depth - 1)
+            yield from _walk(join(folder, child), f"{name}/{child}".lstrip("/"), below)

@@ -14,7 +14,7 @@ NANOMETERS = {
     "um": 1e3, "µm": 1e3, "μm": 1e3, "\\u00b5m": 1e3, "micron": 1e3, "microns": 1e3,
     "micrometer": 1e3, "micrometers": 1e3, "micrometre": 1e3,
     "a": 0.1, "å": 0.1, "angstrom": 0.1, "ångström": 0.1, "angstroms": 0.1, "pm": 1e-3, "picometer": 1e-3,
-    "mm": 1e6, "millimeter": 1e6, "millimetre": 1e6, "m": 1e9, "meter": 1e9, "metre": 1e9,
+    "cm": 1e7, "centimeter": 1e7, "mm": 1e6, "millimeter": 1e6, "millimetre": 1e6, "m": 1e9, "meter": 1e9, "metre": 1e9,
 }  # fmt: skip
 
 
@@ -112,7 +112,7 @@ def attribute_geometry(
             voxel_size = _triple(a * b for a, b in zip(voxel_size, factors, strict=True))
         if reverse and named is None and key in ("resolution", "voxel_size") and voxel_size[0] < voxel_size[2]:
             raise InputError(
-                f"{source}: the attribute {key} means sections of {voxel_size[0]:g} nm and pixels of {voxel_size[2]:g} nm "
+                f"{source}: the attribute {key} means sections of {voxel_size[0]:g} and pixels of {voxel_size[2]:g} nm "
                 "in N5's order (x, y, z); it was probably written (z, y, x): say which with --voxel-size z,y,x"
             )
         where = f"attribute {key}" + (f" (order {', '.join(a for a in order if a in SPATIAL)})" if reverse else "")

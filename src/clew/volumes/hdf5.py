@@ -1,5 +1,6 @@
 """HDF5 files: `file.h5:volumes/raw`, with the attributes `resolution` and `offset` of CREMI."""
 
+import io
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +24,75 @@ def open_file(path: str) -> h5py.File:
         return h5py.File(path, "r", rdcc_nbytes=CACHE_BYTES, rdcc_nslots=10007, locking="best-effort")
     except OSError as error:
         raise InputError(f"{path} cannot be read as HDF5: {first_line(error)}") from error
+
+
+class OutputFile(io.RawIOBase):
+    """A file that HDF5 writes to.
+
+    After a refused write (a full disk) HDF5 can neither close the file nor end the process without a crash. So the
+    first error is kept here, HDF5 goes on as if all were well, and `check` raises the error.
+    """
+
+    def __init__(self, path: Path):
+        self._raw = open(path, "r+b" if path.exists() else "w+b", buffering=0)  # noqa: SIM115
+        self._error: OSError | None = None
+
+    def check(self) -> None:
+        """Raise the first error, if there was one."""
+        if self._error is not None:
+            raise self._error
+
+    def write(self, content: Any) -> int:
+        view = memoryview(content).cast("B")
+        done = 0
+        try:
+            while done < len(view):
+                done += self._raw.write(view[done:]) or 0
+        except OSError as error:
+            self._error = self._error or error
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return self._raw.truncate(size)
+        except OSError as error:
+            self._error = self._error or error
+            return size or 0
+
+    def readinto(self, buffer: Any) -> int:
+        return self._raw.readinto(buffer) or 0
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._raw.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._raw.tell()
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class WrittenDataset:
+    """A dataset being written: an error of the disk is raised at the block that met it."""
+
+    def __init__(self, array: Any, output: OutputFile):
+        self._array = array
+        self._output = output
+
+    def __setitem__(self, selection: tuple[slice, ...], block: Any) -> None:
+        self._array[selection] = block
+        self._output.check()
+
+
+@contextmanager
+def created_file(path: Path) -> Iterator[tuple[h5py.File, OutputFile]]:
+    """A new file, or an existing one to add to; an error of the disk is raised at the end at the latest."""
+    mode = "r+" if path.exists() else "w"
+    with OutputFile(path) as output:
+        with h5py.File(output, mode, rdcc_nbytes=CACHE_BYTES, rdcc_nslots=10007) as file:
+            yield file, output
+        output.check()
 
 
 def list_hdf5(path: str) -> list[DatasetRow]:
@@ -77,9 +147,9 @@ def read_attributes(node: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def created_hdf5(path: Path, dataset: str, layout: Layout, record: Mapping[str, Any]) -> Iterator[h5py.Dataset]:
+def created_hdf5(path: Path, dataset: str, layout: Layout, record: Mapping[str, Any]) -> Iterator["WrittenDataset"]:
     """Add a dataset to the file (a new one, or a copy of the old); its attributes are written at the end."""
-    with h5py.File(path, "a", rdcc_nbytes=CACHE_BYTES, rdcc_nslots=10007, locking="best-effort") as file:
+    with created_file(path) as (file, output):
         if dataset in file:
             del file[dataset]
         array = file.create_dataset(
@@ -91,7 +161,7 @@ def created_hdf5(path: Path, dataset: str, layout: Layout, record: Mapping[str, 
             compression_opts=1,
             shuffle=layout.dtype.itemsize > 1,
         )
-        yield array
+        yield WrittenDataset(array, output)
         array.attrs["resolution"] = layout.voxel_size
         array.attrs["offset"] = layout.offset
         array.attrs["axes"] = layout.axes

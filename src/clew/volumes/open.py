@@ -92,7 +92,9 @@ def _kind(location: Location) -> str:
         raise InputError(f"{path} is of no known format; files end in {known}; folders are {folders}")
     if _is_precomputed(location.container):
         return "precomputed"
-    if any(entry.suffix.lower() in IMAGE_SUFFIXES for entry in path.iterdir()):
+    if any((path / name).is_file() for name in ("zarr.json", ".zarray", ".zgroup", ".zattrs", "attributes.json")):
+        return "chunked"
+    if any(entry.suffix.lower() in IMAGE_SUFFIXES and entry.name[0] != "." for entry in path.iterdir()):
         return "images"
     return "chunked"
 

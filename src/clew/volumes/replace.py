@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,10 @@ def written_beside(path: Path, overwrite: bool = False) -> Iterator[Path]:
                 folder.rmdir()
         if disk_is_full(error):
             raise InputError(f"the disk is full: {path} could not be written whole, nothing of it was left") from error
+        if isinstance(error, OSError) and error.errno in (errno.EFBIG, errno.EIO, errno.EROFS):
+            raise InputError(
+                f"{path} could not be written, nothing of it was left: {error.strerror or error}"
+            ) from error
         raise
 
 
@@ -83,8 +88,13 @@ def _rename(partial: Path, path: Path, overwrite: bool) -> None:
 
 
 def _remove(path: Path) -> None:
+    """Remove a file or folder; a folder again while writes that were under way add to it."""
     if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
+        for _ in range(20):
+            shutil.rmtree(path, ignore_errors=True)
+            if not path.exists():
+                return
+            time.sleep(0.1)
     else:
         with contextlib.suppress(OSError):
             path.unlink()

@@ -45,7 +45,9 @@ class WritableVolume:
     def __setitem__(self, selection: Any, block: Any) -> None:
         block = np.asarray(block)
         slices, dropped = box_slices(selection, self.shape, self._name)
-        wanted = tuple(len(range(part.start, part.stop, part.step)) for part in slices)
+        if any(part.step != 1 for part in slices):
+            raise InputError(f"{self._name} is written in boxes; the selection {selection} has steps")
+        wanted = tuple(len(range(part.start, part.stop)) for part in slices)
         kept = tuple(size for axis, size in enumerate(wanted) if axis not in dropped)
         if block.shape != kept:
             raise InputError(f"{self._name}: a block of shape {block.shape} does not fit the selection of shape {kept}")

@@ -48,10 +48,10 @@ def save_table(
     attributes : what to record; read again as `Table.attributes`
     kind : what the table is, for example "region graph"; `load_table` refuses another kind
     """
-    import h5py
+    from clew.volumes.hdf5 import created_file
 
     target = check_table_path(path, overwrite=overwrite)
-    with written_beside(target, overwrite) as partial, h5py.File(partial, "w") as file:
+    with written_beside(target, overwrite) as partial, created_file(partial) as (file, _):
         for name, values in columns.items():
             column = np.asarray(values)
             if column.dtype.kind not in "buif":
