@@ -11,7 +11,7 @@ import torch
 
 from clew.errors import InputError
 from clew.network.options import UNetOptions
-from clew.network.unet import UNet
+from clew.network.unet import UNet, count_parameters
 
 FORMAT = "clew checkpoint 1"
 
@@ -39,6 +39,26 @@ class Checkpoint:
     threshold: float | None = None
     score: str | None = None
     record: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def suggestion(self) -> dict[str, Any]:
+        """What later stages use where the user says nothing: threshold and score, if there are any."""
+        values = {"suggested_threshold": self.threshold, "suggested_score": self.score}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Facts about the checkpoint: (name, value)."""
+        options = self.network.options
+        facts = {
+            "parameters": f"{count_parameters(self.network):,}",
+            "voxel size": f"{self.voxel_size} nm (z, y, x)",
+            "offsets": str(options.offsets),
+            "features": str(options.features),
+            "pooling": str(options.pooling),
+            "context": f"{options.context} voxels (z, y, x) on each side",
+            "threshold": f"{self.threshold} on 1 - {self.score}" if self.threshold is not None else "none",
+        }
+        return [("format", FORMAT), *facts.items(), *((name, str(value)) for name, value in self.record.items())]
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint, *, half: bool = False) -> None:

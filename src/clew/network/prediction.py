@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from clew.errors import InputError
+from clew.network.checkpoint import Checkpoint
 from clew.network.options import NEAREST_OFFSETS, Triple, UNetOptions
 from clew.network.unet import UNet, valid_input_shape
 
@@ -123,14 +124,34 @@ def tile_grid(options: UNetOptions, box: Box, tile: Triple | None = None) -> lis
     return [(z, y, x) for z, y, x in itertools.product(*axes)]
 
 
-def check_raw(raw_shape: tuple[int, ...], dtype: np.dtype) -> None:
-    """Refuse raw that is not a (z, y, x) uint8 volume with voxels in it."""
-    if len(raw_shape) != 3:
-        raise InputError(f"raw must be (z, y, x), not of shape {raw_shape}")
-    if 0 in raw_shape:
-        raise InputError(f"raw is empty: shape {raw_shape}")
+def check_raw(
+    shape: tuple[int, ...], dtype: np.dtype, checkpoint: Checkpoint, voxel_size: tuple[float, float, float]
+) -> None:
+    """Refuse raw that the network cannot or should not see.
+
+    Raw must be (z, y, x) uint8, at least as long as the network's context on each axis, and of about the voxel size that
+    the network was trained for (within a quarter).
+    """
+    if len(shape) != 3:
+        raise InputError(f"raw must be (z, y, x), not of shape {shape}; choose a channel with clew convert")
     if dtype != np.uint8:
-        raise InputError(f"raw must be uint8, not {dtype}; scale it to 0..255 first (clew convert --to-uint8)")
+        raise InputError(f"raw must be uint8, not {dtype}; convert it with clew convert --dtype uint8")
+    context = checkpoint.network.options.context
+    if any(size < need for size, need in zip(shape, context, strict=True)):
+        raise InputError(f"raw of shape {shape} is smaller than the network's context of {context} voxels (z, y, x)")
+    trained = checkpoint.voxel_size
+    if any(not 0.8 <= have / want <= 1.25 for have, want in zip(voxel_size, trained, strict=True)):
+        raise InputError(
+            f"raw has voxels of {voxel_size} nm, the network was trained for {trained} nm (z, y, x); "
+            "give --voxel-size if the file is wrong, or train a network for this voxel size"
+        )
+
+
+def resolve_device(device: str) -> str:
+    """`cuda` where there is a GPU and `auto` was asked for, else `cpu`."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("no CUDA device was found; choose --device cpu")
+    return device if device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _default_tile(options: UNetOptions, box: Box) -> Triple:

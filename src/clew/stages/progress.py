@@ -3,25 +3,13 @@
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 Item = TypeVar("Item")
 
 
-class StageTime(NamedTuple):
-    """Wall time of a stage: its name, the voxels that it worked on, seconds."""
-
-    stage: str
-    voxels: int
-    seconds: float
-
-    @property
-    def seconds_per_megavoxel(self) -> float:
-        return self.seconds / self.voxels * 1e6
-
-
-stage_times: list[StageTime] = []
-"""Stages finished in this process, in order; the report of `clew demo` is made from it."""
+stage_times: list[tuple[str, float, int]] = []
+"""Stages finished in this process, in order: name, wall seconds, voxels. The report of `clew demo` is made from it."""
 
 
 @contextmanager
@@ -29,9 +17,9 @@ def timed(stage: str, voxels: int) -> Iterator[None]:
     """Show a stage's name and, when it ends, its time per megavoxel."""
     start = time.perf_counter()
     yield
-    finished = StageTime(stage, voxels, time.perf_counter() - start)
-    stage_times.append(finished)
-    say(f"{stage:<20} {finished.seconds:8.1f} s   {finished.seconds_per_megavoxel:6.3f} s/megavoxel")
+    seconds = time.perf_counter() - start
+    stage_times.append((stage, seconds, voxels))
+    say(f"{stage:<20} {seconds:8.1f} s   {seconds / voxels * 1e6:6.3f} s/megavoxel")
 
 
 def track(items: Iterable[Item], total: int, description: str) -> Iterator[Item]:

@@ -10,11 +10,15 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from difflib import get_close_matches
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from clew.errors import InputError
 
 Function = Callable[..., Any]
+
+
+class Record(dict[str, Any]):
+    """What is recorded with an output: stage and parameters, filled in when the stage is called."""
 
 
 def stage(function: Function) -> Function:
@@ -22,18 +26,21 @@ def stage(function: Function) -> Function:
     hints = get_type_hints(function, include_extras=True)
     records = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
     signature = _flat_signature(function, hints, records)
+    own = inspect.signature(function).parameters.keys() - records.keys()
 
     @functools.wraps(function)
     def checked(*arguments: Any, **keywords: Any) -> Any:
         check_names(command_name(function), keywords, signature)
         values = signature.bind(*arguments, **keywords).arguments
         values = _check_values(command_name(function), values, signature)
-        positional = {name: values.pop(name) for name in list(values) if name in hints and name not in records}
+        given = {name: value for name, value in values.items() if name in own}
         for name, record in records.items():
-            own = {field.name: values[field.name] for field in fields(record) if field.name in values}
-            positional[name] = record(**own)
-        return function(**positional)
+            given[name] = record(**{field.name: values[field.name] for field in fields(record) if field.name in values})
+        if "record" in hints:
+            given["record"] = _record(function, values, signature)
+        return function(**given)
 
+    checked.record_of = lambda **keywords: _record(function, keywords, signature)  # type: ignore[attr-defined]
     checked.__signature__ = signature  # type: ignore[attr-defined]
     checked.__annotations__ = {name: p.annotation for name, p in signature.parameters.items()} | {
         "return": signature.return_annotation
@@ -60,6 +67,8 @@ def check_names(stage_name: str, given: Mapping[str, Any], signature: inspect.Si
 def _flat_signature(function: Function, hints: Mapping[str, Any], records: Mapping[str, type]) -> inspect.Signature:
     parameters = []
     for name, parameter in inspect.signature(function).parameters.items():
+        if hints[name] is Record:
+            continue
         if name not in records:
             parameters.append(parameter.replace(annotation=hints[name]))
             continue
@@ -73,13 +82,29 @@ def _flat_signature(function: Function, hints: Mapping[str, Any], records: Mappi
     return inspect.Signature(parameters, return_annotation=hints.get("return", inspect.Signature.empty))
 
 
+def is_sequence(annotation: Any) -> bool:
+    """Whether a value of this type is a tuple, which may be written as text: 8,8,8."""
+    if get_origin(annotation) is tuple:
+        return True
+    return any(is_sequence(part) for part in get_args(annotation) if get_origin(annotation) is not Literal)
+
+
+def _record(function: Function, values: Mapping[str, Any], signature: inspect.Signature) -> Record:
+    defaults = {name: parameter.default for name, parameter in signature.parameters.items()}
+    parameters = {name: value for name, value in (defaults | dict(values)).items() if name != "overwrite"}
+    return Record(stage=command_name(function), parameters=parameters)
+
+
 def _check_values(stage_name: str, values: Mapping[str, Any], signature: inspect.Signature) -> dict[str, Any]:
     from pydantic import TypeAdapter, ValidationError
 
     checked = {}
     for name, value in values.items():
+        annotation = signature.parameters[name].annotation
+        if isinstance(value, str) and is_sequence(annotation):
+            value = value.split(",")
         try:
-            checked[name] = TypeAdapter(signature.parameters[name].annotation).validate_python(value)
+            checked[name] = TypeAdapter(annotation).validate_python(value)
         except ValidationError as error:
             problem = error.errors()[0]["msg"][0].lower() + error.errors()[0]["msg"][1:]
             raise InputError(f"{stage_name}: {name.replace('_', '-')}: {problem}, not {value!r}") from error

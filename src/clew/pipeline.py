@@ -1,0 +1,554 @@
+"""THE WAY: one function a stage, paths in, paths out. Read this first.
+
+raw ─predict→ affinities ─extract_fragments→ fragments ─build_region_graph→ region graph ─agglomerate→ merge tree
+─relabel→ segmentation ─evaluate→ scores.  `segment` does all between affinities and segmentation, `run` follows a file.
+
+Every function is a command (`clew extract-fragments`) and a table of a run file (`[extract_fragments]`).
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from annotated_types import Ge, Gt, Interval
+
+from clew.errors import InputError
+from clew.network.options import PRESETS
+from clew.stages.progress import say, timed, track
+from clew.segmentation.agglomeration_options import AgglomerationOptions
+from clew.segmentation.fragment_options import FragmentOptions
+from clew.stages.declaration import Record, stage
+from clew.synthetic.options import SyntheticOptions
+from clew.training.options import AugmentationOptions, TrainingOptions
+
+Triple = tuple[float, float, float]
+Shape = tuple[Annotated[int, Gt(0)], Annotated[int, Gt(0)], Annotated[int, Gt(0)]]
+Threshold = Annotated[float, Interval(ge=0, le=1)]
+
+
+@stage
+def info(path: str, *, voxel_size: Triple | None = None) -> None:
+    """Show what clew understands of a volume, a table or a checkpoint.
+
+    Parameters
+    ----------
+    path
+        Volume (OME-Zarr, zarr, N5, HDF5 as file.h5:dataset, TIFF, precomputed), region graph, merge tree or checkpoint.
+    voxel_size
+        Voxel size z,y,x in nm, where the volume does not say it.
+    """
+    from clew.stages.description import describe
+
+    for line in describe(path, voxel_size):
+        say(line)
+
+
+@stage
+def predict(
+    raw: str,
+    affinities: str,
+    *,
+    checkpoint: str = "fib-10nm",
+    tile: Shape | None = None,
+    box: str | None = None,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    precision: Literal["float32", "bfloat16"] = "float32",
+    voxel_size: Triple | None = None,
+    overwrite: bool = False,
+    record: Record,
+) -> None:
+    """Predict the affinities of a raw volume, tile by tile.
+
+    Parameters
+    ----------
+    raw
+        Raw volume (z, y, x) uint8.
+    affinities
+        Output, (3, z, y, x) uint8, for example affinities.zarr.
+    checkpoint
+        Checkpoint file, or the name of a bundled one.
+    tile
+        Output voxels z,y,x predicted at a time; the result does not depend on it (to within 1/255).
+    box
+        Part of the volume in voxels, as z0:z1,y0:y1,x0:x1 (each end may be left out); the raw around it serves as context.
+    device
+        cpu, cuda, or what is there.
+    precision
+        Arithmetic of the network; bfloat16 pays on recent GPUs.
+    voxel_size
+        Voxel size z,y,x in nm, where the volume does not say it.
+    overwrite
+        Replace an existing output.
+    """
+    from clew.network.bundled import open_checkpoint
+    from clew.network.prediction import check_raw, predict_tiles, resolve_device, tile_grid
+    from clew.volumes.affinities import affinity_attributes
+    from clew.stages.boxes import parse_box, shift_box
+    from clew.volumes.open import open_volume
+    from clew.volumes.save import create_volume
+
+    model = open_checkpoint(checkpoint)
+    source = open_volume(raw, voxel_size=voxel_size)
+    check_raw(source.shape, source.dtype, model, source.voxel_size)
+    part = parse_box(box, source.shape)
+    shape = tuple(axis.stop - axis.start for axis in part)
+    offset = [o + s * axis.start for o, s, axis in zip(source.offset, source.voxel_size, part, strict=True)]
+    record |= affinity_attributes(model.network.options.offsets[:3], np.uint8) | model.suggestion
+    with (
+        timed("predict", int(np.prod(shape, dtype=np.int64))),
+        create_volume(affinities, shape=(3, *shape), dtype=np.uint8, voxel_size=source.voxel_size, offset=offset,
+                      attributes=record, overwrite=overwrite) as output,
+    ):  # fmt: skip
+        tiles = predict_tiles(
+            model.network, source.read, source.shape, box=part, tile=tile, device=resolve_device(device),
+            precision=precision,
+        )  # fmt: skip
+        for predicted in track(tiles, len(tile_grid(model.network.options, part, tile)), "predict"):
+            output[(slice(None), *shift_box(predicted.box, part))] = predicted.affinities
+
+
+@stage
+def extract_fragments(
+    affinities: str,
+    fragments: str,
+    *,
+    mask: str | None = None,
+    options: FragmentOptions,
+    overwrite: bool = False,
+    record: Record,
+) -> None:
+    """Divide a volume into fragments that lie inside one neuron each.
+
+    Parameters
+    ----------
+    affinities
+        Affinities (offset, z, y, x), uint8 or float32 in [0, 1].
+    fragments
+        Output, (z, y, x) uint64; a fragment's id is 1 + the linear index of its first voxel.
+    mask
+        Volume (z, y, x), 0 where there is nothing to segment.
+    overwrite
+        Replace an existing output.
+    """
+    from clew.segmentation.fragments import extract_fragments as extract
+    from clew.stages.files import open_affinities, read_like, refuse_outputs, save_like
+
+    source = open_affinities(affinities)
+    refuse_outputs(overwrite, fragments)
+    inside = None if mask is None else read_like(mask, source.shape[1:], source)
+    values = source.read(slice(0, 3))
+    with timed("extract-fragments", values[0].size):
+        ids = extract(values, mask=inside, options=options)
+    save_like(source, fragments, ids, record, overwrite)
+
+
+@stage
+def build_region_graph(
+    affinities: str, fragments: str, region_graph: str, *, overwrite: bool = False, record: Record
+) -> None:
+    """Collect the affinities between every two touching fragments.
+
+    Parameters
+    ----------
+    affinities
+        Affinities (offset, z, y, x), uint8 or float32 in [0, 1].
+    fragments
+        Fragments (z, y, x) of these affinities.
+    region_graph
+        Output, a table in an .h5 file.
+    overwrite
+        Replace an existing output.
+    """
+    from clew.segmentation.region_graph import build_region_graph as build
+    from clew.stages.files import as_ids, open_affinities, read_like, suggestion
+    from clew.stages.tables import save_region_graph
+    from clew.volumes.tables import check_table_path
+
+    check_table_path(region_graph, overwrite=overwrite)
+    source = open_affinities(affinities)
+    ids = as_ids(read_like(fragments, source.shape[1:], source), fragments)
+    values = source.read(slice(0, 3))
+    with timed("build-region-graph", ids.size):
+        graph = build(values, ids)
+    save_region_graph(region_graph, graph, record | suggestion(source.attributes), overwrite)
+
+
+@stage
+def agglomerate(
+    region_graph: str,
+    merge_tree: str,
+    *,
+    options: AgglomerationOptions,
+    overwrite: bool = False,
+    record: Record,
+) -> None:
+    """Merge regions from the best contact to the worst; the merge tree holds the segmentations of all thresholds.
+
+    Parameters
+    ----------
+    region_graph
+        Region graph, as written by build-region-graph.
+    merge_tree
+        Output, a table in an .h5 file.
+    overwrite
+        Replace an existing output.
+    """
+    from clew.segmentation.agglomeration import agglomerate as merge
+    from clew.stages.files import suggestion
+    from clew.stages.tables import load_region_graph, save_merge_tree
+    from clew.volumes.tables import check_table_path
+
+    check_table_path(merge_tree, overwrite=overwrite)
+    graph, attributes = load_region_graph(region_graph)
+    with timed("agglomerate", int(graph.sizes.sum())):
+        tree = merge(graph, options=options)
+    save_merge_tree(merge_tree, tree, record | suggestion(attributes), overwrite)
+
+
+@stage
+def relabel(
+    fragments: str,
+    merge_tree: str,
+    segmentation: str,
+    *,
+    threshold: Threshold | None = None,
+    region_graph: str | None = None,
+    minimum_size: Annotated[int, Ge(0)] = 0,
+    remove_below: Annotated[int, Ge(0)] = 0,
+    overwrite: bool = False,
+    record: Record,
+) -> None:
+    """Cut the merge tree at a threshold and name every voxel by its segment.
+
+    Parameters
+    ----------
+    fragments
+        Fragments (z, y, x).
+    merge_tree
+        Merge tree of these fragments.
+    segmentation
+        Output, (z, y, x) uint64.
+    threshold
+        Merge while 1 - score < threshold; a larger one merges more. By default the one stored with the network.
+    region_graph
+        Region graph of the fragments; needed to join dust.
+    minimum_size
+        Segments of fewer voxels join their best neighbour.
+    remove_below
+        Segments of still fewer voxels are removed (0 in the output).
+    overwrite
+        Replace an existing output.
+    """
+    from clew.segmentation.dust import join_dust, remove_small
+    from clew.segmentation.relabel import relabel as rename
+    from clew.segmentation.relabel import segment_lookup
+    from clew.stages.files import as_ids, chosen_threshold, refuse_outputs, save_like
+    from clew.stages.tables import load_merge_tree, load_region_graph
+    from clew.volumes.open import open_volume
+
+    tree, attributes = load_merge_tree(merge_tree)
+    threshold = chosen_threshold(threshold, attributes, tree.score, merge_tree)
+    source = open_volume(fragments)
+    refuse_outputs(overwrite, segmentation)
+    ids = as_ids(source.read(), fragments)
+    with timed("relabel", ids.size):
+        lookup = segment_lookup(tree, threshold)
+        if minimum_size:
+            if region_graph is None:
+                raise InputError("relabel: minimum-size needs the region graph: give --region-graph")
+            lookup = join_dust(load_region_graph(region_graph)[0], lookup, minimum_size, score=tree.score)
+        if remove_below:
+            lookup = remove_small(lookup, tree.sizes, remove_below)
+        segments = rename(ids, tree.fragments, lookup)
+    save_like(source, segmentation, segments, record | {"threshold": threshold}, overwrite)
+
+
+@stage
+def segment(
+    affinities: str,
+    directory: str,
+    *,
+    mask: str | None = None,
+    fragment_options: FragmentOptions,
+    agglomeration_options: AgglomerationOptions,
+    threshold: Threshold | None = None,
+    minimum_size: Annotated[int, Ge(0)] = 0,
+    remove_below: Annotated[int, Ge(0)] = 0,
+    overwrite: bool = False,
+) -> None:
+    """Affinities to segmentation: extract-fragments, build-region-graph, agglomerate and relabel in one.
+
+    Parameters
+    ----------
+    affinities
+        Affinities (offset, z, y, x), uint8 or float32 in [0, 1].
+    directory
+        Where fragments.zarr, region_graph.h5, merge_tree.h5 and segmentation.zarr are written.
+    mask
+        Volume (z, y, x), 0 where there is nothing to segment.
+    threshold
+        Merge while 1 - score < threshold; a larger one merges more. By default the one stored with the network.
+    minimum_size
+        Segments of fewer voxels join their best neighbour.
+    remove_below
+        Segments of still fewer voxels are removed (0 in the output).
+    overwrite
+        Replace existing outputs.
+    """
+    from dataclasses import asdict
+
+    from clew.stages.files import refuse_outputs
+
+    names = ("fragments.zarr", "region_graph.h5", "merge_tree.h5", "segmentation.zarr")
+    fragments, graph, tree, segmentation = (str(Path(directory) / name) for name in names)
+    refuse_outputs(overwrite, fragments, segmentation)
+    Path(directory).mkdir(parents=True, exist_ok=True)
+    extract_fragments(affinities, fragments, mask=mask, overwrite=overwrite, **asdict(fragment_options))
+    build_region_graph(affinities, fragments, graph, overwrite=overwrite)
+    agglomerate(graph, tree, overwrite=overwrite, **asdict(agglomeration_options))
+    relabel(
+        fragments, tree, segmentation, threshold=threshold, region_graph=graph, minimum_size=minimum_size,
+        remove_below=remove_below, overwrite=overwrite,
+    )  # fmt: skip
+
+
+@stage
+def evaluate(
+    segmentation: str,
+    truth: str,
+    *,
+    merge_tree: str | None = None,
+    thresholds: Annotated[int, Gt(1)] = 51,
+    border: Annotated[float, Ge(0)] = 0.0,
+    box: str | None = None,
+    components: bool = False,
+    json: str | None = None,
+    plot: str | None = None,
+    overwrite: bool = False,
+) -> Any:
+    """Compare a segmentation with the truth: variation of information, adapted Rand error, CREMI score.
+
+    Parameters
+    ----------
+    segmentation
+        Segmentation (z, y, x), or the fragments of the merge tree.
+    truth
+        True neuron ids (z, y, x); voxels with 0 are ignored.
+    merge_tree
+        Merge tree of the fragments: scores are then given for many thresholds.
+    thresholds
+        Number of thresholds from 0 to 1.
+    border
+        Ignore truth within this distance (nm, per section) of a border between neurons; CREMI uses 25.
+    box
+        Part in voxels to compare, as z0:z1,y0:y1,x0:x1.
+    components
+        Split both volumes into connected components inside the box first.
+    json
+        Write the scores to this file.
+    plot
+        Write a plot of the scores over the thresholds to this PNG file.
+    overwrite
+        Replace existing outputs.
+    """
+    from clew.stages.scoring import score_paths
+
+    return score_paths(
+        segmentation, truth, merge_tree=merge_tree, thresholds=thresholds, border=border, box=box,
+        components=components, json=json, plot=plot, overwrite=overwrite,
+    )  # fmt: skip
+
+
+@stage
+def train(
+    checkpoint: str,
+    *,
+    data: list[str],
+    held_out: str | None = None,
+    preset: Literal[tuple(PRESETS)] = "small",  # type: ignore[valid-type]
+    initial: str | None = None,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    training_options: TrainingOptions,
+    augmentation_options: AugmentationOptions,
+    half: bool = False,
+    overwrite: bool = False,
+    record: Record,
+) -> None:
+    """Train a network on annotated volumes; an interrupted run continues where it was.
+
+    Parameters
+    ----------
+    checkpoint
+        Output; log, state and snapshots go to a folder beside it.
+    data
+        Annotated volumes: a CREMI-style HDF5 file (volumes/raw, volumes/labels/neuron_ids, volumes/labels/mask), or
+        RAW,LABELS or RAW,LABELS,MASK; give several by repeating the option.
+    held_out
+        Part of the first volume (z0:z1,y0:y1,x0:x1) that is not trained on; the checkpoint is chosen by the
+        segmentation of this part.
+    preset
+        Architecture.
+    initial
+        Checkpoint whose weights to start from.
+    device
+        cpu, cuda, or what is there.
+    half
+        Store the weights in 16 bits.
+    overwrite
+        Start anew, replacing an existing run and its checkpoint.
+    """
+    from clew.stages.training_run import run_training
+
+    run_training(
+        Path(checkpoint), data, held_out=held_out, preset=preset, initial=initial, device=device,
+        options=training_options, augmentation=augmentation_options, half=half, overwrite=overwrite, record=record,
+    )  # fmt: skip
+
+
+@stage
+def synthesize(
+    raw: str,
+    labels: str,
+    *,
+    shape: Shape = (128, 128, 128),
+    voxel_size: Triple = (10.0, 10.0, 10.0),
+    seed: int = 0,
+    options: SyntheticOptions,
+    overwrite: bool = False,
+    record: Record,
+) -> None:
+    """Make a synthetic volume of neuropil with its truth.
+
+    Parameters
+    ----------
+    raw
+        Output, (z, y, x) uint8.
+    labels
+        Output, (z, y, x) uint64.
+    shape
+        Voxels z,y,x.
+    voxel_size
+        Voxel size z,y,x in nm.
+    seed
+        The same seed gives the same volume.
+    overwrite
+        Replace existing outputs.
+    """
+    from clew.stages.files import refuse_outputs
+    from clew.synthetic import synthesize as make
+    from clew.volumes.save import save_volume
+
+    refuse_outputs(overwrite, raw, labels)
+    with timed("synthesize", int(np.prod(shape, dtype=np.int64))):
+        volume = make(shape, voxel_size=voxel_size, seed=seed, options=options)
+    save_volume(raw, volume.raw, voxel_size=voxel_size, attributes=record, overwrite=overwrite)
+    save_volume(labels, volume.labels, voxel_size=voxel_size, attributes=record, overwrite=overwrite)
+
+
+@stage
+def convert(
+    source: str,
+    target: str,
+    *,
+    voxel_size: Triple | None = None,
+    offset: Triple | None = None,
+    box: str | None = None,
+    dtype: Literal["keep", "uint8"] = "keep",
+    overwrite: bool = False,
+    record: Record,
+) -> None:
+    """Copy a volume to OME-Zarr (.zarr) or HDF5 (file.h5:dataset).
+
+    Parameters
+    ----------
+    source
+        Volume of any format that clew reads.
+    target
+        Output.
+    voxel_size
+        Voxel size z,y,x in nm, instead of what the volume says.
+    offset
+        Offset z,y,x in nm, instead of what the volume says.
+    box
+        Part in voxels, as z0:z1,y0:y1,x0:x1.
+    dtype
+        `uint8` scales the range of values of an image to 0..255; `keep` copies.
+    overwrite
+        Replace an existing output.
+    """
+    from clew.stages.conversion import convert_volume
+
+    convert_volume(source, target, voxel_size=voxel_size, offset=offset, box=box, dtype=dtype, overwrite=overwrite,
+                   record=record)  # fmt: skip
+
+
+@stage
+def view(
+    raw: str,
+    *,
+    segmentation: str | None = None,
+    truth: str | None = None,
+    affinities: str | None = None,
+    voxel_size: Triple | None = None,
+    port: Annotated[int, Ge(0)] = 0,
+) -> None:
+    """Look at volumes in the browser (neuroglancer); runs until Ctrl-C.
+
+    Parameters
+    ----------
+    raw
+        Raw volume (z, y, x).
+    segmentation, truth
+        Label volumes (z, y, x).
+    affinities
+        Affinities (offset, z, y, x).
+    voxel_size
+        Voxel size z,y,x in nm, where the volumes do not say it.
+    port
+        Port on this machine; 0 takes a free one.
+    """
+    from clew.stages.viewing import show
+
+    show(raw, segmentation=segmentation, truth=truth, affinities=affinities, voxel_size=voxel_size, port=port)
+
+
+@stage
+def run(file: Path, *, overwrite: bool = False) -> None:
+    """Follow a run file: the stages of its tables in order, each with its options.
+
+    Parameters
+    ----------
+    file
+        TOML file; see `docs/reference/run-file.md`.
+    overwrite
+        Replace existing outputs; without it, stages whose outputs are there with the same parameters are skipped.
+    """
+    from clew.stages.run_file import follow
+
+    follow(file, STAGES, overwrite)
+
+
+@stage
+def demo(directory: str = "demo", *, data: str | None = None, overwrite: bool = True) -> None:
+    """The whole way on a volume with truth: network, segmentation, scores, figures and a report to open in the browser.
+
+    Parameters
+    ----------
+    directory
+        Where everything is written.
+    data
+        The FIB-SEM sample as an HDF5 file; by default it is taken from the cache or downloaded, and where that cannot be, a
+        synthetic volume is made.
+    overwrite
+        Replace the outputs of an earlier demo.
+    """
+    from clew.stages.demo import run_demo
+
+    run_demo(Path(directory), data, overwrite)
+
+
+STAGES = (
+    info, predict, extract_fragments, build_region_graph, agglomerate, relabel, segment, evaluate, train, synthesize,
+    convert, view, run, demo,
+)  # fmt: skip
+"""All commands, in the order of `clew --help`."""

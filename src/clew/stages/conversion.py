@@ -1,0 +1,46 @@
+"""Copies of volumes in the formats that clew writes."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clew.errors import InputError
+from clew.stages.boxes import parse_box
+from clew.stages.declaration import Record
+from clew.volumes.open import open_volume
+from clew.volumes.save import save_volume
+
+
+def convert_volume(
+    source: str,
+    target: str,
+    *,
+    voxel_size: tuple[float, float, float] | None,
+    offset: tuple[float, float, float] | None,
+    box: str | None,
+    dtype: str,
+    overwrite: bool,
+    record: Record,
+) -> None:
+    """Copy a volume, or a box of it; whole volumes are copied block by block."""
+    volume = open_volume(source, voxel_size=voxel_size, offset=offset)
+    part = parse_box(box, volume.shape)
+    start = [o + s * axis.start for o, s, axis in zip(volume.offset, volume.voxel_size, part, strict=True)]
+    kept = {name: value for name, value in volume.attributes.items() if name not in ("version", "created")}
+    data: Any = volume if box is None and dtype == "keep" else volume.read((..., *part))
+    if dtype == "uint8":
+        data = to_uint8(data, source)
+    save_volume(
+        target, data, voxel_size=volume.voxel_size, offset=start, attributes=kept | record, overwrite=overwrite
+    )
+
+
+def to_uint8(image: NDArray[Any], name: str) -> NDArray[np.uint8]:
+    """An image with its range of values scaled to 0..255; uint8 stays as it is."""
+    if image.dtype == np.uint8:
+        return image
+    low, high = float(image.min()), float(image.max())
+    if not np.isfinite([low, high]).all() or low == high:
+        raise InputError(f"{name} cannot be scaled to uint8: its values go from {low} to {high}")
+    return np.rint((image.astype(np.float32) - low) * (255 / (high - low))).astype(np.uint8)

@@ -1,0 +1,74 @@
+"""Inputs and outputs that several stages share: opened, checked against each other, written with their record."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clew.errors import InputError
+from clew.stages.declaration import Record
+from clew.volumes.affinities import affinity_offsets
+from clew.volumes.open import open_volume
+from clew.volumes.replace import refuse_existing
+from clew.volumes.save import output_target, save_volume
+from clew.volumes.volume import Volume
+
+SUGGESTED = ("suggested_threshold", "suggested_score")
+"""Attributes that travel from the checkpoint along the outputs: the threshold chosen in training, and its score."""
+
+
+def open_affinities(path: str) -> Volume:
+    """An affinity volume whose first three channels are the nearest neighbours."""
+    source = open_volume(path)
+    affinity_offsets(source)
+    return source
+
+
+def read_like(path: str, shape: tuple[int, ...], source: Volume) -> NDArray[Any]:
+    """All of a volume that must have the given shape (z, y, x) and the voxel size of `source`."""
+    volume = open_volume(path, voxel_size=source.voxel_size)
+    if volume.shape != tuple(shape):
+        raise InputError(f"{path} must have the shape {tuple(shape)} of {source.source}, not {volume.shape}")
+    return volume.read()
+
+
+def as_ids(values: NDArray[Any], path: str) -> NDArray[np.uint64]:
+    """Whole, non-negative numbers as uint64."""
+    if values.dtype.kind not in "ui":
+        raise InputError(f"{path} must hold whole numbers, not {values.dtype}")
+    if values.dtype.kind == "i" and values.min() < 0:
+        raise InputError(f"{path} must hold ids of at least 0, not {values.min()}")
+    return values.astype(np.uint64, copy=False)
+
+
+def refuse_outputs(overwrite: bool, *paths: str) -> None:
+    """Refuse, before any work, outputs that exist or cannot be written."""
+    for path in paths:
+        target, dataset = output_target(path)
+        if not dataset or not target.exists():
+            refuse_existing(target, overwrite)
+
+
+def save_like(source: Volume, path: str, data: NDArray[Any], record: Record, overwrite: bool) -> None:
+    """Write a volume with the voxel size and offset of another, and note its path among the inputs."""
+    record |= suggestion(source.attributes)
+    save_volume(
+        path, data, voxel_size=source.voxel_size, offset=source.offset, attributes=record, overwrite=overwrite
+    )
+
+
+def suggestion(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The suggested threshold and score among attributes."""
+    return {name: attributes[name] for name in SUGGESTED if attributes.get(name) is not None}
+
+
+def chosen_threshold(given: float | None, attributes: Mapping[str, Any], score: str, path: str) -> float:
+    """The threshold that was given, else the suggested one if it belongs to this score."""
+    if given is not None:
+        return given
+    if attributes.get("suggested_score") == score and attributes.get("suggested_threshold") is not None:
+        return float(attributes["suggested_threshold"])
+    raise InputError(f"no threshold is stored with {path} for the score {score}: give --threshold between 0 and 1")
+
+

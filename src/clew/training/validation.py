@@ -1,0 +1,56 @@
+"""Validation by segmentation: how good are the neurons, not how small is the loss (arXiv 1709.02974, section 4)."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clew.evaluation.overlap import overlap_table
+from clew.evaluation.scores import Scores, best_threshold, score_thresholds
+from clew.network.prediction import Box, predict_affinities
+from clew.network.unet import UNet
+from clew.segmentation.agglomeration import agglomerate
+from clew.segmentation.agglomeration_options import AgglomerationOptions
+from clew.segmentation.fragment_options import FragmentOptions
+from clew.segmentation.fragments import extract_fragments
+from clew.segmentation.region_graph import build_region_graph
+from clew.segmentation.relabel import segment_lookup
+from clew.training.targets import split_components
+
+THRESHOLDS = np.linspace(0.0, 1.0, 101)
+
+
+class Validation(NamedTuple):
+    """The best threshold on a held-out part and the scores there."""
+
+    threshold: float
+    scores: Scores
+
+
+def validate(
+    network: UNet,
+    raw: NDArray[np.uint8],
+    labels: NDArray,
+    box: Box,
+    *,
+    fragment_options: FragmentOptions = FragmentOptions(),
+    agglomeration_options: AgglomerationOptions = AgglomerationOptions(),
+    device: str = "cpu",
+) -> Validation:
+    """Segment a held-out box with a network and score it at its best threshold.
+
+    Parameters
+    ----------
+    network
+        U-Net with valid convolutions.
+    raw, labels : (z, y, x)
+        Whole volume; raw outside the box serves as context. Labels are split into connected components inside the box.
+    box
+        Held-out part.
+    """
+    affinities = predict_affinities(network, raw, box=box, device=device)
+    fragments = extract_fragments(affinities, options=fragment_options)
+    tree = agglomerate(build_region_graph(affinities, fragments), options=agglomeration_options)
+    table = overlap_table(fragments, split_components(labels[box]))
+    scores = score_thresholds(table, tree.fragments, (segment_lookup(tree, float(t)) for t in THRESHOLDS))
+    return Validation(*best_threshold([float(t) for t in THRESHOLDS], scores))
