@@ -32,9 +32,11 @@ def as_labels(labels: Any, name: str) -> Labels:
 def as_ids(values: Any, name: str) -> Labels:
     """Any whole, non-negative numbers as contiguous uint64."""
     array = np.asarray(values)
+    if not array.size:
+        return np.zeros(array.shape, np.uint64)
     if array.dtype.kind not in "uib":
         raise InputError(f"{name} must be whole numbers (such as uint64), not {array.dtype}; convert them first")
-    if array.dtype.kind == "i" and array.size and array.min() < 0:
+    if array.dtype.kind == "i" and array.min() < 0:
         raise InputError(f"{name} must not be negative, but its smallest value is {array.min()}; use 0 for background")
     return np.ascontiguousarray(array, dtype=np.uint64)
 

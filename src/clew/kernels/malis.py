@@ -5,8 +5,9 @@ edge joins |a|·|b| pairs of one label. When those are through, every object is 
 goes on with the edges that are not inside an object, by strength: no label stands in two components, so an edge joins
 |a|·|b| pairs of different labels. Sizes count labelled voxels only, so background joins components but brings no pairs.
 
-Edges are records (inverted float bits of the affinity << 32 | edge number): ascending is stronger first, then by number.
-They are scattered to buckets of the affinity; within a bucket, edges inside one component are dropped before the rest is sorted.
+Edges are records (inverted float bits of the affinity << 32 | edge number): ascending is stronger first, then by
+number. They are scattered to buckets of the affinity; within a bucket, edges inside one component are dropped before
+the rest is sorted.
 """
 
 import numpy as np

@@ -40,9 +40,9 @@ def _join_histograms(head, following, label, count, keep, drop):
 def count_pairs_by_histogram(order, steps, labels, same, different):
     """Kruskal over edges in `order`; label histograms are lists sorted by label.
 
-    order (edges,) int64 edge numbers, steps (3,) int64 distance of the other voxel per channel, labels (voxels,) uint64;
-    same and different (3 · voxels,) int64, zeroed, receive the pairs of equal and of different non-zero label whose
-    maximin edge each one is.
+    order (edges,) int64 edge numbers, steps (3,) int64 distance of the other voxel per channel, labels (voxels,)
+    uint64; same and different (3 · voxels,) int64, zeroed, receive the pairs of equal and of different non-zero label
+    whose maximin edge each one is.
     """
     voxels = labels.shape[0]
     parent, size = np.empty(voxels, np.int64), np.empty(voxels, np.int64)

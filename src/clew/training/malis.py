@@ -104,7 +104,7 @@ def malis_weights(
 
 
 def malis_pairs(affinities: ArrayLike, labels: ArrayLike, mask: ArrayLike | None = None) -> tuple[Pairs, Pairs]:
-    """Pairs of voxels per edge, (3, z, y, x) int64, of the positive and the negative pass; inputs as `malis_weights`."""
+    """Voxel pairs per edge, (3, z, y, x) int64, of the positive and the negative pass; inputs as in `malis_weights`."""
     pairs, _ = _signed_pairs(affinities, labels, mask)
     return np.maximum(pairs, 0), np.maximum(-pairs, 0)
 

@@ -1,7 +1,6 @@
 """Training targets made from labels: affinities, grown boundaries, connected components.
 
-Labels are (z, y, x) whole numbers, 0 = background. Paper: section on training data; targets are 1 where two voxels belong
-to one object.
+Labels are (z, y, x) whole numbers, 0 = background. Paper: a target affinity is 1 where both voxels are of one object.
 """
 
 from collections.abc import Sequence
@@ -68,7 +67,8 @@ def grow_boundaries(labels: ArrayLike, steps: int, per_section: bool = False, ma
     """Erode every label, so that background grows between objects.
 
     Each step clears the voxels that touch another label or background through a face. The volume's border is no
-    boundary, nor is the border to voxels that nobody annotated. Exact at block borders with a context of `steps` voxels.
+    boundary, nor is the border to voxels that nobody annotated. Exact at block borders with a context of `steps`
+    voxels.
 
     Parameters
     ----------
@@ -112,7 +112,8 @@ def split_components(labels: ArrayLike) -> Labels:
     """Number the connected components of the nearest-neighbour target affinity graph.
 
     Two voxels are in one component when a path of face-touching voxels of one non-zero label joins them: two pieces of
-    one neuron that meet only outside a crop become two objects, as MALIS needs it. Not local: a component knows no block.
+    one neuron that meet only outside a crop become two objects, as MALIS needs it. Not local: a component may span any
+    number of blocks.
 
     Parameters
     ----------

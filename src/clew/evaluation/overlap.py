@@ -1,0 +1,142 @@
+"""The overlap table: voxels per pair (segment, true object). All scores are sums over it."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from clew.errors import InputError
+from clew.evaluation._labels import Labels, as_ids, check_label_kind, check_same_shape
+from clew.kernels.overlap import add_entries, count_overlap
+
+_SLAB = 2**24
+"""Voxels read and converted at once."""
+
+
+@dataclass(frozen=True)
+class OverlapTable:
+    """Voxels per pair (segment, true object), of the annotated voxels; sorted by segment, then object.
+
+    Parameters
+    ----------
+    segments
+        (pairs,) uint64 ids in the segmentation; 0 is a segment like any other.
+    truths
+        (pairs,) uint64 ids in the truth, never 0.
+    counts
+        (pairs,) int64 voxels.
+    """
+
+    segments: Labels
+    truths: Labels
+    counts: NDArray[np.int64]
+
+
+def overlap_table(segmentation: Any, truth: Any) -> OverlapTable:
+    """Count the voxels of every pair (segment, true object); voxels of truth 0 are left out.
+
+    Exact at block borders: tables of blocks add up with `merge_tables`.
+
+    Parameters
+    ----------
+    segmentation, truth
+        (z, y, x) whole numbers of any size, arrays or anything sliced like one (read slab by slab).
+
+    Raises
+    ------
+    InputError
+        If the shapes differ, or ids are negative or not whole numbers.
+    """
+    table, filled = _Table(2**12), 0
+    for _, segments, truths in slabs(segmentation, truth):
+        position = 0
+        while True:
+            position, filled = count_overlap(segments.ravel(), truths.ravel(), position, filled, *table.arrays)
+            if position == truths.size:
+                break
+            larger = _Table(4 * len(table.arrays[2]))
+            add_entries(*table.arrays, *larger.arrays)
+            table = larger
+    found, objects, counts = table.arrays
+    used = np.flatnonzero(counts)
+    return sum_pairs(found[used], objects[used], counts[used])
+
+
+def relabel_table(table: OverlapTable, ids: ArrayLike, lookup: ArrayLike) -> OverlapTable:
+    """Table of the segmentation in which each segment `ids[i]` is called `lookup[i]`.
+
+    One pass over the voxels of the fragments serves the segmentations at all thresholds. Segment 0 stays 0 unless
+    named.
+
+    Parameters
+    ----------
+    table
+        Overlap of fragments with the truth.
+    ids
+        (fragments,) ids, in any order, without repeats.
+    lookup
+        (fragments,) new id of each.
+
+    Raises
+    ------
+    InputError
+        If a segment of the table is not among the ids.
+    """
+    names, new_names = as_ids(ids, "ids"), as_ids(lookup, "lookup")
+    if names.ndim != 1 or names.shape != new_names.shape:
+        raise InputError(
+            f"ids and lookup must be lists of one length, not of shapes {names.shape} and {new_names.shape}"
+        )
+    if not (names == 0).any():
+        names, new_names = np.append(names, np.uint64(0)), np.append(new_names, np.uint64(0))
+    order = np.argsort(names)
+    slots = np.searchsorted(names, table.segments, sorter=order)
+    slots = order[np.minimum(slots, len(names) - 1)]
+    strangers = table.segments[names[slots] != table.segments]
+    if strangers.size:
+        raise InputError(f"ids must name every segment of the table, but segment {strangers[0]} is missing")
+    return sum_pairs(new_names[slots], table.truths, table.counts)
+
+
+def merge_tables(tables: Iterable[OverlapTable]) -> OverlapTable:
+    """Table of several blocks together."""
+    parts = list(tables)
+    if not parts:
+        raise InputError("merge_tables needs at least one table")
+    return sum_pairs(*(np.concatenate([getattr(t, name) for t in parts]) for name in ("segments", "truths", "counts")))
+
+
+def sum_pairs(segments: Labels, truths: Labels, counts: NDArray[np.int64]) -> OverlapTable:
+    """Sort pairs and add up those that are equal."""
+    order = np.lexsort((truths, segments))
+    segments, truths, counts = segments[order], truths[order], counts[order]
+    first = np.ones(len(order), bool)
+    first[1:] = (segments[1:] != segments[:-1]) | (truths[1:] != truths[:-1])
+    starts = np.flatnonzero(first)
+    totals = np.add.reduceat(counts, starts) if len(starts) else counts
+    return OverlapTable(segments[starts], truths[starts], totals)
+
+
+def slabs(segmentation: Any, truth: Any) -> Iterator[tuple[int, Labels, Labels]]:
+    """Both volumes slab by slab, checked, as (first section, uint64, uint64)."""
+    segmentation, truth = _sliceable(segmentation), _sliceable(truth)
+    check_label_kind(segmentation, "segmentation")
+    check_label_kind(truth, "truth")
+    check_same_shape(segmentation, truth, ("segmentation", "truth"))
+    sections = max(1, _SLAB // (truth.shape[1] * truth.shape[2]))
+    for start in range(0, truth.shape[0], sections):
+        part = slice(start, start + sections)
+        yield start, as_ids(segmentation[part], "segmentation"), as_ids(truth[part], "truth")
+
+
+def _sliceable(volume: Any) -> Any:
+    return volume if hasattr(volume, "shape") and hasattr(volume, "dtype") else np.asarray(volume)
+
+
+class _Table:
+    """Columns of an open-addressed table, all slots free."""
+
+    def __init__(self, size: int) -> None:
+        self.arrays = np.empty(size, np.uint64), np.empty(size, np.uint64), np.zeros(size, np.int64)

@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from clew.errors import InputError
+from clew.evaluation.border import mask_borders
+from naive import evaluation as naive
+
+SHAPE = st.tuples(st.integers(1, 2), st.integers(1, 9), st.integers(1, 9))
+
+
+@settings(deadline=None)
+@given(
+    SHAPE.flatmap(lambda s: arrays(np.uint64, s, elements=st.sampled_from([1] * 12 + [0, 2, 2**63]))),
+    st.sampled_from([(40, 4, 4), (8, 8, 8), (30, 5, 10), (30, 10, 5)]),
+    st.sampled_from([0, 4, 8, 16, 25, 1000]),
+)
+def test_masked_borders_equal_their_naive_twin(truth, voxel_size, distance):
+    found = mask_borders(truth, voxel_size, distance)
+    np.testing.assert_array_equal(found, naive.mask_borders(truth, voxel_size, distance))
+
+
+def test_a_section_knows_nothing_of_its_neighbours():
+    truth = np.ones((2, 3, 30), np.uint64)
+    truth[1] = 2
+    np.testing.assert_array_equal(mask_borders(truth, (40, 4, 4)), truth)
+    truth[0, :, 15:] = 3
+    masked = mask_borders(truth, (40, 4, 4))
+    assert np.flatnonzero(masked[0, 1] == 0).tolist() == list(range(8, 22))
+    np.testing.assert_array_equal(masked[1], truth[1])
+
+
+def test_bad_input_is_refused():
+    truth = np.ones((1, 2, 2), int)
+    with pytest.raises(InputError, match="voxel_size"):
+        mask_borders(truth, (4, 4))
+    with pytest.raises(InputError, match="voxel_size"):
+        mask_borders(truth, (40, 0, 4))
+    with pytest.raises(InputError, match="distance"):
+        mask_borders(truth, (40, 4, 4), -1)
+    with pytest.raises(InputError, match="negative"):
+        mask_borders(-truth, (40, 4, 4))
