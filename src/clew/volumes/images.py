@@ -1,9 +1,11 @@
 """TIFF stacks and folders of sections (TIFF, PNG, JPEG)."""
 
+import contextlib
 import itertools
+import logging
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -121,9 +123,12 @@ def _gaps(files: Sequence[Path]) -> list[tuple[str, str]]:
 
 def _open_tiff(path: Path) -> Stored:
     try:
-        tiff = tifffile.TiffFile(path)
-        series = tiff.series
-        first = series[0]
+        with _damage_refused(path):
+            tiff = tifffile.TiffFile(path)
+            series = tiff.series
+            first = series[0]
+    except InputError:
+        raise
     except (OSError, ValueError, IndexError, KeyError, RuntimeError) as error:
         raise InputError(f"{path} cannot be read as TIFF: {first_line(error)}") from error
     try:
@@ -152,6 +157,24 @@ def _open_tiff(path: Path) -> Stored:
         notes=tuple(notes),
         close=tiff.close,
     )
+
+
+@contextlib.contextmanager
+def _damage_refused(path: Path) -> Iterator[None]:
+    """tifffile only logs that later pages are cut off, and goes on with fewer sections: refuse such a file."""
+    found: list[str] = []
+    handler = logging.Handler(logging.ERROR)
+    handler.emit = lambda record: found.append(record.getMessage())  # type: ignore[method-assign]
+    logger = tifffile.logger()
+    propagate, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagate
+    if found:
+        raise InputError(f"{path} is truncated or damaged: {found[0].splitlines()[0]}")
 
 
 def _stack_axes(

@@ -1,0 +1,95 @@
+"""Paths and URLs of volumes."""
+
+import pytest
+
+from clew.errors import InputError
+from clew.volumes import open_volume, output_target
+from clew.volumes.location import Location, find_location, join, kvstore_spec, natural_key, parent
+from clew.volumes.precomputed import precomputed_spec
+
+
+@pytest.mark.parametrize(
+    ("url", "location"),
+    [
+        ("s3://janelia/a.zarr", Location("s3://janelia/a.zarr")),
+        ("s3://janelia/a.zarr/", Location("s3://janelia/a.zarr")),
+        ("s3://janelia/a.zarr:volumes/raw", Location("s3://janelia/a.zarr", "volumes/raw")),
+        ("s3://janelia/a.n5:2", Location("s3://janelia/a.n5", "2")),
+        ("precomputed://gs://bucket/em/raw", Location("gs://bucket/em/raw", "", "precomputed")),
+        ("precomputed://gs://bucket/em/raw:1", Location("gs://bucket/em/raw", "1", "precomputed")),
+        ("n5://s3://bucket/a", Location("s3://bucket/a", "", "n5")),
+        ("http://localhost:8080/a", Location("http://localhost:8080/a")),
+    ],
+)
+def test_remote_locations(url, location):
+    assert find_location(url) == location
+    assert location.remote
+
+
+def test_remote_specifications():
+    assert kvstore_spec("s3://bucket/a.zarr") == {"driver": "s3", "bucket": "bucket", "path": "a.zarr/"}
+    assert kvstore_spec("gs://bucket/em/a") == {"driver": "gcs", "bucket": "bucket", "path": "em/a/"}
+    spec = precomputed_spec("gs://bucket/em", 2)
+    assert spec == {"driver": "neuroglancer_precomputed", "kvstore": kvstore_spec("gs://bucket/em"), "scale_index": 2}
+    with pytest.raises(InputError, match="is not a URL that can be read"):
+        kvstore_spec("ftp://server/a.zarr")
+
+
+def test_local_specification(tmp_path):
+    assert kvstore_spec(str(tmp_path)) == {"driver": "file", "path": f"{tmp_path}/"}
+
+
+def test_local_locations(tmp_path):
+    (tmp_path / "a.zarr/s1").mkdir(parents=True)
+    (tmp_path / "b.h5").touch()
+    zarr, hdf5 = str(tmp_path / "a.zarr"), str(tmp_path / "b.h5")
+    assert find_location(f"{zarr}/s1") == Location(f"{zarr}/s1")
+    assert find_location(f"{zarr}:1") == Location(zarr, "1")
+    assert find_location(f"{zarr}/s2/x") == Location(zarr, "s2/x")
+    assert find_location(f"{hdf5}:volumes/raw") == Location(hdf5, "volumes/raw")
+    assert find_location(f"{hdf5}/volumes/raw") == Location(hdf5, "volumes/raw")
+    assert find_location(hdf5, "volumes/raw") == Location(hdf5, "volumes/raw")
+    assert find_location(f"{hdf5}:volumes", "raw") == Location(hdf5, "volumes/raw")
+
+
+def test_what_is_not_there(tmp_path):
+    with pytest.raises(InputError, match=r"there is no file or folder .*none\.zarr$"):
+        open_volume(tmp_path / "none.zarr")
+    (tmp_path / "a.txt").write_text("x")
+    with pytest.raises(InputError, match=r"a\.txt is of no known format"):
+        open_volume(tmp_path / "a.txt")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="holds no array"):
+        open_volume(tmp_path / "empty")
+
+
+def test_parents_stop_at_the_bucket():
+    assert parent("s3://bucket/a/b") == ("s3://bucket/a", "b")
+    assert parent("s3://bucket/a") == ("s3://bucket", "a")
+    assert parent("s3://bucket") is None
+    assert parent("/") is None
+    assert join("s3://bucket/", "/a/b/") == "s3://bucket/a/b"
+
+
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [
+        ("out/a.zarr", ("out/a.zarr", "")),
+        ("out/a.zarr/raw", ("out/a.zarr/raw", "")),
+        ("out/a.zarr:raw", ("out/a.zarr/raw", "")),
+        ("a.h5", ("a.h5", "")),
+        ("a.h5:volumes/raw", ("a.h5", "volumes/raw")),
+        ("a.h5/volumes/raw", ("a.h5", "volumes/raw")),
+    ],
+)
+def test_output_targets(path, target):
+    assert (str(output_target(path)[0]), output_target(path)[1]) == target
+
+
+def test_sections_sort_by_number():
+    assert sorted(["s10.png", "s9.png", "a.png", "s9b.png"], key=natural_key) == [
+        "a.png",
+        "s9.png",
+        "s9b.png",
+        "s10.png",
+    ]
