@@ -1,0 +1,126 @@
+"""The demo: the whole way on a volume with truth, with a report to look at."""
+
+import datetime
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clew import __version__, pipeline
+from clew.evaluation.errors import largest_errors, locate_errors
+from clew.evaluation.overlap import overlap_table
+from clew.evaluation.scores import evaluate
+from clew.network.bundled import open_checkpoint
+from clew.stages.files import chosen_threshold
+from clew.stages.progress import say, stage_times
+from clew.stages.sample import find_sample
+from clew.stages.scoring import Curve, best_of, curve_figure, score_tree
+from clew.stages.tables import load_merge_tree
+from clew.view.figures import affinity_figure, save_figure, section_figure
+from clew.view.report import ErrorPlace, Report, ReportFigure, StageTime, write_report
+from clew.volumes.open import open_volume
+
+SAMPLE_BOX = "100:150,:,:"
+SYNTHETIC_SHAPE = (64, 192, 192)
+CHECKPOINT = "fib-10nm"
+PLACES = 5
+
+
+def run_demo(directory: Path, data: str | None, overwrite: bool) -> None:
+    """Run every stage and write `report.html`, PNG figures and all volumes into the directory."""
+    directory.mkdir(parents=True, exist_ok=True)
+    stage_times.clear()
+    raw, truth, affinities = (str(directory / name) for name in ("raw.zarr", "truth.zarr", "affinities.zarr"))
+    origin = _make_volumes(raw, truth, data, overwrite)
+    say(origin)
+    pipeline.predict(raw, affinities, checkpoint=CHECKPOINT, overwrite=overwrite)
+    pipeline.segment(affinities, str(directory), overwrite=overwrite)
+    report = _report(directory, origin)
+    write_report(directory / "report.html", report)
+    _say_times(report.stages)
+    for row in report.scores:
+        say("   ".join(f"{name} {value:.3f}" if isinstance(value, float) else str(value) for name, value in row.items()))
+    say(f"report:  {directory / 'report.html'}")
+    say(f"viewer:  {report.viewer_command}")
+
+
+def _make_volumes(raw: str, truth: str, data: str | None, overwrite: bool) -> str:
+    """Write the volume and its truth; returns one sentence that says what it is."""
+    sample = find_sample(data)
+    if sample is None:
+        pipeline.synthesize(raw, truth, shape=SYNTHETIC_SHAPE, overwrite=overwrite)
+        return "This is a synthetic volume, made on the spot: the real sample is not on this machine."
+    box = SAMPLE_BOX
+    pipeline.convert(f"{sample}:volumes/raw", raw, box=box, overwrite=overwrite)
+    pipeline.convert(f"{sample}:volumes/labels/neuron_ids", truth, box=box, overwrite=overwrite)
+    return (
+        "This is real FIB-SEM of fly medulla (FIB-25, Takemura et al. 2015, CC BY), sections 100 to 150. "
+        "The bundled network was trained on it too, so these scores are not a test; its model card has those."
+    )
+
+
+def _report(directory: Path, origin: str) -> Report:
+    names = ("raw", "truth", "affinities", "fragments", "segmentation")
+    volumes = {name: open_volume(directory / f"{name}.zarr") for name in names}
+    arrays = {name: volume.read() for name, volume in volumes.items()}
+    tree, attributes = load_merge_tree(str(directory / "merge_tree.h5"))
+    threshold = chosen_threshold(None, attributes, tree.score, "merge_tree.h5")
+    curve = score_tree(arrays["fragments"], arrays["truth"], str(directory / "merge_tree.h5"), np.linspace(0, 1, 51))
+    voxel_size = volumes["raw"].voxel_size
+    figures = {
+        "neurons": section_figure(arrays["raw"], arrays["segmentation"], arrays["truth"], voxel_size=voxel_size),
+        "affinities": affinity_figure(arrays["raw"], arrays["affinities"], voxel_size=voxel_size),
+        "thresholds": curve_figure(curve),
+    }
+    captions = ("Segmentation (top) and truth", "Predicted affinities", "Variation of information over the threshold")
+    for name, figure in figures.items():
+        save_figure(figure, directory / f"{name}.png")
+    viewer = " ".join([f"clew view {directory}/raw.zarr", *(f"--{name} {directory}/{name}.zarr" for name in
+                       ("segmentation", "truth", "affinities"))])  # fmt: skip
+    return Report(
+        title="clew demo",
+        synthetic="synthetic" in origin,
+        volume={"source": origin, "shape": str(arrays["raw"].shape), "voxel size": f"{voxel_size} nm (z, y, x)"},
+        scores=_score_rows(arrays, curve, threshold),
+        stages=[StageTime(*row) for row in stage_times],
+        figures=[ReportFigure(text, figure) for text, figure in zip(captions, figures.values(), strict=True)],
+        errors=_places(arrays["segmentation"], arrays["truth"]),
+        viewer_command=viewer,
+        provenance={
+            "clew": __version__,
+            "network": f"{CHECKPOINT}, step {open_checkpoint(CHECKPOINT).record.get('step', 'unknown')}",
+            "score": f"{tree.score}, threshold {threshold:.2f} on 1 - score",
+            "date": datetime.date.today().isoformat(),
+        },
+    )
+
+
+def _score_rows(arrays: dict[str, Any], curve: Curve, threshold: float) -> list[dict[str, str | float]]:
+    best, scores = best_of(curve)
+    chosen = evaluate(arrays["segmentation"], arrays["truth"])
+    return [
+        {"threshold": f"{threshold:.2f} (stored with the network)", **asdict(chosen)},
+        {"threshold": f"{best:.2f} (best for this truth)", **asdict(scores)},
+    ]
+
+
+def _places(segmentation: np.ndarray, truth: np.ndarray) -> list[ErrorPlace]:
+    """The costliest splits and merges and a voxel inside each."""
+    errors = [error for kind in largest_errors(overlap_table(segmentation, truth), PLACES) for error in kind]
+    places = locate_errors(segmentation, truth, errors)
+    rows = []
+    for error, place in zip(errors, places, strict=True):
+        others = error.parts[:4]
+        objects, segments = ((error.label,), others) if error.kind == "split" else (others, (error.label,))
+        z, y, x = (round(value) for value in place.centroid)
+        rows.append(ErrorPlace(error.kind, objects, segments, error.voxels[1], (z, y, x)))
+    return rows
+
+
+def _say_times(stages: Any) -> None:
+    total = sum(stage.seconds for stage in stages)
+    say(f"{'stage':<22}{'seconds':>9}{'s per megavoxel':>18}")
+    for stage in stages:
+        say(f"{stage.stage:<22}{stage.seconds:9.1f}{stage.seconds_per_megavoxel:18.3f}")
+    say(f"{'all':<22}{total:9.1f}")

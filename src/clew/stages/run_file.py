@@ -1,0 +1,113 @@
+"""Run files: the whole way in one TOML file, one table a stage."""
+
+import inspect
+import json
+import tomllib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from clew.errors import InputError
+from clew.stages.declaration import check_names
+from clew.stages.progress import say
+
+OUTPUTS = {
+    "affinities": "affinities.zarr",
+    "fragments": "fragments.zarr",
+    "region_graph": "region_graph.h5",
+    "merge_tree": "merge_tree.h5",
+    "segmentation": "segmentation.zarr",
+}
+"""File names of the data that stages hand on, inside the run's directory."""
+WRITES = {
+    "predict": "affinities",
+    "extract_fragments": "fragments",
+    "build_region_graph": "region_graph",
+    "agglomerate": "merge_tree",
+    "relabel": "segmentation",
+}
+"""The parameter that names a stage's output."""
+
+Stage = Callable[..., Any]
+
+
+def follow(file: Path, stages: Sequence[Stage], overwrite: bool) -> None:
+    """Run the stages of a file in its order; every option is checked before the first stage starts."""
+    tables, directory = _read(file)
+    known = {function.__name__: function for function in stages if function.__name__ != "run"}
+    check_names(str(file), tables, inspect.Signature([
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in known
+    ]))  # fmt: skip
+    calls = [(known[name], _arguments(known[name], options, directory, file)) for name, options in tables.items()]
+    directory.mkdir(parents=True, exist_ok=True)
+    changed = overwrite
+    for function, arguments in calls:
+        output = arguments.get(WRITES.get(function.__name__, ""))
+        if output and Path(output).exists() and not changed and _is_done(function, arguments, output):
+            say(f"{function.__name__}: {output} is there already")
+            continue
+        if "overwrite" in inspect.signature(function).parameters and changed:
+            arguments["overwrite"] = True
+        function(**arguments)
+        changed = changed or function.__name__ in WRITES
+
+
+def _read(file: Path) -> tuple[dict[str, dict[str, Any]], Path]:
+    try:
+        content = tomllib.loads(file.read_text())
+    except FileNotFoundError as error:
+        raise InputError(f"there is no run file {file}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} is not valid TOML: {error}") from error
+    directory = file.parent / content.pop("directory", file.stem)
+    single = [name for name, value in content.items() if not isinstance(value, dict)]
+    if single:
+        raise InputError(f"{file}: {single[0]!r} stands outside a table; only `directory` may, the rest is [stage] tables")
+    if not content:
+        raise InputError(f"{file} names no stage; write tables like [predict]")
+    return content, directory
+
+
+def _arguments(function: Stage, options: dict[str, Any], directory: Path, file: Path) -> dict[str, Any]:
+    """The options of a table, with the paths between stages filled in; relative paths start at the run file."""
+    signature = inspect.signature(function)
+    check_names(f"[{function.__name__}] in {file}", options, signature)
+    arguments = dict(options)
+    for name, parameter in signature.parameters.items():
+        if name in OUTPUTS and name not in arguments and parameter.default is inspect.Parameter.empty:
+            arguments[name] = str(directory / OUTPUTS[name])
+        elif name not in arguments and parameter.default is inspect.Parameter.empty:
+            raise InputError(f"[{function.__name__}] in {file} lacks {name!r}")
+    for name in ("raw", "labels", "truth", "mask", "source", "target", "data", "checkpoint", "directory", *OUTPUTS):
+        if name in options:
+            arguments[name] = _beside(file, options[name])
+    return arguments
+
+
+def _beside(file: Path, path: Any) -> Any:
+    """A path relative to the run file, where such a file or folder is there or the path looks like one."""
+    if isinstance(path, list):
+        return [_beside(file, part) for part in path]
+    if not isinstance(path, str) or "://" in path or Path(path).is_absolute() or Path(path).name == Path(path).stem == path:
+        return path
+    return str(file.parent / path)
+
+
+def _is_done(function: Stage, arguments: dict[str, Any], output: str) -> bool:
+    """Whether an output was made by this stage with these parameters; other parameters are refused."""
+    recorded = _recorded(output)
+    wanted = json.loads(json.dumps(function.record_of(**arguments), default=str))  # type: ignore[attr-defined]
+    if recorded.get("stage") != wanted["stage"]:
+        raise InputError(f"{output} was not made by {wanted['stage']}; move it away or give --overwrite")
+    before, now = recorded.get("parameters", {}), wanted["parameters"]
+    changed = [f"{name} was {before.get(name)}, is {now[name]}" for name in now if before.get(name) != now[name]]
+    if changed:
+        raise InputError(f"{output} was made with other parameters: {'; '.join(changed)}; give --overwrite to make it anew")
+    return True
+
+
+def _recorded(output: str) -> dict[str, Any]:
+    from clew.volumes.open import open_volume
+    from clew.volumes.tables import load_table
+
+    return load_table(output).attributes if output.endswith(".h5") else open_volume(output).attributes
