@@ -1,0 +1,47 @@
+# make demo    set up in .venv and segment a volume, with a report
+# make test    set up in .venv and pass the tests
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+DATA ?=
+export OMP_WAIT_POLICY ?= passive
+
+.PHONY: demo test setup lint test-without-jit coverage bench weights clean
+
+demo: $(READY)
+	$(BIN)/clew demo demo $(if $(DATA),--data $(DATA))
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable . --group dev
+	touch $(READY)
+
+# ruff, types
+lint: $(READY)
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+
+# the kernels as plain Python, on tiny inputs
+test-without-jit: $(READY)
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest tests/kernels tests/segmentation -m "not compiled"
+
+coverage: $(READY)
+	$(BIN)/python -m pytest --cov=clew --cov-report=term-missing:skip-covered
+
+# speed and memory against peers, in one run
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+# the bundled network, from the annotated volumes in $(DATA)
+weights: $(READY)
+	$(BIN)/python -m benchmarks.weights $(DATA)
+
+clean:
+	rm -rf .venv demo
