@@ -119,7 +119,7 @@ def test_affinity_attributes_come_back(tmp_path):
     assert {name: volume.attributes[name] for name in attributes} == attributes
     rows = dict(volume.rows())
     assert rows["value range"] == "[0, 255]"
-    assert rows["offsets"] == "[[-1, 0, 0], [0, -1, 0], [0, 0, -1]]"
+    assert rows["channel offsets"] == "(-1,0,0) (0,-1,0) (0,0,-1) voxels (z, y, x)"
     assert rows["voxel size"] == "40 × 4.24 × 4 nm (z, y, x), OME multiscales"
 
 

@@ -138,7 +138,7 @@ def _only_array(folder: str, node: Node | None) -> Node:
     if names:
         name = names[0]
     elif is_remote(folder):
-        raise InputError(f"{folder} is no array and no image with scales; name the array in it: {folder}/…")
+        raise InputError(f"{folder} is no array or image with scales, or may not be read; name an array: {folder}/…")
     else:
         name = choose_dataset(folder, "", lambda: list_chunked(folder), exists=False)
     chosen = read_node(join(folder, name))

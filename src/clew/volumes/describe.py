@@ -5,6 +5,8 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from clew.volumes.affinities import recorded_offsets
+
 if TYPE_CHECKING:
     from clew.volumes.volume import Volume
 
@@ -27,12 +29,21 @@ def describe_rows(volume: "Volume", notes: Iterable[tuple[str, str]] = ()) -> li
         ("uncompressed", _bytes(volume.nbytes)),
         *notes,
     ]
+    if volume.axes == "czyx":
+        rows.append(("channel offsets", _offsets(recorded_offsets(volume))))
     return rows + list(_recorded(volume.attributes))
+
+
+def _offsets(offsets: Iterable[tuple[int, int, int]] | None) -> str:
+    if offsets is None:
+        return "not recorded"
+    return " ".join(f"({z},{y},{x})" for z, y, x in offsets) + " voxels (z, y, x)"
 
 
 def _recorded(attributes: dict[str, Any]) -> Iterable[tuple[str, str]]:
     for name, value in attributes.items():
-        yield name.replace("_", " "), value if isinstance(value, str) else json.dumps(value, default=str)
+        if name != "offsets":
+            yield name.replace("_", " "), value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _times(values: Iterable[float]) -> str:

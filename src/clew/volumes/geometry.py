@@ -83,7 +83,7 @@ def named_axes(attributes: Mapping[str, Any], count: int) -> tuple[str, ...] | N
             continue
         names = tuple(name.rstrip("^").lower() for name in value)
         names = tuple({"channel": "c", "time": "t"}.get(name, name) for name in names)
-        if len(names) == count and set(SPATIAL) <= set(names):
+        if len(names) == count and (set(SPATIAL) <= set(names) or set(names) <= {"t", "c", *SPATIAL}):
             return names
     return None
 
@@ -102,6 +102,7 @@ def attribute_geometry(
     named = named_axes(levels[0], len(shape))
     order = named or default_axes(shape, source, reverse)
     stored = order[::-1] if reverse and named and named[-1] == "x" else order
+    axis_order(stored, shape, source)
     for depth, attributes in enumerate(levels):
         found = _voxel_size(attributes, order, source)
         if found is None:

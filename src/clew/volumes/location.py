@@ -67,6 +67,8 @@ def read_bytes(folder: str, name: str) -> bytes | None:
         file = Path(folder) / name
         return file.read_bytes() if file.is_file() else None
     except (OSError, ValueError) as error:
+        if is_remote(folder) and "PERMISSION_DENIED" in str(error):
+            return None  # what S3 answers for a missing file where listing is not allowed
         raise InputError(f"{folder}/{name} cannot be read: {str(error).splitlines()[0]}") from error
 
 
