@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+import torch
+
+from clew.errors import InputError
+from clew.network.checkpoint import Checkpoint
+from clew.network.options import UNetOptions, axis_offsets
+from clew.network.prediction import check_raw, predict_affinities, resolve_device, tile_grid
+from clew.network.unet import UNet
+
+OPTIONS = UNetOptions(features=(3, 4, 5), pooling=((1, 2, 2), (2, 2, 2)), encoder_convolutions=(1, 1, 1),
+                      decoder_convolutions=(1, 1), residual=True, offsets=axis_offsets(1, 3))  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def network() -> UNet:
+    torch.manual_seed(3)
+    return UNet(OPTIONS).eval()
+
+
+@pytest.fixture(scope="module")
+def raw() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (23, 30, 37), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def whole(network: UNet, raw: np.ndarray) -> np.ndarray:
+    return predict_affinities(network, raw, tile=(64, 64, 64))
+
+
+@pytest.mark.parametrize("tile", [(4, 4, 4), (8, 12, 16), (23, 8, 64), (10, 10, 10)])
+def test_the_tile_does_not_change_the_result(network: UNet, raw: np.ndarray, whole: np.ndarray, tile: tuple) -> None:
+    assert whole.std() > 5
+    tiled = predict_affinities(network, raw, tile=tile)
+    assert np.abs(tiled.astype(int) - whole).max() <= 1
+
+
+@pytest.mark.parametrize("box", [np.s_[3:9, 5:30, 7:8], np.s_[0:23, 0:3, 30:37]])
+def test_a_box_is_a_part_of_the_whole(network: UNet, raw: np.ndarray, whole: np.ndarray, box: tuple) -> None:
+    part = predict_affinities(network, raw, box=box, tile=(8, 8, 8))
+    assert np.abs(part.astype(int) - whole[(slice(None), *box)]).max() <= 1
+
+
+def test_mirrored_border_is_context(network: UNet, raw: np.ndarray, whole: np.ndarray) -> None:
+    depth = 12  # a multiple of the pooling factor beyond the context, so that the pooling grid stays
+    padded = np.pad(raw, depth, mode="reflect")
+    inner = tuple(slice(depth, depth + size) for size in raw.shape)
+    part = predict_affinities(network, padded, box=inner)
+    assert np.abs(part.astype(int) - whole).max() <= 1
+
+
+def test_tiles_cover_the_box_once() -> None:
+    covered = np.zeros((20, 21, 22), int)
+    for tile in tile_grid(OPTIONS, np.s_[2:20, 0:21, 5:22], (5, 6, 7)):
+        covered[tile] += 1
+    expected = np.zeros_like(covered)
+    expected[2:20, 0:21, 5:22] = 1
+    np.testing.assert_array_equal(covered, expected)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "voxel_size", "message"),
+    [
+        ((3, 30, 30, 30), np.uint8, (8, 8, 8), r"raw must be \(z, y, x\)"),
+        ((30, 30, 30), np.uint16, (8, 8, 8), "raw must be uint8, not uint16"),
+        ((4, 30, 30), np.uint8, (8, 8, 8), "smaller than the network's context"),
+        ((30, 30, 30), np.uint8, (40, 8, 8), "trained for"),
+    ],
+)
+def test_raw_that_cannot_be_predicted(network: UNet, shape: tuple, dtype: type, voxel_size: tuple, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        check_raw(shape, np.dtype(dtype), Checkpoint(network, (8.0, 8.0, 8.0)), voxel_size)
+
+
+def test_missing_gpu_is_said() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    assert resolve_device("auto") == "cpu"
+    with pytest.raises(InputError, match="no CUDA device"):
+        resolve_device("cuda")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+def test_gpu_agrees_with_cpu(network: UNet, raw: np.ndarray, whole: np.ndarray) -> None:
+    assert np.abs(predict_affinities(network, raw, device="cuda").astype(int) - whole).max() <= 2

@@ -1,0 +1,71 @@
+import dataclasses
+
+import pytest
+import torch
+
+from clew.errors import InputError
+from clew.network.options import PRESETS, UNetOptions, axis_offsets
+from clew.network.unet import UNet, count_parameters, valid_input_shape
+
+TINY = UNetOptions(features=(2, 3, 4), pooling=((1, 2, 2), (2, 3, 2)), encoder_convolutions=(1, 2, 2),
+                   decoder_convolutions=(2, 1), upsampling="nearest", residual=True)  # fmt: skip
+
+
+def meta_network(options: UNetOptions) -> UNet:
+    with torch.device("meta"):
+        return UNet(options)
+
+
+@pytest.mark.parametrize(
+    ("preset", "transposed"), [("cremi", 87_753_495), ("fib25", 95_834_775), ("segem", 87_281_895)]
+)
+def test_paper_networks_have_the_papers_parameters(preset: str, transposed: int) -> None:
+    options = PRESETS[preset]
+    assert count_parameters(meta_network(dataclasses.replace(options, upsampling="transposed"))) == transposed
+    assert count_parameters(meta_network(dataclasses.replace(options, upsampling="nearest"))) == 84_003_735
+
+
+@pytest.mark.parametrize(
+    ("preset", "raw", "output"),
+    [("cremi", (84, 268, 268), (56, 56, 56)), ("fib25", (196,) * 3, (92,) * 3), ("segem", (144, 188, 188), (96, 100, 100))],
+)
+def test_paper_networks_have_the_papers_shapes(preset: str, raw: tuple, output: tuple) -> None:
+    assert valid_input_shape(PRESETS[preset], output) == (raw, output)
+    assert meta_network(PRESETS[preset])(torch.empty(1, 1, *raw, device="meta")).shape == (1, 3, *output)
+
+
+@pytest.mark.parametrize("options", [TINY, PRESETS["small"], PRESETS["small-anisotropic"], PRESETS["tiny"]])
+def test_valid_input_shape_is_what_the_network_needs(options: UNetOptions) -> None:
+    raw, output = valid_input_shape(options, (13, 17, 20))
+    assert meta_network(options)(torch.empty(1, 1, *raw, device="meta")).shape[2:] == output
+    assert all(have >= want for have, want in zip(output, (13, 17, 20), strict=True))
+    assert tuple((r - o) // 2 for r, o in zip(raw, output, strict=True)) == options.context
+
+
+def test_same_padding_keeps_the_shape() -> None:
+    network = UNet(TINY)
+    network.set_padding("same")
+    assert network(torch.zeros(1, 1, 12, 12, 12)).shape == (1, 3, 12, 12, 12)
+
+
+def test_same_and_valid_agree_where_the_context_is_inside() -> None:
+    torch.manual_seed(0)
+    network = UNet(TINY).eval()
+    raw_shape, output_shape = valid_input_shape(TINY, (12, 12, 12))
+    starts = [factor * (1 + context // factor) for factor, context in zip(TINY.factor, TINY.context, strict=True)]
+    size = [f * (-(-(s + r) // f) + 1 + c // f) for f, s, r, c in zip(TINY.factor, starts, raw_shape, TINY.context, strict=True)]
+    raw = torch.randn(1, 1, *size)
+    cut = tuple(slice(s, s + r) for s, r in zip(starts, raw_shape, strict=True))
+    valid = network(raw[(slice(None), slice(None), *cut)])
+    network.set_padding("same")
+    where = tuple(slice(s + c, s + c + o) for s, c, o in zip(starts, TINY.context, output_shape, strict=True))
+    torch.testing.assert_close(valid, network(raw)[(slice(None), slice(None), *where)], atol=1e-5, rtol=1e-4)
+
+
+def test_number_of_levels_must_fit() -> None:
+    with pytest.raises(InputError, match="2 pooling steps need 3 feature numbers"):
+        UNet(dataclasses.replace(TINY, features=(2, 3)))
+
+
+def test_axis_offsets() -> None:
+    assert axis_offsets(1, 4) == ((-1, 0, 0), (0, -1, 0), (0, 0, -1), (-4, 0, 0), (0, -4, 0), (0, 0, -4))
