@@ -48,12 +48,27 @@ def test_same_padding_keeps_the_shape() -> None:
     assert network(torch.zeros(1, 1, 12, 12, 12)).shape == (1, 3, 12, 12, 12)
 
 
+def aligned_start(options: UNetOptions, axis: int) -> int:
+    """First place beyond the context where a valid crop pools the same voxels together as the padded volume does."""
+    for start in range(options.context[axis], 2 * options.context[axis] + options.factor[axis]):
+        place, scale, fits = start, 1, True
+        for convolutions, pooling in zip(options.encoder_convolutions, options.pooling, strict=False):
+            place, scale = place + convolutions * scale, scale * pooling[axis]
+            fits = fits and place % scale == 0
+        if fits:
+            return start
+    raise AssertionError("no aligned start")
+
+
 def test_same_and_valid_agree_where_the_context_is_inside() -> None:
     torch.manual_seed(0)
     network = UNet(TINY).eval()
     raw_shape, output_shape = valid_input_shape(TINY, (12, 12, 12))
-    starts = [factor * (1 + context // factor) for factor, context in zip(TINY.factor, TINY.context, strict=True)]
-    size = [f * (-(-(s + r) // f) + 1 + c // f) for f, s, r, c in zip(TINY.factor, starts, raw_shape, TINY.context, strict=True)]
+    starts = [aligned_start(TINY, axis) for axis in range(3)]
+    size = [
+        factor * (-(-(start + raw) // factor) + 1 + context // factor)
+        for factor, start, raw, context in zip(TINY.factor, starts, raw_shape, TINY.context, strict=True)
+    ]
     raw = torch.randn(1, 1, *size)
     cut = tuple(slice(s, s + r) for s, r in zip(starts, raw_shape, strict=True))
     valid = network(raw[(slice(None), slice(None), *cut)])
