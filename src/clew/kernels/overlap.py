@@ -71,8 +71,8 @@ def measure_pairs(segmentation, truth, first_section, segments, truths, counts, 
     """Extent of the voxels of a few pairs of ids.
 
     segmentation and truth (z, y, x) uint64, the sections from `first_section` on; the table's counts hold 1 + the
-    number of each pair wanted. found (pairs, 10) int64: voxels, sum of z, y, x, smallest z, y, x, largest z, y, x; set by the
-    caller to 0, 0, large and -1.
+    number of each pair wanted. found (pairs, 10) int64: voxels, sum of z, y, x, smallest z, y, x, largest z, y, x; set
+    by the caller to 0, 0, large and -1.
     """
     depth, height, width = truth.shape
     for z in range(depth):

@@ -1,0 +1,15 @@
+import numpy as np
+import pytest
+
+from clew.kernels.malis import sort_bucket
+
+
+@pytest.mark.parametrize("size", [2, 40, 300, 6000])
+@pytest.mark.parametrize("levels", [1, 3, 900, 2**12, 2**30])
+def test_buckets_are_sorted_and_equal_keys_stay_in_order(size, levels):
+    rng = np.random.default_rng(size)
+    edges = np.sort(rng.choice(2**32, size, replace=False)).astype(np.uint64)
+    records = (rng.integers(0, levels, size, np.uint64) << np.uint64(32)) | edges
+    wanted = np.sort(records)
+    sort_bucket(records, np.empty_like(records), np.empty(1024, np.int64))
+    np.testing.assert_array_equal(records, wanted)
