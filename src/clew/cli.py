@@ -13,8 +13,12 @@ BAD_INPUT, INTERRUPTED = 2, 130
 
 def main(arguments: list[str] | None = None) -> None:
     """Run `clew`; bad input gives one line on standard error and exit code 2."""
+    from cyclopts import CycloptsError
+
     try:
         build_app()(arguments)
+    except CycloptsError as error:
+        _stop(" ".join(str(error).split()), BAD_INPUT)
     except InputError as error:
         _stop(str(error), BAD_INPUT)
     except OSError as error:
@@ -37,7 +41,7 @@ def build_app() -> Any:
         help="From 3D electron microscopy volumes of brain tissue to segmented neurons.",
         version=__version__,
         result_action="return_none",
-        print_error=True,
+        print_error=False,
         exit_on_error=False,
     )
     for function in pipeline.STAGES:

@@ -31,7 +31,10 @@ def stage(function: Function) -> Function:
     @functools.wraps(function)
     def checked(*arguments: Any, **keywords: Any) -> Any:
         check_names(command_name(function), keywords, signature)
-        values = signature.bind(*arguments, **keywords).arguments
+        try:
+            values = signature.bind(*arguments, **keywords).arguments
+        except TypeError as error:
+            raise InputError(f"{command_name(function)}: {error}") from error
         values = _check_values(command_name(function), values, signature)
         given = {name: value for name, value in values.items() if name in own}
         for name, record in records.items():

@@ -1,0 +1,137 @@
+"""The command line as a user meets it: exit codes, one clear line, nothing half-written."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from clew import cli
+from clew.volumes.open import open_volume
+from clew.volumes.save import save_volume
+
+
+def run(*arguments: object) -> int:
+    try:
+        cli.main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+@pytest.fixture
+def affinities(tmp_path: Path) -> Path:
+    path = tmp_path / "affinities.zarr"
+    values = np.random.default_rng(0).integers(0, 256, (3, 12, 20, 20), dtype=np.uint8)
+    save_volume(path, values, voxel_size=(8, 8, 8))
+    return path
+
+
+def bad(path: Path, values: np.ndarray) -> Path:
+    save_volume(path, values, voxel_size=(8, 8, 8))
+    return path
+
+
+def test_help_and_version(capsys: pytest.CaptureFixture) -> None:
+    assert run("--help") == 0
+    assert "extract-fragments" in capsys.readouterr().out
+    assert run("--version") == 0
+    assert run("predict", "--help") == 0
+
+
+def test_the_way_from_affinities(tmp_path: Path, affinities: Path, capsys: pytest.CaptureFixture) -> None:
+    assert run("segment", affinities, tmp_path / "out", "--threshold", 0.5, "--minimum-size", 4, "--seed-window", 3) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "fragments.zarr", "region_graph.h5", "merge_tree.h5", "segmentation.zarr"
+    }  # fmt: skip
+    segmentation = open_volume(tmp_path / "out" / "segmentation.zarr")
+    assert segmentation.attributes["parameters"]["threshold"] == 0.5
+    assert run("evaluate", tmp_path / "out" / "fragments.zarr", tmp_path / "out" / "segmentation.zarr", "--merge-tree",
+               tmp_path / "out" / "merge_tree.h5", "--json", tmp_path / "scores.json", "--plot", tmp_path / "p.png") == 0
+    assert (tmp_path / "scores.json").exists()
+    assert "best" in capsys.readouterr().out
+    for name in ("segmentation.zarr", "region_graph.h5", "merge_tree.h5"):
+        assert run("info", tmp_path / "out" / name) == 0
+    assert "merge tree" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.full((3, 8, 8, 8), np.nan, np.float32), "NaN"),
+        (np.full((3, 8, 8, 8), np.inf, np.float32), "inf"),
+        (np.full((3, 8, 8, 8), 1.5, np.float32), "1.5"),
+        (np.zeros((2, 8, 8, 8), np.uint8), "3 offsets"),
+        (np.zeros((8, 8, 8), np.uint8), r"(offset, z, y, x)"),
+    ],
+)
+def test_bad_affinities(tmp_path: Path, capsys: pytest.CaptureFixture, values: np.ndarray, message: str) -> None:
+    path = bad(tmp_path / "bad.zarr", values)
+    check_refused(capsys, message, "extract-fragments", path, tmp_path / "fragments.zarr")
+    assert not list(tmp_path.glob("*fragments*"))
+
+
+def check_refused(capsys: pytest.CaptureFixture, message: str, *arguments: object) -> None:
+    capsys.readouterr()
+    assert run(*arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_bad_paths(tmp_path: Path, affinities: Path, capsys: pytest.CaptureFixture) -> None:
+    check_refused(capsys, "nowhere.zarr", "info", tmp_path / "nowhere.zarr")
+    check_refused(capsys, "exists", "convert", affinities, affinities)
+    (tmp_path / "cut.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + b"0" * 100)
+    check_refused(capsys, "cut.h5", "info", f"{tmp_path / 'cut.h5'}:raw")
+    with h5py.File(tmp_path / "data.h5", "w") as file:
+        file["volumes/raw"] = np.zeros((8, 8, 8), np.uint8)
+    check_refused(capsys, "volumes/raw", "info", f"{tmp_path / 'data.h5'}:volumes/rav")
+    check_refused(capsys, "--voxel-size", "info", f"{tmp_path / 'data.h5'}:volumes/raw")
+    assert run("info", f"{tmp_path / 'data.h5'}:volumes/raw", "--voxel-size", "8,4.24,4.24") == 0
+    assert "4.24" in capsys.readouterr().out
+    check_refused(capsys, "smaller than the network's context", "predict", f"{tmp_path / 'data.h5'}:volumes/raw",
+                  tmp_path / "out.zarr", "--voxel-size", "10,10,10")  # fmt: skip
+    check_refused(capsys, "no checkpoint", "predict", affinities, tmp_path / "out.zarr", "--checkpoint", "none.pt")
+
+
+def test_bad_labels(tmp_path: Path, affinities: Path, capsys: pytest.CaptureFixture) -> None:
+    good = bad(tmp_path / "good.zarr", np.ones((8, 8, 8), np.uint64))
+    negative = bad(tmp_path / "negative.zarr", np.full((8, 8, 8), -1, np.int32))
+    floats = bad(tmp_path / "floats.zarr", np.ones((8, 8, 8), np.float32))
+    other = bad(tmp_path / "other.zarr", np.ones((8, 8, 9), np.uint64))
+    check_refused(capsys, "at least 0", "evaluate", good, negative)
+    check_refused(capsys, "whole numbers", "evaluate", good, floats)
+    check_refused(capsys, "does not lie inside", "evaluate", other, good)
+    check_refused(capsys, "shape", "build-region-graph", affinities, good, tmp_path / "graph.h5")
+    assert not (tmp_path / "graph.h5").exists()
+
+
+def test_bad_command_lines(tmp_path: Path, affinities: Path, capsys: pytest.CaptureFixture) -> None:
+    for arguments in (["fragment"], ["segment"], ["segment", affinities, tmp_path / "o", "--seed-windw", 3],
+                      ["segment", affinities, tmp_path / "o", "--low", "x"]):  # fmt: skip
+        assert run(*arguments) == 2
+        assert "Traceback" not in capsys.readouterr().err
+    check_refused(capsys, "low", "extract-fragments", affinities, tmp_path / "o.zarr", "--low", 3)
+    check_refused(capsys, "give --threshold", "segment", affinities, tmp_path / "o2", "--seed-window", 3)
+
+
+def test_run_files(tmp_path: Path, affinities: Path, capsys: pytest.CaptureFixture) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text(
+        'directory = "out"\n[extract_fragments]\naffinities = "affinities.zarr"\nseed_window = 3\n'
+        '[build_region_graph]\naffinities = "affinities.zarr"\n[agglomerate]\nscore = "mean"\n[relabel]\nthreshold = 0.4\n'
+    )
+    assert run("run", file) == 0
+    assert (tmp_path / "out" / "segmentation.zarr").exists()
+    assert run("run", file) == 0
+    assert "there already" in capsys.readouterr().out
+    file.write_text(file.read_text().replace('"mean"', '"hist_quant_50"'))
+    check_refused(capsys, "score was mean, is hist_quant_50", "run", file)
+    assert run("run", file, "--overwrite") == 0
+    for text, message in [("[relable]", "relabel"), ("[relabel]\nthreshhold = 1", "did you mean 'threshold'"),
+                          ("a = ", "not valid TOML"), ("[evaluate]", "lacks"), ("threshold = 1", "outside a table")]:  # fmt: skip
+        file.write_text(text)
+        check_refused(capsys, message, "run", file)
+    check_refused(capsys, "no run file", "run", tmp_path / "none.toml")

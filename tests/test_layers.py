@@ -1,0 +1,68 @@
+"""Who may import whom: one order for the whole house, imports inside functions included."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import clew
+
+ROOT = Path(clew.__file__).parent
+LAYERS = (
+    ("errors",), ("kernels",), ("evaluation",), ("segmentation",), ("network",), ("training",),
+    ("volumes", "synthetic"), ("view",), ("stages",), ("pipeline",), ("cli",),
+)  # fmt: skip
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+ONLY_IN = {"torch": {"network", "training", "stages"}, "numba": {"kernels"}, "neuroglancer": {"view"},
+           "tensorstore": {"volumes"}, "h5py": {"volumes", "stages"}, "matplotlib": {"view", "stages"},
+           "cyclopts": {"cli"}, "pydantic": {"stages"}}  # fmt: skip
+SCIENCE = {"evaluation", "segmentation", "network", "training", "synthetic", "kernels"}
+FILE_READERS = {"h5py", "tifffile", "tensorstore", "zarr", "csv", "tomllib"}
+MODULES = sorted(path for path in ROOT.rglob("*.py") if path.name != "__main__.py")
+
+
+def imported(path: Path) -> Iterator[tuple[str, ...]]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (tuple(alias.name.split(".")) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield from ((*node.module.split("."), alias.name) for alias in node.names)
+
+
+def layer_of(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_down(path: Path) -> None:
+    layer = layer_of(path)
+    if layer == "__init__":
+        return
+    for name in imported(path):
+        if name[0] != "clew":
+            assert layer in ONLY_IN.get(name[0], {layer}), f"{name[0]} is not for {layer}"
+            assert not (layer in SCIENCE and name[0] in FILE_READERS), f"{layer} must not read files ({name[0]})"
+            continue
+        other = name[1]
+        if other in RANK and other != layer:
+            # the demo, the last of the stages, calls the functions of the pipeline
+            allowed = RANK[other] < RANK[layer] or (other == "pipeline" and path.name == "demo.py")
+            assert allowed, f"{layer} must not import {other}"
+        if layer == "synthetic":
+            assert other in ("synthetic", "errors"), "synthetic uses none of ours"
+
+
+def docstring_lines(tree: ast.AST) -> int:
+    lines = 0
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
+            lines += node.body[0].end_lineno - node.body[0].lineno + 1
+    return lines
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_stay_short(path: Path) -> None:
+    text = path.read_text()
+    assert len(text.splitlines()) - docstring_lines(ast.parse(text)) <= 400, "split the file"

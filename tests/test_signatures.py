@@ -1,0 +1,78 @@
+"""Command line, run file and functions are one: the same names, the same defaults, the same checks."""
+
+import dataclasses
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clew import cli, pipeline
+from clew.errors import InputError
+from clew.segmentation.agglomeration_options import AgglomerationOptions
+from clew.segmentation.fragment_options import FragmentOptions
+from clew.stages.declaration import command_name
+from clew.synthetic.options import SyntheticOptions
+from clew.training.options import AugmentationOptions, TrainingOptions
+
+RECORDS = {
+    "extract_fragments": (FragmentOptions,),
+    "agglomerate": (AgglomerationOptions,),
+    "segment": (FragmentOptions, AgglomerationOptions),
+    "train": (TrainingOptions, AugmentationOptions),
+    "synthesize": (SyntheticOptions,),
+}
+
+
+def parameters(function: Any) -> dict[str, inspect.Parameter]:
+    return dict(inspect.signature(function).parameters)
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_defaults_are_those_of_the_records(name: str) -> None:
+    signature = parameters(getattr(pipeline, name))
+    for record in RECORDS[name]:
+        for field in dataclasses.fields(record):
+            assert signature[field.name].default == field.default
+
+
+@pytest.mark.parametrize("function", pipeline.STAGES, ids=lambda function: function.__name__)
+def test_every_option_is_documented(function: Any) -> None:
+    documented = {word.strip() for line in function.__doc__.splitlines() if not line.startswith("    ")
+                  for word in line.split(" : ")[0].split(",")}  # fmt: skip
+    assert not parameters(function).keys() - documented
+
+
+def test_command_line_has_all_functions_with_their_options() -> None:
+    app = cli.build_app()
+    for function in pipeline.STAGES:
+        command = app[command_name(function)].default_command
+        ours, theirs = parameters(function), parameters(command)
+        assert ours.keys() == theirs.keys()
+        for name, parameter in ours.items():
+            default = theirs[name].default
+            if isinstance(parameter.default, tuple):
+                default = tuple(type(value)(text) for value, text in zip(parameter.default, default.split(","), strict=True))
+            assert default == parameter.default
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: pipeline.extract_fragments("a", "b", treshold=1), "unknown option 'treshold'"),
+        (lambda: pipeline.extract_fragments("a", "b", seed_windw=9), "did you mean 'seed_window'"),
+        (lambda: pipeline.extract_fragments("a", "b", low=1.5), "low: input should be less than or equal to 1, not 1.5"),
+        (lambda: pipeline.extract_fragments("a", "b", method="magic"), "method: input should be 'seeded-forest'"),
+        (lambda: pipeline.info("a", voxel_size="8,8"), "voxel-size"),
+        (lambda: pipeline.info(), "missing a required argument: 'path'"),
+    ],
+)
+def test_bad_options_are_refused_in_one_line(call: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+
+
+def test_tuples_can_be_written_as_text(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nothing.h5"):
+        pipeline.info(str(tmp_path / "nothing.h5:raw"), voxel_size="8, 4.24,4.24")
