@@ -147,7 +147,7 @@ def seeded_flood(levels, mask, seeds, low, per_section=False):
     label, queue, order = {}, [], itertools.count()
     open_voxels = {voxel for voxel in height if mask[voxel] and 255 - height[voxel] >= low}
     for number, group in enumerate(seed_sets(seeds, per_section)):
-        label.update({voxel: number for voxel in group & open_voxels})
+        label.update(dict.fromkeys(group & open_voxels, number))
     for voxel in sorted(label):
         heapq.heappush(queue, (height[voxel], next(order), voxel))
     steps = ((-1, 0, 0), (0, -1, 0), (0, 0, -1), (0, 0, 1), (0, 1, 0), (1, 0, 0))

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from naive import fragments as naive
 
 from clew.errors import InputError
+from clew.segmentation.affinities import check_affinities
 from clew.segmentation.fragment_options import FragmentOptions
 from clew.segmentation.fragments import extract_fragments
+from naive import fragments as naive
 
 
 @st.composite
@@ -48,7 +49,7 @@ def fragments_of(levels, mask, method, options):
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(cases())
 def test_seeded_forest_is_kruskal_on_all_pairs(case):
     levels, mask, options = case
@@ -65,6 +66,137 @@ def test_affinity_watershed(case):
         levels, mask, 255 * options["low"], 255 * options["high"], options["per_section"]
     )
     np.testing.assert_array_equal(fragments_of(levels, mask, "affinity-watershed", options), expected)
+
+
+@settings(max_examples=100, deadline=None)
+@given(cases())
+def test_seeded_flood(case):
+    levels, mask, options = case
+    seeds = naive_seeds(levels, mask, options)
+    expected = naive.seeded_flood(levels, mask, seeds, 255 * options["low"], options["per_section"])
+    np.testing.assert_array_equal(fragments_of(levels, mask, "seeded-flood", options), expected)
+
+
+METHODS = ("seeded-forest", "affinity-watershed", "seeded-flood")
+
+
+@pytest.fixture(scope="module")
+def smooth():
+    """Affinities of a few touching blobs, as float32, with a faint ripple so that no two values are far apart."""
+    rng = np.random.default_rng(3)
+    centres = rng.random((12, 3)) * (20, 30, 40)
+    grid = np.stack(np.meshgrid(*map(np.arange, (20, 30, 40)), indexing="ij"), -1)
+    gaps = np.sort(((grid[..., None, :] - centres) ** 2).sum(-1) ** 0.5, axis=-1)
+    inner = np.clip((gaps[..., 1] - gaps[..., 0]) / 4, 0, 1)
+    return np.stack([np.minimum(inner, np.roll(inner, 1, axis)) for axis in range(3)]).astype(np.float32)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_bytes_and_floats_agree(smooth, method):
+    options = FragmentOptions(method=method, low=0.1)
+    as_bytes = np.rint(smooth * np.float32(255)).astype(np.uint8)
+    expected = extract_fragments(as_bytes, options=options)
+    assert len(np.unique(expected)) >= 8 or method != "seeded-forest"
+    np.testing.assert_array_equal(extract_fragments(smooth, options=options), expected)
+    np.testing.assert_array_equal(extract_fragments(as_bytes.astype(np.float64) / 255, options=options), expected)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_sections_are_independent(smooth, method):
+    options = FragmentOptions(method=method, per_section=True)
+    whole = extract_fragments(smooth, options=options)
+    size = np.uint64(whole[0].size)
+    for z in range(0, len(whole), 7):
+        section = extract_fragments(smooth[:, z : z + 1], options=options)[0]
+        section[section > 0] += np.uint64(z) * size
+        np.testing.assert_array_equal(whole[z], section)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_mask_of_a_box_is_a_crop(smooth, method):
+    options = FragmentOptions(method=method)
+    box = (slice(3, 17), slice(4, 30), slice(0, 35))
+    mask = np.zeros(smooth.shape[1:], bool)
+    mask[box] = True
+    masked = extract_fragments(smooth, mask=mask, options=options)
+    assert not masked[~mask].any()
+    crop = extract_fragments(smooth[(slice(None), *box)], options=options)
+    positions = np.concatenate([[0], 1 + np.flatnonzero(mask)]).astype(np.uint64)
+    np.testing.assert_array_equal(masked[box], positions[crop.astype(np.int64)])
+
+
+def test_what_lies_in_pairs_that_leave_the_volume_does_not_matter(smooth):
+    changed = smooth.copy()
+    changed[0, 0], changed[1, :, 0], changed[2, :, :, 0] = 0.9, 0.1, 1
+    for method in METHODS:
+        options = FragmentOptions(method=method)
+        np.testing.assert_array_equal(
+            extract_fragments(changed, options=options), extract_fragments(smooth, options=options)
+        )
+
+
+def test_further_channels_are_not_looked_at(smooth):
+    more = np.concatenate([smooth, np.full((2, *smooth.shape[1:]), np.nan, np.float32)])
+    np.testing.assert_array_equal(extract_fragments(more), extract_fragments(smooth))
+
+
+def test_nothing_to_join_is_nothing():
+    nothing = np.zeros((3, 4, 5, 6), np.uint8)
+    for method in METHODS:
+        fragments = extract_fragments(nothing, options=FragmentOptions(method=method))
+        # the first voxel has no pair of its own, hence no boundary: alone in the flood it may stay
+        assert not fragments.reshape(-1)[1 if method == "seeded-flood" else 0 :].any()
+    assert not extract_fragments(nothing + 255, mask=np.zeros((4, 5, 6))).any()
+    assert (extract_fragments(nothing + 255) == 1).all()
+
+
+GOOD = np.full((3, 2, 2, 2), 0.5, np.float32)
+
+
+def broken(value):
+    bad = GOOD.copy()
+    bad[1, 1, 0, 1] = value
+    return bad
+
+
+@pytest.mark.parametrize(
+    ("affinities", "message"),
+    [
+        (broken(np.nan), "NaN or infinite"),
+        (broken(np.inf), "NaN or infinite"),
+        (broken(-0.01), r"reaches from -0.01 to 0.5"),
+        (broken(1.01), r"reaches from 0.5 to 1.01"),
+        (GOOD[0], r"\(offset, z, y, x\), not of shape"),
+        (GOOD[:2], "at least 3 channels"),
+        (GOOD[:, :0], "no voxel"),
+        (GOOD.astype(np.int32), "not int32"),
+        (GOOD > 0, "not bool"),
+    ],
+)
+def test_bad_affinities_are_refused_in_one_line(affinities, message):
+    with pytest.raises(InputError, match=message) as refused:
+        extract_fragments(affinities)
+    assert "\n" not in str(refused.value)
+    with pytest.raises(InputError, match=message):
+        check_affinities(affinities)
+
+
+def test_offsets_are_checked():
+    nearest = [(-1, 0, 0), (0, -1, 0), (0, 0, -1)]
+    check_affinities(GOOD, nearest)
+    with pytest.raises(InputError, match="3 channels but 4 offsets"):
+        check_affinities(GOOD, [*nearest, (-5, 0, 0)])
+    with pytest.raises(InputError, match="first three offsets"):
+        check_affinities(GOOD, nearest[::-1])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"seed_window": 10}, {"distance_cap": 0}, {"low": 0.9, "high": 0.5}, {"low": -0.1}, {"method": "watershed"}],
+)
+def test_bad_options_are_refused(wrong):
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        extract_fragments(GOOD, options=FragmentOptions(**wrong))
 
 
 def test_bad_mask_is_refused():

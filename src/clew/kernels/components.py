@@ -24,13 +24,9 @@ def unite_links(links: np.ndarray, parents: np.ndarray) -> None:
 def unite_touching_seeds(flags: np.ndarray, parents: np.ndarray, per_section: bool) -> int:
     """Unite seed voxels that touch (26 neighbours; 8 per section), in place.
 
-    The flag byte of the root of each component with a seed gets the seed's mark (128), in place.
-
     Returns the number of seed voxels that have no pair strong enough (without the mark 64).
     """
-    lonely = _unite_seeds(flags.reshape(-1), flags.shape, parents, per_section)
-    _mark_roots(flags.reshape(-1), parents)
-    return lonely
+    return _unite_seeds(flags.reshape(-1), flags.shape, parents, per_section)
 
 
 @inline
@@ -70,11 +66,14 @@ def _unite(links, plane, width, parents):
 
 
 @inline
-def _meet(flags, parents, root, row, x, width):
-    """Unite with the seed voxels among x - 1, x, x + 1 of the row that starts at index `row`."""
+def _meet(flags, parents, root, row, x, width, continued):
+    """Unite with the seed voxels among x - 1, x, x + 1 of the row that starts at index `row`.
+
+    `continued`: the voxel before is a seed, hence united with those among x - 2, x - 1, x already.
+    """
     if flags[_U(row + x)] & 128:
-        return _join(parents, root, _root(parents, row + x))
-    if x > 0 and flags[_U(row + x - 1)] & 128:
+        return root if continued else _join(parents, root, _root(parents, row + x))
+    if not continued and x > 0 and flags[_U(row + x - 1)] & 128:
         root = _join(parents, root, _root(parents, row + x - 1))
     if x + 1 < width and flags[_U(row + x + 1)] & 128:
         root = _join(parents, root, _root(parents, row + x + 1))
@@ -89,26 +88,23 @@ def _unite_seeds(flags, shape, parents, per_section):
     for z in range(depth):
         for y in range(height):
             row = z * plane + y * width
+            continued = False
             for x in range(width):
-                if flags[_U(row + x)] & 128 == 0:
+                flag = flags[_U(row + x)]
+                if flag & 128 == 0:
+                    continued = False
                     continue
-                lonely += flags[_U(row + x)] & 64 == 0
+                lonely += flag & 64 == 0
                 root = _root(parents, row + x)
-                if x > 0 and flags[_U(row + x - 1)] & 128:
+                if continued:
                     root = _join(parents, root, _root(parents, row + x - 1))
                 if y > 0:
-                    root = _meet(flags, parents, root, row - width, x, width)
+                    root = _meet(flags, parents, root, row - width, x, width, continued)
                 if z > 0 and not per_section:
                     for step in range(-1 if y > 0 else 0, 2 if y + 1 < height else 1):
-                        root = _meet(flags, parents, root, row - plane + step * width, x, width)
+                        root = _meet(flags, parents, root, row - plane + step * width, x, width, continued)
+                continued = True
     return lonely
-
-
-@kernel
-def _mark_roots(flags, parents):
-    for i in range(flags.size):
-        if flags[i] & 128:
-            flags[_U(_root(parents, i))] |= np.uint8(128)
 
 
 def count_roots(flags: np.ndarray, parents: np.ndarray) -> int:
@@ -156,7 +152,8 @@ def _number(flags, parents, firsts, seeded):
             count += 1
             parents[i] = count
             firsts[count] = np.uint64(i + 1) if flags[i] & 64 else np.uint64(0)
-            seeded[count] = flags[i] >> np.uint8(7)
+        if flags[i] & 128:
+            seeded[_U(parents[i])] = 1
 
 
 def drop_lonely_seeds(flags: np.ndarray, numbers: np.ndarray, firsts: np.ndarray) -> None:
@@ -170,6 +167,20 @@ def _drop_lonely(flags, numbers, firsts):
         if flags[i] & 64 == 0:
             numbers[i] = 0
         elif firsts[_U(numbers[i])] == 0:
+            firsts[_U(numbers[i])] = np.uint64(i + 1)
+
+
+def first_voxels(numbers: np.ndarray, count: int) -> np.ndarray:
+    """(count + 1,) uint64: 1 + index of the first voxel of each number, 0 where it has none; number 0 is none."""
+    firsts = np.zeros(count + 1, np.uint64)
+    _find_firsts(numbers, firsts)
+    return firsts
+
+
+@kernel
+def _find_firsts(numbers, firsts):
+    for i in range(numbers.size):
+        if numbers[i] != 0 and firsts[_U(numbers[i])] == 0:
             firsts[_U(numbers[i])] = np.uint64(i + 1)
 
 

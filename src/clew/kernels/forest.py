@@ -6,6 +6,12 @@ from clew.kernels._jit import inline, kernel
 
 _U = np.uint64
 
+CHUNK = 1 << 22
+"""Pairs collected before another array is begun."""
+
+RECENT = 1 << 12
+"""Pairs of basins remembered (a power of two), to leave out most of the pairs that a better one has outdone."""
+
 
 def touching_pairs(
     affinities: np.ndarray, numbers: np.ndarray, seeded: np.ndarray, low: int, per_section: bool
@@ -24,71 +30,92 @@ def touching_pairs(
     Returns
     -------
     (pairs, 2), dtype of `numbers`
-        The two basins of each pair, strongest first, ties by the pair's index 3 · voxel + channel.
+        The two basins of each pair, strongest first, ties by the pair's index 3 · voxel + channel. Pairs that come
+        after another pair of the same two basins are left out where that is noticed cheaply.
     """
+    shape = affinities.shape[1:]
+    levels = affinities.reshape(3, -1)
     counts = np.zeros(256, np.int64)
-    labels = numbers.reshape(affinities.shape[1:])
-    _count_pairs(affinities, labels, seeded, low, per_section, counts)
+    recent = (np.zeros(RECENT, numbers.dtype), np.zeros(RECENT, numbers.dtype), np.zeros(RECENT, np.uint8))
+    room = min(CHUNK, 3 * numbers.size) + 3 * shape[2] + 1
+    chunks = []
+    row = 0
+    while row < shape[0] * shape[1]:
+        chunk = (np.empty(room, numbers.dtype), np.empty(room, numbers.dtype), np.empty(room, np.uint8))
+        row, found = _collect_pairs(levels, numbers, shape, seeded, low, per_section, row, recent, counts, chunk)
+        chunks.append([part[:found] for part in chunk])
     pairs = np.empty((counts.sum(), 2), numbers.dtype)
     starts = counts[::-1].cumsum()[::-1] - counts
-    _gather_pairs(affinities, labels, seeded, low, per_section, starts, pairs)
+    for chunk in chunks:
+        _sort_pairs(*chunk, starts, pairs)
     return pairs
 
 
 @inline
-def _open(one, other, seeded):
-    """Whether two basins may still be united."""
-    return one != other and one != 0 and other != 0 and not (seeded[_U(one)] and seeded[_U(other)])
-
-
-@inline
-def _count_row(strengths, row, others, seeded, low, counts):
+def _find_contacts(row, above, before, contacts):
+    """Write 4 · x + channel of all pairs of a row whose labels differ; returns how many. Without branches."""
+    count = _U(0)
+    previous = row[0]
+    code = np.uint32(0)
     for x in range(row.size):
-        if strengths[x] >= low and _open(row[x], others[x], seeded):
-            counts[_U(strengths[x])] += 1
+        here = row[x]
+        contacts[count] = code
+        count += _U(here != above[x])
+        contacts[count] = code + np.uint32(1)
+        count += _U(here != before[x])
+        contacts[count] = code + np.uint32(2)
+        count += _U(here != previous)
+        previous = here
+        code += np.uint32(4)
+    return count
 
 
 @kernel
-def _count_pairs(affinities, labels, seeded, low, per_section, counts):
-    depth, height, width = labels.shape
-    for z in range(depth):
-        for y in range(height):
-            row = labels[z, y]
-            if z > 0 and not per_section:
-                _count_row(affinities[0, z, y], row, labels[z - 1, y], seeded, low, counts)
-            if y > 0:
-                _count_row(affinities[1, z, y], row, labels[z, y - 1], seeded, low, counts)
-            _count_row(affinities[2, z, y, 1:], row[1:], row[:-1], seeded, low, counts)
-
-
-@inline
-def _gather(strength, one, other, seeded, low, starts, pairs):
-    if strength >= low and _open(one, other, seeded):
-        place = starts[_U(strength)]
-        starts[_U(strength)] = place + 1
-        pairs[_U(place), 0] = one
-        pairs[_U(place), 1] = other
+def _collect_pairs(affinities, numbers, shape, seeded, low, per_section, row, recent, counts, chunk):
+    """Collect pairs from row number `row` on, until the chunk is nearly full; returns (next row, pairs found)."""
+    depth, height, width = shape
+    steps = np.array([height * width, width, 1], np.uint64)
+    contacts = np.empty(3 * width + 1, np.uint32)
+    recent_ones, recent_others, recent_best = recent
+    ones, others, strengths = chunk
+    found = _U(0)
+    while row < depth * height and ones.size - np.int64(found) > 3 * width:
+        start = np.int64(row) * width
+        here = numbers[start : start + width]
+        above = (
+            here if row < height or per_section else numbers[start - height * width : start - height * width + width]
+        )
+        before = here if row % height == 0 else numbers[start - width : start]
+        for i in range(_find_contacts(here, above, before, contacts)):
+            channel = _U(contacts[i] & 3)
+            voxel = _U(start) + _U(contacts[i] >> 2)
+            strength = affinities[channel, voxel]
+            one = numbers[voxel]
+            other = numbers[voxel - steps[channel]]
+            place = ((_U(one) * _U(40503)) ^ _U(other)) & _U(RECENT - 1)
+            again = (recent_ones[place] == one) & (recent_others[place] == other)
+            best = recent_best[place] * np.uint8(again)
+            recent_ones[place] = one
+            recent_others[place] = other
+            recent_best[place] = max(best, strength)
+            use = (strength >= low) & (one != 0) & (other != 0) & ((seeded[_U(one)] & seeded[_U(other)]) == 0)
+            use &= (not again) | (strength > best)
+            ones[found] = one
+            others[found] = other
+            strengths[found] = strength
+            found += _U(use)
+            counts[strength] += np.int64(use)
+        row += 1
+    return row, np.int64(found)
 
 
 @kernel
-def _gather_pairs(affinities, labels, seeded, low, per_section, starts, pairs):
-    depth, height, width = labels.shape
-    for z in range(depth):
-        for y in range(height):
-            row = labels[z, y]
-            above = labels[z - 1, y] if z > 0 and not per_section else row
-            before = labels[z, y - 1] if y > 0 else row
-            along_z = affinities[0, z, y]
-            along_y = affinities[1, z, y]
-            along_x = affinities[2, z, y]
-            previous = row[0]
-            for x in range(width):
-                here = row[x]
-                if here != above[x] or here != before[x] or here != previous:
-                    _gather(along_z[x], here, above[x], seeded, low, starts, pairs)
-                    _gather(along_y[x], here, before[x], seeded, low, starts, pairs)
-                    _gather(along_x[x], here, previous, seeded, low, starts, pairs)
-                previous = here
+def _sort_pairs(ones, others, strengths, starts, pairs):
+    for i in range(ones.size):
+        place = _U(starts[strengths[i]])
+        starts[strengths[i]] += 1
+        pairs[place, 0] = ones[i]
+        pairs[place, 1] = others[i]
 
 
 def seeded_forest(pairs: np.ndarray, seeded: np.ndarray, firsts: np.ndarray) -> np.ndarray:

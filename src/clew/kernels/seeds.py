@@ -56,26 +56,33 @@ def _slide(lines, window):
         reach += step
 
 
+@inline
+def _step_row(line, step, out):
+    for x in range(out.size):
+        out[x] = max(line[x], line[x + step])
+
+
 @kernel
 def _maximum_in_plane(values, window, largest):
     depth, height, width = values.shape
     half = window // 2
-    line = np.zeros(width + 2 * half, np.uint16)
+    sides = np.zeros((2, width + 2 * half), np.uint16)
     lines = np.zeros((height + 2 * half, width), np.uint16)
     for z in range(depth):
         lines[:half] = 0
         lines[half + height :] = 0
         for y in range(height):
-            line[:half] = 0
-            line[half + width :] = 0
-            line[half : half + width] = values[z, y]
+            sides[0, :half] = 0
+            sides[0, half : half + width] = values[z, y]
+            sides[0, half + width :] = 0
+            side = 0
             reach = 1
             while reach < window:
                 step = min(reach, window - reach)
-                for x in range(line.size - step):
-                    line[x] = max(line[x], line[x + step])
                 reach += step
-            lines[half + y] = line[:width]
+                _step_row(sides[side], step, sides[1 - side, : width + window - reach])
+                side = 1 - side
+            lines[half + y] = sides[side, :width]
         _slide(lines, window)
         largest[z] = lines[:height]
 

@@ -1,6 +1,6 @@
 """Which pairs of voxels every voxel picks, and the links that follow.
 
-Pairs have a strict order: stronger first, then smaller index, where the pair of voxel v and channel c has index 3·v + c.
+Pairs have a strict order: stronger first, then smaller index; the pair of voxel v and channel c has index 3 · v + c.
 Of equally strong pairs of one voxel the order is therefore always z-, y-, x-, x+, y+, z+.
 
 A flag byte holds the picks of a voxel, bits 0..5 for z+, y+, x+, x-, y-, z-, and

@@ -27,7 +27,7 @@ class FragmentOptions:
     high
         `affinity-watershed` only: a pair of at least this affinity always joins its two voxels.
     seed_window
-        Odd edge length in voxels of the cube (per section: square) within which a seed is the farthest from the boundary.
+        Odd edge in voxels of the cube (per section: square) within which a seed is the farthest from the boundary.
     distance_cap
         Distance to the boundary in voxels beyond which all voxels count as equally far.
     """

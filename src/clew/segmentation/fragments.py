@@ -1,4 +1,4 @@
-"""Fragments (supervoxels): affinities → small regions that lie inside one neuron each. See the paper, section "watershed"."""
+"""Fragments (supervoxels): affinities → small regions that each lie inside one neuron (the paper's watershed step)."""
 
 import math
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from clew.errors import InputError
-from clew.kernels import components, distance, forest, seeds, watershed
+from clew.kernels import components, distance, flood, forest, seeds, watershed
 from clew.segmentation.affinities import quantise
 from clew.segmentation.fragment_options import FragmentOptions
 
@@ -112,6 +112,24 @@ def _affinity_watershed(levels: np.ndarray, inside: np.ndarray, options: Fragmen
     return result.reshape(levels.shape[1:])
 
 
+def _seeded_flood(levels: np.ndarray, inside: np.ndarray, options: FragmentOptions) -> np.ndarray:
+    shape = levels.shape[1:]
+    flags = find_seeds(levels, inside, options) * np.uint8(watershed.SEED | watershed.ALIVE)
+    result = np.empty(flags.size, np.uint64)
+    dtype = components.parent_type(flags.size)
+    numbers = result.view(dtype)[: flags.size]
+    numbers[:] = np.arange(flags.size, dtype=dtype)
+    components.unite_touching_seeds(flags, numbers, options.per_section)
+    firsts, _ = components.number_components(flags, numbers)
+    heights = flood.boundary_map(levels, inside, options.per_section)
+    open_voxels = heights <= 255 - _level(options.low)
+    if inside.size:
+        open_voxels &= inside.view(np.bool_)
+    flood.flood(heights, open_voxels, numbers.reshape(shape), options.per_section)
+    components.spread_labels(components.first_voxels(numbers, len(firsts) - 1), result)
+    return result.reshape(shape)
+
+
 def _unite_picks(flags: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Components of the picks: (result, parents), where the parents lie in the memory of the uint64 result."""
     result = np.empty(flags.size, np.uint64)
@@ -123,6 +141,7 @@ def _unite_picks(flags: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 METHODS: dict[str, Callable[[np.ndarray, np.ndarray, FragmentOptions], np.ndarray]] = {
     "seeded-forest": _seeded_forest,
     "affinity-watershed": _affinity_watershed,
+    "seeded-flood": _seeded_flood,
 }
 
 

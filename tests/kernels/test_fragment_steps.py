@@ -1,0 +1,123 @@
+"""The steps of the fragment methods, one by one, with the wide parents of volumes of 2³² voxels and more too."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clew.kernels import components, flood, forest, quantise, watershed
+from naive import fragments as naive
+
+EVERYWHERE = np.empty((0, 0, 0), np.uint8)
+
+
+@st.composite
+def volumes(draw):
+    shape = tuple(draw(st.integers(1, 6)) for _ in range(3))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    count = draw(st.sampled_from([2, 4, 256]))
+    levels = (rng.integers(0, count, (3, *shape)) * (255 // (count - 1))).astype(np.uint8)
+    return levels, rng.random(shape) < draw(st.sampled_from([0.02, 0.1, 0.4])), draw(st.booleans())
+
+
+def partition(labels):
+    """The labels renamed by their first voxel, so that equal partitions are equal arrays; 0 stays."""
+    found, first = np.unique(labels, return_index=True)
+    names = np.where(found == 0, 0, first + 1)
+    return names[np.searchsorted(found, labels)]
+
+
+@settings(max_examples=100, deadline=None)
+@given(volumes(), st.sampled_from([np.uint32, np.int64]), st.sampled_from([0, 1, 100, 255]))
+def test_forest_of_basins_is_kruskal_on_voxels(volume, dtype, low):
+    levels, seeds, per_section = volume
+    mask = np.ones(seeds.shape, bool)
+    flags = watershed.best_picks(levels, EVERYWHERE, low, 256, per_section)
+    watershed.hold_seeds(flags, seeds.view(np.uint8))
+    numbers = np.empty(flags.size, dtype)
+    components.unite_links(watershed.pick_links(flags), numbers)
+    if components.unite_touching_seeds(flags, numbers, per_section):
+        firsts, seeded = components.number_components(flags, numbers)
+        components.drop_lonely_seeds(flags, numbers, firsts)
+    else:
+        firsts, seeded = components.number_components(flags, numbers)
+    pairs = forest.touching_pairs(levels, numbers, seeded, low, per_section)
+    labels = forest.seeded_forest(pairs, seeded, firsts)[numbers].reshape(seeds.shape)
+    np.testing.assert_array_equal(labels, naive.seeded_forest(levels, mask, seeds, low, per_section))
+
+
+@settings(max_examples=100, deadline=None)
+@given(volumes())
+def test_every_voxel_picks_its_best_pair(volume):
+    levels, _, per_section = volume
+    mask = np.ones(levels.shape[1:], bool)
+    picked = {}
+    for _, index, voxel, other in naive.voxel_pairs(levels, mask, per_section):
+        for end, bits in ((voxel, (32, 16, 8)), (other, (1, 2, 4))):
+            picked.setdefault(end, bits[index % 3])
+    flags = watershed.best_picks(levels, EVERYWHERE, 0, 256, per_section)
+    for voxel in np.ndindex(mask.shape):
+        assert flags[voxel] == (picked[voxel] | watershed.ALIVE if voxel in picked else 0)
+
+
+@settings(max_examples=100, deadline=None)
+@given(volumes(), st.sampled_from([np.uint32, np.int64]))
+def test_touching_seeds_are_one(volume, dtype):
+    _, seeds, per_section = volume
+    flags = np.where(seeds, watershed.SEED, 0).astype(np.uint8)
+    parents = np.arange(flags.size, dtype=dtype)
+    assert components.unite_touching_seeds(flags, parents, per_section) == seeds.sum()
+    _, seeded = components.number_components(flags, parents)
+    assert seeded[1:].all()
+    expected = naive.canonical(naive.seed_sets(seeds, per_section), seeds.shape)
+    np.testing.assert_array_equal(partition(parents.reshape(seeds.shape)), expected)
+
+
+@settings(max_examples=50, deadline=None)
+@given(volumes())
+def test_flood_with_wide_labels(volume):
+    levels, seeds, per_section = volume
+    mask = np.ones(seeds.shape, bool)
+    labels = naive.canonical(naive.seed_sets(seeds, per_section), seeds.shape).astype(np.int64)
+    heights = flood.boundary_map(levels, EVERYWHERE, per_section)
+    flood.flood(heights, heights <= 255 - 50, labels, per_section)
+    np.testing.assert_array_equal(partition(labels), naive.seeded_flood(levels, mask, seeds, 50, per_section))
+
+
+def test_long_lists_of_pairs_come_in_chunks(monkeypatch):
+    rng = np.random.default_rng(1)
+    levels = rng.integers(0, 4, (3, 9, 10, 11), np.uint8)
+    numbers = 1 + np.arange(990, dtype=np.uint32)
+    seeded = np.zeros(991, np.uint8)
+    whole = forest.touching_pairs(levels, numbers, seeded, 1, False)
+    monkeypatch.setattr(forest, "CHUNK", 50)
+    np.testing.assert_array_equal(forest.touching_pairs(levels, numbers, seeded, 1, False), whole)
+    pairs = naive.voxel_pairs(levels, np.ones((9, 10, 11), bool))
+    expected = [[1 + np.ravel_multi_index(v, (9, 10, 11)) for v in pair[2:]] for pair in pairs if pair[0] >= 1]
+    np.testing.assert_array_equal(whole, expected)
+
+
+@pytest.mark.parametrize("dtype", [np.uint32, np.int64])
+def test_spread_labels_in_place(dtype, monkeypatch):
+    monkeypatch.setattr(components, "parent_type", lambda voxels: dtype)
+    labels = np.array([0, 2**63 + 5, 7], np.uint64)
+    result = np.empty(9, np.uint64)
+    numbers = np.array([1, 0, 2, 2, 1, 0, 0, 2, 1])
+    result.view(dtype)[:9] = numbers
+    components.spread_labels(labels, result)
+    np.testing.assert_array_equal(result, labels[numbers])
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(-0.5, 1.5, width=32) | st.sampled_from([np.nan, np.inf, 0.0, 1.0]), max_size=30))
+def test_quantise(values):
+    values = np.array(values, np.float32)
+    levels = np.empty(values.size, np.uint8)
+    good = (values >= 0) & (values <= 1)
+    assert quantise.quantise_values(values, levels) == np.count_nonzero(~good)
+    np.testing.assert_array_equal(levels[good], np.rint(values[good] * np.float32(255)))
+
+
+def test_parents_are_wide_enough():
+    assert components.parent_type(2**32 - 2) is np.uint32
+    assert components.parent_type(2**32) is np.int64
