@@ -6,10 +6,10 @@ raw ─predict→ affinities ─extract_fragments→ fragments ─build_region_g
 Every function is a command (`clew extract-fragments`) and a table of a run file (`[extract_fragments]`).
 """
 
+from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 from annotated_types import Ge, Gt, Interval
 
 from clew.errors import InputError
@@ -93,10 +93,10 @@ def predict(
     part = parse_box(box, source.shape)
     shape = tuple(axis.stop - axis.start for axis in part)
     offset = [o + s * axis.start for o, s, axis in zip(source.offset, source.voxel_size, part, strict=True)]
-    record |= affinity_attributes(model.network.options.offsets[:3], np.uint8) | model.suggestion
+    record |= affinity_attributes(model.network.options.offsets[:3], "uint8") | model.suggestion
     with (
-        timed("predict", int(np.prod(shape, dtype=np.int64))),
-        create_volume(affinities, shape=(3, *shape), dtype=np.uint8, voxel_size=source.voxel_size, offset=offset,
+        timed("predict", prod(shape)),
+        create_volume(affinities, shape=(3, *shape), dtype="uint8", voxel_size=source.voxel_size, offset=offset,
                       attributes=record, overwrite=overwrite) as output,
     ):  # fmt: skip
         tiles = predict_tiles(
@@ -435,11 +435,11 @@ def synthesize(
         Replace existing outputs.
     """
     from clew.stages.files import refuse_outputs
-    from clew.synthetic import synthesize as make
+    from clew.synthetic.volume import synthesize as make
     from clew.volumes.save import save_volume
 
     refuse_outputs(overwrite, raw, labels)
-    with timed("synthesize", int(np.prod(shape, dtype=np.int64))):
+    with timed("synthesize", prod(shape)):
         volume = make(shape, voxel_size=voxel_size, seed=seed, options=options)
     save_volume(raw, volume.raw, voxel_size=voxel_size, attributes=record, overwrite=overwrite)
     save_volume(labels, volume.labels, voxel_size=voxel_size, attributes=record, overwrite=overwrite)
