@@ -40,6 +40,7 @@ def build_app() -> Any:
         name="clew",
         help="From 3D electron microscopy volumes of brain tissue to segmented neurons.",
         version=__version__,
+        help_format="plaintext",
         result_action="return_none",
         print_error=False,
         exit_on_error=False,
