@@ -54,12 +54,12 @@ def _download(target: Path) -> Path | None:
 def _assemble(paths: dict[str, str], target: Path) -> None:
     """Stack the sections, map the labels through their transforms, keep the annotation that clew trains on."""
     import h5py
-    from matplotlib.image import imread
+    from PIL import Image
 
     from clew.volumes.replace import written_beside
 
     sections = sorted(name for name in paths if name.endswith(".png"))
-    raw = np.stack([np.rint(imread(paths[name]) * 255).astype(np.uint8) for name in sections])
+    raw = np.stack([np.asarray(Image.open(paths[name]).convert("L")) for name in sections])
     with gzip.open(paths[TRUTH]) as packed, h5py.File(io.BytesIO(packed.read())) as truth:
         pieces, (before, after) = truth["stack"][()], truth["transforms"][()].T
     bodies = np.zeros(int(max(before.max(), pieces.max())) + 1, np.uint64)
