@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clew.errors import InputError
 from clew.evaluation._labels import Labels, as_labels
-from clew.kernels.border import clear_near_borders
+from clew.kernels.border import clear_near_borders, measure_rows
 
 
 def mask_borders(truth: Any, voxel_size: Sequence[float], distance: float = 25.0) -> Labels:
@@ -43,7 +44,17 @@ def mask_borders(truth: Any, voxel_size: Sequence[float], distance: float = 25.0
     if not 0 <= distance < np.inf:
         raise InputError(f"distance must be 0 nm or more, not {distance}")
     result = np.empty_like(volume)
-    rows = np.empty(volume.shape[1:], np.int64)
+    _, height, width = volume.shape
+    reach = _reach(height, width, size, distance)
+    rows = np.empty((height, width), np.int32)
+    marks, changes = np.empty(width, np.uint8), np.empty(width + 1, np.int32)
     for section, cleared in zip(volume, result, strict=True):
-        clear_near_borders(section, size[1], size[2], float(distance), rows, cleared)
+        measure_rows(section, marks, rows)
+        clear_near_borders(section, rows, reach, changes, cleared)
     return result
+
+
+def _reach(height: int, width: int, size: NDArray[np.float64], distance: float) -> NDArray[np.int64]:
+    """Columns that a border pixel reaches, by the rows between; -1 where it is too far."""
+    down, across = np.arange(height) * size[1], np.arange(width) * size[2]
+    return np.searchsorted(across**2, distance**2 - down**2, side="right") - 1

@@ -2,41 +2,56 @@
 
 import numpy as np
 
-from clew.kernels._jit import kernel
+from clew.kernels._jit import inline, kernel
+
+
+@inline
+def _mark_changes(here, there, marks):
+    for x in range(here.shape[0]):
+        marks[x] |= np.uint8(here[x] != there[x])
 
 
 @kernel
-def clear_near_borders(section, height_step, width_step, distance, rows, result):
-    """Set pixels within `distance` of a border pixel to 0.
+def measure_rows(section, marks, rows):
+    """Rows between each pixel and the nearest border pixel of its column, or the height if it has none.
 
-    A border pixel has one of its 4 neighbours under another label. section and result (y, x) uint64; steps and distance
-    in nm; rows (y, x) int64 is room to work in.
+    A border pixel has one of its 4 neighbours under another label. section (y, x) uint64, rows (y, x) int32; marks (x,)
+    uint8 is room to work in.
     """
     height, width = section.shape
-    far = np.int64(height)
     for y in range(height):
+        here = section[y]
+        marks[:] = 0
+        if y > 0:
+            _mark_changes(here, section[y - 1], marks)
+        if y + 1 < height:
+            _mark_changes(here, section[y + 1], marks)
+        _mark_changes(here[1:], here[:-1], marks[1:])
+        _mark_changes(here[:-1], here[1:], marks[:-1])
         for x in range(width):
-            here = section[y, x]
-            border = (
-                (y > 0 and section[y - 1, x] != here)
-                or (y + 1 < height and section[y + 1, x] != here)
-                or (x > 0 and section[y, x - 1] != here)
-                or (x + 1 < width and section[y, x + 1] != here)
-            )
-            above = rows[y - 1, x] + 1 if y > 0 else far
-            rows[y, x] = 0 if border else min(above, far)
+            above = rows[y - 1, x] + 1 if y > 0 else height
+            rows[y, x] = 0 if marks[x] else min(above, height)
     for y in range(height - 2, -1, -1):
         for x in range(width):
             rows[y, x] = min(rows[y, x], rows[y + 1, x] + 1)
-    reach = min(np.int64(distance / width_step) + 1, width)
-    limit = distance * distance
+
+
+@kernel
+def clear_near_borders(section, rows, reach, changes, result):
+    """Set pixels near a border to 0.
+
+    rows as measured; reach (height,) int64: how many columns a border pixel so many rows away reaches, -1 for none;
+    changes (x + 1,) int32 is room to work in; section and result (y, x) uint64.
+    """
+    height, width = section.shape
     for y in range(height):
+        changes[:] = 0
         for x in range(width):
-            result[y, x] = section[y, x]
-            for other in range(max(x - reach, 0), min(x + reach + 1, width)):
-                if rows[y, other] == far:
-                    continue
-                down, across = rows[y, other] * height_step, (other - x) * width_step
-                if down * down + across * across <= limit:
-                    result[y, x] = 0
-                    break
+            columns = reach[rows[y, x]] if rows[y, x] < height else -1
+            if columns >= 0:
+                changes[max(x - columns, 0)] += 1
+                changes[min(x + columns + 1, width)] -= 1
+        near = 0
+        for x in range(width):
+            near += changes[x]
+            result[y, x] = np.uint64(0) if near > 0 else section[y, x]
