@@ -1,8 +1,8 @@
 """Merge the best edge of a region graph, pool parallel edges, again and again, in one strict order.
 
-An edge is one cache line, a row of 16 int32 (or 8 int64: the same memory). Its key is the rank of its initial edge; pooled
-edges take the largest key. Edges wait in buckets, one for each score level. Pooling leaves the pooled edge at the better of
-the two places: for reducible statistics its true place can only be worse, so it is scored when its turn comes.
+An edge is one cache line, a row of 16 int32 (or 8 int64: the same memory). Its key is the rank of its initial edge;
+pooled edges take the largest key. Edges wait in buckets, one for each score level. Pooling leaves the pooled edge at the
+better of the two places: for reducible statistics its true place can only be worse, so it is scored when its turn comes.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ FULL = 65535
 DENSE = 64
 BINS = 272
 
-# columns of an edge, int32: its two regions, the next half-edge in the list of each; half-edge 2e + s is side s of edge e
+# columns of an edge, int32: its two regions, the next half-edge in the list of each (2e + s is side s of edge e)
 _NEXT, _KEY, LEVEL, _STATE, _WAITING = 2, 4, 5, 6, 7
 _SLOT, _CHAIN, _TAIL, _SIZE = 10, 11, 12, 13
 # columns of an edge, int64: number of values; their sum (MEAN, TOP); first cell << 9 | number of cells (QUANTILE)
@@ -128,7 +128,7 @@ def _score(kind, percent, edges, wide, statistics, edge):
 
 @kernel
 def _pool_histograms(edges, wide, cells, dense, free, keeper, other):
-    """Add the values of `other` to `keeper`: short histograms are chained, long ones made dense. free[0] counts free slots."""
+    """Add the values of `other` to `keeper`: short histograms are chained, long ones made dense."""
     mine, yours = np.int64(edges[np.uint64(keeper), _SLOT]), np.int64(edges[np.uint64(other), _SLOT])
     if mine < 0 and yours < 0:
         size = edges[np.uint64(keeper), _SIZE] + edges[np.uint64(other), _SIZE]
@@ -385,7 +385,7 @@ def merge_in_buckets(kind, percent, floor, minimum_size, graph, statistics, queu
 
 @kernel
 def merge_from_heap(kind, percent, floor, minimum_size, graph, statistics, heap, holders, touched, merges, levels):
-    """The same for scores that pooling can raise (TOP): pooled edges are scored at once, in one queue for the whole graph.
+    """The same for scores that pooling can raise (TOP): pooled edges are scored at once, in one queue of the whole graph.
 
     holders[key] is the edge with that key; a heap entry is (65535 - level) << 32 | key, void when its edge has changed.
     """

@@ -1,4 +1,4 @@
-"""Look up sparse 64-bit ids: an open-addressing table of (id, value), and a pass over voxels that searches once per run."""
+"""Look up sparse 64-bit ids: an open-addressing table of (id, place), searched once per run of voxels."""
 
 import numpy as np
 
@@ -32,7 +32,7 @@ def _search(table, names, places):
 
 @kernel
 def relabel_rows(labels, table, values, out):
-    """out = values[place of label] for (rows, x) labels, 0 stays 0; returns the flat index of the first unknown label or -1."""
+    """out = values[place of label] for (rows, x) labels, 0 stays 0; returns the first unknown label's flat index or -1."""
     width = labels.shape[1]
     for row in range(labels.shape[0]):
         mine, result = labels[row], out[row]
@@ -63,7 +63,7 @@ def id_table(ids: np.ndarray) -> np.ndarray:
 
 
 def positions_of(ids: np.ndarray, names: np.ndarray) -> np.ndarray:
-    """Place in the unique uint64 `ids` of each of `names` (uint64, any shape), as int64; -1 for those that are not there."""
+    """Place in the unique uint64 `ids` of each of `names` (uint64, any shape), as int64; -1 where it is not there."""
     places = np.empty(names.shape, np.int64)
     _search(id_table(ids), np.ascontiguousarray(names).reshape(-1).view(np.int64), places.reshape(-1))
     return places

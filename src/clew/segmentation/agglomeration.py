@@ -22,8 +22,11 @@ _SCORE = re.compile(
 )
 
 
+_DEFAULTS = AgglomerationOptions()
+
+
 class Score(NamedTuple):
-    """A score name taken apart: kind for the kernels, percent of a quantile, init-with-max, number of largest values."""
+    """A score name taken apart: kind for the kernels, percent of a quantile, init-with-max, how many largest values."""
 
     kind: int
     percent: int
@@ -103,7 +106,7 @@ def parse_score(name: str) -> Score:
     return Score(kernels.QUANTILE, percent, bool(found["maximum"]), 0)
 
 
-def agglomerate(graph: RegionGraph, *, options: AgglomerationOptions = AgglomerationOptions()) -> MergeTree:
+def agglomerate(graph: RegionGraph, *, options: AgglomerationOptions = _DEFAULTS) -> MergeTree:
     """Merge the two regions with the highest score, pool edges that become parallel, until no edge reaches the floor.
 
     The order is strict: higher score first, ties by the smaller key; the key of an edge is its pair of fragment ids, a
@@ -126,21 +129,21 @@ def agglomerate(graph: RegionGraph, *, options: AgglomerationOptions = Agglomera
     InputError
         For an unknown score, a floor outside [0, 1] or a graph that is too large or inconsistent.
     """
-    if not 0 <= options.floor <= 1:
-        raise InputError(f"floor must be in [0, 1], not {options.floor}")
-    places, levels = merge_edges(graph, options.score, options.floor, 0)
+    places, levels = merge_edges(graph, options, 0)
     scores = (levels / kernels.FULL).astype(np.float32)
     return MergeTree(graph.fragments, graph.sizes, graph.fragments[places], scores, options.score)
 
 
 def merge_edges(
-    graph: RegionGraph, score: str, floor: float, minimum_size: int
+    graph: RegionGraph, options: AgglomerationOptions, minimum_size: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Merges as places in `graph.fragments` (survivor, absorbed) and score levels in 65535ths.
 
     With a `minimum_size` above 0 only edges with a region of fewer voxels are merged.
     """
-    kind, percent, maximum, largest = parse_score(score)
+    kind, percent, maximum, largest = parse_score(options.score)
+    if not 0 <= options.floor <= 1:
+        raise InputError(f"floor must be in [0, 1], not {options.floor}")
     ends, starts, cells = _edge_tables(graph, maximum)
     edges = _aligned(len(ends))
     wide = edges.view(np.int64)
@@ -152,7 +155,7 @@ def merge_edges(
     merges = np.empty((len(graph.fragments), 2), np.int64)
     levels = np.empty(len(graph.fragments), np.int64)
     unit = kernels.FULL // 255 if kind == kernels.QUANTILE else 1
-    lowest = int(np.ceil(np.round(floor * kernels.FULL / unit, 6)))
+    lowest = int(np.ceil(np.round(options.floor * kernels.FULL / unit, 6)))
     if kind == kernels.TOP:
         count = kernels.merge_from_heap(
             kind, percent, lowest, minimum_size, state, statistics, np.empty(2 * len(ends), np.int64),
@@ -165,7 +168,7 @@ def merge_edges(
 
 
 def _edge_tables(graph: RegionGraph, maximum: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Ends as places in `fragments`, and the histograms' cells packed as count << 8 | bin; with `maximum` only the last bin."""
+    """Ends as places in `fragments`; histogram cells packed as count << 8 | bin, with `maximum` only the last bin."""
     if len(graph.edges) >= 2**30 or len(graph.fragments) >= 2**30:
         raise InputError(
             "the region graph is too large for one piece (2^30 edges or fragments): agglomerate it block by block"

@@ -7,8 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clew.errors import InputError
-from clew.kernels.region_graph import collect_contacts, count_runs, fill_table, gather_contacts, sort_segments
+from clew.kernels.region_graph import (
+    collect_contacts,
+    count_contacts,
+    count_levels,
+    fill_table,
+    gather_contacts,
+)
 from clew.segmentation.affinities import quantise
+
+_RECENT = 1 << 15
+_CHUNK = 1 << 20
+_Records = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -53,7 +63,8 @@ def build_region_graph(
     Parameters
     ----------
     affinities : (offset, z, y, x) uint8, or float32 in [0, 1]
-        Channels 0 to 2 hold the pairs (v, v + o) for the offsets (-1, 0, 0), (0, -1, 0), (0, 0, -1). Floats are quantised.
+        Channels 0 to 2 hold the pairs (v, v + o) for the offsets (-1, 0, 0), (0, -1, 0), (0, 0, -1);
+        floats are quantised.
     fragments : (z, y, x) uint64 or uint32
         Any ids; 0 is no fragment and has no edges.
     owned : three slices, optional
@@ -71,8 +82,7 @@ def build_region_graph(
     affinities = quantise(affinities)
     fragments = _checked_fragments(fragments, affinities.shape[1:])
     low, high = _box(owned, fragments.shape)
-    names, sizes, keys, contacts, values = _collect(affinities, fragments, low, high)
-    return _assemble(names, sizes, keys, contacts, values)
+    return _assemble(*_collect(affinities, fragments, low, high))
 
 
 def merge_region_graphs(graphs: Iterable[RegionGraph]) -> RegionGraph:
@@ -121,7 +131,7 @@ def pool_region_graph(
     bins: NDArray[np.uint8],
     counts: NDArray[np.int64],
 ) -> RegionGraph:
-    """Region graph from tables with repetitions: sums what belongs to one fragment or one pair, drops pairs within one or with 0."""
+    """Region graph from tables with repetitions; pairs within one fragment and pairs with 0 are dropped."""
     names, numbers = np.unique(fragments, return_inverse=True)
     summed = np.zeros(len(names), np.int64)
     np.add.at(summed, numbers, sizes)
@@ -141,7 +151,7 @@ def pool_region_graph(
 
 
 def _checked_fragments(fragments: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The fragments as the kernel reads them: C order, uint32, or the bits of uint64 as int64 (numba mixes signs badly)."""
+    """The fragments as the kernel reads them: C order, uint32, or the bits of uint64 as int64."""
     if fragments.dtype not in (np.uint32, np.uint64):
         raise InputError(f"fragments must be uint64 or uint32, not {fragments.dtype}: convert them with astype")
     if fragments.shape != shape:
@@ -163,38 +173,47 @@ def _box(owned: Sequence[slice] | None, shape: tuple[int, ...]) -> tuple[tuple[i
 
 def _collect(
     affinities: np.ndarray, fragments: np.ndarray, low: tuple[int, ...], high: tuple[int, ...]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Run the kernel, growing its tables outside of it (a kernel that can rebind an array is many times slower)."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[_Records]]:
+    """Names and sizes of the fragments, keys of the contacts, records (contact, affinity) of the voxel pairs.
+
+    The tables grow here: a kernel that can rebind an array is many times slower.
+    """
     width = fragments.shape[2] + 1
-    planes = np.empty((2, *fragments.shape[1:]), np.int32)
-    positions = np.empty(width, np.int64)
-    names, sizes = np.zeros(8 * width, np.int64), np.zeros(8 * width, np.int64)
-    keys = np.zeros(24 * width, np.int64)
-    contacts, values = np.empty(64 * width, np.uint32), np.empty(64 * width, np.uint8)
-    regions, edges = _new_table(names, 0), _new_table(keys, 0)
-    fill_table(regions, names, 1)
+    planes = np.zeros((2, fragments.shape[1], width), np.int32)
+    scratch = (planes, np.empty(width, np.int32), np.empty(width, np.uint8), np.zeros(_RECENT, np.uint32))
+    names, sizes, keys = np.zeros(8 * width, np.int64), np.zeros(8 * width, np.int64), np.zeros(24 * width, np.int64)
+    regions, edges = _new_table(names, 1), _new_table(keys, 0)
     rows = (high[0] - max(low[0] - 1, 0)) * (high[1] - max(low[1] - 1, 0))
-    state = (0, 1, 0, 0)
-    while True:
-        state = collect_contacts(
-            fragments, affinities, low, high, state, planes, positions,
-            (regions, names, sizes), (edges, keys), (contacts, values),
+    row, region_count, edge_count, filled = 0, 1, 0, 0
+    done: list[_Records] = []
+    records = _new_records(width)
+    while row < rows:
+        row, region_count, edge_count, filled = collect_contacts(
+            fragments, affinities, low, high, (row, region_count, edge_count, filled), scratch,
+            (regions, names, sizes), (edges, keys), records,
         )  # fmt: skip
-        row, region_count, edge_count, filled = state
-        if row == rows:
-            return names[:region_count], sizes[:region_count], keys[:edge_count], contacts[:filled], values[:filled]
-        if 2 * region_count > len(names):
+        if region_count + width > len(names):
             names, sizes = _doubled(names), _doubled(sizes)
             regions = _new_table(names, region_count)
-        if 2 * edge_count > len(keys):
+        if edge_count + 3 * width > len(keys):
             keys = _doubled(keys)
             edges = _new_table(keys, edge_count)
-        if 2 * filled > len(contacts):
-            contacts, values = _doubled(contacts), _doubled(values)
+        if row == rows or filled + 3 * width > len(records[0]):
+            done.append((records[0][:filled], records[1][:filled]))
+            records, filled = _new_records(width), 0
+    return names[:region_count], sizes[:region_count], keys[:edge_count], done
+
+
+def _new_records(width: int) -> _Records:
+    count = max(_CHUNK, 8 * width)
+    return np.empty(count, np.uint32), np.empty(count, np.uint8)
 
 
 def _new_table(names: np.ndarray, count: int) -> np.ndarray:
-    table = np.full((1 << int(2 * len(names) - 1).bit_length(), 2), -1, np.int64)
+    slots = 1 << int(2 * len(names) - 1).bit_length()
+    memory = np.full(slots + 8, -1, np.int64)
+    start = -memory.ctypes.data % 64 // 8
+    table = memory[start : start + slots]
     fill_table(table, names, count)
     return table
 
@@ -203,24 +222,29 @@ def _doubled(values: np.ndarray) -> np.ndarray:
     return np.concatenate([values, np.zeros_like(values)])
 
 
-def _assemble(
-    names: np.ndarray, sizes: np.ndarray, keys: np.ndarray, contacts: np.ndarray, values: np.ndarray
-) -> RegionGraph:
+def _assemble(names: np.ndarray, sizes: np.ndarray, keys: np.ndarray, records: list[_Records]) -> RegionGraph:
     """Fragments by ascending id, edges in lexicographic order, a sparse histogram for each."""
     ids = names.view(np.uint64)
     order = np.argsort(ids, kind="stable")
     ranks = np.empty(len(ids), np.int64)
     ranks[order] = np.arange(len(ids))
-    ends = np.sort(np.stack([ranks[keys >> 32], ranks[keys & 0xFFFFFFFF]], axis=1), axis=1)
-    edge_order = np.argsort((ends[:, 0] << 32) | ends[:, 1], kind="stable")
-    edge_ranks = np.empty(len(keys), np.int64)
-    edge_ranks[edge_order] = np.arange(len(keys))
-    segments, gathered = np.zeros(len(keys) + 1, np.int64), np.empty_like(values)
-    gather_contacts(contacts, values, edge_ranks, segments, gathered)
-    cells = sort_segments(segments, gathered)
-    starts, bins, counts = np.empty_like(segments), np.empty(cells, np.uint8), np.empty(cells, np.int64)
-    count_runs(segments, gathered, starts, bins, counts)
+    one, two = ranks[keys >> 32], ranks[keys & 0xFFFFFFFF]
+    ends = np.stack([np.minimum(one, two), np.maximum(one, two)], axis=1)
+    edge_order = np.argsort((ends[:, 0] << 32) | ends[:, 1])
     ends = ends[edge_order]
+    numbers = np.zeros(len(keys), np.int64)
+    for contacts, _ in records:
+        count_contacts(contacts, numbers)
+    segments = np.zeros(len(keys) + 1, np.int64)
+    np.cumsum(numbers[edge_order], out=segments[1:])
+    numbers[edge_order] = segments[:-1]
+    bins = np.empty(segments[-1], np.uint8)
+    for contacts, levels in records:
+        gather_contacts(contacts, levels, numbers, bins)
+    starts, counts = np.empty_like(segments), np.empty(len(bins), np.int64)
+    cells = count_levels(segments, bins, starts, counts)
+    bins.resize(cells, refcheck=False)
+    counts.resize(cells, refcheck=False)
     kept = sizes[order] > 0
     kept[ends] = True
     kept[ranks[0]] = False

@@ -73,7 +73,8 @@ def relabel(fragments: np.ndarray, ids: np.ndarray, lookup: np.ndarray) -> NDArr
         id_table(ids), lookup.view(np.int64), segmentation.view(np.int64).reshape(rows.shape),
     )  # fmt: skip
     if unknown >= 0:
+        name = fragments.reshape(-1)[unknown]
         raise InputError(
-            f"fragment {fragments.reshape(-1)[unknown]} is not among the {len(ids)} ids of the lookup: was it made from these fragments?"
+            f"fragment {name} is not among the {len(ids)} ids of the lookup: was it made for other fragments?"
         )
     return segmentation

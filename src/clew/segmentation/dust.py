@@ -1,0 +1,100 @@
+"""Dust: regions of few voxels join their best neighbour, or are removed. Works on lookups, never on voxels."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clew.errors import InputError
+from clew.kernels.merge_tree import cut_tree
+from clew.segmentation.agglomeration import merge_edges
+from clew.segmentation.agglomeration_options import AgglomerationOptions
+from clew.segmentation.region_graph import RegionGraph, contract_region_graph
+
+_DEFAULTS = AgglomerationOptions()
+
+
+def join_dust(
+    graph: RegionGraph,
+    lookup: NDArray[np.uint64],
+    *,
+    minimum_size: int,
+    options: AgglomerationOptions = _DEFAULTS,
+) -> NDArray[np.uint64]:
+    """Join every segment of fewer than `minimum_size` voxels to its best neighbour, by the pooled scores of the segments.
+
+    A dust segment joins along an edge only if that edge is its best and the other segment is not dust, or if the edge is
+    the best of both; otherwise it waits. The result does not depend on the order of joining (but for `mean_top_K`, where
+    the best edge of the whole graph goes first), so it is exact at block borders. Dust without a neighbour stays.
+
+    Parameters
+    ----------
+    graph : RegionGraph
+        Of the fragments.
+    lookup : (m,) uint64
+        Segment of each of `graph.fragments`, e.g. from `segment_lookup`; 0 for removed ones, which have no edges.
+    minimum_size : int
+        Voxels; smaller segments are dust.
+    options : AgglomerationOptions
+        Score by which the best neighbour is chosen; below `options.floor` dust stays.
+
+    Returns
+    -------
+    (m,) uint64
+        The new lookup; a segment is named by the smallest of the old names.
+
+    Raises
+    ------
+    InputError
+        Where the lookup does not fit the graph, or for an unknown score or a size or floor out of range.
+    """
+    _check_size(minimum_size)
+    lookup = np.asarray(lookup, np.uint64)
+    segments = contract_region_graph(graph, lookup)
+    if not (segments.sizes < minimum_size).any():
+        return lookup
+    merges, levels = merge_edges(segments, options, minimum_size)
+    parents = np.arange(len(segments.fragments))
+    parents[merges[:, 1]] = merges[:, 0]
+    merged = np.full(len(parents), -1)
+    merged[merges[:, 1]] = levels
+    roots = np.empty(len(parents), np.int64)
+    cut_tree(parents, merged, -1.0, roots)
+    joined = np.zeros_like(lookup)
+    kept = lookup != 0
+    joined[kept] = segments.fragments[roots][np.searchsorted(segments.fragments, lookup[kept])]
+    return joined
+
+
+def remove_small(sizes: NDArray[np.int64], lookup: NDArray[np.uint64], *, minimum_size: int) -> NDArray[np.uint64]:
+    """Set segments of fewer than `minimum_size` voxels to 0. Exact at block borders.
+
+    Parameters
+    ----------
+    sizes : (m,) int64
+        Voxels of each fragment (`tree.sizes` or `graph.sizes`).
+    lookup : (m,) uint64
+        Segment of each fragment; 0 stays 0.
+    minimum_size : int
+        Voxels.
+
+    Returns
+    -------
+    (m,) uint64
+
+    Raises
+    ------
+    InputError
+        Where lengths differ or the size is negative.
+    """
+    _check_size(minimum_size)
+    sizes, lookup = np.asarray(sizes), np.asarray(lookup, np.uint64)
+    if sizes.shape != lookup.shape:
+        raise InputError(f"lookup must have one segment for each of the {len(sizes)} sizes, not shape {lookup.shape}")
+    names, places = np.unique(lookup, return_inverse=True)
+    totals = np.zeros(len(names), np.int64)
+    np.add.at(totals, places, sizes)
+    return np.where(totals[places] < minimum_size, np.uint64(0), lookup)
+
+
+def _check_size(minimum_size: int) -> None:
+    if minimum_size < 0:
+        raise InputError(f"minimum_size must be a number of voxels, 0 or more, not {minimum_size}")
