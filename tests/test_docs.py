@@ -1,0 +1,135 @@
+"""The documentation is true: every code block runs, every link leads somewhere, every table is complete."""
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import clew
+from clew import cli, pipeline
+from clew.network.bundled import bundled_names
+from clew.stages.declaration import command_name
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+BUNDLED = "fib-10nm"
+RUN_HERE = ("python", "bash", "console", "toml")
+SHOWN_ONLY = ("text", "")
+FENCE = re.compile(r"(?:^<!-- (?P<reason>not run: [^\n]+?) -->\n)?^```(?P<language>\w*)\n(?P<code>.*?)^```$", re.M | re.S)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+class Block(NamedTuple):
+    """A fenced code block of a page."""
+
+    language: str
+    code: str
+    line: int
+    skipped: bool
+
+
+def blocks_of(page: Path) -> list[Block]:
+    text = page.read_text()
+    return [
+        Block(found["language"], found["code"], text[: found.start("code")].count("\n") + 1, found["reason"] is not None)
+        for found in FENCE.finditer(text)
+    ]
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = [block for block in blocks_of(page) if block.language in RUN_HERE and not block.skipped]
+    if not blocks:
+        pytest.skip("no code to run on this page")
+    if "<!-- needs: the bundled network -->" in page.read_text() and BUNDLED not in bundled_names():
+        pytest.skip(f"the bundled network {BUNDLED} is not there: make weights DATA=FOLDER")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": "__docs__"}
+    for block in blocks:
+        try:
+            run_block(block, page, names)
+        except (Exception, SystemExit) as error:
+            raise AssertionError(f"{name_of(page)}, block in line {block.line}: {error!r}") from error
+
+
+def run_block(block: Block, page: Path, names: dict[str, object]) -> None:
+    """Python is executed, `clew` lines go through the command line, TOML is written to the file its first line names."""
+    if block.language == "python":
+        exec(compile(block.code, f"{name_of(page)}:{block.line}", "exec"), names)
+    elif block.language == "toml":
+        tomllib.loads(block.code)
+        Path(block.code.splitlines()[0].removeprefix("#").strip()).write_text(block.code)
+    else:
+        for line in block.code.replace("\\\n", " ").splitlines():
+            run_line(line.removeprefix("$ ").strip())
+
+
+def run_line(line: str) -> None:
+    if not line or line.startswith("#"):
+        return
+    program, *arguments = shlex.split(line, comments=True)
+    assert program == "clew", f"only clew commands run here, not {line!r}: mark the block <!-- not run: reason -->"
+    try:
+        cli.main(arguments)
+    except SystemExit as stop:
+        assert not stop.code, f"{line!r} ended with exit code {stop.code}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_blocks_are_of_a_known_language(page: Path) -> None:
+    text = page.read_text()
+    assert text.count("```") == 2 * len(blocks_of(page))
+    assert {block.language for block in blocks_of(page)} <= {*RUN_HERE, *SHOWN_ONLY}
+    assert text.count("<!-- not run:") == sum(block.skipped for block in blocks_of(page))
+    for block in blocks_of(page):
+        if block.language == "toml":
+            assert re.match(r"# [\w./-]+\.toml\n", block.code), "the first line of a TOML block names its file"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in LINK.findall(page.read_text()):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        found = (page.parent / path).resolve() if path else page
+        assert found.exists(), f"{name_of(page)} links to {target}"
+        assert not anchor or anchor in anchors_of(found), f"{name_of(page)} links to {target}"
+
+
+def anchors_of(page: Path) -> set[str]:
+    heads = re.findall(r"^#+ (.+)$", page.read_text(), re.M)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", DOCS / "reference" / "commands.md"], ids=name_of)
+def test_tables_of_commands_are_complete(page: Path) -> None:
+    named = set(re.findall(r"^\| `([a-z-]+)` \|", page.read_text(), re.M))
+    assert named == {command_name(function) for function in pipeline.STAGES}
+
+
+def test_python_page_names_every_public_name() -> None:
+    named = set(re.findall(r"`clew\.(\w+)`", (DOCS / "reference" / "python.md").read_text()))
+    assert set(clew.__all__) <= named
+    assert all(hasattr(clew, name) for name in named - {"pipeline"})
+
+
+def test_every_dependency_is_explained() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = project["project"]["dependencies"] + project["dependency-groups"]["dev"]
+    text = (DOCS / "explanation" / "dependencies.md").read_text()
+    named = set(re.findall(r"^\| ([\w, -]+) \|", text, re.M))
+    assert {re.match(r"[\w-]+", entry)[0] for entry in wanted} <= {name for row in named for name in row.split(", ")}
+
+
+def test_every_page_is_linked_from_the_readme() -> None:
+    linked = set(LINK.findall((ROOT / "README.md").read_text()))
+    assert {name_of(page) for page in PAGES[1:]} <= linked
