@@ -256,9 +256,11 @@ def relabel(
         if minimum_size:
             if region_graph is None:
                 raise InputError("relabel: minimum-size needs the region graph: give --region-graph")
-            lookup = join_dust(load_region_graph(region_graph)[0], lookup, minimum_size, score=tree.score)
+            graph, _ = load_region_graph(region_graph)
+            scored = AgglomerationOptions(score=tree.score)
+            lookup = join_dust(graph, lookup, minimum_size=minimum_size, options=scored)
         if remove_below:
-            lookup = remove_small(lookup, tree.sizes, remove_below)
+            lookup = remove_small(tree.sizes, lookup, minimum_size=remove_below)
         segments = rename(ids, tree.fragments, lookup)
     save_like(source, segmentation, segments, record | {"threshold": threshold}, overwrite)
 

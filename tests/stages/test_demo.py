@@ -48,14 +48,14 @@ def test_sample_is_put_together_as_published(tmp_path: Path) -> None:
 
     import h5py
     import numpy as np
-    from matplotlib.image import imsave
+    from PIL import Image
 
     raw = np.random.default_rng(0).integers(0, 256, (4, 6, 5), dtype=np.uint8)
     paths = {}
     for z, section in enumerate(raw):
         name = f"training_sample2/grayscale_maps/iso.{2600 + z}.png"
         paths[name] = str(tmp_path / f"{z}.png")
-        imsave(paths[name], section, cmap="gray", vmin=0, vmax=255)
+        Image.fromarray(section).save(paths[name])
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         file["stack"] = np.arange(120, dtype=np.uint32).reshape(4, 6, 5) % 3

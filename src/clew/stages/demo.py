@@ -17,6 +17,7 @@ from clew.stages.progress import say, stage_times
 from clew.stages.sample import find_sample
 from clew.stages.scoring import Curve, best_of, curve_figure, score_tree
 from clew.stages.tables import load_merge_tree
+from clew.training.targets import split_components
 from clew.view.figures import affinity_figure, save_figure, section_figure
 from clew.view.report import ErrorPlace, Report, ReportFigure, StageTime, write_report
 from clew.volumes.open import open_volume
@@ -64,6 +65,7 @@ def _report(directory: Path, origin: str) -> Report:
     names = ("raw", "truth", "affinities", "fragments", "segmentation")
     volumes = {name: open_volume(directory / f"{name}.zarr") for name in names}
     arrays = {name: volume.read() for name, volume in volumes.items()}
+    arrays["truth"] = split_components(arrays["truth"])
     tree, attributes = load_merge_tree(str(directory / "merge_tree.h5"))
     threshold = chosen_threshold(None, attributes, tree.score, "merge_tree.h5")
     curve = score_tree(arrays["fragments"], arrays["truth"], str(directory / "merge_tree.h5"), np.linspace(0, 1, 51))

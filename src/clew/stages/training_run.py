@@ -152,7 +152,9 @@ class RunFolder:
     def _plot(self) -> None:
         from clew.view.figures import save_figure, training_figure
 
-        save_figure(training_figure([{**row, "iteration": row["step"]} for row in self._rows()]), self.folder / "log.png")
+        rows = [{**row, "iteration": row["step"]} for row in self._rows()]
+        if rows:
+            save_figure(training_figure(rows), self.folder / "log.png")
 
 
 def read_training_volume(item: str) -> tuple[TrainingVolume, tuple[float, float, float]]:
