@@ -3,16 +3,23 @@
 import numpy as np
 from scipy import ndimage
 
+from clew.synthetic.grid import FINE
 from clew.synthetic.options import SyntheticOptions
 
 
-def acquire(image: np.ndarray, options: SyntheticOptions, rng: np.random.Generator) -> np.ndarray:
-    """Blur an image of grey values, let its contrast drift, and add shot and detector noise (float32)."""
+def acquire(
+    image: np.ndarray, voxel_size: tuple[float, ...], options: SyntheticOptions, rng: np.random.Generator
+) -> np.ndarray:
+    """Blur an image of grey values, let its contrast drift, and add shot and detector noise (float32).
+
+    Nothing is blurred along an axis of thick sections, which are imaged one by one.
+    """
     image = _drift(image, options.drift, rng)
     noise = rng.standard_normal(image.shape, dtype=np.float32)
     if options.blur > 0:
-        image = ndimage.gaussian_filter(image, options.blur, truncate=3.0)
-        widths = (0.6 * options.blur, 0.9 * options.blur, 0.9 * options.blur)
+        spread = np.array([options.blur if size <= FINE else 0.0 for size in voxel_size])
+        image = ndimage.gaussian_filter(image, spread, truncate=3.0)
+        widths = spread * (0.6, 0.9, 0.9)
         noise = ndimage.gaussian_filter(noise, widths, truncate=3.0)
         noise /= noise.std()
     strength = np.sqrt(np.maximum(image, 0))

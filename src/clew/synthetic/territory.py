@@ -91,9 +91,9 @@ class Territory:
         np.multiply(distance, np.float32(1 / vigour), out=distance, where=distance > 0)
         owner, nearest, second = self.owner[box], self.nearest[box], self.second[box]
         foreign = owner != name
-        inside = foreign & (distance < 0)
-        np.maximum(nearest, -distance, out=nearest, where=inside)
-        np.maximum(second, nearest, out=second)
+        inside = distance < 0
+        np.maximum(nearest, -distance, out=nearest, where=inside & foreign)
+        np.maximum(second, -distance, out=second, where=inside)
         wins = distance < nearest
         taken = wins & foreign
         np.copyto(second, nearest, where=taken)

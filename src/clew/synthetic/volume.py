@@ -78,7 +78,7 @@ def synthesize(
     grid = make_grid(lengths, size)
     organelles = _grow(grid, options, rng)
     image, owner, mitochondria = render(organelles, grid, size, options, rng)
-    image = acquire(image, options, rng)
+    image = acquire(image, size, options, rng)
     image, owner, mitochondria = shift_sections([image, owner, mitochondria], size, options.section_shift, rng)
     damage_sections(image, options, rng)
     raw = np.clip(np.rint(image), 0, 255).astype(np.uint8)

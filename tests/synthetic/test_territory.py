@@ -1,0 +1,119 @@
+"""The fields of the synthetic tissue against their naive twins."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from clew.synthetic.grid import average_slices, make_grid, middle_slices, refine, refine_owners
+from clew.synthetic.territory import REACH, Territory, Tube, box_around, distance_to
+from naive import synthetic as naive
+
+places = st.tuples(*[st.integers(-20, 110)] * 3).map(lambda place: np.array(place, float))
+tubes = st.builds(Tube, places, places, st.integers(5, 60).map(float), st.integers(5, 60).map(float))
+
+
+def all_cells(grid):
+    return np.stack(
+        np.meshgrid(*[(np.arange(n) + 0.5) * s for n, s in zip(grid.shape, grid.step, strict=True)], indexing="ij"), -1
+    )
+
+
+@given(tubes)
+@settings(max_examples=25, deadline=None)
+def test_distance_to_a_tube_is_that_of_the_naive_twin(tube):
+    grid = make_grid((10, 12, 8), (10.0, 10.0, 30.0))
+    box = box_around(tube, 30.0, grid)
+    if box is None:
+        return
+    found = distance_to(tube, box, grid)
+    centres = all_cells(grid)[box]
+    wanted = [
+        naive.distance_to_tube(tube.start, tube.end, tube.start_radius, tube.end_radius, centre)
+        for centre in centres.reshape(-1, 3)
+    ]
+    np.testing.assert_allclose(found.ravel(), wanted, atol=0.05)
+
+
+@given(tubes, st.sampled_from([0.0, 25.0]))
+@settings(max_examples=25, deadline=None)
+def test_box_holds_every_cell_within_the_margin(tube, margin):
+    grid = make_grid((14, 10, 12), (10.0, 10.0, 10.0))
+    box = box_around(tube, margin, grid)
+    near = np.zeros(grid.shape, bool)
+    whole = tuple(slice(0, length) for length in grid.shape)
+    near[...] = distance_to(tube, whole, grid) < margin - 1e-3
+    if box is not None:
+        near[box] = False
+    assert not near.any()
+
+
+@given(st.lists(st.tuples(st.integers(1, 4), tubes, st.sampled_from([0.7, 1.0, 1.5])), min_size=1, max_size=12))
+@settings(max_examples=25, deadline=None)
+def test_claims_keep_the_two_nearest_neurites(claims):
+    grid = make_grid((10, 8, 8), (10.0, 10.0, 10.0))
+    territory = Territory(grid, np.zeros(grid.shape, np.float32))
+    cells = {cell: naive.Cell(REACH) for cell in np.ndindex(*grid.shape)}
+    for name, tube, vigour in claims:
+        territory.claim(name, tube, 0.0, vigour)
+        box = box_around(tube, min(REACH, 60 + tube.start_radius), grid)
+        if box is None:
+            continue
+        distances = distance_to(tube, box, grid)
+        corner = [edge.start for edge in box]
+        for place in np.ndindex(*distances.shape):
+            distance = float(distances[place])
+            cell = tuple(int(low + step) for low, step in zip(corner, place, strict=True))
+            cells[cell].claim(name, distance / vigour if distance > 0 else distance)
+    for cell, twin in cells.items():
+        nearest, second = twin.two_nearest(REACH)
+        assert territory.nearest[cell] == pytest.approx(nearest, abs=1e-3)
+        assert min(territory.second[cell], REACH) == pytest.approx(min(second, REACH), abs=1e-3)
+        owner = int(territory.owner[cell])
+        assert twin.distances[owner] == pytest.approx(nearest, abs=1e-3)
+
+
+@given(
+    arrays(np.int32, (3, 2, 4), elements=st.integers(1, 3)),
+    arrays(np.float32, (3, 2, 4), elements=st.integers(0, 40).map(float)),
+    st.tuples(st.booleans(), st.booleans(), st.booleans()),
+)
+@settings(max_examples=30, deadline=None)
+def test_refined_owners_are_those_of_the_naive_twin(owner, gap, double):
+    size = tuple(10.0 if fine else 20.0 for fine in double)
+    shape = tuple(length * (2 if fine else 1) for length, fine in zip(owner.shape, double, strict=True))
+    found_owner, found_gap = refine_owners(owner, gap, make_grid(shape, size))
+    wanted_owner, wanted_gap = naive.refine_owners(owner, gap, double)
+    np.testing.assert_allclose(found_gap, wanted_gap, atol=1e-4)
+    clear = wanted_gap > 1e-3
+    np.testing.assert_array_equal(found_owner[clear], wanted_owner[clear])
+
+
+def test_pieces_of_one_neurite_get_names_of_their_own():
+    grid = make_grid((8, 8, 24), (10.0, 10.0, 10.0))
+    territory = Territory(grid, np.zeros(grid.shape, np.float32))
+    territory.owner[:] = 7
+    territory.owner[:, :, 5:7] = 2
+    territory.owner[0, 0, 0] = 2
+    territory.name_pieces(smallest=2)
+    assert np.unique(territory.owner).tolist() == [1, 2, 3]
+    assert territory.owner[0, 0, 0] == territory.owner[1, 0, 0]
+    assert territory.owner[0, 0, 4] != territory.owner[0, 0, 8]
+
+
+def test_a_plane_is_refined_to_a_plane():
+    grid = make_grid((16, 20, 20), (10.0, 10.0, 10.0))
+    ramp = all_cells(grid)[..., 1].astype(np.float32)
+    fine = refine(ramp, grid)
+    assert fine.shape == (16, 20, 20)
+    np.testing.assert_allclose(fine[3, 1:-1, 5], np.arange(1, 19) * 10 + 5, atol=1e-3)
+
+
+def test_thick_sections_are_averaged_from_slices():
+    grid = make_grid((16, 17, 18), (40.0, 4.0, 4.0))
+    assert grid.slices == (2, 1, 1)
+    assert grid.shape == (32, 9, 9)
+    slices = np.arange(32, dtype=np.float32)[:, None, None] * np.ones((1, 17, 18), np.float32)
+    np.testing.assert_allclose(average_slices(slices, grid)[:, 0, 0], np.arange(16) * 2 + 0.5)
+    np.testing.assert_allclose(middle_slices(slices, grid)[:, 0, 0], np.arange(16) * 2 + 1)

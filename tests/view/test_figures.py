@@ -1,0 +1,134 @@
+"""Figures: what they show, and that neurons keep their colours."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from clew.errors import InputError
+from clew.view.colours import colours_of, follow, paint
+from clew.view.figures import affinity_figure, save_figure, section_figure, threshold_figure, training_figure
+
+SIZE = (40.0, 10.0, 10.0)
+
+
+@pytest.fixture
+def block():
+    rng = np.random.default_rng(0)
+    raw = rng.integers(0, 256, (6, 20, 30), dtype=np.uint8)
+    labels = rng.integers(0, 4, raw.shape).astype(np.uint64)
+    return raw, labels
+
+
+def texts(figure):
+    found = [text.get_text() for axis in figure.axes for text in axis.texts]
+    return found + [axis.get_title() for axis in figure.axes]
+
+
+def test_sections_are_drawn_to_scale_with_names_and_a_bar(block, tmp_path):
+    raw, labels = block
+    figure = section_figure(raw, labels, labels, voxel_size=SIZE, position=(1, 2, 3), title="three rows")
+    assert len(figure.axes) == 9
+    shown = texts(figure)
+    for wanted in ("image", "segmentation", "truth", "xy at z = 1", "xz at y = 2", "yz at x = 3", "50 nm"):
+        assert wanted in shown
+    xy, xz, yz = figure.axes[:3]
+    assert [xy.get_xlabel(), xy.get_ylabel()] == ["x", "y"]
+    assert [xz.get_xlabel(), xz.get_ylabel()] == ["x", "z"]
+    assert [yz.get_xlabel(), yz.get_ylabel()] == ["z", "y"]
+    assert xy.images[0].get_extent() == [0, 300, 200, 0]
+    assert xz.images[0].get_extent() == [0, 300, 240, 0]
+    assert yz.images[0].get_extent() == [0, 240, 200, 0]
+    np.testing.assert_array_equal(xy.images[0].get_array(), raw[1])
+    np.testing.assert_array_equal(yz.images[0].get_array(), raw[:, :, 3].T)
+    path = tmp_path / "sections.png"
+    save_figure(figure, path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_truth_there_are_two_rows(block):
+    assert len(section_figure(*block, voxel_size=SIZE).axes) == 6
+
+
+def test_affinities_are_drawn_beside_the_image(block):
+    raw, _ = block
+    for affinities in (np.zeros((3, *raw.shape), np.uint8), np.zeros((5, *raw.shape), np.float32)):
+        figure = affinity_figure(raw, affinities, voxel_size=SIZE, section=2)
+        assert [axis.get_title() for axis in figure.axes] == ["image", "affinity z", "affinity y", "affinity x"]
+        assert figure.axes[1].images[0].get_clim()[1] == (255 if affinities.dtype == np.uint8 else 1)
+
+
+def test_the_best_threshold_is_marked():
+    figure = threshold_figure([0.9, 0.1, 0.5], [0.2, 1.0, 0.4], [1.5, 0.1, 0.2], chosen=0.3)
+    assert "best 0.600 at 0.5" in texts(figure)
+    names = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert names == ["split", "merge", "sum", "used 0.3"]
+
+
+def test_training_log_may_have_gaps():
+    rows = [
+        {"iteration": step, "loss": 1 / (step + 1), **({"voi_sum": 1.0} if step % 10 == 0 else {"voi_sum": np.nan})}
+        for step in range(100)
+    ]
+    figure = training_figure(rows)
+    assert len(figure.axes) == 2
+    assert len(figure.axes[1].lines[0].get_xdata()) == 10
+    assert len(training_figure([{"iteration": 0, "loss": 1.0}]).axes) == 1
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda raw, labels: section_figure(raw, labels[1:], voxel_size=SIZE),
+        lambda raw, labels: section_figure(raw, labels, labels[:, 1:], voxel_size=SIZE),
+        lambda raw, labels: affinity_figure(raw, labels, voxel_size=SIZE),
+        lambda raw, labels: threshold_figure([], [], []),
+        lambda raw, labels: threshold_figure([0.1], [1.0], []),
+        lambda raw, labels: training_figure([]),
+        lambda raw, labels: training_figure([{"loss": 1.0}]),
+    ],
+)
+def test_what_does_not_match_is_refused(draw, block):
+    with pytest.raises(InputError):
+        draw(*block)
+
+
+def test_colours_are_stable_distinct_and_black_only_for_none():
+    ids = np.array([0, 1, 2, 3, 2**63, 2**64 - 1], np.uint64)
+    colours = colours_of(ids)
+    np.testing.assert_array_equal(colours, colours_of(ids[::-1])[::-1])
+    assert colours[0].tolist() == [0, 0, 0]
+    assert (colours[1:].max(axis=1) > 0.7).all()
+    assert colours.min() >= 0
+    assert colours.max() <= 1
+    many = np.unique(np.round(colours_of(np.arange(1, 200, dtype=np.uint64)) * 255), axis=0)
+    assert len(many) >= 198
+
+
+def test_none_is_transparent_and_borders_are_stronger():
+    labels = np.zeros((5, 6), np.int64)
+    labels[1:4, 1:5] = 9
+    opacity = paint(labels, 0.4)[..., 3]
+    assert (opacity[labels == 0] == 0).all()
+    assert opacity[2, 2] == pytest.approx(0.4)
+    assert opacity[3, 2] == pytest.approx(0.8)
+
+
+@given(
+    arrays(np.uint64, (4, 5), elements=st.integers(0, 5)),
+    arrays(np.uint64, (4, 5), elements=st.integers(0, 5)),
+)
+@settings(max_examples=60, deadline=None)
+def test_followed_names_tell_the_same_labels_apart(labels, reference):
+    (named,) = follow([labels], [reference])
+    assert ((named == 0) == (labels == 0)).all()
+    assert len(np.unique(np.stack([named, labels]).reshape(2, -1), axis=1).T) == len(np.unique(labels))
+    assert len(np.unique(named)) == len(np.unique(labels))
+
+
+def test_identical_segmentations_have_identical_colours():
+    labels = [np.arange(6, dtype=np.uint64).reshape(2, 3), np.array([[5, 5, 0]], np.uint64)]
+    renamed = [np.where(part > 0, part * np.uint64(977), 0) for part in labels]
+    for found, wanted in zip(follow(renamed, labels), labels, strict=True):
+        np.testing.assert_array_equal(found, wanted)
