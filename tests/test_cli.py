@@ -40,14 +40,28 @@ def test_help_and_version(capsys: pytest.CaptureFixture) -> None:
 
 
 def test_the_way_from_affinities(tmp_path: Path, affinities: Path, capsys: pytest.CaptureFixture) -> None:
-    assert run("segment", affinities, tmp_path / "out", "--threshold", 0.5, "--minimum-size", 4, "--seed-window", 3) == 0
+    assert (
+        run("segment", affinities, tmp_path / "out", "--threshold", 0.5, "--minimum-size", 4, "--seed-window", 3) == 0
+    )
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "fragments.zarr", "region_graph.h5", "merge_tree.h5", "segmentation.zarr"
     }  # fmt: skip
     segmentation = open_volume(tmp_path / "out" / "segmentation.zarr")
     assert segmentation.attributes["parameters"]["threshold"] == 0.5
-    assert run("evaluate", tmp_path / "out" / "fragments.zarr", tmp_path / "out" / "segmentation.zarr", "--merge-tree",
-               tmp_path / "out" / "merge_tree.h5", "--json", tmp_path / "scores.json", "--plot", tmp_path / "p.png") == 0
+    assert (
+        run(
+            "evaluate",
+            tmp_path / "out" / "fragments.zarr",
+            tmp_path / "out" / "segmentation.zarr",
+            "--merge-tree",
+            tmp_path / "out" / "merge_tree.h5",
+            "--json",
+            tmp_path / "scores.json",
+            "--plot",
+            tmp_path / "p.png",
+        )
+        == 0
+    )
     assert (tmp_path / "scores.json").exists()
     assert "best" in capsys.readouterr().out
     for name in ("segmentation.zarr", "region_graph.h5", "merge_tree.h5"):

@@ -52,7 +52,9 @@ def test_command_line_has_all_functions_with_their_options() -> None:
         for name, parameter in ours.items():
             default = theirs[name].default
             if isinstance(parameter.default, tuple):
-                default = tuple(type(value)(text) for value, text in zip(parameter.default, default.split(","), strict=True))
+                default = tuple(
+                    type(value)(text) for value, text in zip(parameter.default, default.split(","), strict=True)
+                )
             assert default == parameter.default
 
 
@@ -61,7 +63,10 @@ def test_command_line_has_all_functions_with_their_options() -> None:
     [
         (lambda: pipeline.extract_fragments("a", "b", treshold=1), "unknown option 'treshold'"),
         (lambda: pipeline.extract_fragments("a", "b", seed_windw=9), "did you mean 'seed_window'"),
-        (lambda: pipeline.extract_fragments("a", "b", low=1.5), "low: input should be less than or equal to 1, not 1.5"),
+        (
+            lambda: pipeline.extract_fragments("a", "b", low=1.5),
+            "low: input should be less than or equal to 1, not 1.5",
+        ),
         (lambda: pipeline.extract_fragments("a", "b", method="magic"), "method: input should be 'seeded-forest'"),
         (lambda: pipeline.info("a", voxel_size="8,8"), "voxel-size"),
         (lambda: pipeline.info(), "missing a required argument: 'path'"),

@@ -37,7 +37,7 @@ _PUBLIC = {
     "clew.volumes": ("open_volume", "save_volume"),
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
-__all__ = sorted(_MODULE_OF)  # noqa: PLE0605
+__all__ = sorted(_MODULE_OF)
 
 
 def __getattr__(name: str) -> Any:

@@ -14,10 +14,10 @@ from annotated_types import Ge, Gt, Interval
 
 from clew.errors import InputError
 from clew.network.options import PRESETS
-from clew.stages.progress import say, timed, track
 from clew.segmentation.agglomeration_options import AgglomerationOptions
 from clew.segmentation.fragment_options import FragmentOptions
 from clew.stages.declaration import Record, stage
+from clew.stages.progress import say, timed, track
 from clew.synthetic.options import SyntheticOptions
 from clew.training.options import AugmentationOptions, TrainingOptions
 
@@ -82,8 +82,8 @@ def predict(
     """
     from clew.network.bundled import open_checkpoint
     from clew.network.prediction import check_raw, predict_tiles, resolve_device, tile_grid
-    from clew.volumes.affinities import affinity_attributes
     from clew.stages.boxes import parse_box, shift_box
+    from clew.volumes.affinities import affinity_attributes
     from clew.volumes.open import open_volume
     from clew.volumes.save import create_volume
 
@@ -92,6 +92,7 @@ def predict(
     check_raw(source.shape, source.dtype, model, source.voxel_size)
     part = parse_box(box, source.shape)
     shape = tuple(axis.stop - axis.start for axis in part)
+    shape_z, shape_y, shape_x = source.shape
     offset = [o + s * axis.start for o, s, axis in zip(source.offset, source.voxel_size, part, strict=True)]
     record |= affinity_attributes(model.network.options.offsets[:3], "uint8") | model.suggestion
     with (
@@ -100,7 +101,7 @@ def predict(
                       attributes=record, overwrite=overwrite) as output,
     ):  # fmt: skip
         tiles = predict_tiles(
-            model.network, source.read, source.shape, box=part, tile=tile, device=resolve_device(device),
+            model.network, source.read, (shape_z, shape_y, shape_x), box=part, tile=tile, device=resolve_device(device),
             precision=precision,
         )  # fmt: skip
         for predicted in track(tiles, len(tile_grid(model.network.options, part, tile)), "predict"):
@@ -262,7 +263,7 @@ def relabel(
         if remove_below:
             lookup = remove_small(tree.sizes, lookup, minimum_size=remove_below)
         segments = rename(ids, tree.fragments, lookup)
-    save_like(source, segmentation, segments, record | {"threshold": threshold}, overwrite)
+    save_like(source, segmentation, segments, Record(record | {"threshold": threshold}), overwrite)
 
 
 @stage

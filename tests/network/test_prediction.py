@@ -67,7 +67,9 @@ def test_tiles_cover_the_box_once() -> None:
         ((30, 30, 30), np.uint8, (40, 8, 8), "trained for"),
     ],
 )
-def test_raw_that_cannot_be_predicted(network: UNet, shape: tuple, dtype: type, voxel_size: tuple, message: str) -> None:
+def test_raw_that_cannot_be_predicted(
+    network: UNet, shape: tuple, dtype: type, voxel_size: tuple, message: str
+) -> None:
     with pytest.raises(InputError, match=message):
         check_raw(shape, np.dtype(dtype), Checkpoint(network, (8.0, 8.0, 8.0)), voxel_size)
 

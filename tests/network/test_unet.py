@@ -27,7 +27,11 @@ def test_paper_networks_have_the_papers_parameters(preset: str, transposed: int)
 
 @pytest.mark.parametrize(
     ("preset", "raw", "output"),
-    [("cremi", (84, 268, 268), (56, 56, 56)), ("fib25", (196,) * 3, (92,) * 3), ("segem", (144, 188, 188), (96, 100, 100))],
+    [
+        ("cremi", (84, 268, 268), (56, 56, 56)),
+        ("fib25", (196,) * 3, (92,) * 3),
+        ("segem", (144, 188, 188), (96, 100, 100)),
+    ],
 )
 def test_paper_networks_have_the_papers_shapes(preset: str, raw: tuple, output: tuple) -> None:
     assert valid_input_shape(PRESETS[preset], output) == (raw, output)

@@ -59,7 +59,7 @@ def test_interrupted_run_continues_and_changed_run_is_refused(
 
 
 def test_bad_training_data(data: str, tmp_path: Path) -> None:
-    raw, labels = data.split(",")
+    labels = data.split(",")[1]
     target = str(tmp_path / "net.pt")
     with pytest.raises(InputError, match="RAW,LABELS"):
         read_training_volume("a,b,c,d")

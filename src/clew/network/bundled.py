@@ -20,5 +20,7 @@ def open_checkpoint(name: str) -> Checkpoint:
     if bundled.exists():
         return load_checkpoint(bundled)
     if not Path(name).exists():
-        raise InputError(f"there is no checkpoint {name}; give a file or a bundled network: {', '.join(bundled_names())}")
+        raise InputError(
+            f"there is no checkpoint {name}; give a file or a bundled network: {', '.join(bundled_names())}"
+        )
     return load_checkpoint(Path(name))

@@ -103,8 +103,9 @@ def predict_tiles(
         else contextlib.nullcontext()
     )
     for part in grid:
-        step = tuple(_round_up(p.stop, f) - _round_down(p.start, f)
-                     for p, f in zip(part, network.options.factor, strict=True))
+        step = tuple(
+            _round_up(p.stop, f) - _round_down(p.start, f) for p, f in zip(part, network.options.factor, strict=True)
+        )
         patch = _read_context(read, shape, part, step, network.options)
         with torch.inference_mode(), autocast:
             values = predictor(_to_tensor(patch, device))[0].float().mul_(255).round_().to(torch.uint8).cpu().numpy()

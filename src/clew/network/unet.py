@@ -130,9 +130,9 @@ def _valid_size(options: UNetOptions, axis: int, output: int) -> tuple[int, int]
 def _upsampling(inputs: int, outputs: int, factor: Triple, kind: str) -> nn.Module:
     if kind == "transposed":
         module: nn.Module = nn.ConvTranspose3d(inputs, outputs, factor, stride=factor)
-        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="linear")  # type: ignore[arg-type]
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="linear")
         with torch.no_grad():
-            module.weight.mul_((factor[0] * factor[1] * factor[2]) ** 0.5 * (outputs / inputs) ** 0.5)  # type: ignore
+            module.weight.mul_((factor[0] * factor[1] * factor[2]) ** 0.5 * (outputs / inputs) ** 0.5)
         return module
     module = nn.Sequential(nn.Upsample(scale_factor=factor, mode="nearest"), nn.Conv3d(inputs, outputs, 1))
     nn.init.kaiming_normal_(module[1].weight, nonlinearity="linear")

@@ -31,9 +31,7 @@ def convert_volume(
     data: Any = volume if box is None and dtype == "keep" else volume.read((..., *part))
     if dtype == "uint8":
         data = to_uint8(data, source)
-    save_volume(
-        target, data, voxel_size=volume.voxel_size, offset=start, attributes=kept | record, overwrite=overwrite
-    )
+    save_volume(target, data, voxel_size=volume.voxel_size, offset=start, attributes=kept | record, overwrite=overwrite)
 
 
 def to_uint8(image: NDArray[Any], name: str) -> NDArray[np.uint8]:

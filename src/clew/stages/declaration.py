@@ -24,7 +24,9 @@ class Record(dict[str, Any]):
 def stage(function: Function) -> Function:
     """Flatten the option records of a pipeline function into its signature, and check all values before it runs."""
     hints = get_type_hints(function, include_extras=True)
-    records = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    records: dict[str, type] = {
+        name: hint for name, hint in hints.items() if isinstance(hint, type) and is_dataclass(hint)
+    }
     signature = _flat_signature(function, hints, records)
     own = inspect.signature(function).parameters.keys() - records.keys()
 
@@ -49,7 +51,7 @@ def stage(function: Function) -> Function:
         "return": signature.return_annotation
     }
     checked.__doc__ = _flat_documentation(function, records)
-    del checked.__wrapped__  # type: ignore[attr-defined]
+    del checked.__wrapped__
     return checked
 
 

@@ -41,7 +41,9 @@ def run_demo(directory: Path, data: str | None, overwrite: bool) -> None:
     write_report(directory / "report.html", report)
     _say_times(report.stages)
     for row in report.scores:
-        say("   ".join(f"{name} {value:.3f}" if isinstance(value, float) else str(value) for name, value in row.items()))
+        say(
+            "   ".join(f"{name} {value:.3f}" if isinstance(value, float) else str(value) for name, value in row.items())
+        )
     say(f"report:  {directory / 'report.html'}")
     say(f"viewer:  {report.viewer_command}")
 

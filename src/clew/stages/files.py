@@ -53,9 +53,7 @@ def refuse_outputs(overwrite: bool, *paths: str) -> None:
 def save_like(source: Volume, path: str, data: NDArray[Any], record: Record, overwrite: bool) -> None:
     """Write a volume with the voxel size and offset of another, and note its path among the inputs."""
     record |= suggestion(source.attributes)
-    save_volume(
-        path, data, voxel_size=source.voxel_size, offset=source.offset, attributes=record, overwrite=overwrite
-    )
+    save_volume(path, data, voxel_size=source.voxel_size, offset=source.offset, attributes=record, overwrite=overwrite)
 
 
 def suggestion(attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,5 +68,3 @@ def chosen_threshold(given: float | None, attributes: Mapping[str, Any], score: 
     if attributes.get("suggested_score") == score and attributes.get("suggested_threshold") is not None:
         return float(attributes["suggested_threshold"])
     raise InputError(f"no threshold is stored with {path} for the score {score}: give --threshold between 0 and 1")
-
-

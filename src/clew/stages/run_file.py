@@ -62,7 +62,9 @@ def _read(file: Path) -> tuple[dict[str, dict[str, Any]], Path]:
     directory = file.parent / content.pop("directory", file.stem)
     single = [name for name, value in content.items() if not isinstance(value, dict)]
     if single:
-        raise InputError(f"{file}: {single[0]!r} stands outside a table; only `directory` may, the rest is [stage] tables")
+        raise InputError(
+            f"{file}: {single[0]!r} stands outside a table; only `directory` may, the rest is [stage] tables"
+        )
     if not content:
         raise InputError(f"{file} names no stage; write tables like [predict]")
     return content, directory
@@ -88,7 +90,12 @@ def _beside(file: Path, path: Any) -> Any:
     """A path relative to the run file, where such a file or folder is there or the path looks like one."""
     if isinstance(path, list):
         return [_beside(file, part) for part in path]
-    if not isinstance(path, str) or "://" in path or Path(path).is_absolute() or Path(path).name == Path(path).stem == path:
+    if (
+        not isinstance(path, str)
+        or "://" in path
+        or Path(path).is_absolute()
+        or Path(path).name == Path(path).stem == path
+    ):
         return path
     return str(file.parent / path)
 
@@ -102,7 +109,9 @@ def _is_done(function: Stage, arguments: dict[str, Any], output: str) -> bool:
     before, now = recorded.get("parameters", {}), wanted["parameters"]
     changed = [f"{name} was {before.get(name)}, is {now[name]}" for name in now if before.get(name) != now[name]]
     if changed:
-        raise InputError(f"{output} was made with other parameters: {'; '.join(changed)}; give --overwrite to make it anew")
+        raise InputError(
+            f"{output} was made with other parameters: {'; '.join(changed)}; give --overwrite to make it anew"
+        )
     return True
 
 

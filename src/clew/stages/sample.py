@@ -14,7 +14,9 @@ from clew.errors import InputError
 from clew.stages.progress import say, track
 
 NAME = "fib25_sample2.h5"
-ADDRESS = "https://raw.githubusercontent.com/janelia-flyem/neuroproof_examples/ce839e17deaf4c01153827c6d028dfecfbb4b958/"
+ADDRESS = (
+    "https://raw.githubusercontent.com/janelia-flyem/neuroproof_examples/ce839e17deaf4c01153827c6d028dfecfbb4b958/"
+)
 TRUTH = "training_sample2/groundtruth.h5.gz"
 ANNOTATED_SECTIONS = 150
 VOXEL_SIZE = (10.0, 10.0, 10.0)

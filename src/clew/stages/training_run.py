@@ -173,7 +173,9 @@ def read_training_volume(item: str) -> tuple[TrainingVolume, tuple[float, float,
     ids = as_ids(labels.read(), paths[1])
     mask = np.ones(ids.shape, bool) if len(paths) == 2 else open_volume(paths[2]).read() > 0
     if not values.shape == ids.shape == mask.shape:
-        raise InputError(f"{item}: raw, labels and mask must have one shape, not {values.shape}, {ids.shape}, {mask.shape}")
+        raise InputError(
+            f"{item}: raw, labels and mask must have one shape, not {values.shape}, {ids.shape}, {mask.shape}"
+        )
     if not (ids * mask).any():
         raise InputError(f"{item} has no annotated neuron: all labels inside the mask are 0")
     return TrainingVolume(values, ids, mask), raw.voxel_size
@@ -204,6 +206,4 @@ def _checkpoint(
     if found is None:
         return Checkpoint(trainer.averaged_network, voxel_size, record=details)
     details["held_out_scores"] = found.scores.__dict__
-    return Checkpoint(
-        trainer.averaged_network, voxel_size, found.threshold, AgglomerationOptions().score, details
-    )
+    return Checkpoint(trainer.averaged_network, voxel_size, found.threshold, AgglomerationOptions().score, details)

@@ -64,7 +64,7 @@ def _spanned_box(
 
 def permute_axes(arrays: list[NDArray], rng: np.random.Generator, options: AugmentationOptions) -> list[NDArray]:
     """The same random mirroring and transposition of the last three axes of all arrays."""
-    flips = [axis - 3 for axis in range(3) if options.mirror and rng.random() < 0.5]
+    flips = tuple(axis - 3 for axis in range(3) if options.mirror and rng.random() < 0.5)
     order = {"none": (0, 1, 2), "in-plane": (0, *rng.permutation([1, 2])), "all": tuple(rng.permutation(3))}
     axes = order[options.transpose]
     return [np.flip(array.transpose(axes), flips) for array in arrays]

@@ -79,7 +79,9 @@ def scale_raw(raw: NDArray) -> NDArray[np.float32]:
     return raw.astype(np.float32) / np.float32(127.5) - np.float32(1)
 
 
-def _random_center(volume: TrainingVolume, shape: tuple[int, int, int], rng: np.random.Generator) -> NDArray[np.float64]:
+def _random_center(
+    volume: TrainingVolume, shape: tuple[int, int, int], rng: np.random.Generator
+) -> NDArray[np.float64]:
     annotated = [np.flatnonzero(volume.mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
     center = []
     for size, where in zip(shape, annotated, strict=True):
