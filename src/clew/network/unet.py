@@ -1,5 +1,6 @@
 """A 3D U-Net of valid convolutions that predicts affinities (arXiv 1709.02974, section 2.1)."""
 
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -70,7 +71,7 @@ class Level(nn.Module):
         super().__init__()
         channels = (inputs, *(outputs,) * convolutions)
         self.convolutions = nn.ModuleList(
-            nn.Conv3d(before, after, 3) for before, after in zip(channels[:-1], channels[1:], strict=True)
+            nn.Conv3d(before, after, 3) for before, after in pairwise(channels)
         )
         self.residual = options.residual
         self.slope = options.slope

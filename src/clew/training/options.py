@@ -54,7 +54,8 @@ class TrainingOptions:
     crop
         Edge of the training crop in voxels (z, y, x): network output for `valid` padding, network input for `same`.
     padding
-        `valid` convolutions with full context as in the paper, or `same`: zeros outside the crop, several times cheaper on small crops.
+        `valid` convolutions with full context as in the paper, or `same`: zeros
+        outside the crop, several times cheaper on small crops.
     margin
         Voxels at each face of the crop that bring no loss (for `same` padding).
     batch
