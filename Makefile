@@ -30,7 +30,7 @@ lint: $(READY)
 
 # the kernels as plain Python, on tiny inputs
 test-without-jit: $(READY)
-	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest tests/kernels tests/segmentation -m "not compiled"
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest tests/kernels tests/segmentation tests/evaluation tests/training/test_malis.py tests/training/test_targets.py
 
 coverage: $(READY)
 	$(BIN)/python -m pytest --cov=clew --cov-report=term-missing:skip-covered

@@ -5,9 +5,22 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 TESTS = Path(__file__).parent
 sys.path.insert(0, str(TESTS))
+
+WITHOUT_JIT = os.environ.get("NUMBA_DISABLE_JIT", "0") != "0"
+settings.register_profile("default", deadline=None)
+settings.register_profile("without-jit", deadline=None, max_examples=10)
+settings.load_profile("without-jit" if WITHOUT_JIT else "default")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of large inputs need compiled kernels."""
+    for item in items:
+        if WITHOUT_JIT and item.get_closest_marker("compiled"):
+            item.add_marker(pytest.mark.skip(reason="too large for kernels that are not compiled"))
 
 
 @pytest.fixture(scope="session")
