@@ -95,20 +95,22 @@ def lookup_by_union(merges: list[tuple[int, int, int]], fragments: list[int], th
 
 
 def joined_dust(contacts: Contacts, sizes: dict[int, int], score: str, minimum_size: int, rng) -> dict[int, int]:
-    """The rule of the specification, edges tried in random order: region to the region that took it in."""
+    """Merge edges that are the best of both regions, in random order: region to the region that took it in.
+
+    Edges between two regions that are not dust do not count.
+    """
     edges = start(contacts, score)
     sizes = dict(sizes)
     segment = {region: region for region in sizes}
 
-    def may_join(pair: tuple[int, int]) -> bool:
-        best = [min((e for e in edges if region in e), key=rank(edges, score)) == pair for region in pair]
-        dust = [sizes[region] < minimum_size for region in pair]
-        if all(best):
-            return any(dust)
-        return (dust[0] and best[0] and not dust[1]) or (dust[1] and best[1] and not dust[0])
+    def counts(pair: tuple[int, int]) -> bool:
+        return min(sizes[region] for region in pair) < minimum_size
+
+    def is_best(pair: tuple[int, int], region: int) -> bool:
+        return pair == min((edge for edge in edges if region in edge and counts(edge)), key=rank(edges, score))
 
     while True:
-        candidates = [pair for pair in edges if may_join(pair)]
+        candidates = [pair for pair in edges if counts(pair) and all(is_best(pair, region) for region in pair)]
         if not candidates:
             return segment
         pair = candidates[rng.integers(len(candidates))]

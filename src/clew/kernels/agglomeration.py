@@ -1,8 +1,8 @@
 """Merge the best edge of a region graph, pool parallel edges, again and again, in one strict order.
 
 An edge is one cache line, a row of 16 int32 (or 8 int64: the same memory). Its key is the rank of its initial edge;
-pooled edges take the largest key. Edges wait in buckets, one for each score level. Pooling leaves the pooled edge at the
-better of the two places: for reducible statistics its true place can only be worse, so it is scored when its turn comes.
+pooled edges take the largest key. Edges wait in buckets, one for each score level. Pooling leaves the pooled edge at
+the better of the two places: a reducible score's true place can only be worse, so it is scored when its turn comes.
 """
 
 import numpy as np
@@ -31,15 +31,18 @@ def _hashed(one, two):
 
 
 @kernel
+def _entry(one, two, edge):
+    return (((_hashed(one, two) >> 20) & 0x7FFFFFFF) << 32) | edge
+
+
+@kernel
 def _find(table, edges, one, two):
     """Slot and edge that joins regions `one` < `two`, or the first free slot and -1.
 
     A slot holds 31 bits of the hash and the edge; slots of edges that have gone or moved are passed over.
     """
     mask = table.shape[0] - 1
-    mixed = _hashed(one, two)
-    tag = (mixed >> 20) & 0x7FFFFFFF
-    slot = mixed & mask
+    tag, slot = _entry(one, two, 0) >> 32, _hashed(one, two) & mask
     while True:
         entry = table[np.uint64(slot)]
         if entry < 0:
@@ -53,24 +56,15 @@ def _find(table, edges, one, two):
 
 
 @kernel
-def _entry(one, two, edge):
-    return (((_hashed(one, two) >> 20) & 0x7FFFFFFF) << 32) | edge
-
-
-@kernel
 def _enter_all(table, edges):
     """Fill the empty table with the edges that are left; returns their number."""
     entered = 0
-    mask = table.shape[0] - 1
     table[:] = -1
     for edge in range(edges.shape[0]):
         if edges[np.uint64(edge), _STATE] != _GONE:
             first, second = np.int64(edges[np.uint64(edge), 0]), np.int64(edges[np.uint64(edge), 1])
             one, two = min(first, second), max(first, second)
-            slot = _hashed(one, two) & mask
-            while table[np.uint64(slot)] >= 0:
-                slot = (slot + 1) & mask
-            table[np.uint64(slot)] = _entry(one, two, edge)
+            table[np.uint64(_find(table, edges, one, two)[0])] = _entry(one, two, edge)
             entered += 1
     return entered
 
@@ -130,32 +124,31 @@ def _score(kind, percent, edges, wide, statistics, edge):
 def _pool_histograms(edges, wide, cells, dense, free, keeper, other):
     """Add the values of `other` to `keeper`: short histograms are chained, long ones made dense."""
     mine, yours = np.int64(edges[np.uint64(keeper), _SLOT]), np.int64(edges[np.uint64(other), _SLOT])
-    if mine < 0 and yours < 0:
-        size = edges[np.uint64(keeper), _SIZE] + edges[np.uint64(other), _SIZE]
-        if size < DENSE:
-            edges[np.uint64(edges[np.uint64(keeper), _TAIL]), _CHAIN] = other
-            edges[np.uint64(keeper), _TAIL] = edges[np.uint64(other), _TAIL]
-            edges[np.uint64(keeper), _SIZE] = size
-            return
-        mine = np.int64(free[free[0]])
-        free[0] -= 1
-        _add_cells(edges, wide, cells, keeper, dense[mine], 1)
-        _add_cells(edges, wide, cells, other, dense[mine], 1)
-    elif yours < 0:
-        _add_cells(edges, wide, cells, other, dense[mine], 1)
-    elif mine < 0:
-        mine = yours
-        _add_cells(edges, wide, cells, keeper, dense[mine], 1)
-    else:
-        target, source = dense[mine], dense[yours]
+    if mine >= 0 and yours >= 0:
         for k in range(BINS):
-            target[k] += source[k]
+            dense[np.uint64(mine), k] += dense[np.uint64(yours), k]
         _release(dense, free, yours)
-    edges[np.uint64(keeper), _SLOT] = mine
+        return
+    size = edges[np.uint64(keeper), _SIZE] + edges[np.uint64(other), _SIZE]
+    if mine < 0 and yours < 0 and size < DENSE:
+        edges[np.uint64(edges[np.uint64(keeper), _TAIL]), _CHAIN] = other
+        edges[np.uint64(keeper), _TAIL] = edges[np.uint64(other), _TAIL]
+        edges[np.uint64(keeper), _SIZE] = size
+        return
+    slot = max(mine, yours)
+    if slot < 0:
+        slot = np.int64(free[free[0]])
+        free[0] -= 1
+    if mine < 0:
+        _add_cells(edges, wide, cells, keeper, dense[slot], 1)
+    if yours < 0:
+        _add_cells(edges, wide, cells, other, dense[slot], 1)
+    edges[np.uint64(keeper), _SLOT] = slot
 
 
 @kernel
 def _release(dense, free, slot):
+    """Give a dense histogram back; free[0] counts the free ones listed behind it."""
     dense[slot, :] = 0
     free[0] += 1
     free[free[0]] = slot
@@ -210,8 +203,7 @@ def _merge(kind, edge, graph, statistics, touched):
     edges[np.uint64(edge), _STATE] = _GONE
     if kind == QUANTILE and edges[np.uint64(edge), _SLOT] >= 0:
         _release(statistics[1], statistics[2], np.int64(edges[np.uint64(edge), _SLOT]))
-    gained = np.int64(-1)
-    first, last = np.int64(-1), np.int64(-1)
+    gained, first, last = np.int64(-1), np.int64(-1), np.int64(-1)
     half = np.int64(regions[np.uint64(goes), _HEAD])
     while half >= 0:
         moved, side = half >> 1, half & 1
@@ -281,12 +273,11 @@ def prepare(kind, percent, ends, starts, graph, statistics):
     """Lay out edges, regions and table; edge e holds cells[starts[e]:starts[e + 1]], joins ends[e], has key e."""
     edges, wide, regions, _, table, used = graph
     cells, _, _, _, tops = statistics
-    for region in range(regions.shape[0]):
-        regions[region, _HEAD] = -1
-        regions[region, _DEGREE] = 0
-        regions[region, _NAME] = region
+    regions[:, _HEAD] = -1
+    regions[:, _DEGREE] = 0
+    regions[:, _NAME] = np.arange(regions.shape[0])
     for edge in range(edges.shape[0]):
-        count, total, kept = 0, 0, 0
+        count, total = 0, 0
         for k in range(starts[edge + 1] - 1, starts[edge] - 1, -1):
             cell = cells[np.uint64(k)]
             if kind == TOP:
@@ -297,14 +288,13 @@ def prepare(kind, percent, ends, starts, graph, statistics):
             else:
                 count += cell >> 8
                 total += (cell >> 8) * (cell & 255)
-            kept += 1
         wide[np.uint64(edge), _COUNT] = count
         if kind == QUANTILE:
             edges[np.uint64(edge), _SLOT] = -1
             edges[np.uint64(edge), _CHAIN] = -1
             edges[np.uint64(edge), _TAIL] = edge
-            edges[np.uint64(edge), _SIZE] = kept
-            wide[np.uint64(edge), _CELLS] = (starts[edge] << 9) | kept
+            edges[np.uint64(edge), _SIZE] = starts[edge + 1] - starts[edge]
+            wide[np.uint64(edge), _CELLS] = (starts[edge] << 9) | (starts[edge + 1] - starts[edge])
         else:
             wide[np.uint64(edge), _SUM] = total
         for side in range(2):
@@ -320,20 +310,16 @@ def prepare(kind, percent, ends, starts, graph, statistics):
 
 
 @kernel
-def _record(merges, levels, count, edge, regions, edges, level):
-    one = regions[np.uint64(edges[np.uint64(edge), 0]), _NAME]
-    two = regions[np.uint64(edges[np.uint64(edge), 1]), _NAME]
-    merges[count, 0] = min(one, two)
-    merges[count, 1] = max(one, two)
+def _record(graph, edge, minimum_size, merges, levels, count, level):
+    """Note the merge along an edge and count it, unless both regions have `minimum_size` voxels (0: no matter)."""
+    edges, _, regions, sizes, _, _ = graph
+    one, two = np.uint64(edges[np.uint64(edge), 0]), np.uint64(edges[np.uint64(edge), 1])
+    if minimum_size > 0 and sizes[one] >= minimum_size and sizes[two] >= minimum_size:
+        return count
+    merges[count, 0] = min(regions[one, _NAME], regions[two, _NAME])
+    merges[count, 1] = max(regions[one, _NAME], regions[two, _NAME])
     levels[count] = level
     return count + 1
-
-
-@kernel
-def _both_large(graph, edge, minimum_size):
-    edges, _, _, sizes, _, _ = graph
-    one, two = np.uint64(edges[np.uint64(edge), 0]), np.uint64(edges[np.uint64(edge), 1])
-    return sizes[one] >= minimum_size and sizes[two] >= minimum_size
 
 
 @kernel
@@ -343,7 +329,7 @@ def merge_in_buckets(kind, percent, floor, minimum_size, graph, statistics, queu
     Edges of two regions of at least `minimum_size` voxels are passed over (0: none has to be that small).
     The entries of a bucket are its initial edges, already in order of their keys, and those pushed later, in a heap.
     """
-    edges, wide, regions, _, _, _ = graph
+    edges, wide, _, _, _, _ = graph
     order, bounds, waiting, heap = queue
     touched = np.zeros(1, np.int64)
     count = 0
@@ -362,10 +348,9 @@ def merge_in_buckets(kind, percent, floor, minimum_size, graph, statistics, queu
             else:
                 key, edge = heap[0] >> 32, heap[0] & 0xFFFFFFFF
                 size = _pop(heap, size)
-            state = edges[np.uint64(edge), _STATE]
-            if state == _GONE:
+            if edges[np.uint64(edge), _STATE] == _GONE:
                 continue
-            if state == _STALE:
+            if edges[np.uint64(edge), _STATE] == _STALE:
                 now = _score(kind, percent, edges, wide, statistics, edge)
                 edges[np.uint64(edge), _STATE] = _FRESH
                 edges[np.uint64(edge), LEVEL] = now
@@ -376,20 +361,19 @@ def merge_in_buckets(kind, percent, floor, minimum_size, graph, statistics, queu
                 if np.int64(edges[np.uint64(edge), _KEY]) > key:
                     size = _push(heap, size, (np.int64(edges[np.uint64(edge), _KEY]) << 32) | edge)
                     continue
-            if minimum_size > 0 and _both_large(graph, edge, minimum_size):
-                continue
-            count = _record(merges, levels, count, edge, regions, edges, level)
-            _merge(kind, edge, graph, statistics, touched)
+            before, count = count, _record(graph, edge, minimum_size, merges, levels, count, level)
+            if count > before:
+                _merge(kind, edge, graph, statistics, touched)
     return count
 
 
 @kernel
 def merge_from_heap(kind, percent, floor, minimum_size, graph, statistics, heap, holders, touched, merges, levels):
-    """The same for scores that pooling can raise (TOP): pooled edges are scored at once, in one queue of the whole graph.
+    """The same for scores that pooling can raise (TOP): pooled edges are scored at once; one queue for the whole graph.
 
     holders[key] is the edge with that key; a heap entry is (65535 - level) << 32 | key, void when its edge has changed.
     """
-    edges, wide, regions, _, _, _ = graph
+    edges, wide, _, _, _, _ = graph
     count, size = 0, 0
     for edge in range(edges.shape[0]):
         holders[edge] = edge
@@ -402,11 +386,10 @@ def merge_from_heap(kind, percent, floor, minimum_size, graph, statistics, heap,
             continue
         if level < floor:
             break
-        if minimum_size > 0 and _both_large(graph, edge, minimum_size):
-            continue
-        count = _record(merges, levels, count, edge, regions, edges, level)
+        before, count = count, _record(graph, edge, minimum_size, merges, levels, count, level)
         touched[0] = 0
-        _merge(kind, edge, graph, statistics, touched)
+        if count > before:
+            _merge(kind, edge, graph, statistics, touched)
         for k in range(1, touched[0] + 1):
             edge = np.int64(touched[k])
             level = np.int64(_score(kind, percent, edges, wide, statistics, edge))

@@ -46,7 +46,7 @@ def fill_table(table, names, count):
 
 @kernel
 def _name_row(ids, behind_ids, above_ids, row, behind, above, start, stop, owned, table, names, sizes, count):
-    """Write the compact numbers of a row of voxels and count the owned ones; neighbours' rows save most searches."""
+    """Write the numbers of a row of voxels and count the owned ones; the rows beside it save most searches."""
     x = start
     while x < stop:
         name = np.int64(ids[np.uint64(x)])
@@ -68,14 +68,12 @@ def _name_row(ids, behind_ids, above_ids, row, behind, above, start, stop, owned
 
 @kernel
 def _mark_contacts(row, back, up, left, start, stop, marks):
-    """Bit c of marks[x]: the pair of voxel x in channel c joins two fragments. A row that is the row itself has none."""
+    """Bit c of marks[x]: the pair of voxel x in channel c joins two fragments; beside itself a row has none."""
     for x in range(start, stop):
         here, one, two, three = row[np.uint64(x)], back[np.uint64(x)], up[np.uint64(x)], left[np.uint64(x)]
-        mark = (
-            np.uint8((here != one) & (one != 0))
-            | (np.uint8((here != two) & (two != 0)) << 1)
-            | (np.uint8((here != three) & (three != 0)) << 2)
-        )
+        mark = np.uint8((here != one) & (one != 0))
+        mark |= np.uint8((here != two) & (two != 0)) << 1
+        mark |= np.uint8((here != three) & (three != 0)) << 2
         marks[np.uint64(x)] = mark if here != 0 else 0
 
 
@@ -113,7 +111,8 @@ def collect_contacts(fragments, affinities, low, high, state, scratch, regions, 
     """Walk the rows of the box [low - 1, high) from where `state` says until done or a table is nearly full.
 
     `state` is (row, regions, edges, records) so far; returns the new one. Pairs and sizes belong to the voxels in
-    [low, high). Number 0 is the background, also in the column before the first of `planes`. Tables are at most half full; the caller grows them and calls again.
+    [low, high). Number 0 is the background, also in the column before the first of `planes`. Tables are at most half
+    full; the caller grows them and calls again.
     """
     planes, places, marks, recent = scratch
     region_table, region_names, sizes = regions
@@ -175,7 +174,7 @@ def gather_contacts(contacts, levels, places, gathered):
 
 @kernel
 def count_levels(starts, values, cell_starts, counts):
-    """Sparse histogram of every segment of `values`, written over them from the front, counts beside; returns its cells."""
+    """Sparse histograms of the segments of `values`, written over them from the front; returns the number of cells."""
     histogram, groups = np.zeros(256, np.int64), np.zeros(16, np.int64)
     cell = 0
     for edge in range(starts.shape[0] - 1):

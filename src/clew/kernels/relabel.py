@@ -32,7 +32,7 @@ def _search(table, names, places):
 
 @kernel
 def relabel_rows(labels, table, values, out):
-    """out = values[place of label] for (rows, x) labels, 0 stays 0; returns the first unknown label's flat index or -1."""
+    """out = values[place of label] for (rows, x) labels, 0 stays 0; returns where the first unknown label is, or -1."""
     width = labels.shape[1]
     for row in range(labels.shape[0]):
         mine, result = labels[row], out[row]

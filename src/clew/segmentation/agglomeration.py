@@ -1,7 +1,7 @@
 """Agglomeration: merge the best edge of the region graph again and again; the result is one merge tree."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -129,9 +129,19 @@ def agglomerate(graph: RegionGraph, *, options: AgglomerationOptions = _DEFAULTS
     InputError
         For an unknown score, a floor outside [0, 1] or a graph that is too large or inconsistent.
     """
-    places, levels = merge_edges(graph, options, 0)
+    places, levels = merge_edges(initial_graph(graph, options.score), options, 0)
     scores = (levels / kernels.FULL).astype(np.float32)
     return MergeTree(graph.fragments, graph.sizes, graph.fragments[places], scores, options.score)
+
+
+def initial_graph(graph: RegionGraph, score: str) -> RegionGraph:
+    """The graph with what the score takes from each initial contact: with init-with-max one value, its maximum."""
+    if not parse_score(score).maximum:
+        return graph
+    starts = np.arange(len(graph.edges) + 1)
+    return replace(
+        graph, starts=starts, bins=graph.bins[graph.starts[1:] - 1], counts=np.ones(len(starts) - 1, np.int64)
+    )
 
 
 def merge_edges(
@@ -141,10 +151,10 @@ def merge_edges(
 
     With a `minimum_size` above 0 only edges with a region of fewer voxels are merged.
     """
-    kind, percent, maximum, largest = parse_score(options.score)
+    kind, percent, _, largest = parse_score(options.score)
     if not 0 <= options.floor <= 1:
         raise InputError(f"floor must be in [0, 1], not {options.floor}")
-    ends, starts, cells = _edge_tables(graph, maximum)
+    ends, starts, cells = _edge_tables(graph)
     edges = _aligned(len(ends))
     wide = edges.view(np.int64)
     regions = np.empty((len(graph.fragments), 4), np.int32)
@@ -167,8 +177,8 @@ def merge_edges(
     return merges[:count], levels[:count] * unit
 
 
-def _edge_tables(graph: RegionGraph, maximum: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Ends as places in `fragments`; histogram cells packed as count << 8 | bin, with `maximum` only the last bin."""
+def _edge_tables(graph: RegionGraph) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Ends as places in `fragments`; histogram cells packed as count << 8 | bin."""
     if len(graph.edges) >= 2**30 or len(graph.fragments) >= 2**30:
         raise InputError(
             "the region graph is too large for one piece (2^30 edges or fragments): agglomerate it block by block"
@@ -176,8 +186,6 @@ def _edge_tables(graph: RegionGraph, maximum: bool) -> tuple[np.ndarray, np.ndar
     ends = positions_of(graph.fragments, graph.edges)
     if (ends < 0).any():
         raise InputError("the region graph is broken: edges must join fragments that it lists")
-    if maximum:
-        return ends, np.arange(len(ends) + 1), graph.bins[graph.starts[1:] - 1] | np.int64(1 << 8)
     return ends, graph.starts, (graph.counts.astype(np.int64) << 8) | graph.bins
 
 

@@ -16,8 +16,8 @@ class AgglomerationOptions:
     ----------
     score
         Statistic of the affinities between two regions: `mean`, `hist_quant_Q` (Q-th percentile, e.g.
-        `hist_quant_75`), `hist_quant_Q_init_max` (the same of the maxima of the initial contacts), or `mean_top_K` (mean
-        of the K largest; in core only, not exact at block borders). `aff75_his256` means `hist_quant_75`.
+        `hist_quant_75`), `hist_quant_Q_init_max` (the same of the maxima of the initial contacts), or `mean_top_K`
+        (mean of the K largest; in core only, not exact at block borders). `aff75_his256` means `hist_quant_75`.
     floor
         Regions whose score is below this are never merged: 0 records the whole tree, more saves time and memory.
     """

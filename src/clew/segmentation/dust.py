@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from clew.errors import InputError
 from clew.kernels.merge_tree import cut_tree
-from clew.segmentation.agglomeration import merge_edges
+from clew.segmentation.agglomeration import initial_graph, merge_edges
 from clew.segmentation.agglomeration_options import AgglomerationOptions
 from clew.segmentation.region_graph import RegionGraph, contract_region_graph
 
@@ -19,11 +19,13 @@ def join_dust(
     minimum_size: int,
     options: AgglomerationOptions = _DEFAULTS,
 ) -> NDArray[np.uint64]:
-    """Join every segment of fewer than `minimum_size` voxels to its best neighbour, by the pooled scores of the segments.
+    """Join every segment of fewer than `minimum_size` voxels to its best neighbour, by scores of the pooled contacts.
 
-    A dust segment joins along an edge only if that edge is its best and the other segment is not dust, or if the edge is
-    the best of both; otherwise it waits. The result does not depend on the order of joining (but for `mean_top_K`, where
-    the best edge of the whole graph goes first), so it is exact at block borders. Dust without a neighbour stays.
+    The best edge with a dust segment at one end at least is merged, parallel edges are pooled and scored again, until
+    dust has no edge. Any order that merges only edges that are the best of both their segments (edges between two
+    segments that are not dust left aside) gives the same, so this is exact at block borders; not so for `mean_top_K`.
+    (It is not enough that an edge is the best of the dust: where two dust segments touch each other and the same large
+    segment, the first to join changes the score of the other.) Dust without a neighbour stays.
 
     Parameters
     ----------
@@ -48,7 +50,7 @@ def join_dust(
     """
     _check_size(minimum_size)
     lookup = np.asarray(lookup, np.uint64)
-    segments = contract_region_graph(graph, lookup)
+    segments = contract_region_graph(initial_graph(graph, options.score), lookup)
     if not (segments.sizes < minimum_size).any():
         return lookup
     merges, levels = merge_edges(segments, options, minimum_size)
