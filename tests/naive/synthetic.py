@@ -21,10 +21,9 @@ class Cell:
         self.distances = {0: reach}
 
     def claim(self, name, distance):
-        if distance < 0:
-            for other in self.distances:
-                if other != name:
-                    self.distances[other] = max(self.distances[other], -distance)
+        for other in self.distances:
+            if other != name:
+                self.distances[other] = max(self.distances[other], -distance)
         self.distances[name] = min(distance, self.distances.get(name, np.inf))
 
     def two_nearest(self, reach):

@@ -64,6 +64,21 @@ def test_membranes_are_dark_everywhere(volume):
     assert (volume.raw[border] > cytoplasm.mean()).mean() < 0.01
 
 
+def test_every_contact_has_its_membrane(volume):
+    touching = {}
+    for axis in range(3):
+        low, high = [slice(None)] * 3, [slice(None)] * 3
+        low[axis], high[axis] = slice(None, -1), slice(1, None)
+        one, other = volume.labels[tuple(low)].astype(int), volume.labels[tuple(high)].astype(int)
+        grey = np.minimum(volume.raw[tuple(low)], volume.raw[tuple(high)])
+        for pair in np.flatnonzero(one != other):
+            key = frozenset((one.flat[pair], other.flat[pair]))
+            touching.setdefault(key, []).append(int(grey.flat[pair]))
+    large = [np.mean(greys) for greys in touching.values() if len(greys) > 30]
+    assert len(large) > 20
+    assert max(large) < 115
+
+
 def test_mitochondria_are_dark_and_keep_off_membranes(volume):
     assert 0.02 < volume.mitochondria.mean() < 0.15
     assert not (volume.mitochondria & borders(volume.labels)).any()

@@ -81,7 +81,8 @@ class Territory:
         """Let neurite ``name`` claim the space in and around a tube.
 
         ``roughness`` (nm, either sign) scales the relief of the outline; ``vigour`` above 1 lets the neurite win
-        more than its half of the free space around it. Inside the tube, it wins against all earlier owners.
+        more than its half of the free space around it. Inside the tube, it wins against all earlier owners, whose
+        surface then is the tube's.
         """
         box = box_around(tube, min(REACH, 60 + tube.start_radius), self.grid)
         if box is None:
@@ -91,9 +92,8 @@ class Territory:
         np.multiply(distance, np.float32(1 / vigour), out=distance, where=distance > 0)
         owner, nearest, second = self.owner[box], self.nearest[box], self.second[box]
         foreign = owner != name
-        inside = distance < 0
-        np.maximum(nearest, -distance, out=nearest, where=inside & foreign)
-        np.maximum(second, -distance, out=second, where=inside)
+        np.maximum(nearest, -distance, out=nearest, where=foreign)
+        np.maximum(second, -distance, out=second)
         wins = distance < nearest
         taken = wins & foreign
         np.copyto(second, nearest, where=taken)
