@@ -23,7 +23,7 @@ class FragmentOptions:
     boundary_threshold
         A voxel whose mean affinity is at most this is boundary; seeds are the voxels farthest from it.
     low
-        A pair of weaker affinity never joins two voxels (`seeded-flood`: a voxel of smaller mean affinity stays 0).
+        A pair of weaker affinity never joins two voxels; 0 leaves no voxel that a seed can reach without a fragment (`seeded-flood`: a voxel of smaller mean affinity stays 0).
     high
         `affinity-watershed` only: a pair of at least this affinity always joins its two voxels.
     seed_window
@@ -35,7 +35,7 @@ class FragmentOptions:
     method: Literal["seeded-forest", "affinity-watershed", "seeded-flood"] = "seeded-forest"
     per_section: bool = False
     boundary_threshold: Fraction = 0.5
-    low: Fraction = 0.02
+    low: Fraction = 0.0
     high: Fraction = 0.9999
     seed_window: Annotated[int, Interval(ge=1)] = 11
     distance_cap: Annotated[int, Interval(ge=1, le=128)] = 16
