@@ -19,7 +19,9 @@ PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 BUNDLED = "fib-10nm"
 RUN_HERE = ("python", "bash", "console", "toml")
 SHOWN_ONLY = ("text", "")
-FENCE = re.compile(r"(?:^<!-- (?P<reason>not run: [^\n]+?) -->\n)?^```(?P<language>\w*)\n(?P<code>.*?)^```$", re.M | re.S)
+FENCE = re.compile(
+    r"(?:^<!-- (?P<reason>not run: [^\n]+?) -->\n)?^```(?P<language>\w*)\n(?P<code>.*?)^```$", re.M | re.S
+)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
@@ -35,7 +37,9 @@ class Block(NamedTuple):
 def blocks_of(page: Path) -> list[Block]:
     text = page.read_text()
     return [
-        Block(found["language"], found["code"], text[: found.start("code")].count("\n") + 1, found["reason"] is not None)
+        Block(
+            found["language"], found["code"], text[: found.start("code")].count("\n") + 1, found["reason"] is not None
+        )
         for found in FENCE.finditer(text)
     ]
 
