@@ -117,3 +117,20 @@ def test_thick_sections_are_averaged_from_slices():
     slices = np.arange(32, dtype=np.float32)[:, None, None] * np.ones((1, 17, 18), np.float32)
     np.testing.assert_allclose(average_slices(slices, grid)[:, 0, 0], np.arange(16) * 2 + 0.5)
     np.testing.assert_allclose(middle_slices(slices, grid)[:, 0, 0], np.arange(16) * 2 + 1)
+
+
+pipes = st.builds(lambda start, end, radius: Tube(start, end, radius, radius), places, places, st.floats(20, 60))
+
+
+@given(st.lists(pipes, min_size=2, max_size=4))
+@settings(max_examples=30, deadline=None)
+def test_no_cell_beside_a_border_thinks_itself_far_from_it(pipes):
+    grid = make_grid((20, 16, 16), (5.0, 5.0, 5.0))
+    territory = Territory(grid, np.zeros(grid.shape, np.float32))
+    for name, pipe in enumerate(pipes, start=1):
+        territory.claim(name, pipe, 0.0, 1.0)
+    lead = np.where(territory.nearest < 50, territory.lead(), 0)
+    for axis in range(3):
+        owners, leads = np.moveaxis(territory.owner, axis, 0), np.moveaxis(lead, axis, 0)
+        border = (owners[1:] != owners[:-1]) & (owners[1:] > 0) & (owners[:-1] > 0)
+        assert np.maximum(leads[1:], leads[:-1])[border].max(initial=0) <= 2 * grid.step[axis] + 0.01
