@@ -1,5 +1,7 @@
 """Jobs in processes of their own, for peak memory: `python -m benchmarks.child JOB FOLDER` prints one line of JSON."""
 
+import contextlib
+import ctypes
 import json
 import subprocess
 import sys
@@ -9,7 +11,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks.fragment_speed import FLOOD, FOREST, SECTIONS, WATERSHED
+from benchmarks.graph_speed import MEAN, QUANTILE
 from benchmarks.measure import peak_bytes
+from clew.segmentation.affinities import quantise
+from clew.segmentation.agglomeration import agglomerate
+from clew.segmentation.agglomeration_options import AgglomerationOptions
+from clew.segmentation.fragment_options import FragmentOptions
+from clew.segmentation.fragments import extract_fragments
+from clew.segmentation.region_graph import build_region_graph
 
 
 class Spent(NamedTuple):
@@ -19,10 +29,9 @@ class Spent(NamedTuple):
     count: int
 
 
-class Prepared(NamedTuple):
-    """A job that is ready to run: everything it needs is in memory."""
-
-    run: Callable[[], int]
+Run = Callable[[], int]
+Prepare = Callable[[np.ndarray], Run]
+"""Puts everything that a job needs in memory; what it returns is measured."""
 
 
 def measure_child(job: str, files: Path) -> Spent:
@@ -32,78 +41,60 @@ def measure_child(job: str, files: Path) -> Spent:
     return Spent(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def _fragments(method: str, per_section: bool = False) -> Callable[[np.ndarray], Prepared]:
-    def prepare(affinities: np.ndarray) -> Prepared:
-        from clew.segmentation.affinities import quantise
-        from clew.segmentation.fragment_options import FragmentOptions
-        from clew.segmentation.fragments import extract_fragments
-
-        low = 0.1 if method == "affinity-watershed" else FragmentOptions().low
-        options = FragmentOptions(method=method, per_section=per_section, low=low)
+def _fragments(options: FragmentOptions) -> Prepare:
+    def prepare(affinities: np.ndarray) -> Run:
         levels = quantise(affinities)
-        return Prepared(lambda: extract_fragments(levels, options=options).size)
+        return lambda: extract_fragments(levels, options=options).size
 
     return prepare
 
 
-def _graph(affinities: np.ndarray) -> Prepared:
-    from benchmarks.fragment_speed import WATERSHED
-    from clew.segmentation.affinities import quantise
-    from clew.segmentation.fragments import extract_fragments
-    from clew.segmentation.region_graph import build_region_graph
-
+def _graph(affinities: np.ndarray) -> Run:
     levels = quantise(affinities)
     fragments = extract_fragments(levels, options=WATERSHED)
-    return Prepared(lambda: len(build_region_graph(levels, fragments).edges))
+    return lambda: len(build_region_graph(levels, fragments).edges)
 
 
-def _agglomeration(score: str) -> Callable[[np.ndarray], Prepared]:
-    def prepare(affinities: np.ndarray) -> Prepared:
-        from benchmarks.fragment_speed import WATERSHED
-        from clew.segmentation.affinities import quantise
-        from clew.segmentation.agglomeration import agglomerate
-        from clew.segmentation.agglomeration_options import AgglomerationOptions
-        from clew.segmentation.fragments import extract_fragments
-        from clew.segmentation.region_graph import build_region_graph
-
+def _agglomeration(options: AgglomerationOptions) -> Prepare:
+    def prepare(affinities: np.ndarray) -> Run:
         levels = quantise(affinities)
         graph = build_region_graph(levels, extract_fragments(levels, options=WATERSHED))
 
         def run() -> int:
-            agglomerate(graph, options=AgglomerationOptions(score=score))
+            agglomerate(graph, options=options)
             return len(graph.edges)
 
-        return Prepared(run)
+        return run
 
     return prepare
 
 
-def _malis(affinities: np.ndarray) -> Prepared:
+def _malis(affinities: np.ndarray) -> Run:
     from clew.training.malis import malis_weights
 
     edge = min(160, affinities.shape[1])
     inner = np.ascontiguousarray(affinities[:, :edge, :edge, :edge])
     objects = np.arange(edge**3, dtype=np.uint64).reshape(inner.shape[1:]) // np.uint64(edge) // np.uint64(8) + 1
-    return Prepared(lambda: malis_weights(inner, objects)[0].size // 3)
+    return lambda: malis_weights(inner, objects)[0].size // 3
 
 
-def _chain(name: str) -> Callable[[np.ndarray], Prepared]:
-    def prepare(affinities: np.ndarray) -> Prepared:
-        from benchmarks.peers import CHAINS, count_segmentations
+def _chain(name: str) -> Prepare:
+    def prepare(affinities: np.ndarray) -> Run:
+        from benchmarks.peers import CHAINS, count_segmentations  # which measures children itself
 
-        return Prepared(lambda: count_segmentations(CHAINS[name](affinities)))
+        return lambda: count_segmentations(CHAINS[name](affinities))
 
     return prepare
 
 
-JOBS: dict[str, Callable[[np.ndarray], Prepared]] = {
-    "affinity watershed": _fragments("affinity-watershed"),
-    "seeded forest, 3D": _fragments("seeded-forest"),
-    "seeded forest, per section": _fragments("seeded-forest", per_section=True),
-    "seeded flood": _fragments("seeded-flood"),
+JOBS: dict[str, Prepare] = {
+    "affinity watershed": _fragments(WATERSHED),
+    "seeded forest, 3D": _fragments(FOREST),
+    "seeded forest, per section": _fragments(SECTIONS),
+    "seeded flood": _fragments(FLOOD),
     "region graph": _graph,
-    "agglomeration, mean": _agglomeration("mean"),
-    "agglomeration, hist_quant_75": _agglomeration("hist_quant_75"),
+    "agglomeration, mean": _agglomeration(MEAN),
+    "agglomeration, hist_quant_75": _agglomeration(QUANTILE),
     "MALIS": _malis,
     **{f"chain {name}": _chain(name) for name in ("clew mean", "clew quantile", "waterz mean", "waterz quantile")},
 }
@@ -116,24 +107,20 @@ def _run(job: str, files: Path) -> Spent:
     """
     affinities = np.load(files / "affinities.npy", mmap_mode="r")
     edge = min(24, affinities.shape[1])
-    JOBS[job](np.ascontiguousarray(affinities[:, :edge, :edge, :edge])).run()
-    prepared = JOBS[job](np.array(affinities))
+    JOBS[job](np.ascontiguousarray(affinities[:, :edge, :edge, :edge]))()
+    run = JOBS[job](np.array(affinities))
     before = _settled_bytes()
-    count = prepared.run()
+    count = run()
     return Spent(max(0, peak_bytes() - before), count)
 
 
 def _settled_bytes() -> int:
     """Resident bytes now, with the recorded peak set back to it where the system allows; else the peak so far."""
-    import ctypes
-
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
-    try:
+    with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass
     return peak_bytes()
 
 

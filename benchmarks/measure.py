@@ -52,7 +52,7 @@ class Table:
         lines = [f"### {self.title}", "", "| job | figure | unit | target | | note |", "|---|---:|---|---:|---|---|"]
         for row in self.rows:
             figure = "not available" if row.figure is None else _digits(row.figure)
-            target = "" if row.target is None else f"≤ {row.target:g}"
+            target = "" if row.target is None else f"≤ {_digits(row.target)}"
             lines.append(f"| {row.job} | {figure} | {row.unit} | {target} | {row.verdict} | {row.note} |")
         return "\n".join(lines) + "\n"
 

@@ -1,5 +1,8 @@
 """The same affinities through waterz and through clew: watershed, region graph, agglomeration, ten thresholds."""
 
+import contextlib
+import os
+import sys
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -40,7 +43,7 @@ def waterz_chain(score: str, bins: int) -> Callable[[np.ndarray], Segmentations]
     def chain(affinities: np.ndarray) -> Segmentations:
         import waterz
 
-        yield from waterz.agglomerate(
+        segmentations = waterz.agglomerate(
             affinities,
             THRESHOLDS,
             aff_threshold_low=WATERSHED.low,
@@ -48,6 +51,10 @@ def waterz_chain(score: str, bins: int) -> Callable[[np.ndarray], Segmentations]
             scoring_function=score,
             discretize_queue=bins,
         )
+        for _ in THRESHOLDS:
+            with _silence():
+                segmentation = next(segmentations)
+            yield segmentation
 
     return chain
 
@@ -111,6 +118,20 @@ def _time_rows(kind: str, seconds: dict[str, float], voxels: int, name: str) -> 
 def _best(segmentations: Segmentations, truth: np.ndarray) -> tuple[float, Scores]:
     scores = [evaluate(segmentation, truth) for segmentation in segmentations]
     return best_threshold(THRESHOLDS, scores)
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Nothing on standard output, which waterz's C++ writes to directly."""
+    sys.stdout.flush()
+    kept, nothing = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nothing)
 
 
 def _why_missing() -> str:

@@ -1,0 +1,103 @@
+"""The benchmarks run, on volumes far too small to time."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import child, fragments, measure, peers, start  # noqa: E402
+from benchmarks.__main__ import main  # noqa: E402
+from benchmarks.__main__ import measure as measure_concern  # noqa: E402
+from benchmarks.workload import Workload, load_workload, mirror  # noqa: E402
+
+pytestmark = pytest.mark.compiled
+SIZE = 32
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Workload:
+    return load_workload(SIZE, cache=tmp_path_factory.mktemp("cache"))
+
+
+def test_workload_is_affinities_of_its_labels(work: Workload):
+    assert work.affinities.shape == work.levels.shape == (3, SIZE, SIZE, SIZE)
+    assert work.affinities.min() >= 0
+    assert work.affinities.max() <= 1
+    for axis, channel in enumerate(work.affinities):
+        assert (np.take(channel, 0, axis) == 0).all()
+        same = np.diff(work.labels, axis=axis) == 0
+        inner = np.delete(channel, 0, axis)
+        assert inner[same].mean() > inner[~same].mean() + 0.3
+
+
+def test_workload_is_kept(work: Workload):
+    again = load_workload(SIZE, cache=work.files.parent)
+    np.testing.assert_array_equal(again.affinities, work.affinities)
+    np.testing.assert_array_equal(again.labels, work.labels)
+
+
+def test_mirror_continues_without_a_step():
+    labels = np.arange(24, dtype=np.uint64).reshape(2, 3, 4)
+    larger = mirror(labels, 9)
+    assert larger.shape == (9, 9, 9)
+    np.testing.assert_array_equal(larger[:2, :3, :4], labels)
+    np.testing.assert_array_equal(larger[2:4, :3, :4], labels[::-1])
+    np.testing.assert_array_equal(larger[4:6, :3, :4], labels)
+
+
+@pytest.mark.parametrize("concern", ["fragments", "graph", "malis"])
+def test_concerns_give_positive_figures(work: Workload, concern: str):
+    for table in measure_concern(concern, work, repeats=1):
+        assert all(row.figure is not None and row.figure > 0 for row in table.rows)
+        assert table.markdown().count("\n") == len(table.rows) + 4
+
+
+def test_chains_cut_ten_times(work: Workload):
+    assert peers.count_segmentations(peers.CHAINS["clew quantile"](work.affinities)) == 10
+
+
+def test_peer_finds_about_as_many_segments(work: Workload):
+    pytest.importorskip("waterz", reason="waterz is a dependency of development only")
+    ours, theirs = (
+        len(np.unique(list(peers.CHAINS[name](work.affinities))[-1])) for name in ("clew mean", "waterz mean")
+    )
+    assert 0.5 < ours / theirs < 2
+
+
+def test_child_measures_itself(work: Workload):
+    spent = child.measure_child("affinity watershed", work.files)
+    assert spent.count == SIZE**3
+    assert spent.peak >= 0
+
+
+def test_a_job_that_fails_is_not_timed():
+    with pytest.raises(start.subprocess.CalledProcessError):
+        start._run(["-c", "raise SystemExit(3)"])
+
+
+def test_rows_say_whether_the_target_is_met():
+    assert measure.Row("a", 1.0, "s", 2.0).verdict == "✓"
+    assert measure.Row("a", 3.0, "s", 2.0).verdict == "✗"
+    assert measure.Row("a", 3.0, "s").verdict == measure.Row("a", None, "s", 2.0).verdict == ""
+    assert "| not available |" in measure.Table("t", [measure.Row("a", None, "")]).markdown()
+
+
+def test_command_writes_tables_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    target = tmp_path / "figures.json"
+    main(["--size", "16", "--repeats", "1", "--only", "malis", "--json", str(target)])
+    assert "ns/voxel" in capsys.readouterr().out
+    assert json.loads(target.read_text())[0]["rows"][0]["unit"] == "ns/voxel"
+
+
+def test_comparison_of_fragments_finds_the_truth(work: Workload):
+    lines = list(fragments.compare(work.levels, work.labels, dust=50))
+    assert len(lines) == len(fragments.ways(50)) * len(fragments.SCORES)
+    assert min(line.scores.voi_sum for line in lines) < 1
+    assert fragments.markdown(lines).count("**") == 2 * sum(
+        line.scores.voi_sum == min(other.scores.voi_sum for other in lines) for line in lines
+    )
