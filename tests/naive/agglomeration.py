@@ -6,6 +6,8 @@ from itertools import product
 
 import numpy as np
 
+from clew.segmentation.region_graph import RegionGraph
+
 Contacts = dict[tuple[int, int], list[int]]
 
 
@@ -23,7 +25,7 @@ def region_contacts(affinities: np.ndarray, fragments: np.ndarray) -> Contacts:
     return contacts
 
 
-def graph_contacts(graph) -> Contacts:
+def graph_contacts(graph: RegionGraph) -> Contacts:
     """The same dictionary, read from a region graph."""
     contacts = {}
     for edge, (one, two) in enumerate(graph.edges.tolist()):
@@ -94,7 +96,9 @@ def lookup_by_union(merges: list[tuple[int, int, int]], fragments: list[int], th
     return {fragment: smallest[name] for fragment, name in segment.items()}
 
 
-def joined_dust(contacts: Contacts, sizes: dict[int, int], score: str, minimum_size: int, rng) -> dict[int, int]:
+def joined_dust(
+    contacts: Contacts, sizes: dict[int, int], score: str, minimum_size: int, rng: np.random.Generator
+) -> dict[int, int]:
     """Merge edges that are the best of both regions, in random order: region to the region that took it in.
 
     Edges between two regions that are not dust do not count.

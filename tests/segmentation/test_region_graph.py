@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clew.errors import InputError
+from clew.segmentation import region_graph
 from clew.segmentation.region_graph import (
     RegionGraph,
     build_region_graph,
@@ -83,13 +84,14 @@ def test_float_and_narrow_ids_give_the_same() -> None:
     assert_same(build_region_graph(floats, narrow), build_region_graph(affinities, narrow.astype(np.uint64)))
 
 
-def test_tables_grow() -> None:
+def test_tables_grow(monkeypatch: pytest.MonkeyPatch) -> None:
     """More fragments, contacts and voxel pairs than the tables hold at first."""
-    fragments = np.arange(1, 60 * 60 * 60 + 1, dtype=np.uint64).reshape(60, 60, 60)
+    monkeypatch.setattr(region_graph, "_CHUNK", 0)
+    fragments = np.arange(1, 20**3 + 1, dtype=np.uint64).reshape(20, 20, 20)
     affinities = (fragments % np.uint64(256)).astype(np.uint8) * np.ones((3, 1, 1, 1), np.uint8)
     graph = build_region_graph(affinities, fragments)
     assert len(graph.fragments) == fragments.size
-    assert len(graph.edges) == 3 * 60 * 60 * 59
+    assert len(graph.edges) == 3 * 20 * 20 * 19
     np.testing.assert_array_equal(graph.bins, (graph.edges[:, 1] % np.uint64(256)).astype(np.uint8))
     assert (graph.counts == 1).all()
 

@@ -59,30 +59,23 @@ class MergeTree:
     score: str
 
     @cached_property
-    def parents(self) -> NDArray[np.int64]:
-        """(m,) place in `fragments` of the region that took this fragment's region in; its own where none did."""
-        places = positions_of(self.fragments, self.merges)
-        survivors, absorbed = places[:, 0], places[:, 1]
-        parents = np.arange(len(self.fragments))
-        if (places < 0).any() or (survivors >= absorbed).any() or len(np.unique(absorbed)) < len(absorbed):
+    def cuts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """For each fragment, the place of the one that took its region in, and the score in 65535ths at which it did.
+
+        Its own place and -1 where none did. The score is the lowest up to that merge, so that a threshold always keeps
+        a beginning of the sequence.
+        """
+        survivors, absorbed = positions_of(self.fragments, self.merges).T
+        parents, levels = np.arange(len(self.fragments)), np.full(len(self.fragments), -1)
+        scores = np.rint(self.scores.astype(np.float64) * kernels.FULL).astype(np.int64)
+        parents[absorbed] = survivors
+        levels[absorbed] = np.minimum.accumulate(scores)
+        ordered = (survivors >= 0).all() and (survivors < absorbed).all()
+        if not ordered or np.count_nonzero(levels >= 0) < len(absorbed):
             raise InputError(
                 "the merge tree is broken: merges must name its fragments, survivor < absorbed, each absorbed once"
             )
-        parents[absorbed] = survivors
-        return parents
-
-    @cached_property
-    def levels(self) -> NDArray[np.int64]:
-        """(m,) score in 65535ths at which the fragment's region was taken in; -1 where it never was.
-
-        It is the lowest score up to that merge, so that a threshold always keeps a beginning of the sequence.
-        """
-        levels = np.full(len(self.fragments), -1)
-        absorbed = positions_of(self.fragments, self.merges[:, 1])
-        levels[absorbed] = np.minimum.accumulate(
-            np.rint(self.scores.astype(np.float64) * kernels.FULL).astype(np.int64)
-        )
-        return levels
+        return parents, levels
 
 
 def parse_score(name: str) -> Score:

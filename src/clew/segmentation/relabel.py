@@ -33,7 +33,7 @@ def segment_lookup(tree: MergeTree, threshold: float) -> NDArray[np.uint64]:
     if not 0 <= threshold <= 1:
         raise InputError(f"threshold must be in [0, 1] (merge while 1 - score < threshold), not {threshold}")
     roots = np.empty(len(tree.fragments), np.int64)
-    cut_tree(tree.parents, tree.levels, np.round(65535 * (1.0 - threshold), 6), roots)
+    cut_tree(*tree.cuts, np.round(65535 * (1.0 - threshold), 6), roots)
     return tree.fragments[roots]
 
 
