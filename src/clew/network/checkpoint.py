@@ -61,8 +61,9 @@ class Checkpoint:
         return [("format", FORMAT), *facts.items(), *((name, str(value)) for name, value in self.record.items())]
 
 
-def save_checkpoint(path: Path, checkpoint: Checkpoint, *, half: bool = False) -> None:
+def save_checkpoint(path: str | Path, checkpoint: Checkpoint, *, half: bool = False) -> None:
     """Write a checkpoint beside `path` and rename it when whole; `half` stores the weights in 16 bits."""
+    path = Path(path)
     weights = {
         name: (tensor.half() if half else tensor).detach().cpu().contiguous()
         for name, tensor in checkpoint.network.state_dict().items()
@@ -83,8 +84,9 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, half: bool = False) -
         partial.unlink(missing_ok=True)
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
+def load_checkpoint(path: str | Path) -> Checkpoint:
     """Read a checkpoint; nothing in the file is executed."""
+    path = Path(path)
     if not path.exists():
         raise InputError(f"checkpoint {path} does not exist")
     try:

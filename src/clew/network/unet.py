@@ -70,9 +70,7 @@ class Level(nn.Module):
     def __init__(self, inputs: int, outputs: int, convolutions: int, options: UNetOptions) -> None:
         super().__init__()
         channels = (inputs, *(outputs,) * convolutions)
-        self.convolutions = nn.ModuleList(
-            nn.Conv3d(before, after, 3) for before, after in pairwise(channels)
-        )
+        self.convolutions = nn.ModuleList(nn.Conv3d(before, after, 3) for before, after in pairwise(channels))
         self.residual = options.residual
         self.slope = options.slope
         self.padding = 0

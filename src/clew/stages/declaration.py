@@ -45,7 +45,10 @@ def stage(function: Function) -> Function:
             given["record"] = _record(function, values, signature)
         return function(**given)
 
-    checked.record_of = lambda **keywords: _record(function, keywords, signature)  # type: ignore[attr-defined]
+    def record_of(**keywords: Any) -> Record:
+        return _record(function, _check_values(command_name(function), keywords, signature), signature)
+
+    checked.record_of = record_of  # type: ignore[attr-defined]
     checked.__signature__ = signature  # type: ignore[attr-defined]
     checked.__annotations__ = {name: p.annotation for name, p in signature.parameters.items()} | {
         "return": signature.return_annotation

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clew.errors import InputError
+from clew.network.bundled import bundled_names
 from clew.stages.declaration import check_names
 from clew.stages.progress import say
 
@@ -20,6 +21,8 @@ OUTPUTS = {
 }
 """File names of the data that stages hand on, inside the run's directory."""
 WRITES = {
+    "synthesize": "labels",
+    "convert": "target",
     "predict": "affinities",
     "extract_fragments": "fragments",
     "build_region_graph": "region_graph",
@@ -27,6 +30,25 @@ WRITES = {
     "relabel": "segmentation",
 }
 """The parameter that names a stage's output."""
+
+PATHS = {
+    "raw",
+    "labels",
+    "truth",
+    "mask",
+    "source",
+    "target",
+    "data",
+    "checkpoint",
+    "initial",
+    "directory",
+    "json",
+    "plot",
+    *OUTPUTS,
+}
+"""Parameters that are paths: relative ones start at the run file."""
+OPTIONAL = {"relabel": "region_graph", "evaluate": "merge_tree"}
+"""Optional inputs that are filled in where an earlier table makes them."""
 
 Stage = Callable[..., Any]
 
@@ -39,6 +61,7 @@ def follow(file: Path, stages: Sequence[Stage], overwrite: bool) -> None:
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in known
     ]))  # fmt: skip
     calls = [(known[name], _arguments(known[name], options, directory, file)) for name, options in tables.items()]
+    _fill_optional(calls, tables, directory)
     directory.mkdir(parents=True, exist_ok=True)
     changed = overwrite
     for function, arguments in calls:
@@ -50,6 +73,16 @@ def follow(file: Path, stages: Sequence[Stage], overwrite: bool) -> None:
             arguments["overwrite"] = True
         function(**arguments)
         changed = changed or function.__name__ in WRITES
+
+
+def _fill_optional(calls: list[tuple[Stage, dict[str, Any]]], tables: dict[str, Any], directory: Path) -> None:
+    """Hand region graph and merge tree of this run on; `evaluate` then compares the fragments at all thresholds."""
+    made = [WRITES[name] for name in tables if name in WRITES]
+    for function, arguments in calls:
+        name = OPTIONAL.get(function.__name__)
+        wanted = name == "merge_tree" and arguments.get("segmentation") == str(directory / OUTPUTS["fragments"])
+        if name in made and name not in arguments and (name == "region_graph" or wanted):
+            arguments[name] = str(directory / OUTPUTS[name])
 
 
 def _read(file: Path) -> tuple[dict[str, dict[str, Any]], Path]:
@@ -80,24 +113,18 @@ def _arguments(function: Stage, options: dict[str, Any], directory: Path, file: 
             arguments[name] = str(directory / OUTPUTS[name])
         elif name not in arguments and parameter.default is inspect.Parameter.empty:
             raise InputError(f"[{function.__name__}] in {file} lacks {name!r}")
-    for name in ("raw", "labels", "truth", "mask", "source", "target", "data", "checkpoint", "directory", *OUTPUTS):
-        if name in options:
-            arguments[name] = _beside(file, options[name])
+    for name in PATHS & options.keys():
+        arguments[name] = _beside(file, options[name])
     return arguments
 
 
 def _beside(file: Path, path: Any) -> Any:
-    """A path relative to the run file, where such a file or folder is there or the path looks like one."""
+    """A path relative to the run file, for absolute paths, addresses and bundled networks the path itself."""
     if isinstance(path, list):
         return [_beside(file, part) for part in path]
-    if (
-        not isinstance(path, str)
-        or "://" in path
-        or Path(path).is_absolute()
-        or Path(path).name == Path(path).stem == path
-    ):
+    if not isinstance(path, str) or "://" in path or path in bundled_names():
         return path
-    return str(file.parent / path)
+    return ",".join(str(file.parent / part.strip()) for part in path.split(","))
 
 
 def _is_done(function: Stage, arguments: dict[str, Any], output: str) -> bool:

@@ -10,7 +10,7 @@ from clew.training.options import AugmentationOptions
 
 
 def sampling_grid(
-    shape: tuple[int, int, int], rng: np.random.Generator, options: AugmentationOptions
+    shape: tuple[int, int, int], rng: np.random.Generator, options: AugmentationOptions, *, per_section: bool = False
 ) -> NDArray[np.float32]:
     """Where to sample a crop: (3, z, y, x) float32 voxel coordinates relative to the crop's centre.
 
@@ -26,6 +26,8 @@ def sampling_grid(
     if options.elastic_jitter:
         control = [max(2, 1 + round(size / options.elastic_spacing)) for size in shape]
         jitter = rng.normal(0, options.elastic_jitter, (1, 3, *control)).astype(np.float32)
+        if per_section:
+            jitter[:, 0] = 0
         grid += functional.interpolate(torch.from_numpy(jitter), shape, mode="trilinear", align_corners=True)[0].numpy()
     return grid
 

@@ -1,4 +1,4 @@
-"""Options of training, with the defaults of the bundled models."""
+"""Options of training; the defaults suit a small network on two cores."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -72,6 +72,8 @@ class TrainingOptions:
         Weight of MALIS beside the voxel-wise loss, which stays on at weight 1 - malis_weight.
     boundary_steps
         Voxels by which each label is eroded to grow a background between objects.
+    per_section
+        Erode in the plane only, and deform elastically in the plane only: for anisotropic data.
     minimum_annotated
         Crops with a smaller share of annotated voxels are rejected.
     average_decay
@@ -93,6 +95,7 @@ class TrainingOptions:
     malis_after: Annotated[int, Ge(0)] = 7_000
     malis_weight: Annotated[float, Interval(ge=0, le=1)] = 0.5
     boundary_steps: Annotated[int, Ge(0)] = 1
+    per_section: bool = False
     minimum_annotated: Annotated[float, Interval(ge=0, le=1)] = 0.5
     average_decay: Annotated[float, Interval(ge=0, lt=1)] = 0.998
     validate_every: Annotated[int, Gt(0)] = 500

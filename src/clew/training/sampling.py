@@ -56,7 +56,7 @@ class Sampler:
 
     def _cut(self, volume: TrainingVolume, rng: np.random.Generator) -> Crop:
         center = _random_center(volume, self.output_shape, rng)
-        grid = sampling_grid(self.input_shape, rng, self.augmentation)
+        grid = sampling_grid(self.input_shape, rng, self.augmentation, per_section=self.options.per_section)
         inner = (slice(None), *_central(self.input_shape, self.output_shape))
         raw = sample_raw(volume.raw, center, grid)
         labels = sample_labels(volume.labels, center, grid[inner])

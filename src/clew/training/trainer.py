@@ -78,7 +78,9 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(network.parameters(), options.learning_rate, (0.95, 0.999), 1e-8, 1e-2)
         self.step = 0
         input_shape, self.output_shape = crop_shapes(network, options)
-        prepared = tuple(prepare_volume(volume, options.boundary_steps) for volume in volumes)
+        prepared = tuple(
+            prepare_volume(volume, options.boundary_steps, per_section=options.per_section) for volume in volumes
+        )
         self.sampler = Sampler(prepared, input_shape, self.output_shape, options, augmentation)
 
     def __iter__(self) -> Iterator[StepReport]:
