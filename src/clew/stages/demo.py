@@ -77,7 +77,11 @@ def _report(directory: Path, origin: str) -> Report:
         "affinities": affinity_figure(arrays["raw"], arrays["affinities"], voxel_size=voxel_size),
         "thresholds": curve_figure(curve),
     }
-    captions = ("Segmentation (top) and truth", "Predicted affinities", "Variation of information over the threshold")
+    captions = (
+        "Image, segmentation and truth; truth takes the colour of the segment that it matches",
+        "Predicted affinities",
+        "Variation of information over the threshold",
+    )
     for name, figure in figures.items():
         save_figure(figure, directory / f"{name}.png")
     viewer = " ".join([f"clew view {directory}/raw.zarr", *(f"--{name} {directory}/{name}.zarr" for name in
