@@ -28,14 +28,13 @@ def measure(work: Workload, repeats: int) -> list[Table]:
     factor = max(network.options.factor)
     edge = max(factor, min(EDGE, work.labels.shape[0]) // factor * factor)
     (wanted, _, _), _ = valid_input_shape(network.options, (edge,) * 3)
-    raw = synthesize((wanted,) * 3).raw
-    context = network.options.context
-    box = tuple(slice(c, c + edge) for c in context)
-    patch = torch.from_numpy(raw)[None, None].float() / 127.5 - 1
+    raw = synthesize((edge,) * 3).raw
+    surrounded = np.pad(raw, [((wanted - edge) // 2, (wanted - edge + 1) // 2)] * 3, mode="reflect")
+    patch = torch.from_numpy(surrounded)[None, None].float() / 127.5 - 1
     with torch.inference_mode():
         covered = network(patch).shape[-1] ** 3
     jobs = {
-        f"{name}, clew": (lambda: predict_affinities(network, raw, box=box), edge**3),
+        f"{name}, clew": (lambda: predict_affinities(network, raw), edge**3),
         f"{name}, naive": (lambda: _naive(network, patch), covered),
     }
     before, rows = torch.get_num_threads(), []
