@@ -20,6 +20,7 @@ def test_capped_distance(interior, cap, per_section):
     np.testing.assert_array_equal(distance.capped_distance(interior, cap, per_section), expected)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("cap", [16, 128])
 def test_distance_is_the_euclidean_one_up_to_the_cap(cap):
     interior = (np.random.default_rng(0).random((20, 40, 530)) > 0.0005).astype(np.uint8)

@@ -91,6 +91,7 @@ def smooth():
     return np.stack([np.minimum(inner, np.roll(inner, 1, axis)) for axis in range(3)]).astype(np.float32)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("method", METHODS)
 def test_bytes_and_floats_agree(smooth, method):
     options = FragmentOptions(method=method, low=0.1)
@@ -101,6 +102,7 @@ def test_bytes_and_floats_agree(smooth, method):
     np.testing.assert_array_equal(extract_fragments(as_bytes.astype(np.float64) / 255, options=options), expected)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("method", METHODS)
 def test_sections_are_independent(smooth, method):
     options = FragmentOptions(method=method, per_section=True)
@@ -112,6 +114,7 @@ def test_sections_are_independent(smooth, method):
         np.testing.assert_array_equal(whole[z], section)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("method", METHODS)
 def test_mask_of_a_box_is_a_crop(smooth, method):
     options = FragmentOptions(method=method)
@@ -125,6 +128,7 @@ def test_mask_of_a_box_is_a_crop(smooth, method):
     np.testing.assert_array_equal(masked[box], positions[crop.astype(np.int64)])
 
 
+@pytest.mark.compiled
 def test_what_lies_in_pairs_that_leave_the_volume_does_not_matter(smooth):
     changed = smooth.copy()
     changed[0, 0], changed[1, :, 0], changed[2, :, :, 0] = 0.9, 0.1, 1
@@ -135,6 +139,7 @@ def test_what_lies_in_pairs_that_leave_the_volume_does_not_matter(smooth):
         )
 
 
+@pytest.mark.compiled
 def test_further_channels_are_not_looked_at(smooth):
     more = np.concatenate([smooth, np.full((2, *smooth.shape[1:]), np.nan, np.float32)])
     np.testing.assert_array_equal(extract_fragments(more), extract_fragments(smooth))
