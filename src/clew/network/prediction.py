@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
@@ -18,6 +19,8 @@ from clew.network.unet import UNet, valid_input_shape
 
 Box = tuple[slice, slice, slice]
 Precision = Literal["float32", "bfloat16"]
+LARGEST_TILE = 7_000_000
+"""Output voxels of a tile where the user says nothing."""
 
 
 class Tile(NamedTuple):
@@ -156,13 +159,13 @@ def resolve_device(device: str) -> str:
 
 
 def _default_tile(options: UNetOptions, box: Box) -> Triple:
-    """Tiles of about 160 voxels along the pooled axes: little overlap at a few gigabytes; evened out over the box."""
-    sizes = []
-    for part, factor in zip(box, options.factor, strict=True):
-        length = part.stop - part.start
-        tiles = max(1, round(length / 160))
-        sizes.append(_round_up(-(-length // tiles), factor))
-    return sizes[0], sizes[1], sizes[2]
+    """The box, halved along its longest axis until a tile is small enough: little overlap at about two gigabytes."""
+    sizes = [part.stop - part.start for part in box]
+    while math.prod(sizes) > LARGEST_TILE:
+        longest = sizes.index(max(sizes))
+        sizes[longest] = -(-sizes[longest] // 2)
+    z, y, x = (_round_up(size, factor) for size, factor in zip(sizes, options.factor, strict=True))
+    return z, y, x
 
 
 def _read_context(
