@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import math
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -94,10 +95,10 @@ def predict_tiles(
 ) -> Iterator[Tile]:
     """Predict the tiles of a volume of the given shape one after the other, reading raw by `read(box)`.
 
-    Tile starts are multiples of the tile on one grid that begins at the volume's corner, so every voxel sees the same
-    pooling grid and full context whatever the tile.
+    Tile starts are multiples of the pooling factor, counted from the volume's corner, so every voxel sees the same pooling
+    grid and full context whatever the tile and the box.
     """
-    predictor = AffinityPredictor(network).eval().to(device, memory_format=torch.channels_last_3d)
+    predictor = AffinityPredictor(deepcopy(network)).eval().to(device, memory_format=torch.channels_last_3d)
     box = box or (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
     grid = tile_grid(network.options, box, tile)
     autocast = (
@@ -118,12 +119,12 @@ def predict_tiles(
 
 
 def tile_grid(options: UNetOptions, box: Box, tile: Triple | None = None) -> list[Box]:
-    """Boxes of the tiles that cover `box`, cut from the grid of multiples of `tile` (rounded up to the pooling factor)."""
+    """Boxes of the tiles that cover `box`; they start at multiples of the pooling factor, in steps of `tile` (rounded up to it)."""
     wanted = tile or _default_tile(options, box)
     steps = [_round_up(size, factor) for size, factor in zip(wanted, options.factor, strict=True)]
     axes = []
-    for part, step in zip(box, steps, strict=True):
-        starts = range(_round_down(part.start, step), part.stop, step)
+    for part, step, factor in zip(box, steps, options.factor, strict=True):
+        starts = range(_round_down(part.start, factor), part.stop, step)
         axes.append([slice(max(start, part.start), min(start + step, part.stop)) for start in starts])
     return [(z, y, x) for z, y, x in itertools.product(*axes)]
 
