@@ -11,6 +11,7 @@ from pathlib import Path
 from clew import pipeline
 from clew.network.bundled import WEIGHTS
 from clew.network.checkpoint import load_checkpoint, save_checkpoint
+from clew.network.options import BUNDLED
 
 HELD_OUT = "120:150,:,:"
 FILES = ("fib25_sample2.h5", "fib_small_train.h5", "fib_small_example.h5")
@@ -18,7 +19,7 @@ FIRST = {"steps": 2300, "malis_after": 1800, "learning_rate": 1.2e-3, "validate_
 SECOND = {"steps": 1350, "malis_after": 0, "learning_rate": 4e-4, "warmup": 50, "validate_every": 450}
 
 
-def main(folder: Path, work: Path = Path("runs/weights"), name: str = "fib-10nm") -> None:
+def main(folder: Path, work: Path = Path("runs/weights"), name: str = BUNDLED) -> None:
     """Train both steps in `work` and write the bundled checkpoint."""
     data = [str(folder / file) for file in FILES]
     work.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt, Interval
 
 from clew.errors import InputError
-from clew.network.options import PRESETS
+from clew.network.options import BUNDLED, PRESETS
 from clew.segmentation.agglomeration_options import AgglomerationOptions
 from clew.segmentation.fragment_options import FragmentOptions
 from clew.stages.declaration import Record, stage
@@ -48,7 +48,7 @@ def predict(
     raw: str,
     affinities: str,
     *,
-    checkpoint: str = "fib-10nm",
+    checkpoint: str = BUNDLED,
     tile: Shape | None = None,
     box: str | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",

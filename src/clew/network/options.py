@@ -73,6 +73,9 @@ class UNetOptions:
         return reach[0], reach[1], reach[2]
 
 
+BUNDLED = "fib-10nm"
+"""The bundled network that is used where the user names none."""
+
 PRESETS: dict[str, UNetOptions] = {
     "cremi": UNetOptions(pooling=((1, 3, 3),) * 3),
     "fib25": UNetOptions(upsampling="nearest"),

@@ -12,6 +12,7 @@ from clew.evaluation.errors import largest_errors, locate_errors
 from clew.evaluation.overlap import overlap_table
 from clew.evaluation.scores import evaluate
 from clew.network.bundled import open_checkpoint
+from clew.network.options import BUNDLED
 from clew.stages.files import chosen_threshold
 from clew.stages.progress import say, stage_times
 from clew.stages.sample import find_sample
@@ -24,7 +25,6 @@ from clew.volumes.open import open_volume
 
 SAMPLE_BOX = "100:150,:,:"
 SYNTHETIC_SHAPE = (64, 192, 192)
-CHECKPOINT = "fib-10nm"
 PLACES = 5
 
 
@@ -35,7 +35,7 @@ def run_demo(directory: Path, data: str | None, overwrite: bool) -> None:
     raw, truth, affinities = (str(directory / name) for name in ("raw.zarr", "truth.zarr", "affinities.zarr"))
     origin = _make_volumes(raw, truth, data, overwrite)
     say(origin)
-    pipeline.predict(raw, affinities, checkpoint=CHECKPOINT, overwrite=overwrite)
+    pipeline.predict(raw, affinities, overwrite=overwrite)
     pipeline.segment(affinities, str(directory), overwrite=overwrite)
     report = _report(directory, origin)
     write_report(directory / "report.html", report)
@@ -54,9 +54,8 @@ def _make_volumes(raw: str, truth: str, data: str | None, overwrite: bool) -> st
     if sample is None:
         pipeline.synthesize(raw, truth, shape=SYNTHETIC_SHAPE, overwrite=overwrite)
         return "This is a synthetic volume, made on the spot: the real sample is not on this machine."
-    box = SAMPLE_BOX
-    pipeline.convert(f"{sample}:volumes/raw", raw, box=box, overwrite=overwrite)
-    pipeline.convert(f"{sample}:volumes/labels/neuron_ids", truth, box=box, overwrite=overwrite)
+    pipeline.convert(f"{sample}:volumes/raw", raw, box=SAMPLE_BOX, overwrite=overwrite)
+    pipeline.convert(f"{sample}:volumes/labels/neuron_ids", truth, box=SAMPLE_BOX, overwrite=overwrite)
     return (
         "This is real FIB-SEM of fly medulla (FIB-25, Takemura et al. 2015, CC BY), sections 100 to 150. "
         "The bundled network was trained on it too, so these scores are not a test; its model card has those."
@@ -97,7 +96,7 @@ def _report(directory: Path, origin: str) -> Report:
         viewer_command=viewer,
         provenance={
             "clew": __version__,
-            "network": f"{CHECKPOINT}, step {open_checkpoint(CHECKPOINT).record.get('step', 'unknown')}",
+            "network": f"{BUNDLED}, step {open_checkpoint(BUNDLED).record.get('step', 'unknown')}",
             "score": f"{tree.score}, threshold {threshold:.2f} on 1 - score",
             "date": datetime.date.today().isoformat(),
         },

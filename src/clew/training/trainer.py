@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from typing import Any, NamedTuple
@@ -194,6 +194,3 @@ def _trim(mask: np.ndarray, margin: int) -> np.ndarray:
     inner = tuple(slice(margin, size - margin) for size in mask.shape)
     trimmed[inner] = mask[inner]
     return trimmed
-
-
-Callback = Callable[[Trainer, StepReport], None]
