@@ -52,7 +52,7 @@ def predict(
     tile: Shape | None = None,
     box: str | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
-    precision: Literal["float32", "bfloat16"] = "float32",
+    precision: Literal["auto", "float32", "bfloat16"] = "auto",
     voxel_size: Triple | None = None,
     overwrite: bool = False,
     record: Record,
@@ -74,7 +74,7 @@ def predict(
     device
         cpu, cuda, or what is there.
     precision
-        Arithmetic of the network; bfloat16 pays on recent GPUs.
+        Arithmetic of the network; auto is bfloat16 on GPUs and CPUs with matrix units for it, else float32.
     voxel_size
         Voxel size z,y,x in nm, where the volume does not say it.
     overwrite
@@ -371,6 +371,7 @@ def train(
     preset: Literal[tuple(PRESETS)] = "small",  # type: ignore[valid-type]
     initial: str | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
+    precision: Literal["auto", "float32", "bfloat16"] = "auto",
     training_options: TrainingOptions,
     augmentation_options: AugmentationOptions,
     half: bool = False,
@@ -395,6 +396,8 @@ def train(
         Checkpoint whose weights to start from.
     device
         cpu, cuda, or what is there.
+    precision
+        Arithmetic of the network; auto is bfloat16 on GPUs and CPUs with matrix units for it, else float32.
     half
         Store the weights in 16 bits.
     overwrite
@@ -404,7 +407,8 @@ def train(
 
     run_training(
         Path(checkpoint), data, held_out=held_out, preset=preset, initial=initial, device=device,
-        options=training_options, augmentation=augmentation_options, half=half, overwrite=overwrite, record=record,
+        precision=precision, options=training_options, augmentation=augmentation_options, half=half,
+        overwrite=overwrite, record=record,
     )  # fmt: skip
 
 

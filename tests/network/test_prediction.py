@@ -5,6 +5,7 @@ import torch
 from clew.errors import InputError
 from clew.network.checkpoint import Checkpoint
 from clew.network.options import UNetOptions, axis_offsets
+from clew.network.precision import Precision
 from clew.network.prediction import check_raw, predict_affinities, resolve_device, tile_grid
 from clew.network.unet import UNet
 
@@ -25,19 +26,28 @@ def raw() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def whole(network: UNet, raw: np.ndarray) -> np.ndarray:
-    return predict_affinities(network, raw, tile=(64, 64, 64))
+    return predict_affinities(network, raw, tile=(64, 64, 64), precision="float32")
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("tile", [(4, 4, 4), (8, 12, 16), (23, 8, 64), (10, 10, 10)])
-def test_the_tile_does_not_change_the_result(network: UNet, raw: np.ndarray, whole: np.ndarray, tile: tuple) -> None:
+def test_the_tile_does_not_change_the_result(network: UNet, raw: np.ndarray, tile: tuple, precision: Precision) -> None:
+    whole = predict_affinities(network, raw, tile=(64, 64, 64), precision=precision)
     assert whole.std() > 5
-    tiled = predict_affinities(network, raw, tile=tile)
+    tiled = predict_affinities(network, raw, tile=tile, precision=precision)
     assert np.abs(tiled.astype(int) - whole).max() <= 1
+
+
+def test_bfloat16_is_near_float32(network: UNet, raw: np.ndarray, whole: np.ndarray) -> None:
+    predicted = predict_affinities(network, raw, precision="bfloat16")
+    difference = np.abs(predicted.astype(int) - whole)
+    assert difference.mean() < 1
+    assert difference.max() > 0, "bfloat16 was asked for, float32 was done"
 
 
 @pytest.mark.parametrize("box", [np.s_[3:9, 5:30, 7:8], np.s_[0:23, 0:3, 30:37]])
 def test_a_box_is_a_part_of_the_whole(network: UNet, raw: np.ndarray, whole: np.ndarray, box: tuple) -> None:
-    part = predict_affinities(network, raw, box=box, tile=(8, 8, 8))
+    part = predict_affinities(network, raw, box=box, tile=(8, 8, 8), precision="float32")
     assert np.abs(part.astype(int) - whole[(slice(None), *box)]).max() <= 1
 
 
@@ -45,7 +55,7 @@ def test_mirrored_border_is_context(network: UNet, raw: np.ndarray, whole: np.nd
     depth = 12  # a multiple of the pooling factor beyond the context, so that the pooling grid stays
     padded = np.pad(raw, depth, mode="reflect")
     inner = tuple(slice(depth, depth + size) for size in raw.shape)
-    part = predict_affinities(network, padded, box=inner)
+    part = predict_affinities(network, padded, box=inner, precision="float32")
     assert np.abs(part.astype(int) - whole).max() <= 1
 
 
@@ -84,4 +94,5 @@ def test_missing_gpu_is_said() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
 def test_gpu_agrees_with_cpu(network: UNet, raw: np.ndarray, whole: np.ndarray) -> None:
-    assert np.abs(predict_affinities(network, raw, device="cuda").astype(int) - whole).max() <= 2
+    predicted = predict_affinities(network, raw, device="cuda", precision="float32")
+    assert np.abs(predicted.astype(int) - whole).max() <= 2

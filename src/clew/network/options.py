@@ -81,7 +81,7 @@ PRESETS: dict[str, UNetOptions] = {
     "fib25": UNetOptions(upsampling="nearest"),
     "segem": UNetOptions(pooling=((1, 2, 2), (2, 2, 2), (2, 2, 2))),
     "small": UNetOptions(
-        features=(8, 40, 96, 192),
+        features=(16, 64, 128, 256),
         pooling=((2, 2, 2),) * 3,
         encoder_convolutions=(1, 2, 2, 2),
         decoder_convolutions=(2, 2, 1),
@@ -89,7 +89,7 @@ PRESETS: dict[str, UNetOptions] = {
         offsets=axis_offsets(1, 4, 12),
     ),
     "small-anisotropic": UNetOptions(
-        features=(8, 40, 96, 192),
+        features=(16, 64, 128, 256),
         pooling=((1, 2, 2), (1, 2, 2), (2, 2, 2)),
         encoder_convolutions=(1, 2, 2, 2),
         decoder_convolutions=(2, 2, 1),

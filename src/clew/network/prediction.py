@@ -1,25 +1,23 @@
 """Tiled prediction of affinities: the same result for every tile size (arXiv 1709.02974, section 2.1)."""
 
-import contextlib
 import itertools
 import math
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn import functional
 
 from clew.errors import InputError
 from clew.network.checkpoint import Checkpoint
 from clew.network.options import NEAREST_OFFSETS, Triple, UNetOptions
-from clew.network.unet import UNet, valid_input_shape
+from clew.network.precision import Precision, autocast
+from clew.network.unet import UNet, to_logits, valid_input_shape
 
 Box = tuple[slice, slice, slice]
-Precision = Literal["float32", "bfloat16"]
 LARGEST_TILE = 7_000_000
 """Output voxels of a tile where the user says nothing."""
 
@@ -43,7 +41,7 @@ class AffinityPredictor(nn.Module):
 
     def forward(self, raw: torch.Tensor) -> torch.Tensor:
         features = self.network.extract_features(raw)
-        return torch.sigmoid(functional.conv3d(features, self.weight, self.bias))
+        return torch.sigmoid(to_logits(features, self.weight, self.bias))
 
 
 def predict_affinities(
@@ -53,7 +51,7 @@ def predict_affinities(
     box: Box | None = None,
     tile: Triple | None = None,
     device: str = "cpu",
-    precision: Precision = "float32",
+    precision: Precision = "auto",
 ) -> NDArray[np.uint8]:
     """Affinities of a raw volume, or of a box in it, tile by tile.
 
@@ -91,7 +89,7 @@ def predict_tiles(
     box: Box | None = None,
     tile: Triple | None = None,
     device: str = "cpu",
-    precision: Precision = "float32",
+    precision: Precision = "auto",
 ) -> Iterator[Tile]:
     """Predict the tiles of a volume of the given shape one after the other, reading raw by `read(box)`.
 
@@ -101,18 +99,13 @@ def predict_tiles(
     predictor = AffinityPredictor(deepcopy(network)).eval().to(device, memory_format=torch.channels_last_3d)
     box = box or (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
     grid = tile_grid(network.options, box, tile)
-    autocast = (
-        torch.autocast(torch.device(device).type, torch.bfloat16)
-        if precision == "bfloat16"
-        else contextlib.nullcontext()
-    )
     for part in grid:
         step = tuple(
             _round_up(p.stop, f) - _round_down(p.start, f) for p, f in zip(part, network.options.factor, strict=True)
         )
         patch = _read_context(read, shape, part, step, network.options)
-        with torch.inference_mode(), autocast:
-            values = predictor(_to_tensor(patch, device))[0].float().mul_(255).round_().to(torch.uint8).cpu().numpy()
+        with torch.inference_mode(), autocast(device, precision):
+            values = predictor(_to_tensor(patch, device))[0].mul_(255).round_().to(torch.uint8).cpu().numpy()
         skip = [p.start % f for p, f in zip(part, network.options.factor, strict=True)]
         cut = tuple(slice(s, s + p.stop - p.start) for s, p in zip(skip, part, strict=True))
         yield Tile(part, values[(slice(None), *cut)])

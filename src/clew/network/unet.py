@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from clew.errors import InputError
 from clew.network.options import Triple, UNetOptions
+from clew.network.precision import full_precision
 
 Padding = Literal["valid", "same"]
 
@@ -46,7 +47,7 @@ class UNet(nn.Module):
                 module.padding = 1 if padding == "same" else 0
 
     def forward(self, raw: Tensor) -> Tensor:
-        return self.head(self.extract_features(raw))
+        return to_logits(self.extract_features(raw), self.head.weight, self.head.bias)
 
     def extract_features(self, raw: Tensor) -> Tensor:
         """Feature maps of the finest level, before the 1×1×1 convolution to logits."""
@@ -89,6 +90,12 @@ class Level(nn.Module):
                 maps.add_(crop_center(before, maps.shape[2:]))
             maps = functional.leaky_relu(maps, self.slope, inplace=True)
         return maps
+
+
+def to_logits(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The 1×1×1 convolution at the end, in float32 also where the rest is bfloat16: MALIS orders affinities finely."""
+    with full_precision(features.device.type):
+        return functional.conv3d(features.float(), weight, bias)
 
 
 def crop_center(maps: Tensor, shape: torch.Size | tuple[int, ...]) -> Tensor:

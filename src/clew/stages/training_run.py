@@ -15,6 +15,7 @@ from clew.errors import InputError
 from clew.network.bundled import open_checkpoint
 from clew.network.checkpoint import Checkpoint, save_checkpoint
 from clew.network.options import PRESETS
+from clew.network.precision import Precision
 from clew.network.prediction import resolve_device
 from clew.network.unet import UNet
 from clew.segmentation.agglomeration_options import AgglomerationOptions
@@ -40,6 +41,7 @@ def run_training(
     preset: str,
     initial: str | None,
     device: str,
+    precision: Precision,
     options: TrainingOptions,
     augmentation: AugmentationOptions,
     half: bool,
@@ -55,7 +57,7 @@ def run_training(
         volumes[0] = _without(volumes[0], box)
     torch.manual_seed(options.seed)
     network = open_checkpoint(initial).network if initial else UNet(PRESETS[preset])
-    trainer = Trainer(network, volumes, options, augmentation, device=resolve_device(device))
+    trainer = Trainer(network, volumes, options, augmentation, device=resolve_device(device), precision=precision)
     run.resume(trainer)
     best: float = run.best()
     try:

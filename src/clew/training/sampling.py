@@ -1,6 +1,7 @@
 """Random training crops from annotated volumes."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -40,12 +41,17 @@ class Sampler:
     options: TrainingOptions
     augmentation: AugmentationOptions
 
+    @cached_property
+    def shares(self) -> NDArray[np.float64]:
+        """Each volume's share of the annotated voxels."""
+        annotated = np.array([np.count_nonzero(volume.mask) for volume in self.volumes], dtype=np.float64)
+        return annotated / annotated.sum()
+
     def draw(self, step: int, index: int = 0) -> Crop:
         """The crop of a step: the same for the same seed, step and index in the batch."""
         rng = np.random.default_rng((self.options.seed, step, index))
-        weights = np.array([volume.mask.sum() for volume in self.volumes], dtype=np.float64)
         for _ in range(ATTEMPTS):
-            volume = self.volumes[rng.choice(len(self.volumes), p=weights / weights.sum())]
+            volume = self.volumes[rng.choice(len(self.volumes), p=self.shares)]
             crop = self._cut(volume, rng)
             if crop.mask.mean() >= self.options.minimum_annotated and crop.labels.any():
                 return crop

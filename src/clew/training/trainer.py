@@ -13,6 +13,7 @@ from torch import Tensor
 
 from clew.errors import InputError
 from clew.network.options import Triple
+from clew.network.precision import Precision, autocast
 from clew.network.unet import UNet, crop_center, valid_input_shape
 from clew.training.losses import balanced_loss
 from clew.training.malis import constrained_malis_loss
@@ -54,8 +55,8 @@ class Trainer:
         Annotated volumes; voxels outside their masks bring no loss.
     options, augmentation
         The recipe.
-    device
-        `cpu` or `cuda`.
+    device, precision
+        `cpu` or `cuda`, and the arithmetic of the network; weights, their updates and the losses are float32.
 
     Iterating yields a `StepReport` after each step until `options.steps` are done. `state` and `load_state` stop and
     continue a run on the same curve; `averaged_network` is the network to validate and keep.
@@ -69,9 +70,11 @@ class Trainer:
         augmentation: AugmentationOptions,
         *,
         device: str = "cpu",
+        precision: Precision = "auto",
     ) -> None:
         self.options = options
         self.device = device
+        self.precision = precision
         self.network = network.to(device, memory_format=torch.channels_last_3d)
         self.network.set_padding(options.padding)
         self.average = deepcopy(self.network)
@@ -128,7 +131,8 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         batch = Batch(*(tensor.to(self.device) for tensor in batch))
-        logits = crop_center(self.network(batch.raw), self.output_shape)
+        with autocast(self.device, self.precision):
+            logits = crop_center(self.network(batch.raw), self.output_shape)
         voxel_loss, malis_loss = self._losses(logits, batch)
         loss = voxel_loss + malis_loss
         if not torch.isfinite(loss):
