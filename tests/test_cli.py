@@ -149,3 +149,23 @@ def test_run_files(tmp_path: Path, affinities: Path, capsys: pytest.CaptureFixtu
         file.write_text(text)
         check_refused(capsys, message, "run", file)
     check_refused(capsys, "no run file", "run", tmp_path / "none.toml")
+
+
+def test_segment_in_a_run_file_is_its_four_stages(
+    tmp_path: Path, affinities: Path, capsys: pytest.CaptureFixture
+) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text('[segment]\naffinities = "affinities.zarr"\nseed_window = 3\nthreshold = 0.4\n')
+    assert run("run", file) == 0
+    assert (tmp_path / "run" / "segmentation.zarr").exists()
+    assert run("run", file) == 0
+    assert capsys.readouterr().out.count("there already") == 4
+    file.write_text(file.read_text().replace("0.4", "0.5"))
+    check_refused(capsys, "threshold was 0.4, is 0.5", "run", file)
+    file.write_text(file.read_text() + 'directory = "elsewhere"\n')
+    assert run("run", file) == 0
+    assert (tmp_path / "elsewhere" / "segmentation.zarr").exists()
+    file.write_text(file.read_text() + "[relabel]\nthreshold = 0.4\n")
+    check_refused(capsys, "leave one of them out", "run", file)
+    file.write_text("[segment]\nseed_windw = 3\n")
+    check_refused(capsys, "did you mean 'seed_window'", "run", file)

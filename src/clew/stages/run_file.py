@@ -3,7 +3,7 @@
 import inspect
 import json
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ WRITES = {
 }
 """The parameter that names a stage's output."""
 
+SEGMENT = {name: WRITES[name] for name in ("extract_fragments", "build_region_graph", "agglomerate", "relabel")}
+"""The stages that `segment` does in one, and what they write."""
 PATHS = {
     "raw",
     "labels",
@@ -51,6 +53,7 @@ OPTIONAL = {"relabel": "region_graph", "evaluate": "merge_tree"}
 """Optional inputs that are filled in where an earlier table makes them."""
 
 Stage = Callable[..., Any]
+Tables = dict[str, dict[str, Any]]
 
 
 def follow(file: Path, stages: Sequence[Stage], overwrite: bool) -> None:
@@ -60,6 +63,7 @@ def follow(file: Path, stages: Sequence[Stage], overwrite: bool) -> None:
     check_names(str(file), tables, inspect.Signature([
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in known
     ]))  # fmt: skip
+    tables = _unfold_segment(tables, known, directory, file)
     calls = [(known[name], _arguments(known[name], options, directory, file)) for name, options in tables.items()]
     _fill_optional(calls, tables, directory)
     directory.mkdir(parents=True, exist_ok=True)
@@ -73,6 +77,25 @@ def follow(file: Path, stages: Sequence[Stage], overwrite: bool) -> None:
             arguments["overwrite"] = True
         function(**arguments)
         changed = changed or function.__name__ in WRITES
+
+
+def _unfold_segment(tables: Tables, known: Mapping[str, Stage], directory: Path, file: Path) -> Tables:
+    """The tables with [segment] replaced by its four stages, each of which is skipped or run by itself."""
+    unfolded: Tables = {}
+    for name, options in tables.items():
+        if name != "segment":
+            unfolded[name] = options
+            continue
+        twice = [part for part in SEGMENT if part in tables]
+        if twice:
+            raise InputError(f"{file}: [segment] does what [{twice[0]}] does; leave one of them out")
+        check_names(f"[segment] in {file}", options, inspect.signature(known["segment"]))
+        place = Path(_beside(file, options["directory"])) if "directory" in options else directory
+        for part in SEGMENT:
+            names = inspect.signature(known[part]).parameters
+            made = {path: str((place / OUTPUTS[path]).absolute()) for path in names if path in SEGMENT.values()}
+            unfolded[part] = made | {option: value for option, value in options.items() if option in names}
+    return unfolded
 
 
 def _fill_optional(calls: list[tuple[Stage, dict[str, Any]]], tables: dict[str, Any], directory: Path) -> None:

@@ -178,7 +178,7 @@ def check_dataset_free(path: Path, dataset: str, overwrite: bool) -> None:
             name = blocked[0] if blocked else dataset
             raise InputError(f"{path}:{dataset} cannot be written: {name} is there already, as something else")
         if dataset in file and not overwrite:
-            raise InputError(f"{path}:{dataset} exists already; choose another name or say --overwrite")
+            raise InputError(f"{path}:{dataset} exists already: choose another name or give --overwrite")
 
 
 def _is_dataset(file: h5py.File, name: str) -> bool:

@@ -43,7 +43,7 @@ def written_beside(path: Path, overwrite: bool = False) -> Iterator[Path]:
 def refuse_existing(path: Path, overwrite: bool) -> None:
     """Refuse an output that exists, unless `overwrite`."""
     if path.exists() and not overwrite:
-        raise InputError(f"{path} exists already; choose another name or say --overwrite")
+        raise InputError(f"{path} exists already: choose another name or give --overwrite")
 
 
 def disk_is_full(error: BaseException) -> bool:
