@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def build_app() -> Any:
     """The application with all commands."""
-    from cyclopts import App
+    from cyclopts import App, Parameter
 
     from clew import pipeline
     from clew.stages.declaration import command_name
@@ -41,6 +41,7 @@ def build_app() -> Any:
         help="From 3D electron microscopy volumes of brain tissue to segmented neurons.",
         version=__version__,
         help_format="plaintext",
+        default_parameter=Parameter(negative_iterable=()),
         result_action="return_none",
         print_error=False,
         exit_on_error=False,
@@ -65,10 +66,21 @@ def _with_text_tuples(function: Callable[..., Any]) -> Callable[..., Any]:
             parameter = parameter.replace(annotation=str if isinstance(text, str) else str | None, default=text)
         parameters.append(parameter)
     command.__name__ = function.__name__
-    command.__doc__ = function.__doc__
+    command.__doc__ = _unwrapped(function.__doc__ or "")
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return command
+
+
+def _unwrapped(documentation: str) -> str:
+    """A docstring with the description of each parameter in one line, which the terminal wraps anew."""
+    lines: list[str] = []
+    for line in documentation.splitlines():
+        if line.startswith("    ") and lines and lines[-1].startswith("    "):
+            lines[-1] += f" {line.strip()}"
+        else:
+            lines.append(line)
+    return "\n".join(lines)
 
 
 def _stop(message: str, code: int) -> None:
