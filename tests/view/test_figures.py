@@ -28,7 +28,7 @@ def texts(figure):
 
 def test_sections_are_drawn_to_scale_with_names_and_a_bar(block, tmp_path):
     raw, labels = block
-    figure = section_figure(raw, labels, labels, voxel_size=SIZE, position=(1, 2, 3), title="three rows")
+    figure = section_figure(raw, labels, labels, voxel_size=SIZE, position=(1, 2, 3), title="three groups")
     assert len(figure.axes) == 9
     shown = texts(figure)
     for wanted in ("image", "segmentation", "truth", "xy at z = 1", "xz at y = 2", "yz at x = 3", "50 nm"):
@@ -47,7 +47,7 @@ def test_sections_are_drawn_to_scale_with_names_and_a_bar(block, tmp_path):
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
-def test_without_truth_there_are_two_rows(block):
+def test_without_truth_there_are_two_groups(block):
     assert len(section_figure(*block, voxel_size=SIZE).axes) == 6
 
 

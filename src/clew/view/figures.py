@@ -38,7 +38,7 @@ def section_figure(
     segmentation : (z, y, x) integer
         Neuron ids; 0 stays grey. A neuron has the same colour in every figure.
     truth : (z, y, x) integer, optional
-        Annotation, drawn in a second row; 0 stays grey. Its colours follow the segmentation's where they overlap most.
+        Annotation, drawn beside it; 0 stays grey. Its colours follow the segmentation's where they overlap most.
     voxel_size : sequence of 3 float
         In nm, (z, y, x).
     position : sequence of 3 int, optional
@@ -51,7 +51,7 @@ def section_figure(
     Returns
     -------
     matplotlib.figure.Figure
-        One row of sections for the image alone, one for the segmentation, one for the truth.
+        Three sections of the image alone, beside them those with the segmentation, and with the truth.
 
     Raises
     ------
@@ -61,23 +61,22 @@ def section_figure(
     _check_shapes(raw, segmentation, truth)
     middle = [length // 2 for length in raw.shape] if position is None else [int(place) for place in position]
     greys, segments = _cuts(raw, middle), _cuts(segmentation, middle)
-    rows: list[tuple[str, list[np.ndarray] | None]] = [("image", None), ("segmentation", segments)]
+    groups: list[tuple[str, list[np.ndarray] | None]] = [("image", None), ("segmentation", segments)]
     if truth is not None:
-        rows.append(("truth", follow(_cuts(truth, middle), segments)))
-    figure, axes = _grid_of_sections(raw.shape, voxel_size, len(rows))
+        groups.append(("truth", follow(_cuts(truth, middle), segments)))
+    figure, axes = _groups_of_sections(raw.shape, voxel_size, len(groups))
     figure.suptitle(title)
-    for row, (name, labels) in enumerate(rows):
+    for group, (name, labels) in enumerate(groups):
         for column, (plane, across) in enumerate(PLANES):
-            axis, high, wide = axes[row][column], *_inplane(across)
+            axis, high, wide = axes[group][column], *_inplane(across)
             extent = (0, raw.shape[wide] * voxel_size[wide], raw.shape[high] * voxel_size[high], 0)
             axis.imshow(greys[column], cmap="gray", vmin=0, vmax=255, extent=extent, interpolation="nearest")
             if labels is not None:
                 axis.imshow(paint(labels[column], opacity), extent=extent, interpolation="nearest")
             axis.set(xticks=[], yticks=[], xlabel=AXES[wide], ylabel=AXES[high])
-            if row == 0:
-                axis.set_title(f"{plane} at {AXES[across]} = {middle[across]}", fontsize=10)
-        axes[row][0].annotate(name, (0, 1), (4, -4), "axes fraction", "offset points", va="top", bbox=LABEL_BOX)
-        _scale_bar(axes[row][0], raw.shape[2] * voxel_size[2])
+            axis.set_title(f"{plane} at {AXES[across]} = {middle[across]}", fontsize=8)
+        axes[group][0].annotate(name, (0, 1), (4, -4), "axes fraction", "offset points", va="top", bbox=LABEL_BOX)
+        _scale_bar(axes[group][0], raw.shape[2] * voxel_size[2])
     return figure
 
 
@@ -256,14 +255,17 @@ def _cuts(volume: np.ndarray, position: Sequence[int]) -> list[np.ndarray]:
     return [*cuts[:2], cuts[2].T]
 
 
-def _grid_of_sections(shape: tuple[int, ...], voxel_size: Sequence[float], rows: int) -> tuple[Figure, np.ndarray]:
-    """Axes for rows of the three sections, all at one scale."""
-    size = [length * step for length, step in zip(shape, voxel_size, strict=True)]
-    widths = [size[_inplane(across)[1]] for _, across in PLANES]
-    height = max(size[_inplane(across)[0]] for _, across in PLANES)
-    unit = 11.0 / sum(widths)
-    figure = _new_figure(11.6, max(2.0, rows * (height * unit + 0.3) + 0.4))
-    axes = figure.subplots(rows, 3, squeeze=False, gridspec_kw={"width_ratios": widths})
+def _groups_of_sections(
+    shape: tuple[int, ...], voxel_size: Sequence[float], groups: int
+) -> tuple[Figure, list[list[Axes]]]:
+    """Axes (xy, xz, yz) of groups side by side, all at one scale: xz stands below xy, yz to its right."""
+    depth, height, width = (length * step for length, step in zip(shape, voxel_size, strict=True))
+    unit = 13.0 / (groups * (width + depth))
+    figure = _new_figure(13.0 + 0.5 * groups, max(2.0, (height + depth) * unit + 1.0))
+    axes = []
+    for place in figure.add_gridspec(1, groups):
+        parts = place.subgridspec(2, 2, width_ratios=(width, depth), height_ratios=(height, depth))
+        axes.append([figure.add_subplot(parts[at]) for at in ((0, 0), (1, 0), (0, 1))])
     return figure, axes
 
 
