@@ -263,8 +263,9 @@ def _groups_of_sections(
     unit = 13.0 / (groups * (width + depth))
     figure = _new_figure(13.0 + 0.5 * groups, max(2.0, (height + depth) * unit + 1.0))
     axes = []
-    for place in figure.add_gridspec(1, groups):
-        parts = place.subgridspec(2, 2, width_ratios=(width, depth), height_ratios=(height, depth))
+    places = figure.add_gridspec(1, groups)
+    for group in range(groups):
+        parts = places[group].subgridspec(2, 2, width_ratios=(width, depth), height_ratios=(height, depth))
         axes.append([figure.add_subplot(parts[at]) for at in ((0, 0), (1, 0), (0, 1))])
     return figure, axes
 
