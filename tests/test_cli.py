@@ -169,3 +169,19 @@ def test_segment_in_a_run_file_is_its_four_stages(
     check_refused(capsys, "leave one of them out", "run", file)
     file.write_text("[segment]\nseed_windw = 3\n")
     check_refused(capsys, "did you mean 'seed_window'", "run", file)
+
+
+def test_options_come_from_a_table(tmp_path: Path, affinities: Path, capsys: pytest.CaptureFixture) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text('[segment]\naffinities = "affinities.zarr"\ndirectory = "out"\nseed_window = 3\nthreshold = 0.4\n')
+    assert run("segment", "--config", file, "--threshold", 0.5) == 0
+    segmentation = open_volume(tmp_path / "out" / "segmentation.zarr")
+    assert segmentation.attributes["parameters"]["threshold"] == 0.5
+    assert open_volume(tmp_path / "out" / "fragments.zarr").attributes["parameters"]["seed_window"] == 3
+    check_refused(capsys, "no table [train]; it has [segment]", "train", "--config", file)
+    check_refused(capsys, "needs a command", "--config", file)
+    check_refused(capsys, "TOML file", "segment", "--config")
+    check_refused(capsys, "no run file", "segment", "--config", tmp_path / "none.toml")
+    file.write_text("[convert]\nvoxel_size = [4, 8, 8]\nsource = 'affinities.zarr'\n")
+    assert run("convert", "--config", file, "--target", tmp_path / "copy.zarr") == 0
+    assert open_volume(tmp_path / "copy.zarr").voxel_size == (4, 8, 8)

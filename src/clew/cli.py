@@ -1,8 +1,10 @@
 """The command line: one command for each function of the pipeline, made from its signature."""
 
+import argparse
 import inspect
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from clew import __version__
@@ -16,7 +18,11 @@ def main(arguments: list[str] | None = None) -> None:
     from cyclopts import CycloptsError
 
     try:
-        build_app()(arguments)
+        rest, config = _split_config(sys.argv[1:] if arguments is None else arguments)
+        app = build_app()
+        if config:
+            app.config = _options_from(config, rest)
+        app(rest)
     except CycloptsError as error:
         _stop(" ".join(str(error).split()), BAD_INPUT)
     except InputError as error:
@@ -38,7 +44,8 @@ def build_app() -> Any:
 
     app = App(
         name="clew",
-        help="From 3D electron microscopy volumes of brain tissue to segmented neurons.",
+        help="From 3D electron microscopy volumes of brain tissue to segmented neurons. Every command takes its options "
+        "also from its table in a TOML file: --config FILE.",
         version=__version__,
         help_format="plaintext",
         default_parameter=Parameter(negative_iterable=()),
@@ -49,6 +56,46 @@ def build_app() -> Any:
     for function in pipeline.STAGES:
         app.command(_with_text_tuples(function), name=command_name(function))
     return app
+
+
+def _split_config(arguments: list[str]) -> tuple[list[str], str | None]:
+    """The arguments without `--config FILE`, and its file."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--config")
+    try:
+        known, rest = parser.parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        raise InputError("--config needs the name of a TOML file") from error
+    return rest, known.config
+
+
+def _options_from(file: str, arguments: list[str]) -> Any:
+    """The table of a command in a TOML file as its options; what is written on the command line wins."""
+    from cyclopts.config import Dict
+
+    from clew import pipeline
+    from clew.stages.declaration import command_name
+    from clew.stages.run_file import options_in
+
+    commands = {command_name(function): function for function in pipeline.STAGES}
+    name = next((word for word in arguments if word in commands), None)
+    if name is None:
+        raise InputError("--config FILE needs a command: clew COMMAND --config FILE")
+    options = options_in(Path(file), commands[name])
+    signature = inspect.signature(commands[name])
+    return Dict(
+        {name: {key: _as_text(value, signature.parameters[key]) for key, value in options.items()}}, source=file
+    )
+
+
+def _as_text(value: Any, parameter: inspect.Parameter) -> Any:
+    """A list as it is written on the command line, where the option is one of tuples: `8,8,8`, or `1,0,0;0,1,0`."""
+    from clew.stages.declaration import is_sequence
+
+    if not isinstance(value, list) or not is_sequence(parameter.annotation):
+        return value
+    nested = [",".join(map(str, part)) for part in value if isinstance(part, list)]
+    return ";".join(nested) if nested else ",".join(map(str, value))
 
 
 def _with_text_tuples(function: Callable[..., Any]) -> Callable[..., Any]:

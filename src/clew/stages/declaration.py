@@ -110,7 +110,7 @@ def _check_values(stage_name: str, values: Mapping[str, Any], signature: inspect
     for name, value in values.items():
         annotation = signature.parameters[name].annotation
         if isinstance(value, str) and is_sequence(annotation):
-            value = value.split(",")
+            value = [part.split(",") for part in value.split(";")] if ";" in value else value.split(",")
         try:
             checked[name] = TypeAdapter(annotation).validate_python(value)
         except ValidationError as error:

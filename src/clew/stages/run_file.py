@@ -79,6 +79,14 @@ def follow(file: Path, stages: Sequence[Stage], overwrite: bool) -> None:
         changed = changed or function.__name__ in WRITES
 
 
+def options_in(file: Path, stage: Stage) -> dict[str, Any]:
+    """The options in the table of one stage, for a command with `--config`; relative paths start at the file."""
+    tables, _ = _read(file)
+    if stage.__name__ not in tables:
+        raise InputError(f"{file} has no table [{stage.__name__}]; it has [{'], ['.join(tables)}]")
+    return _given(stage, tables[stage.__name__], file)
+
+
 def _unfold_segment(tables: Tables, known: Mapping[str, Stage], directory: Path, file: Path) -> Tables:
     """The tables with [segment] replaced by its four stages, each of which is skipped or run by itself."""
     unfolded: Tables = {}
@@ -128,17 +136,19 @@ def _read(file: Path) -> tuple[dict[str, dict[str, Any]], Path]:
 
 def _arguments(function: Stage, options: dict[str, Any], directory: Path, file: Path) -> dict[str, Any]:
     """The options of a table, with the paths between stages filled in; relative paths start at the run file."""
-    signature = inspect.signature(function)
-    check_names(f"[{function.__name__}] in {file}", options, signature)
-    arguments = dict(options)
-    for name, parameter in signature.parameters.items():
+    arguments = _given(function, options, file)
+    for name, parameter in inspect.signature(function).parameters.items():
         if name in OUTPUTS and name not in arguments and parameter.default is inspect.Parameter.empty:
             arguments[name] = str(directory / OUTPUTS[name])
         elif name not in arguments and parameter.default is inspect.Parameter.empty:
             raise InputError(f"[{function.__name__}] in {file} lacks {name!r}")
-    for name in PATHS & options.keys():
-        arguments[name] = _beside(file, options[name])
     return arguments
+
+
+def _given(function: Stage, options: dict[str, Any], file: Path) -> dict[str, Any]:
+    """The options as they stand in a table, with names checked and relative paths starting at the file."""
+    check_names(f"[{function.__name__}] in {file}", options, inspect.signature(function))
+    return {name: _beside(file, value) if name in PATHS else value for name, value in options.items()}
 
 
 def _beside(file: Path, path: Any) -> Any:
