@@ -53,6 +53,7 @@ def predict(
     box: str | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
+    test_time_augmentation: Literal["none", "flips", "all"] = "none",
     voxel_size: Triple | None = None,
     overwrite: bool = False,
     record: Record,
@@ -75,6 +76,9 @@ def predict(
         cpu, cuda, or what is there.
     precision
         Arithmetic of the network; auto is bfloat16 on GPUs and CPUs with matrix units for it, else float32.
+    test_time_augmentation
+        Average over the mirror images of the volume (flips: 8 times the work), or over those of its transposes too (all: 48
+        times for isotropic voxels, 16 times where only y and x are equal).
     voxel_size
         Voxel size z,y,x in nm, where the volume does not say it.
     overwrite
@@ -102,7 +106,7 @@ def predict(
     ):  # fmt: skip
         tiles = predict_tiles(
             model.network, source.read, (shape_z, shape_y, shape_x), box=part, tile=tile, device=resolve_device(device),
-            precision=precision,
+            precision=precision, test_time_augmentation=test_time_augmentation, voxel_size=source.voxel_size,
         )  # fmt: skip
         for predicted in track(tiles, len(tile_grid(model.network.options, part, tile)), "predict"):
             output[(slice(None), *shift_box(predicted.box, part))] = predicted.affinities

@@ -2,8 +2,10 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+import operator
+from collections.abc import Iterator
 from copy import deepcopy
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -15,9 +17,9 @@ from clew.errors import InputError
 from clew.network.checkpoint import Checkpoint
 from clew.network.options import NEAREST_OFFSETS, Triple, UNetOptions
 from clew.network.precision import Precision, autocast
+from clew.network.symmetries import Box, Read, Symmetry, TestTimeAugmentation, symmetries
 from clew.network.unet import UNet, to_logits, valid_input_shape
 
-Box = tuple[slice, slice, slice]
 LARGEST_TILE = 7_000_000
 """Output voxels of a tile where the user says nothing."""
 
@@ -32,12 +34,15 @@ class Tile(NamedTuple):
 class AffinityPredictor(nn.Module):
     """The part of a U-Net that predicts the three nearest-neighbour affinities, in channels-last layout."""
 
+    weight: torch.Tensor
+    bias: torch.Tensor
+
     def __init__(self, network: UNet) -> None:
         super().__init__()
         channels = [network.options.offsets.index(offset) for offset in NEAREST_OFFSETS]
         self.network = network
-        self.weight = network.head.weight.detach()[channels].clone()
-        self.bias = network.head.bias.detach()[channels].clone()
+        self.register_buffer("weight", network.head.weight.detach()[channels].clone())
+        self.register_buffer("bias", network.head.bias.detach()[channels].clone())
 
     def forward(self, raw: torch.Tensor) -> torch.Tensor:
         features = self.network.extract_features(raw)
@@ -52,6 +57,8 @@ def predict_affinities(
     tile: Triple | None = None,
     device: str = "cpu",
     precision: Precision = "auto",
+    test_time_augmentation: TestTimeAugmentation = "none",
+    voxel_size: tuple[float, float, float] = (1, 1, 1),
 ) -> NDArray[np.uint8]:
     """Affinities of a raw volume, or of a box in it, tile by tile.
 
@@ -64,6 +71,11 @@ def predict_affinities(
         Part to predict; the raw around it serves as context. The whole volume by default.
     tile
         Output voxels (z, y, x) of a tile, rounded up to the total pooling factor. The result agrees for all tiles to within 1/255.
+    test_time_augmentation
+        Average the affinities of the volume over its mirror images (`flips`, 8 times the work), or over the mirror images
+        of all transposes as well (`all`, up to 48 times).
+    voxel_size
+        Voxel size (z, y, x); transposes exchange axes of equal voxel size only.
 
     Returns
     -------
@@ -74,7 +86,10 @@ def predict_affinities(
     shape = (raw.shape[0], raw.shape[1], raw.shape[2])
     box = box or (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
     affinities = np.empty((3, *(part.stop - part.start for part in box)), np.uint8)
-    tiles = predict_tiles(network, raw.__getitem__, shape, box=box, tile=tile, device=device, precision=precision)
+    tiles = predict_tiles(
+        network, raw.__getitem__, shape, box=box, tile=tile, device=device, precision=precision,
+        test_time_augmentation=test_time_augmentation, voxel_size=voxel_size,
+    )  # fmt: skip
     for part, values in tiles:
         inner = tuple(slice(p.start - b.start, p.stop - b.start) for p, b in zip(part, box, strict=True))
         affinities[(slice(None), *inner)] = values
@@ -83,32 +98,30 @@ def predict_affinities(
 
 def predict_tiles(
     network: UNet,
-    read: Callable[[Box], NDArray[np.uint8]],
+    read: Read,
     shape: Triple,
     *,
     box: Box | None = None,
     tile: Triple | None = None,
     device: str = "cpu",
     precision: Precision = "auto",
+    test_time_augmentation: TestTimeAugmentation = "none",
+    voxel_size: tuple[float, float, float] = (1, 1, 1),
 ) -> Iterator[Tile]:
     """Predict the tiles of a volume of the given shape one after the other, reading raw by `read(box)`.
 
-    Tile starts are multiples of the pooling factor, counted from the volume's corner, so every voxel sees the same pooling
-    grid and full context whatever the tile and the box.
+    The network's tiles start at multiples of the pooling factor, counted from the volume's corner, so every voxel sees the
+    same pooling grid and full context whatever the tile and the box. A mirrored volume has its own corner: each symmetry
+    of test-time augmentation sees one grid for the whole volume, and the average keeps this property.
     """
     predictor = AffinityPredictor(deepcopy(network)).eval().to(device, memory_format=torch.channels_last_3d)
     box = box or (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
-    grid = tile_grid(network.options, box, tile)
-    for part in grid:
-        step = tuple(
-            _round_up(p.stop, f) - _round_down(p.start, f) for p, f in zip(part, network.options.factor, strict=True)
-        )
-        patch = _read_context(read, shape, part, step, network.options)
+    seen = symmetries(test_time_augmentation, voxel_size)
+    for part in tile_grid(network.options, box, tile):
         with torch.inference_mode(), autocast(device, precision):
-            values = predictor(_to_tensor(patch, device))[0].mul_(255).round_().to(torch.uint8).cpu().numpy()
-        skip = [p.start % f for p, f in zip(part, network.options.factor, strict=True)]
-        cut = tuple(slice(s, s + p.stop - p.start) for s, p in zip(skip, part, strict=True))
-        yield Tile(part, values[(slice(None), *cut)])
+            total = reduce(operator.iadd, (_predict_seen(predictor, read, shape, part, symmetry) for symmetry in seen))
+            values = total.mul_(255 / len(seen)).round_().to(torch.uint8).cpu().numpy()
+        yield Tile(part, values)
 
 
 def tile_grid(options: UNetOptions, box: Box, tile: Triple | None = None) -> list[Box]:
@@ -152,6 +165,26 @@ def resolve_device(device: str) -> str:
     return device if device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def _predict_seen(
+    predictor: AffinityPredictor, read: Read, shape: Triple, part: Box, symmetry: Symmetry
+) -> torch.Tensor:
+    """Affinities (3, z, y, x) float32 of a part of a volume, as the network finds them under a symmetry."""
+    seen = symmetry.see_box(symmetry.widen(part), shape)
+    affinities = _predict_part(predictor, symmetry.see_through(read, shape), symmetry.see_shape(shape), seen)
+    return symmetry.restore(affinities)
+
+
+def _predict_part(predictor: AffinityPredictor, read: Read, shape: Triple, part: Box) -> torch.Tensor:
+    """Affinities (3, z, y, x) float32 of a part of a volume; the network's output starts on the pooling grid."""
+    options = predictor.network.options
+    step = tuple(_round_up(p.stop, f) - _round_down(p.start, f) for p, f in zip(part, options.factor, strict=True))
+    patch = _read_context(read, shape, part, step, options)
+    skip = [p.start % f for p, f in zip(part, options.factor, strict=True)]
+    z, y, x = (slice(s, s + p.stop - p.start) for s, p in zip(skip, part, strict=True))
+    affinities: torch.Tensor = predictor(_to_tensor(patch, predictor.weight.device))[0, :, z, y, x]
+    return affinities
+
+
 def _default_tile(options: UNetOptions, box: Box) -> Triple:
     """The box, halved along its longest axis until a tile is small enough: little overlap at about two gigabytes."""
     sizes = [part.stop - part.start for part in box]
@@ -163,7 +196,7 @@ def _default_tile(options: UNetOptions, box: Box) -> Triple:
 
 
 def _read_context(
-    read: Callable[[Box], NDArray[np.uint8]], shape: Triple, part: Box, step: tuple[int, ...], options: UNetOptions
+    read: Read, shape: Triple, part: Box, step: tuple[int, ...], options: UNetOptions
 ) -> NDArray[np.uint8]:
     """Raw under a tile with the network's context; reflected where it leaves the volume."""
     wanted, _ = valid_input_shape(options, (step[0], step[1], step[2]))
@@ -184,7 +217,7 @@ def _reflect(index: NDArray[np.int64], size: int) -> NDArray[np.int64]:
     return np.where(folded >= size, period - folded, folded)
 
 
-def _to_tensor(patch: NDArray[np.uint8], device: str) -> torch.Tensor:
+def _to_tensor(patch: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
     raw = torch.from_numpy(np.ascontiguousarray(patch)).to(device)
     return raw.float().div_(127.5).sub_(1)[None, None]
 

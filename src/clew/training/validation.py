@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from clew.evaluation.overlap import overlap_table
 from clew.evaluation.scores import Scores, best_threshold, score_thresholds
-from clew.network.prediction import Box, predict_affinities
+from clew.network.prediction import predict_affinities
+from clew.network.symmetries import Box
 from clew.network.unet import UNet
 from clew.segmentation.agglomeration import agglomerate
 from clew.segmentation.agglomeration_options import AgglomerationOptions

@@ -1,0 +1,112 @@
+"""Mirrors and transposes of a volume, and what they do to its affinities: for test-time augmentation."""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from clew.network.options import Triple
+
+Box = tuple[slice, slice, slice]
+Read = Callable[[Box], NDArray[np.uint8]]
+TestTimeAugmentation = Literal["none", "flips", "all"]
+
+EQUAL_VOXELS = 0.01
+"""Axes whose voxel sizes differ by less than this share are exchanged by transposes."""
+
+
+@dataclass(frozen=True)
+class Symmetry:
+    """A volume seen with its axes permuted and then mirrored.
+
+    Parameters
+    ----------
+    order
+        Axis of the volume behind each axis of what is seen.
+    mirrored
+        Whether each axis of what is seen is mirrored.
+    """
+
+    order: Triple = (0, 1, 2)
+    mirrored: tuple[bool, bool, bool] = (False, False, False)
+
+    def see_shape(self, shape: Triple) -> Triple:
+        """Shape of what is seen of a volume."""
+        return shape[self.order[0]], shape[self.order[1]], shape[self.order[2]]
+
+    def see_box(self, box: Box, shape: Triple) -> Box:
+        """Where a box of a volume is seen; it may leave the volume by a few voxels."""
+        z, y, x = (_mirror(box[axis], shape[axis]) if m else box[axis] for axis, m in self._axes())
+        return z, y, x
+
+    def see_through(self, read: Read, shape: Triple) -> Read:
+        """Reads boxes of what is seen, where `read` reads boxes of the volume."""
+
+        def read_seen(box: Box) -> NDArray[np.uint8]:
+            parts = dict(zip(self.order, self._mirror_box(box, shape), strict=True))
+            seen = read((parts[0], parts[1], parts[2])).transpose(self.order)
+            return np.flip(seen, tuple(axis for axis in range(3) if self.mirrored[axis]))
+
+        return read_seen
+
+    def widen(self, box: Box) -> Box:
+        """The voxels to see for the affinities of a box: a mirrored pair (v, v - 1) is held by the voxel before v."""
+        mirrored = dict(self._axes())
+        z, y, x = (slice(part.start - mirrored[axis], part.stop) for axis, part in enumerate(box))
+        return z, y, x
+
+    def restore(self, affinities: torch.Tensor) -> torch.Tensor:
+        """Affinities (3, z, y, x) of a box, from those (3, ...) that were seen of the widened box.
+
+        Channels, in and out, are for the offsets -1 along each axis.
+        """
+        back = [self.order.index(axis) for axis in range(3)]
+        seen = affinities.flip([axis + 1 for axis in range(3) if self.mirrored[axis]])
+        wide = seen[back].permute(0, *(axis + 1 for axis in back))
+        mirrored = dict(self._axes())
+        return torch.stack([wide[channel][_shift(mirrored, channel)] for channel in range(3)])
+
+    def _axes(self) -> list[tuple[int, bool]]:
+        """(axis of the volume, whether it is mirrored) for each axis of what is seen."""
+        return list(zip(self.order, self.mirrored, strict=True))
+
+    def _mirror_box(self, box: Box, shape: Triple) -> list[slice]:
+        seen = self.see_shape(shape)
+        return [_mirror(box[axis], seen[axis]) if self.mirrored[axis] else box[axis] for axis in range(3)]
+
+
+def symmetries(
+    augmentation: TestTimeAugmentation, voxel_size: tuple[float, float, float] = (1, 1, 1)
+) -> list[Symmetry]:
+    """The symmetries to average over: the identity, the 8 mirrors, or those with every exchange of equally long axes.
+
+    `all` makes 48 of isotropic voxels, 16 where only y and x are equal.
+    """
+    if augmentation == "none":
+        return [Symmetry()]
+    mirrors = [(z, y, x) for z, y, x in itertools.product((False, True), repeat=3)]
+    orders = [(z, y, x) for z, y, x in itertools.permutations(range(3)) if augmentation == "all" or (z, y) == (0, 1)]
+    return [
+        Symmetry(order, mirrored)
+        for order in orders
+        for mirrored in mirrors
+        if all(
+            abs(voxel_size[axis] - size) <= EQUAL_VOXELS * size for axis, size in zip(order, voxel_size, strict=True)
+        )
+    ]
+
+
+def _mirror(part: slice, size: int) -> slice:
+    return slice(size - part.stop, size - part.start)
+
+
+def _shift(mirrored: dict[int, bool], channel: int) -> Box:
+    """The part of a widened box that holds a channel: one voxel earlier where its own axis is mirrored."""
+    z, y, x = (
+        (slice(0, -1) if axis == channel else slice(1, None)) if mirrored[axis] else slice(None) for axis in range(3)
+    )
+    return z, y, x

@@ -1,0 +1,93 @@
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from clew.network.options import UNetOptions, axis_offsets
+from clew.network.prediction import predict_affinities
+from clew.network.symmetries import Symmetry, TestTimeAugmentation, symmetries
+from clew.network.unet import UNet
+
+OPTIONS = UNetOptions(features=(3, 4, 5), pooling=((1, 2, 2), (2, 2, 2)), encoder_convolutions=(1, 1, 1),
+                      decoder_convolutions=(1, 1), residual=True, offsets=axis_offsets(1, 3))  # fmt: skip
+AFFINITIES = (slice(None), slice(1, None), slice(1, None), slice(1, None))
+"""Voxels all of whose pairs are inside the volume, however it is mirrored."""
+
+
+@pytest.fixture(scope="module")
+def network() -> UNet:
+    torch.manual_seed(3)
+    return UNet(OPTIONS).eval()
+
+
+@pytest.fixture(scope="module")
+def raw() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (19, 22, 25), dtype=np.uint8)
+
+
+def predict(network: UNet, raw: np.ndarray, augmentation: TestTimeAugmentation, **options: object) -> np.ndarray:
+    return predict_affinities(network, raw, precision="float32", test_time_augmentation=augmentation, **options)
+
+
+def see(array: np.ndarray, symmetry: Symmetry) -> np.ndarray:
+    return np.flip(array.transpose(symmetry.order), [axis for axis in range(3) if symmetry.mirrored[axis]])
+
+
+def by_pairs(seen: np.ndarray, voxels: np.ndarray, shape: tuple) -> np.ndarray:
+    """Affinities of a volume from those of what is seen of it: each pair of voxels is looked up by the voxels' numbers."""
+    pairs = {}
+    for channel, *voxel in np.ndindex(seen.shape):
+        if voxel[channel]:
+            before = tuple(v - (axis == channel) for axis, v in enumerate(voxel))
+            pairs[frozenset((voxels[tuple(voxel)], voxels[before]))] = seen[(channel, *voxel)]
+    numbers = np.arange(np.prod(shape)).reshape(shape)
+    affinities = np.zeros((3, *shape))
+    for channel, *voxel in np.ndindex(affinities.shape):
+        if voxel[channel]:
+            before = tuple(v - (axis == channel) for axis, v in enumerate(voxel))
+            affinities[(channel, *voxel)] = pairs[frozenset((numbers[tuple(voxel)], numbers[before]))]
+    return affinities
+
+
+def test_the_average_holds_every_pair_of_voxels_of_every_view(network: UNet, raw: np.ndarray) -> None:
+    raw = raw[:9, :10, :11]
+    numbers = np.arange(raw.size).reshape(raw.shape)
+    views = [by_pairs(predict(network, see(raw, s), "none"), see(numbers, s), raw.shape) for s in symmetries("all")]
+    assert np.std(views, axis=0).mean() > 1, "the network sees no difference"
+    averaged = predict(network, raw, "all", tile=(4, 8, 8))
+    np.testing.assert_allclose(averaged[AFFINITIES], np.mean(views, axis=0)[AFFINITIES], atol=1.5)
+
+
+@pytest.mark.parametrize(("augmentation", "tile"), [("flips", (4, 4, 8)), ("all", (8, 12, 16))])
+def test_the_tile_does_not_change_the_average(
+    network: UNet, raw: np.ndarray, tile: tuple, augmentation: TestTimeAugmentation
+) -> None:
+    whole = predict(network, raw, augmentation, tile=(64, 64, 64))
+    assert whole.std() > 2
+    assert np.abs(predict(network, raw, augmentation, tile=tile).astype(int) - whole).max() <= 1
+    box = np.s_[3:9, 5:22, 7:8]
+    part = predict(network, raw, augmentation, tile=tile, box=box)
+    assert np.abs(part.astype(int) - whole[(slice(None), *box)]).max() <= 1
+
+
+def test_a_mirrored_volume_has_the_mirrored_average(network: UNet, raw: np.ndarray) -> None:
+    straight = predict(network, raw, "flips").astype(int)
+    mirrored = predict(network, raw[:, ::-1], "flips")[:, :, ::-1]
+    assert np.abs(straight[::2] - mirrored[::2]).max() <= 1
+    assert np.abs(straight[1, :, 1:] - mirrored[1, :, :-1]).max() <= 1
+
+
+def test_a_transposed_volume_has_the_transposed_average(network: UNet, raw: np.ndarray) -> None:
+    straight = predict(network, raw, "all").astype(int)
+    transposed = predict(network, raw.transpose(2, 0, 1), "all")[[1, 2, 0]].transpose(0, 2, 3, 1)
+    assert np.abs(straight - transposed).max() <= 1
+
+
+def test_only_equal_axes_are_exchanged() -> None:
+    assert symmetries("none") == [Symmetry()]
+    assert len(set(symmetries("flips"))) == 8
+    assert len(set(symmetries("all", (8, 8, 8)))) == 48
+    anisotropic = symmetries("all", (40, 4, 4))
+    assert {s.order for s in anisotropic} == {(0, 1, 2), (0, 2, 1)}
+    assert {s.mirrored for s in anisotropic} == set(itertools.product((False, True), repeat=3))
