@@ -1,87 +1,194 @@
-"""Random changes of training crops: geometry as one resampling, then intensity (arXiv 1709.02974, supplement)."""
+"""Random changes of training crops: geometry as one resampling, then intensity (arXiv 1709.02974, supplement).
+
+Rotation, zoom, elastic deformation, and the slips and shifts of serial sections are composed into one field of
+coordinates, through which raw is sampled once by linear interpolation and labels once by nearest.
+"""
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy import ndimage
-from torch.nn import functional
+from scipy.spatial.transform import Rotation
 
+from clew.errors import InputError
+from clew.kernels.resampling import fill_field, sample_linear, sample_nearest
 from clew.training.options import AugmentationOptions
 
+Shape = tuple[int, int, int]
+Field = NDArray[np.float32]
+Volume = NDArray[np.uint8]
 
-def sampling_grid(
-    shape: tuple[int, int, int], rng: np.random.Generator, options: AugmentationOptions, *, per_section: bool = False
-) -> NDArray[np.float32]:
+
+def check_augmentation(options: AugmentationOptions) -> None:
+    """Refuse, by InputError, options that would turn or bend serial sections out of their plane."""
+    if not options.serial_sections:
+        return
+    wrong = [f"--{name} in-plane" for name in ("transpose", "rotate") if getattr(options, name) == "all"]
+    if options.elastic_jitter[0]:
+        wrong.append(f"--elastic-jitter 0,{options.elastic_jitter[1]:g},{options.elastic_jitter[2]:g}")
+    if wrong:
+        raise InputError(f"serial sections must stay in their plane: give {' '.join(wrong)}")
+
+
+def sampling_field(shape: Shape, rng: np.random.Generator, options: AugmentationOptions) -> Field | None:
     """Where to sample a crop: (3, z, y, x) float32 voxel coordinates relative to the crop's centre.
 
-    A share of the crops is rotated in the plane by U[0, π/2] and deformed by smooth random displacements, as one field.
+    A share of the crops is rotated, zoomed and deformed; every section of serial data may slip. None where nothing moves.
+
+    Labels move with raw through slips and shifts too: as in the augmentation of the paper's authors (`ElasticAugment` of
+    gunpowder), they are part of the deformation, so that each section's labels still show what is in its image, and a
+    neuron's affinities across a slip are those of the overlap that is left.
     """
-    axes = [np.arange(size, dtype=np.float32) - np.float32((size - 1) / 2) for size in shape]
-    grid = np.stack(np.meshgrid(*axes, indexing="ij"))
-    if rng.random() >= options.warp_probability:
-        return grid
-    angle = np.float32(rng.uniform(0, np.pi / 2))
-    y, x = grid[1].copy(), grid[2].copy()
-    grid[1], grid[2] = np.cos(angle) * y - np.sin(angle) * x, np.sin(angle) * y + np.cos(angle) * x
-    if options.elastic_jitter:
-        control = [max(2, 1 + round(size / options.elastic_spacing)) for size in shape]
-        jitter = rng.normal(0, options.elastic_jitter, (1, 3, *control)).astype(np.float32)
-        if per_section:
-            jitter[:, 0] = 0
-        grid += functional.interpolate(torch.from_numpy(jitter), shape, mode="trilinear", align_corners=True)[0].numpy()
-    return grid
-
-
-def sample_raw(raw: NDArray[np.uint8], center: NDArray[np.float64], grid: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Raw (z, y, x) at `center + grid` by trilinear interpolation, float32 in 0..255; reflected outside the volume."""
-    start, stop = _spanned_box(raw.shape, center, grid)
-    box = raw[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))].astype(np.float32)
-    extent = np.maximum(np.array(box.shape) - 1, 1).reshape(3, 1, 1, 1)
-    where = (grid + (center - start).reshape(3, 1, 1, 1)) * (2 / extent) - 1
-    sites = torch.from_numpy(np.ascontiguousarray(where[::-1].transpose(1, 2, 3, 0), dtype=np.float32))
-    sampled = functional.grid_sample(
-        torch.from_numpy(box)[None, None], sites[None], mode="bilinear", padding_mode="reflection", align_corners=True
+    warped = rng.random() < options.warp_probability
+    matrix = _random_matrix(rng, options) if warped else np.eye(3)
+    slips = section_slips(shape[0], rng, options)
+    bent = warped and any(options.elastic_jitter)
+    if not bent and not slips.any() and np.array_equal(matrix, np.eye(3)):
+        return None
+    z, y, x = (np.arange(size) - (size - 1) / 2 for size in shape)
+    rows = (
+        matrix[:, 0, None, None] * z[:, None]
+        + matrix[:, 1, None, None] * y
+        + np.pad(slips.T, ((1, 0), (0, 0)))[:, :, None]
     )
-    return sampled[0, 0].numpy()
+    coefficients, basis = rows[..., None], np.ones((1, shape[2]))
+    slopes = np.broadcast_to(matrix[:, 2, None, None, None], coefficients.shape)
+    coefficients, basis = np.concatenate([coefficients, slopes], 3), np.concatenate([basis, x[None]])
+    if bent:
+        bends, weights = _random_bends(shape, rng, options)
+        coefficients, basis = np.concatenate([coefficients, bends], 3), np.concatenate([basis, weights])
+    field = np.empty((3, *shape), np.float32)
+    fill_field(coefficients.astype(np.float32), basis.astype(np.float32), field)
+    return field
 
 
-def sample_labels(labels: NDArray, center: NDArray[np.float64], grid: NDArray[np.float32]) -> NDArray:
-    """Labels or a mask (z, y, x) at the voxels nearest to `center + grid`; 0 outside the volume."""
-    where = np.rint(grid + center.reshape(3, 1, 1, 1)).astype(np.int64)
-    shape = np.array(labels.shape).reshape(3, 1, 1, 1)
-    inside = ((where >= 0) & (where < shape)).all(axis=0)
-    z, y, x = np.clip(where, 0, shape - 1)
-    return np.where(inside, labels[z, y, x], labels.dtype.type(0))
+def section_slips(sections: int, rng: np.random.Generator, options: AugmentationOptions) -> NDArray[np.int64]:
+    """Displacements (section, 2) in whole pixels y, x: a section slips alone, or takes all that follow with it."""
+    slips = np.zeros((sections, 2), np.int64)
+    if not options.serial_sections:
+        return slips
+    chances = rng.random(sections)
+    moves = rng.integers(-options.largest_slip, options.largest_slip, (sections, 2), endpoint=True)
+    slipped = chances < options.slipped_sections
+    shifted = ~slipped & (chances < options.slipped_sections + options.shifted_sections)
+    slips[shifted] = moves[shifted]
+    slips = slips.cumsum(axis=0)
+    slips[slipped] += moves[slipped]
+    return slips
 
 
-def _spanned_box(
-    shape: tuple[int, ...], center: NDArray[np.float64], grid: NDArray[np.float32]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The part of a volume that the coordinates touch, or its whole length on an axis that they leave."""
-    low = np.floor(grid.min(axis=(1, 2, 3)) + center).astype(np.int64) - 1
-    high = np.ceil(grid.max(axis=(1, 2, 3)) + center).astype(np.int64) + 2
-    leaves = (low < 0) | (high > np.array(shape))
-    return np.where(leaves, 0, low), np.where(leaves, shape, high)
+def _random_matrix(rng: np.random.Generator, options: AugmentationOptions) -> NDArray[np.float64]:
+    """Rotation and zoom, applied to (z, y, x)."""
+    matrix = np.eye(3)
+    if options.rotate == "in-plane":
+        angle = rng.uniform(0, np.pi / 2)
+        matrix[1:, 1:] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    elif options.rotate == "all":
+        matrix = Rotation.from_quat(rng.standard_normal(4)).as_matrix()
+    zoom = rng.uniform(1 - options.scaling, 1 + options.scaling)
+    matrix[1 if options.serial_sections else 0 :] /= zoom
+    return matrix
 
 
-def permute_axes(arrays: list[NDArray], rng: np.random.Generator, options: AugmentationOptions) -> list[NDArray]:
-    """The same random mirroring and transposition of the last three axes of all arrays."""
-    flips = tuple(axis - 3 for axis in range(3) if options.mirror and rng.random() < 0.5)
-    order = {"none": (0, 1, 2), "in-plane": (0, *rng.permutation([1, 2])), "all": tuple(rng.permutation(3))}
-    axes = order[options.transpose]
-    return [np.flip(array.transpose(axes), flips) for array in arrays]
+def _random_bends(
+    shape: Shape, rng: np.random.Generator, options: AugmentationOptions
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """An elastic deformation as coefficients (3, z, y, k) and a basis (k, x) whose product is the displacement."""
+    over_z, over_y, over_x = (
+        _spline_weights(size, spacing, rng.random())
+        for size, spacing in zip(shape, options.elastic_spacing, strict=True)
+    )
+    points = rng.standard_normal((3, over_z.shape[1], over_y.shape[1], over_x.shape[1]))
+    points *= np.reshape(options.elastic_jitter, (3, 1, 1, 1))
+    return np.einsum("czjk,yj->czyk", np.einsum("cijk,zi->czjk", points, over_z), over_y), over_x.T
+
+
+def _spline_weights(size: int, spacing: float, phase: float) -> NDArray[np.float64]:
+    """Weights (voxel, control point) of the cubic spline through the control points (Catmull-Rom)."""
+    place = np.arange(size) / spacing + phase
+    first = place.astype(np.int64)
+    t = place - first
+    near = np.array([-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, -(t**2) + t**3]) / 2
+    weights = np.zeros((size, first[-1] + 4))
+    for step in range(4):
+        weights[np.arange(size), first + step] = near[step]
+    return weights
+
+
+def sample_raw(raw: Volume, center: NDArray[np.float64], shape: Shape, field: Field | None) -> NDArray[np.float32]:
+    """Raw (z, y, x) at `center + field` by trilinear interpolation, float32 in 0..255; reflected outside the volume.
+
+    Without a field the voxels of the box of that shape around the centre, as they are.
+    """
+    if field is None:
+        return _cut(raw, _corner(center, shape), shape).astype(np.float32)
+    sampled = np.empty(shape, np.float32)
+    sample_linear(raw, field, *_split(center), sampled)
+    return sampled
+
+
+def sample_labels(
+    labels: NDArray, mask: NDArray[np.bool_], center: NDArray[np.float64], shape: Shape, field: Field | None
+) -> tuple[NDArray, NDArray[np.bool_]]:
+    """Labels and mask (z, y, x) at the voxels nearest to `center + field`; 0 and false outside the volume.
+
+    The field may be larger than the shape: its central part is used.
+    """
+    sampled, inside = np.zeros(shape, labels.dtype), np.zeros(shape, bool)
+    if field is None:
+        corner = _corner(center, shape)
+        low, high = np.clip(corner, 0, labels.shape), np.clip(corner + shape, 0, labels.shape)
+        there = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+        here = tuple(slice(a, b) for a, b in zip(low - corner, high - corner, strict=True))
+        sampled[here], inside[here] = labels[there], mask[there]
+        return sampled, inside
+    start = (np.array(field.shape[1:]) - shape) // 2
+    sample_nearest(labels, mask.view(np.uint8), field, start, *_split(center), sampled, inside.view(np.uint8))
+    return sampled, inside
+
+
+def _corner(center: NDArray[np.float64], shape: Shape) -> NDArray[np.int64]:
+    return np.floor(center - (np.array(shape) - 1) / 2).astype(np.int64)
+
+
+def _split(center: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    base = np.floor(center)
+    return base.astype(np.int64), (center - base).astype(np.float32)
+
+
+def _cut(volume: Volume, corner: NDArray[np.int64], shape: Shape) -> Volume:
+    """A box of a volume, reflected where it leaves it."""
+    stop = corner + shape
+    if (corner >= 0).all() and (stop <= volume.shape).all():
+        return volume[tuple(slice(a, b) for a, b in zip(corner, stop, strict=True))]
+    indices = []
+    for first, last, size in zip(corner, stop, volume.shape, strict=True):
+        index = np.arange(first, last) % max(2 * (size - 1), 1)
+        indices.append(np.minimum(index, 2 * (size - 1) - index) if size > 1 else np.zeros_like(index))
+    return volume[np.ix_(*indices)]
+
+
+def random_order(rng: np.random.Generator, options: AugmentationOptions) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """A random transposition and the axes to mirror after it."""
+    flips = tuple(axis for axis in range(3) if options.mirror and rng.random() < 0.5)
+    orders = {"none": (0, 1, 2), "in-plane": (0, *rng.permutation([1, 2])), "all": tuple(rng.permutation(3))}
+    return tuple(int(axis) for axis in orders[options.transpose]), flips
 
 
 def change_intensity(
     raw: NDArray[np.float32], rng: np.random.Generator, options: AugmentationOptions
 ) -> NDArray[np.float32]:
-    """Random contrast, brightness, blur and noise of raw (z, y, x) float32 in [-1, 1]."""
-    mean = raw.mean()
-    scale = 1 + rng.uniform(-options.intensity_scale, options.intensity_scale)
-    shift = rng.uniform(-options.intensity_shift, options.intensity_shift)
+    """Random contrast, brightness, blur and noise of raw (z, y, x) float32 in [-1, 1], per section where serial."""
+    sections = len(raw) if options.serial_sections else 1
+    mean = raw.mean(axis=(1, 2), keepdims=True) if options.serial_sections else raw.mean()
+    scale = 1 + rng.uniform(-options.intensity_scale, options.intensity_scale, (sections, 1, 1))
+    shift = rng.uniform(-options.intensity_shift, options.intensity_shift, (sections, 1, 1))
     if options.blur and rng.random() < 0.5:
-        raw = ndimage.gaussian_filter(raw, rng.uniform(0, options.blur))
-    changed = (raw - mean) * np.float32(scale) + np.float32(mean + shift)
+        width = rng.uniform(0, options.blur)
+        raw = ndimage.gaussian_filter(raw, (0 if options.serial_sections else width, width, width), truncate=3.0)
+    changed = raw * scale.astype(np.float32)
+    changed += (mean * (1 - scale) + shift).astype(np.float32)
     if options.noise:
-        changed += rng.normal(0, rng.uniform(0, options.noise), raw.shape).astype(np.float32)
-    return changed.astype(np.float32, copy=False)
+        noise = rng.standard_normal(raw.shape, np.float32)
+        noise *= np.float32(rng.uniform(0, options.noise))
+        changed += noise
+    return changed

@@ -5,10 +5,16 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Interval
 
+Fraction = Annotated[float, Interval(ge=0, le=1)]
+NotNegative = Annotated[float, Ge(0)]
+Spacing = Annotated[float, Ge(1)]
+
 
 @dataclass(frozen=True)
 class AugmentationOptions:
     """Random changes of a training crop (arXiv 1709.02974, section 3 and supplement).
+
+    The defaults are for isotropic data; `SERIAL_SECTIONS` is the recipe for serial sections.
 
     Parameters
     ----------
@@ -17,30 +23,64 @@ class AugmentationOptions:
     transpose
         Permute the axes `in-plane` (y, x), `all` (isotropic data), or `none`.
     warp_probability
-        Share of crops that are rotated in the plane and deformed elastically.
+        Share of crops that are rotated, scaled and deformed elastically, as one resampling.
+    rotate
+        Rotate `in-plane` by U[0, 90] degrees, in `all` three dimensions by any rotation (isotropic data), or `none`.
+    scaling
+        Zoom by U[1 - s, 1 + s]; in the plane only in serial sections.
     elastic_spacing
-        Voxels between the control points of the elastic deformation.
+        Voxels z,y,x between the control points of the elastic deformation.
     elastic_jitter
-        Standard deviation of a control point's displacement in voxels.
+        Standard deviation of a control point's displacement along z,y,x in voxels.
     intensity_scale
-        Contrast about the crop's mean is multiplied by U[1 - s, 1 + s].
+        Contrast about the mean of the crop is multiplied by U[1 - s, 1 + s].
     intensity_shift
         Brightness is shifted by U[-s, s]; raw is in [-1, 1].
     noise
         White noise of a standard deviation U[0, noise] is added.
     blur
         Half of the crops are blurred by a Gaussian of U[0, blur] voxels.
+    serial_sections
+        The sections were cut and imaged one by one: contrast, brightness and blur change per section, and
+        the defects below occur.
+    missing_sections
+        Share of sections that are black.
+    faint_sections
+        Share of sections whose contrast about their mean is multiplied by U[0.1, 0.5].
+    soiled_sections
+        Share of sections with a fold, dirt, precipitate or streaks.
+    slipped_sections
+        Share of sections that lie shifted in the plane, raw and labels together.
+    shifted_sections
+        Share of sections from which on all sections lie shifted, raw and labels together.
+    largest_slip
+        Pixels by which a section slips or shifts at most, along y and along x.
     """
 
     mirror: bool = True
     transpose: Literal["none", "in-plane", "all"] = "all"
-    warp_probability: Annotated[float, Interval(ge=0, le=1)] = 0.5
-    elastic_spacing: Annotated[int, Ge(4)] = 24
-    elastic_jitter: Annotated[float, Ge(0)] = 2.0
-    intensity_scale: Annotated[float, Interval(ge=0, le=1)] = 0.3
-    intensity_shift: Annotated[float, Ge(0)] = 0.15
-    noise: Annotated[float, Ge(0)] = 0.05
-    blur: Annotated[float, Ge(0)] = 0.8
+    warp_probability: Fraction = 0.5
+    rotate: Literal["none", "in-plane", "all"] = "in-plane"
+    scaling: Annotated[float, Interval(ge=0, le=0.5)] = 0.1
+    elastic_spacing: tuple[Spacing, Spacing, Spacing] = (40.0, 40.0, 40.0)
+    elastic_jitter: tuple[NotNegative, NotNegative, NotNegative] = (2.0, 2.0, 2.0)
+    intensity_scale: Fraction = 0.3
+    intensity_shift: NotNegative = 0.15
+    noise: NotNegative = 0.05
+    blur: NotNegative = 0.8
+    serial_sections: bool = False
+    missing_sections: Fraction = 0.03
+    faint_sections: Fraction = 0.01
+    soiled_sections: Fraction = 0.03
+    slipped_sections: Fraction = 0.05
+    shifted_sections: Fraction = 0.05
+    largest_slip: Annotated[int, Ge(0)] = 10
+
+
+SERIAL_SECTIONS = AugmentationOptions(
+    transpose="in-plane", elastic_spacing=(4.0, 40.0, 40.0), elastic_jitter=(0.0, 2.0, 2.0), serial_sections=True
+)
+"""The paper's augmentation of CREMI: sections stay flat and apart, and have the defects of serial sections."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +113,15 @@ class TrainingOptions:
     boundary_steps
         Voxels by which each label is eroded to grow a background between objects.
     per_section
-        Erode in the plane only, and deform elastically in the plane only: for anisotropic data.
+        Erode in the plane only: for anisotropic data.
+    volume_weights
+        How often each volume is drawn from, in the order of the data; by default as its number of annotated voxels.
     minimum_annotated
-        Crops with a smaller share of annotated voxels are rejected.
+        Crops with less than this share of the annotated voxels of their volume's best-annotated crop are rejected.
+    minimum_foreground
+        Crops with a smaller share of neuron among their annotated voxels are rejected.
+    minimum_objects
+        Crops with fewer neurons are rejected.
     average_decay
         Decay of the running average of the weights, which is what is validated and saved.
     validate_every
@@ -96,7 +142,10 @@ class TrainingOptions:
     malis_weight: Annotated[float, Interval(ge=0, le=1)] = 0.5
     boundary_steps: Annotated[int, Ge(0)] = 1
     per_section: bool = False
-    minimum_annotated: Annotated[float, Interval(ge=0, le=1)] = 0.5
+    volume_weights: tuple[NotNegative, ...] | None = None
+    minimum_annotated: Fraction = 0.5
+    minimum_foreground: Fraction = 0.0
+    minimum_objects: Annotated[int, Ge(1)] = 1
     average_decay: Annotated[float, Interval(ge=0, lt=1)] = 0.998
     validate_every: Annotated[int, Gt(0)] = 500
     seed: int = 0

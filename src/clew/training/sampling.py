@@ -8,11 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clew.errors import InputError
-from clew.training.augmentation import change_intensity, permute_axes, sample_labels, sample_raw, sampling_grid
+from clew.training.augmentation import (
+    change_intensity,
+    check_augmentation,
+    random_order,
+    sample_labels,
+    sample_raw,
+    sampling_field,
+)
+from clew.training.crop_sites import CropSites, find_sites
 from clew.training.options import AugmentationOptions, TrainingOptions
+from clew.training.section_defects import damage_sections
 from clew.training.targets import grow_boundaries
 
 ATTEMPTS = 200
+
+Shape = tuple[int, int, int]
 
 
 class TrainingVolume(NamedTuple):
@@ -33,50 +44,81 @@ class Crop(NamedTuple):
 
 @dataclass(frozen=True)
 class Sampler:
-    """Draws crops; volumes are chosen by their number of annotated voxels."""
+    """Draws crops from prepared volumes, by their weights, where they are annotated.
+
+    Annotation may be sparse, such as every fifth section: a crop is compared with the best-annotated one of its volume.
+    """
 
     volumes: tuple[TrainingVolume, ...]
-    input_shape: tuple[int, int, int]
-    output_shape: tuple[int, int, int]
+    input_shape: Shape
+    output_shape: Shape
     options: TrainingOptions
     augmentation: AugmentationOptions
 
+    def __post_init__(self) -> None:
+        check_augmentation(self.augmentation)
+        weights = self.options.volume_weights
+        if weights is not None and len(weights) != len(self.volumes):
+            raise InputError(f"volume weights must be one for each of {len(self.volumes)} volumes, not {weights}")
+
     @cached_property
     def shares(self) -> NDArray[np.float64]:
-        """Each volume's share of the annotated voxels."""
-        annotated = np.array([np.count_nonzero(volume.mask) for volume in self.volumes], dtype=np.float64)
-        return annotated / annotated.sum()
+        """Chance of each volume to be drawn from."""
+        weights = self.options.volume_weights or [np.count_nonzero(volume.mask) for volume in self.volumes]
+        if not sum(weights):
+            raise InputError("no volume can be drawn from: all weights, or all masks, are 0")
+        return np.array(weights, dtype=np.float64) / sum(weights)
+
+    @cached_property
+    def sites(self) -> tuple[CropSites, ...]:
+        """Where the crops of each volume may lie."""
+        minimum = self.options.minimum_annotated
+        return tuple(find_sites(volume.mask, self.output_shape, minimum) for volume in self.volumes)
 
     def draw(self, step: int, index: int = 0) -> Crop:
         """The crop of a step: the same for the same seed, step and index in the batch."""
         rng = np.random.default_rng((self.options.seed, step, index))
         for _ in range(ATTEMPTS):
-            volume = self.volumes[rng.choice(len(self.volumes), p=self.shares)]
-            crop = self._cut(volume, rng)
-            if crop.mask.mean() >= self.options.minimum_annotated and crop.labels.any():
+            chosen = rng.choice(len(self.volumes), p=self.shares)
+            sites = self.sites[chosen]
+            crop = self.cut(self.volumes[chosen], sites.draw_center(rng), rng)
+            if crop.mask.mean() >= self.options.minimum_annotated * sites.best and self._is_rich(crop):
                 return crop
         raise InputError(
-            f"no crop of {self.output_shape} voxels with at least {self.options.minimum_annotated:.0%} annotated voxels "
-            f"was found in {ATTEMPTS} attempts; give a smaller crop or minimum-annotated"
+            f"no crop of {self.output_shape} voxels was found in {ATTEMPTS} attempts that is annotated and holds "
+            f"{self.options.minimum_objects} neurons or more on {self.options.minimum_foreground:.0%} of it; give a "
+            "smaller crop, minimum-annotated, minimum-objects or minimum-foreground"
         )
 
-    def _cut(self, volume: TrainingVolume, rng: np.random.Generator) -> Crop:
-        center = _random_center(volume, self.output_shape, rng)
-        grid = sampling_grid(self.input_shape, rng, self.augmentation, per_section=self.options.per_section)
-        inner = (slice(None), *_central(self.input_shape, self.output_shape))
-        raw = sample_raw(volume.raw, center, grid)
-        labels = sample_labels(volume.labels, center, grid[inner])
-        mask = sample_labels(volume.mask, center, grid[inner])
-        raw, labels, mask = permute_axes([raw, labels, mask], rng, self.augmentation)
-        raw = change_intensity(scale_raw(raw), rng, self.augmentation)
-        return Crop(raw, np.ascontiguousarray(labels), np.ascontiguousarray(mask))
+    def cut(self, volume: TrainingVolume, center: NDArray[np.float64], rng: np.random.Generator) -> Crop:
+        """The crop around a centre (z, y, x) in voxels, augmented at random."""
+        axes, flips = random_order(rng, self.augmentation)
+        outer, inner = _before(self.input_shape, axes), _before(self.output_shape, axes)
+        field = sampling_field(outer, rng, self.augmentation)
+        raw = scale_raw(sample_raw(volume.raw, center, outer, field))
+        raw = change_intensity(raw, rng, self.augmentation)
+        if self.augmentation.serial_sections:
+            damage_sections(raw, rng, self.augmentation)
+        labels, mask = sample_labels(volume.labels, volume.mask, center, inner, field)
+        return Crop(*(np.ascontiguousarray(np.flip(array.transpose(axes), flips)) for array in (raw, labels, mask)))
+
+    def _is_rich(self, crop: Crop) -> bool:
+        """Whether a crop holds enough annotated neurons."""
+        annotated = crop.labels[crop.mask]
+        least = max(1, self.options.minimum_foreground * annotated.size)
+        if np.count_nonzero(annotated) < least:
+            return False
+        if self.options.minimum_objects == 1:
+            return True
+        return bool(np.count_nonzero(np.bincount(annotated)[1:]) >= self.options.minimum_objects)
 
 
 def prepare_volume(volume: TrainingVolume, boundary_steps: int, *, per_section: bool = False) -> TrainingVolume:
-    """Grow a background between the objects and number the labels 1..n."""
+    """Grow a background between the objects and number the labels 1..n, as uint32."""
     numbers = np.unique(volume.labels, return_inverse=True)[1].reshape(volume.labels.shape)
     labels = (numbers + (volume.labels.min() != 0)).astype(np.uint32)
-    labels = grow_boundaries(labels, boundary_steps, per_section, volume.mask) if boundary_steps else labels
+    if boundary_steps:
+        labels = grow_boundaries(labels, boundary_steps, per_section, volume.mask).astype(np.uint32)
     return TrainingVolume(volume.raw, labels, volume.mask)
 
 
@@ -85,19 +127,7 @@ def scale_raw(raw: NDArray) -> NDArray[np.float32]:
     return raw.astype(np.float32) / np.float32(127.5) - np.float32(1)
 
 
-def _random_center(
-    volume: TrainingVolume, shape: tuple[int, int, int], rng: np.random.Generator
-) -> NDArray[np.float64]:
-    annotated = [np.flatnonzero(volume.mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
-    center = []
-    for size, where in zip(shape, annotated, strict=True):
-        low, high = where[0], max(where[-1] + 1 - size, where[0])
-        start = rng.integers(low, high + 1) if high > low else (where[0] + where[-1] + 1 - size) // 2
-        center.append(start + (size - 1) / 2)
-    return np.array(center)
-
-
-def _central(outer: tuple[int, int, int], inner: tuple[int, int, int]) -> tuple[slice, slice, slice]:
-    starts = [(have - want) // 2 for have, want in zip(outer, inner, strict=True)]
-    z, y, x = (slice(start, start + want) for start, want in zip(starts, inner, strict=True))
+def _before(shape: Shape, axes: tuple[int, ...]) -> Shape:
+    """The shape that has `shape` after a transposition."""
+    z, y, x = (shape[axes.index(axis)] for axis in range(3))
     return z, y, x
