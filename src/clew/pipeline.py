@@ -373,6 +373,7 @@ def train(
     data: list[str],
     held_out: str | None = None,
     preset: Literal[tuple(PRESETS)] = "small",  # type: ignore[valid-type]
+    offsets: list[tuple[int, int, int]] | None = None,
     initial: str | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
@@ -396,8 +397,11 @@ def train(
         segmentation of this part.
     preset
         Architecture.
+    offsets
+        Voxel offsets z,y,x of the affinities, as "-1,0,0;0,-1,0;0,0,-1;-4,0,0", instead of those of the preset; the three
+        nearest neighbours come first.
     initial
-        Checkpoint whose weights to start from.
+        Checkpoint whose weights to start from; architecture and offsets are then those of the checkpoint.
     device
         cpu, cuda, or what is there.
     precision
@@ -410,9 +414,41 @@ def train(
     from clew.stages.training_run import run_training
 
     run_training(
-        Path(checkpoint), data, held_out=held_out, preset=preset, initial=initial, device=device,
+        Path(checkpoint), data, held_out=held_out, preset=preset, offsets=offsets, initial=initial, device=device,
         precision=precision, options=training_options, augmentation=augmentation_options, half=half,
         overwrite=overwrite, record=record,
+    )  # fmt: skip
+
+
+@stage
+def augment(
+    data: str,
+    *,
+    preview: str,
+    crop: Shape = (64, 64, 64),
+    seed: int = 0,
+    augmentation_options: AugmentationOptions,
+    overwrite: bool = False,
+) -> None:
+    """Draw what each augmentation of training does to an annotated volume.
+
+    Parameters
+    ----------
+    data
+        Annotated volume, named as for train.
+    preview
+        Output, a PNG file with a row for each augmentation that is on: raw above labels.
+    crop
+        Voxels z,y,x of the crop that is drawn.
+    seed
+        Another seed shows another place and other draws.
+    overwrite
+        Replace an existing output.
+    """
+    from clew.stages.augmentation_preview import preview_augmentation
+
+    preview_augmentation(
+        data, Path(preview), crop=crop, seed=seed, options=augmentation_options, overwrite=overwrite
     )  # fmt: skip
 
 
@@ -559,7 +595,7 @@ def demo(directory: str = "demo", *, data: str | None = None, overwrite: bool = 
 
 
 STAGES = (
-    info, predict, extract_fragments, build_region_graph, agglomerate, relabel, segment, evaluate, train, synthesize,
-    convert, view, run, demo,
+    info, predict, extract_fragments, build_region_graph, agglomerate, relabel, segment, evaluate, train, augment,
+    synthesize, convert, view, run, demo,
 )  # fmt: skip
 """All commands, in the order of `clew --help`."""

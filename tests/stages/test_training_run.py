@@ -37,6 +37,15 @@ def test_a_run_leaves_checkpoint_log_and_plot(data: str, tmp_path: Path) -> None
     assert (tmp_path / "net.training" / "log.png").stat().st_size > 1000
 
 
+def test_offsets_replace_those_of_the_preset(data: str, tmp_path: Path) -> None:
+    offsets = "-1,0,0;0,-1,0;0,0,-1;0,-5,0"
+    pipeline.train(str(tmp_path / "net.pt"), data=[data], offsets=offsets, **{**RECIPE, "steps": 1})
+    assert load_checkpoint(tmp_path / "net.pt").network.options.offsets[3:] == ((0, -5, 0),)
+    for wrong in ([(0, 0, -1), (0, -1, 0), (-1, 0, 0)], "-1,0,0;0,-1,0;0,0,-1;0,0,-1"):
+        with pytest.raises(InputError, match="offsets must begin with"):
+            pipeline.train(str(tmp_path / "other.pt"), data=[data], offsets=wrong, overwrite=True, **RECIPE)
+
+
 def test_interrupted_run_continues_and_changed_run_is_refused(
     data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from clew.errors import InputError
 from clew.network.bundled import open_checkpoint
 from clew.network.checkpoint import Checkpoint, save_checkpoint
-from clew.network.options import PRESETS
+from clew.network.options import NEAREST_OFFSETS, PRESETS, Triple, UNetOptions
 from clew.network.precision import Precision
 from clew.network.prediction import resolve_device
 from clew.network.unet import UNet
@@ -39,6 +40,7 @@ def run_training(
     *,
     held_out: str | None,
     preset: str,
+    offsets: list[Triple] | None,
     initial: str | None,
     device: str,
     precision: Precision,
@@ -56,7 +58,7 @@ def run_training(
     if box is not None:
         volumes[0] = _without(volumes[0], box)
     torch.manual_seed(options.seed)
-    network = open_checkpoint(initial).network if initial else UNet(PRESETS[preset])
+    network = open_checkpoint(initial).network if initial else UNet(architecture(preset, offsets))
     trainer = Trainer(network, volumes, options, augmentation, device=resolve_device(device), precision=precision)
     run.resume(trainer)
     best: float = run.best()
@@ -161,13 +163,7 @@ class RunFolder:
 
 def read_training_volume(item: str) -> tuple[TrainingVolume, tuple[float, float, float]]:
     """A volume from `FILE.h5` in CREMI layout, or `RAW,LABELS[,MASK]`; voxels without a mask file are all annotated."""
-    paths = item.split(",")
-    if len(paths) == 1:
-        present = {row.name for row in list_datasets(item)}
-        paths = [f"{item}:{name}" for name in CREMI_LAYOUT[:2]]
-        paths += [f"{item}:{CREMI_LAYOUT[2]}"] if CREMI_LAYOUT[2] in present else []
-    if len(paths) > 3:
-        raise InputError(f"training data are FILE.h5, RAW,LABELS or RAW,LABELS,MASK, not {item!r}")
+    paths = paths_of(item)
     raw, labels = open_volume(paths[0]), open_volume(paths[1])
     values: NDArray[Any] = raw.read()
     if values.dtype != np.uint8:
@@ -181,6 +177,27 @@ def read_training_volume(item: str) -> tuple[TrainingVolume, tuple[float, float,
     if not (ids * mask).any():
         raise InputError(f"{item} has no annotated neuron: all labels inside the mask are 0")
     return TrainingVolume(values, ids, mask), raw.voxel_size
+
+
+def paths_of(item: str) -> list[str]:
+    """The paths of raw, labels and, if there is one, mask: `FILE.h5` in CREMI layout, or `RAW,LABELS[,MASK]`."""
+    paths = item.split(",")
+    if len(paths) == 1:
+        present = {row.name for row in list_datasets(item)}
+        paths = [f"{item}:{name}" for name in CREMI_LAYOUT[:2]]
+        paths += [f"{item}:{CREMI_LAYOUT[2]}"] if CREMI_LAYOUT[2] in present else []
+    if len(paths) > 3:
+        raise InputError(f"training data are FILE.h5, RAW,LABELS or RAW,LABELS,MASK, not {item!r}")
+    return paths
+
+
+def architecture(preset: str, offsets: list[Triple] | None) -> UNetOptions:
+    """A preset, with other offsets if there are any."""
+    if offsets is None:
+        return PRESETS[preset]
+    if tuple(offsets[:3]) != NEAREST_OFFSETS or len(set(offsets)) < len(offsets):
+        raise InputError(f"offsets must begin with {NEAREST_OFFSETS} and name each offset once, not {offsets}")
+    return replace(PRESETS[preset], offsets=tuple(offsets))
 
 
 def _read_volumes(data: list[str]) -> tuple[list[TrainingVolume], tuple[float, float, float]]:
