@@ -77,6 +77,13 @@ class AugmentationOptions:
     largest_slip: Annotated[int, Ge(0)] = 10
 
 
+NO_AUGMENTATION = AugmentationOptions(
+    mirror=False, transpose="none", warp_probability=0.0, rotate="none", scaling=0.0, elastic_jitter=(0.0, 0.0, 0.0),
+    intensity_scale=0.0, intensity_shift=0.0, noise=0.0, blur=0.0, missing_sections=0.0, faint_sections=0.0,
+    soiled_sections=0.0, slipped_sections=0.0, shifted_sections=0.0,
+)  # fmt: skip
+"""Crops as they are in their volume."""
+
 SERIAL_SECTIONS = AugmentationOptions(
     transpose="in-plane", elastic_spacing=(4.0, 40.0, 40.0), elastic_jitter=(0.0, 2.0, 2.0), serial_sections=True
 )
