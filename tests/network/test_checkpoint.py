@@ -6,7 +6,7 @@ import torch
 from clew.errors import InputError
 from clew.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from clew.network.options import PRESETS
-from clew.network.unet import UNet
+from clew.network.unet import UNet, with_descriptors
 
 
 def make(path: Path, **options: object) -> UNet:
@@ -24,6 +24,14 @@ def test_round_trip(tmp_path: Path) -> None:
     for name, tensor in network.state_dict().items():
         torch.testing.assert_close(read.network.state_dict()[name], tensor)
     assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
+
+
+def test_descriptors_are_kept(tmp_path: Path) -> None:
+    network = with_descriptors(UNet(PRESETS["tiny"]))
+    save_checkpoint(tmp_path / "a.pt", Checkpoint(network, (8.0, 8.0, 8.0)))
+    read = load_checkpoint(tmp_path / "a.pt").network
+    assert read.options.descriptors
+    torch.testing.assert_close(read.descriptor_head.weight, network.descriptor_head.weight)
 
 
 def test_half_precision_is_half_the_size(tmp_path: Path) -> None:

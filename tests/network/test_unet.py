@@ -1,11 +1,13 @@
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
 from clew.errors import InputError
 from clew.network.options import PRESETS, UNetOptions, axis_offsets
-from clew.network.unet import UNet, count_parameters, valid_input_shape
+from clew.network.prediction import predict_affinities
+from clew.network.unet import UNet, count_parameters, valid_input_shape, with_descriptors
 
 TINY = UNetOptions(features=(2, 3, 4), pooling=((1, 2, 2), (2, 3, 2)), encoder_convolutions=(1, 2, 2),
                    decoder_convolutions=(2, 1), upsampling="nearest", residual=True)  # fmt: skip
@@ -84,6 +86,36 @@ def test_same_and_valid_agree_where_the_context_is_inside() -> None:
 def test_number_of_levels_must_fit() -> None:
     with pytest.raises(InputError, match="2 pooling steps need 3 feature numbers"):
         UNet(dataclasses.replace(TINY, features=(2, 3)))
+
+
+def test_descriptors_are_ten_channels_more_in_training_only() -> None:
+    torch.manual_seed(0)
+    plain = UNet(TINY)
+    described = with_descriptors(plain)
+    assert described.options == dataclasses.replace(TINY, descriptors=True)
+    assert count_parameters(described) == count_parameters(plain) + 10 * (TINY.features[0] + 1)
+    assert with_descriptors(described) is described
+    raw = torch.randn(1, 1, *valid_input_shape(TINY, (4, 4, 4))[0])
+    in_training = described.train()(raw)
+    assert in_training.shape[1] == 13
+    torch.testing.assert_close(in_training[:, :3], plain(raw))
+    torch.testing.assert_close(described.eval()(raw), plain(raw))
+
+
+def test_prediction_does_not_compute_the_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = with_descriptors(UNet(TINY)).train()
+    outputs = []
+    convolve = torch.nn.functional.conv3d
+
+    def observe(maps: torch.Tensor, weight: torch.Tensor, *rest: object, **options: object) -> torch.Tensor:
+        outputs.append(len(weight))
+        return convolve(maps, weight, *rest, **options)
+
+    monkeypatch.setattr(torch.nn.functional, "conv3d", observe)
+    predict_affinities(network, np.zeros((20, 24, 24), np.uint8))
+    assert 10 not in outputs
+    network(torch.zeros(1, 1, *valid_input_shape(TINY, (4, 4, 4))[0]))
+    assert 10 in outputs
 
 
 def test_axis_offsets() -> None:

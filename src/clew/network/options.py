@@ -8,6 +8,11 @@ Triple = tuple[int, int, int]
 NEAREST_OFFSETS: tuple[Triple, ...] = ((-1, 0, 0), (0, -1, 0), (0, 0, -1))
 
 
+DESCRIPTORS = ("offset_z", "offset_y", "offset_x", "variance_z", "variance_y", "variance_x",
+               "correlation_zy", "correlation_zx", "correlation_yx", "size")  # fmt: skip
+"""Channels of the local shape descriptors (Sheridan et al., Nature Methods 2023)."""
+
+
 def axis_offsets(*distances: int) -> tuple[Triple, ...]:
     """Offsets along each axis, `-distance` voxels, for every distance in turn: (z, y, x) each."""
     return tuple(
@@ -39,6 +44,8 @@ class UNetOptions:
         Negative slope of the (leaky) ReLU.
     offsets
         Voxel offsets (z, y, x) of the affinity channels; the three nearest neighbours come first.
+    descriptors
+        Add a second head for the local shape descriptors, an auxiliary target: its output is made in training only.
     """
 
     features: tuple[int, ...] = (12, 60, 300, 1500)
@@ -49,6 +56,7 @@ class UNetOptions:
     residual: bool = False
     slope: float = 0.0
     offsets: tuple[Triple, ...] = NEAREST_OFFSETS
+    descriptors: bool = False
 
     @property
     def factor(self) -> Triple:

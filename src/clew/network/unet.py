@@ -1,5 +1,6 @@
 """A 3D U-Net of valid convolutions that predicts affinities (arXiv 1709.02974, section 2.1)."""
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Literal
 
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clew.errors import InputError
-from clew.network.options import Triple, UNetOptions
+from clew.network.options import DESCRIPTORS, Triple, UNetOptions
 from clew.network.precision import full_precision
 
 Padding = Literal["valid", "same"]
@@ -21,6 +22,8 @@ class UNet(nn.Module):
     With `padding="valid"` (the default, and the only mode of prediction) the output is smaller by the context, and is
     exact under tiling where tile starts are multiples of the total pooling factor. With `padding="same"`, meant for
     training on small crops, convolutions see zeros outside the crop.
+
+    With `options.descriptors`, and in training mode only, ten further channels follow: logits of the local shape descriptors.
     """
 
     def __init__(self, options: UNetOptions) -> None:
@@ -39,6 +42,7 @@ class UNet(nn.Module):
             Level(2 * features[i], features[i], options.decoder_convolutions[i], options) for i in range(depth)
         )
         self.head = nn.Conv3d(features[0], len(options.offsets), 1)
+        self.descriptor_head = nn.Conv3d(features[0], len(DESCRIPTORS), 1) if options.descriptors else None
 
     def set_padding(self, padding: Padding) -> None:
         """Switch all convolutions between `valid` and `same`."""
@@ -47,7 +51,11 @@ class UNet(nn.Module):
                 module.padding = 1 if padding == "same" else 0
 
     def forward(self, raw: Tensor) -> Tensor:
-        return to_logits(self.extract_features(raw), self.head.weight, self.head.bias)
+        features = self.extract_features(raw)
+        heads = [self.head]
+        if self.descriptor_head is not None and self.training:
+            heads.append(self.descriptor_head)
+        return torch.cat([to_logits(features, head.weight, head.bias) for head in heads], dim=1)
 
     def extract_features(self, raw: Tensor) -> Tensor:
         """Feature maps of the finest level, before the 1×1×1 convolution to logits."""
@@ -96,6 +104,15 @@ def to_logits(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """The 1×1×1 convolution at the end, in float32 also where the rest is bfloat16: MALIS orders affinities finely."""
     with full_precision(features.device.type):
         return functional.conv3d(features.float(), weight, bias)
+
+
+def with_descriptors(network: UNet) -> UNet:
+    """The network with a head for the local shape descriptors: itself, or a copy with an untrained one."""
+    if network.options.descriptors:
+        return network
+    copy = UNet(replace(network.options, descriptors=True)).train(network.training)
+    copy.load_state_dict(network.state_dict(), strict=False)
+    return copy
 
 
 def crop_center(maps: Tensor, shape: torch.Size | tuple[int, ...]) -> Tensor:

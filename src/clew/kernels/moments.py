@@ -1,0 +1,174 @@
+"""Gaussian-weighted moments of every object's own voxels around each of its voxels.
+
+The ten moments up to second order of an indicator function are products of moments along the axes, so one pass along each
+axis finds them all: three maps after x, six after y, ten after z. Every pass stays inside the bounding box of one object.
+"""
+
+import numpy as np
+
+from clew.kernels._jit import inline, kernel
+
+MOMENTS = ("1", "x", "y", "yx", "xx", "yy", "z", "zx", "zy", "zz")
+"""Order of the moments: products of offsets from the voxel."""
+
+
+def object_moments(labels: np.ndarray, names: np.ndarray, windows: tuple[np.ndarray, ...]) -> np.ndarray:
+    """Sums of weight × offsets over the voxels of a voxel's own label in the window around it.
+
+    Parameters
+    ----------
+    labels : (z, y, x) uint64, 0 = background
+    names : sorted uint64, the labels that occur, without 0
+    windows : for z, y, x: (3, 2 radius + 1) float32
+        Weight, weight × offset and weight × offset² for the offsets -radius..radius along the axis.
+
+    Returns
+    -------
+    (10, z, y, x) float32, in the order of `MOMENTS`; 0 at background.
+    """
+    numbers = np.empty(labels.shape, np.int32)
+    boxes = np.empty((names.size, 6), np.int64)
+    _number_objects(labels, names, numbers, boxes)
+    moments = np.zeros((len(MOMENTS), *labels.shape), np.float32)
+    _filter_objects(numbers, boxes, windows[0], windows[1], _running_sums(windows[2], labels.shape[2]), moments)
+    return moments
+
+
+def _running_sums(window: np.ndarray, reach: int) -> np.ndarray:
+    """Sums (3, 2 reach + 1) of a window over all offsets below reach, reach - 1 .. -reach."""
+    radius = window.shape[1] // 2
+    values = np.zeros((3, 2 * reach + 1))
+    for column, upto in enumerate(range(reach, -reach - 1, -1)):
+        values[:, column] = window[:, : max(0, upto + radius)].sum(axis=1, dtype=np.float64)
+    return values
+
+
+@kernel
+def _number_objects(labels, names, numbers, boxes):
+    """Write each voxel's index in `names` (-1 for background), and each object's bounding box (starts, then stops)."""
+    depth, height, width = labels.shape
+    for axis in range(3):
+        boxes[:, axis] = labels.shape[axis]
+        boxes[:, axis + 3] = 0
+    for z in range(depth):
+        for y in range(height):
+            x = 0
+            while x < width:
+                label = labels[z, y, x]
+                start = x
+                while x < width and labels[z, y, x] == label:
+                    x += 1
+                number = np.searchsorted(names, label) if label else -1
+                numbers[z, y, start:x] = number
+                if label:
+                    box = boxes[number]
+                    box[0], box[1], box[2] = min(box[0], z), min(box[1], y), min(box[2], start)
+                    box[3], box[4], box[5] = max(box[3], z + 1), max(box[4], y + 1), max(box[5], x)
+
+
+@inline
+def _add_products(target, weights, rows, start):
+    """Add weights @ rows, from column `start` on; four rows at a time, since the target's loads and stores are what costs.
+
+    Target and rows are contiguous.
+    """
+    stop = start + target.size
+    whole = weights.size - weights.size % 4
+    for j in range(0, whole, 4):
+        first, second = rows[j, start:stop], rows[j + 1, start:stop]
+        third, fourth = rows[j + 2, start:stop], rows[j + 3, start:stop]
+        a, b, c, d = weights[j], weights[j + 1], weights[j + 2], weights[j + 3]
+        for i in range(target.size):
+            target[i] += a * first[i] + b * second[i] + c * third[i] + d * fourth[i]
+    for j in range(whole, weights.size):
+        row, weight = rows[j, start:stop], weights[j]
+        for i in range(target.size):
+            target[i] += weight * row[i]
+
+
+@inline
+def _find_run(row, number, start):
+    """Start and stop of the next run of an object in a row of numbers; both the row's width where there is none."""
+    while start < row.size and row[start] != number:
+        start += 1
+    stop = start
+    while stop < row.size and row[stop] == number:
+        stop += 1
+    return start, stop
+
+
+@kernel
+def _filter_rows(plane, number, sums, rows):
+    """Moments 1, x, xx of one object's runs in each row of a plane, as differences of the window's running sums.
+
+    Returns the first row that holds the object, and one more than the last.
+    """
+    height, width = plane.shape
+    middle = sums.shape[1] // 2
+    first, last = height, 0
+    for y in range(height):
+        rows[y] = 0
+        start, stop = _find_run(plane[y], number, 0)
+        while start < stop:
+            first, last = min(first, y), y + 1
+            for order in range(3):
+                upto, before = sums[order, middle - stop :], sums[order, middle - start :]
+                row = rows[y, order * width : (order + 1) * width]
+                for x in range(width):
+                    row[x] += np.float32(upto[x] - before[x])
+            start, stop = _find_run(plane[y], number, stop)
+    return first, last
+
+
+@kernel
+def _filter_columns(rows, first, last, window, z, columns):
+    """Moments 1, x, y, yx, xx, yy of a plane, from those of its rows from first to last."""
+    height, width = rows.shape[0], rows.shape[1] // 3
+    radius = window.shape[1] // 2
+    for y in range(height):
+        target = columns[y, z]
+        target[:] = 0
+        start, stop = max(first, y - radius), min(last, y + radius + 1)
+        if start < stop:
+            weights, near = window[:, start - y + radius : stop - y + radius], rows[start:stop]
+            _add_products(target[: 2 * width], weights[0], near, 0)
+            _add_products(target[4 * width : 5 * width], weights[0], near, 2 * width)
+            _add_products(target[2 * width : 4 * width], weights[1], near, 0)
+            _add_products(target[5 * width :], weights[2], near, 0)
+
+
+@kernel
+def _filter_depth(columns, z, window, target):
+    """Moments 1, x, y, yx, xx, yy, z, zx, zy, zz of a row at depth z, from those of the planes."""
+    depth, width = columns.shape[0], columns.shape[1] // 6
+    radius = window.shape[1] // 2
+    start, stop = max(0, z - radius), min(depth, z + radius + 1)
+    weights, near = window[:, start - z + radius : stop - z + radius], columns[start:stop]
+    target[:] = 0
+    _add_products(target[: 6 * width], weights[0], near, 0)
+    _add_products(target[6 * width : 9 * width], weights[1], near, 0)
+    _add_products(target[9 * width :], weights[2], near, 0)
+
+
+@kernel
+def _filter_objects(numbers, boxes, along_z, along_y, sums, moments):
+    for number in range(boxes.shape[0]):
+        box = boxes[number]
+        inside = numbers[box[0] : box[3], box[1] : box[4], box[2] : box[5]]
+        outside = moments[:, box[0] : box[3], box[1] : box[4], box[2] : box[5]]
+        depth, height, width = inside.shape
+        rows = np.empty((height, 3 * width), np.float32)
+        columns = np.empty((height, depth, 6 * width), np.float32)
+        for z in range(depth):
+            first, last = _filter_rows(inside[z], number, sums, rows)
+            _filter_columns(rows, first, last, along_y, z, columns)
+        target = np.empty(10 * width, np.float32)
+        for y in range(height):
+            for z in range(depth):
+                start, stop = _find_run(inside[z, y], number, 0)
+                if start < stop:
+                    _filter_depth(columns[y], z, along_z, target)
+                while start < stop:
+                    for moment in range(10):
+                        outside[moment, z, y, start:stop] = target[moment * width + start : moment * width + stop]
+                    start, stop = _find_run(inside[z, y], number, stop)
