@@ -20,6 +20,7 @@ RECORDS = {
     "agglomerate": (AgglomerationOptions,),
     "segment": (FragmentOptions, AgglomerationOptions),
     "train": (TrainingOptions, AugmentationOptions),
+    "augment": (AugmentationOptions,),
     "synthesize": (SyntheticOptions,),
 }
 

@@ -30,7 +30,7 @@ _PUBLIC = {
     "clew.synthetic.options": ("SyntheticOptions",),
     "clew.synthetic.volume": ("synthesize",),
     "clew.training.malis": ("constrained_malis_loss", "malis_weights"),
-    "clew.training.options": ("AugmentationOptions", "TrainingOptions"),
+    "clew.training.options": ("SERIAL_SECTIONS", "AugmentationOptions", "TrainingOptions"),
     "clew.training.sampling": ("TrainingVolume",),
     "clew.training.targets": ("affinity_targets", "grow_boundaries", "split_components"),
     "clew.training.trainer": ("Trainer",),

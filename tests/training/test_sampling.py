@@ -7,13 +7,12 @@ from hypothesis import strategies as st
 
 from clew.errors import InputError
 from clew.training.crop_sites import _axis_starts, _window_sums, find_sites
+from clew.training.options import NO_AUGMENTATION as PLAIN
 from clew.training.options import AugmentationOptions, TrainingOptions
 from clew.training.sampling import Sampler, TrainingVolume, prepare_volume
 from clew.training.trainer import collate
 from naive import resampling as naive
 
-PLAIN = AugmentationOptions(mirror=False, transpose="none", warp_probability=0, intensity_scale=0, intensity_shift=0,
-                            noise=0, blur=0)  # fmt: skip
 CROP = (16, 16, 16)
 
 

@@ -18,10 +18,8 @@ from clew.view.augmentation import SheetRow, contact_sheet, save_sheet
 from clew.volumes.replace import refuse_existing, written_beside
 
 COLUMNS = 5
-SHOWN_SHARE = 0.3
+SHOWN_SHARE = 0.5
 """Share of sections with a defect in the sheet, so that some of those shown have it and some have not."""
-ATTEMPTS = 400
-
 AUGMENTATIONS = {
     "mirror": ("mirror",),
     "transpose": ("transpose",),
@@ -52,7 +50,7 @@ def preview_augmentation(
     z, y, x = (min(size, length) for size, length in zip(crop, volume.raw.shape, strict=True))
     training = TrainingOptions(seed=seed)
     sampler = Sampler((volume,), (z, y, x), (z, y, x), training, options)
-    center = sampler.sites[0].draw_center(np.random.default_rng(seed))
+    center = sampler.sites[0].middle
     rows = [row for name in AUGMENTATIONS if (row := _row(name, sampler, center)) is not None]
     with written_beside(preview, overwrite) as partial:
         save_sheet(contact_sheet(rows), partial)

@@ -34,6 +34,12 @@ class CropSites:
     shape: tuple[int, int, int]
     best: float
 
+    @property
+    def middle(self) -> NDArray[np.float64]:
+        """Centre of the crop at the site nearest to the middle of all."""
+        distances = np.linalg.norm(self.corners - self.corners.mean(axis=0), axis=1)
+        return self.corners[distances.argmin()] + (np.array(self.shape) - 1) / 2
+
     def draw_center(self, rng: np.random.Generator) -> NDArray[np.float64]:
         """Centre of a random crop, in voxels; a whole number and a half along axes of even size."""
         corner = self.corners[rng.integers(len(self.corners))]

@@ -52,7 +52,7 @@ def _dirt(shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Image, Imag
     for _ in range(rng.integers(1, 4)):
         y, x = _turned(shape, rng)
         radius, turn = size * rng.uniform(0.05, 0.2), np.arctan2(y, x)
-        ragged = sum(rng.normal(0, 0.15) * np.sin(k * turn + rng.uniform(0, 2 * np.pi)) for k in range(2, 8))
+        ragged = sum(rng.normal(0, 0.4 / k**1.5) * np.sin(k * turn + rng.uniform(0, 2 * np.pi)) for k in range(2, 8))
         alpha = np.maximum(alpha, np.clip((radius * (1 + ragged) - np.hypot(y, x)) / (0.15 * radius) + 0.5, 0, 1))
     picture = -0.7 + 0.5 * ndimage.gaussian_filter(rng.standard_normal(shape), 2)
     return picture.astype(np.float32), (0.9 * alpha).astype(np.float32)
@@ -61,7 +61,7 @@ def _dirt(shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Image, Imag
 def _precipitate(shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Image, Image]:
     """Many small black grains of stain, thicker in one place than in others."""
     thickness = ndimage.gaussian_filter(rng.standard_normal(shape), min(shape) / 6)
-    chance = np.exp(2 * thickness / max(float(thickness.std()), 1e-6)) * rng.uniform(0.0005, 0.002)
+    chance = np.exp(2 * thickness / max(float(thickness.std()), 1e-6)) * rng.uniform(0.0003, 0.001)
     clear = rng.random(shape) >= np.minimum(chance, 0.02)
     clear[rng.integers(shape[0]), rng.integers(shape[1])] = False
     distance = ndimage.distance_transform_edt(clear) / rng.uniform(1, 3)
