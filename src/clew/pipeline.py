@@ -367,6 +367,45 @@ def evaluate(
 
 
 @stage
+def plan(
+    data: list[str],
+    *,
+    output: str = "plan.toml",
+    hours: Annotated[float, Gt(0)] = 8.0,
+    voxel_size: Triple | None = None,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    timing: bool = True,
+    strict: bool = False,
+    overwrite: bool = False,
+) -> None:
+    """Look at annotated volumes and this machine, name errors of the annotation, and write a run file for training.
+
+    Parameters
+    ----------
+    data
+        Annotated volumes, as for train: FILE.h5 in the layout of CREMI, or RAW,LABELS or RAW,LABELS,MASK.
+    output
+        The run file to write, with a comment for each choice; for clew run, and clew train --config.
+    hours
+        Hours that training may take.
+    voxel_size
+        Voxel size z,y,x in nm, where the volumes do not say it.
+    device
+        Where training will run: cpu, cuda, or what is there.
+    timing
+        Take a few steps to know how long they last here.
+    strict
+        Stop with exit code 2, and write nothing, where the annotation has serious errors.
+    overwrite
+        Replace an existing run file.
+    """
+    from clew.stages.planning import write_plan
+
+    write_plan(data, Path(output), hours=hours, voxel_size=voxel_size, device=device, timing=timing, strict=strict,
+               overwrite=overwrite)  # fmt: skip
+
+
+@stage
 def train(
     checkpoint: str,
     *,
@@ -441,7 +480,7 @@ def augment(
     crop
         Voxels z,y,x of the crop that is drawn.
     seed
-        Another seed shows another place and other draws.
+        Another seed shows other draws.
     overwrite
         Replace an existing output.
     """
@@ -595,7 +634,7 @@ def demo(directory: str = "demo", *, data: str | None = None, overwrite: bool = 
 
 
 STAGES = (
-    info, predict, extract_fragments, build_region_graph, agglomerate, relabel, segment, evaluate, train, augment,
-    synthesize, convert, view, run, demo,
+    info, predict, extract_fragments, build_region_graph, agglomerate, relabel, segment, evaluate, plan, train,
+    augment, synthesize, convert, view, run, demo,
 )  # fmt: skip
 """All commands, in the order of `clew --help`."""

@@ -1,0 +1,318 @@
+"""`clew plan`: read annotated volumes, name what is wrong with them, decide, time a step, write the run file."""
+
+import json
+import math
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clew.errors import InputError
+from clew.network.precision import has_bfloat16_units
+from clew.network.prediction import resolve_device
+from clew.network.unet import UNet
+from clew.stages.progress import say
+from clew.stages.training_run import architecture, paths_of
+from clew.training.annotation import (
+    Finding,
+    Labels,
+    Statistics,
+    check_holes,
+    check_ids,
+    check_mask,
+    check_pieces,
+    check_sections,
+    check_sizes,
+    find_components,
+    label_statistics,
+)
+from clew.training.contrast import check_contrast
+from clew.training.options import AugmentationOptions, TrainingOptions
+from clew.training.planning import (
+    GIGABYTE,
+    Choice,
+    MachineFacts,
+    Plan,
+    Timing,
+    VolumeFacts,
+    choose_offsets,
+    choose_preset,
+    make_plan,
+    usual_crop,
+)
+from clew.training.registration import check_axes, check_registration
+from clew.training.sampling import TrainingVolume
+from clew.training.timing import time_steps
+from clew.volumes.open import open_volume
+from clew.volumes.replace import refuse_existing
+from clew.volumes.volume import Volume
+
+Triple = tuple[float, float, float]
+STEADY = 1.5
+"""Spread of the timed steps from which the hours are called a guess."""
+BUSY = 0.6
+"""Share of the cores, had by the timed steps, below which other jobs are taken to slow them."""
+
+
+class Looked(NamedTuple):
+    """An annotated volume that was looked at: facts (None where it cannot be trained on), arrays, and findings."""
+
+    facts: VolumeFacts | None
+    volume: TrainingVolume | None
+    statistics: Statistics | None
+    findings: list[Finding]
+
+
+def write_plan(
+    data: list[str],
+    plan: Path,
+    *,
+    hours: float,
+    voxel_size: Triple | None,
+    device: str,
+    timing: bool,
+    strict: bool,
+    overwrite: bool,
+) -> None:
+    """Look at the volumes and the machine, say what was found and what it will cost, and write the run file."""
+    refuse_existing(plan, overwrite)
+    looked = {item: look_at(item, voxel_size) for item in data}
+    for item, seen in looked.items():
+        say_volume(item, seen)
+    findings = [finding for seen in looked.values() for finding in seen.findings]
+    serious = sum(finding.serious for finding in findings)
+    if strict and serious:
+        raise InputError(f"{serious} serious finding{'s' if serious > 1 else ''} in the annotation, listed above; no plan "
+                         "was written")  # fmt: skip
+    usable = {item: seen for item, seen in looked.items() if seen.facts and seen.volume}
+    if not usable:
+        raise InputError("none of the volumes can be trained on, for the reasons listed above; no plan was written")
+    items = sorted(usable, key=lambda item: -usable[item].facts.annotated)  # type: ignore[union-attr]
+    volumes = [facts for item in items if (facts := usable[item].facts)]
+    if len({volume.voxel_size for volume in volumes}) > 1:
+        raise InputError("all volumes of a training must have one voxel size; plan those of each size for themselves")
+    machine = look_around(device, plan)
+    measured = time_training(volumes[0], usable[items[0]].volume, machine) if timing else None
+    made = make_plan(volumes, machine, hours=hours, timing=measured, checkpoint=f"{plan.stem}.pt")
+    write_run_file(plan, made, items)
+    for line in cost_lines(made, machine, measured):
+        say(line)
+    count = f"{serious} serious finding{'s' if serious > 1 else ''} above: mend {'them' if serious > 1 else 'it'} first"
+    say(f"wrote {plan}{'; ' + count if serious else ''}; then: clew run {plan}, or clew train --config {plan}")
+
+
+def look_at(item: str, voxel_size: Triple | None) -> Looked:
+    """Read an annotated volume and check it; what train would refuse is a serious finding here."""
+    paths = paths_of(item)
+    raw, findings = _open(paths[0], voxel_size)
+    opened = [raw]
+    for path in paths[1:]:
+        volume, found = _open(path, raw.voxel_size)
+        opened.append(volume)
+        findings += found + check_place(raw, volume)
+    if any(volume.shape != raw.shape for volume in opened):
+        return Looked(None, None, None, findings)
+    values, found = check_contrast(raw.read())
+    labels, wrong = check_ids(opened[1].read())
+    mask = opened[2].read() > 0 if len(opened) > 2 else np.ones(labels.shape, bool)
+    findings += found + wrong + check_mask(labels, mask)
+    if not labels[mask].any():
+        return Looked(None, None, None, findings)
+    return look_at_arrays(item, values, labels, mask, raw.voxel_size, findings)
+
+
+def look_at_arrays(
+    item: str,
+    raw: NDArray[np.uint8],
+    labels: Labels,
+    mask: NDArray[np.bool_],
+    voxel_size: Triple,
+    findings: Sequence[Finding] = (),
+) -> Looked:
+    """All checks that need raw and labels of one shape (z, y, x)."""
+    components = find_components(labels, mask)
+    statistics = label_statistics(labels, mask, components)
+    found = [
+        *findings,
+        *check_sizes(components),
+        *check_pieces(components),
+        *check_holes(labels, mask),
+        *check_sections(labels, mask),
+        *check_registration(raw, labels, mask),
+        *check_axes(statistics, voxel_size),
+    ]
+    z, y, x = raw.shape
+    facts = VolumeFacts(
+        item, (z, y, x), voxel_size, statistics.annotated, statistics.box, statistics.density, statistics.touching,
+        statistics.objects,
+    )  # fmt: skip
+    return Looked(facts, TrainingVolume(raw, labels, mask), statistics, found)
+
+
+def check_place(raw: Volume, other: Volume) -> list[Finding]:
+    """Shape, voxel size and offset of labels or mask against those of raw."""
+    findings = []
+    name = other.source
+    if any(abs(a - b) > 0.01 * b for a, b in zip(other.voxel_size, raw.voxel_size, strict=True)):
+        findings.append(Finding(True, f"{name} has voxels of {other.voxel_size} nm, raw of {raw.voxel_size} nm; write the "
+                                      "right one with clew convert --voxel-size"))  # fmt: skip
+    apart = [(o - r) / size for o, r, size in zip(other.offset, raw.offset, raw.voxel_size, strict=True)]
+    start = [round(steps) for steps in apart]
+    stop = [s + n for s, n in zip(start, other.shape[-3:], strict=True)]
+    inside = all(0 <= a < b <= n for a, b, n in zip(start, stop, raw.shape, strict=True))
+    if other.shape == raw.shape:
+        if any(abs(steps) > 0.01 for steps in apart):
+            findings.append(Finding(False, f"{name} lies {tuple(round(steps, 2) for steps in apart)} voxels from raw by its "
+                                           "offset, which training ignores; correct the offset, or cut both alike"))  # fmt: skip
+    elif sorted(other.shape) == sorted(raw.shape):
+        findings.append(Finding(True, f"{name} has shape {other.shape}, raw {raw.shape}: the axes look transposed; write it "
+                                      "anew in the order z, y, x"))  # fmt: skip
+    elif inside and other.ndim == 3:
+        box = ",".join(f"{a}:{b}" for a, b in zip(start, stop, strict=True))
+        findings.append(Finding(True, f"{name} covers a part of raw: cut it out with clew convert {raw.source} raw.zarr "
+                                      f"--box {box}"))  # fmt: skip
+    else:
+        findings.append(Finding(True, f"{name} has shape {other.shape} and raw {raw.shape}, and by its offset it does not "
+                                      "lie inside raw; correct shape or offset"))  # fmt: skip
+    return findings
+
+
+def look_around(device: str, plan: Path) -> MachineFacts:
+    """What this machine has."""
+    import torch
+
+    chosen = resolve_device(device)
+    gpu = torch.cuda.get_device_name(0) if chosen == "cuda" else None
+    gpu_memory = torch.cuda.mem_get_info()[1] if chosen == "cuda" else 0
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    if limit.exists() and limit.read_text().strip().isdigit():
+        memory = min(memory, int(limit.read_text()))
+    disk = shutil.disk_usage(plan.absolute().parent).free
+    return MachineFacts(cores, memory, gpu, gpu_memory, has_bfloat16_units(chosen), disk)
+
+
+def time_training(facts: VolumeFacts, volume: TrainingVolume | None, machine: MachineFacts) -> Timing:
+    """Time a few steps on a central part of the annotation."""
+    assert volume is not None
+    preset = choose_preset(facts.voxel_size)
+    crop = usual_crop(facts.voxel_size, [stop - start for start, stop in facts.box])
+    part = tuple(
+        slice(max((low + high - 2 * size) // 2, 0), (low + high + 2 * size) // 2)
+        for (low, high), size in zip(facts.box, crop, strict=True)
+    )
+    cut = TrainingVolume(volume.raw[part], volume.labels[part], volume.mask[part])
+    network = UNet(architecture(preset, list(choose_offsets(facts.voxel_size))))
+    options = TrainingOptions(crop=crop, boundary_steps=0, minimum_annotated=0.0, margin=2)
+    return time_steps(network, cut, options, AugmentationOptions(), "cuda" if machine.gpu else "cpu")
+
+
+def write_run_file(plan: Path, made: Plan, items: Sequence[str]) -> None:
+    """Write the tables with their reasons as comments; paths start at the file."""
+    raw, labels = (_from_file(path, plan) for path in paths_of(items[0])[:2])
+    tables = {name: dict(choices) for name, choices in made.tables.items()}
+    tables["train"] |= {
+        "data": Choice([_from_file(item, plan) for item in items], "the largest first: it is held out from")
+    }
+    tables["predict"] |= {"raw": Choice(raw, "")}
+    tables["evaluate"] |= {"segmentation": Choice(f"{plan.stem}/fragments.zarr", "scores at all thresholds"),
+                           "truth": Choice(labels, "")}  # fmt: skip
+    if "held_out" in tables["train"]:
+        held_out = tables["train"]["held_out"].value
+        tables["predict"] |= {"box": Choice(held_out, "the held-out part; leave this line out for the whole volume")}
+    lines = [
+        "# Made by clew plan. Change what you know better, then: clew run FILE, or clew train --config FILE.",
+        f"# Estimated: {made.cost.steps} steps"
+        + (f", {made.cost.hours:.1f} hours" if made.cost.hours is not None else "")
+        + f", {made.cost.memory / GIGABYTE:.1f} GB of memory, {made.cost.disk / GIGABYTE:.2f} GB of disk.",
+        f"directory = {json.dumps(plan.stem)}",
+    ]
+    for name, choices in tables.items():
+        lines += ["", f"[{name}]"]
+        for key, choice in choices.items():
+            lines += [f"# {choice.reason}"] if choice.reason else []
+            lines += [f"{key} = {json.dumps(choice.value)}"]
+    partial = plan.with_name(f".{plan.name}.partial")
+    partial.write_text("\n".join(lines) + "\n")
+    os.replace(partial, plan)
+
+
+def say_volume(item: str, seen: Looked) -> None:
+    """What was understood of a volume, and what is wrong with it."""
+    say(item)
+    if seen.facts and seen.statistics:
+        facts, numbers = seen.facts, seen.statistics
+        sizes = " × ".join(f"{size:g}" for size in facts.voxel_size)
+        shape = " × ".join(map(str, facts.shape))
+        say(f"  volume      {shape} voxels of {sizes} nm, {numbers.annotated / 1e6:.1f} megavoxels annotated "
+            f"({numbers.density:.0%} of their box)")  # fmt: skip
+        say(f"  labels      {numbers.objects:,} objects, the largest {numbers.largest_size:,} voxels, the median "
+            f"{numbers.median_size:,}; {1 - numbers.labelled / numbers.annotated:.0%} background")  # fmt: skip
+    for finding in sorted(seen.findings, key=lambda finding: not finding.serious):
+        say(f"  {'SERIOUS' if finding.serious else 'note':<10}  {finding.text}")
+    if not seen.findings:
+        say("  nothing to complain of")
+
+
+def cost_lines(made: Plan, machine: MachineFacts, timing: Timing | None) -> list[str]:
+    """The cost as rows of a table."""
+    cost, options = made.cost, made.tables["train"]
+    crop = options["crop"].value
+    rows = [
+        ("machine", f"{machine.cores} cores, {machine.memory / GIGABYTE:.0f} GB"
+                    + (", bfloat16 units" if machine.bfloat16 and not machine.gpu else "")
+                    + (f"; {machine.gpu}, {machine.gpu_memory / GIGABYTE:.0f} GB" if machine.gpu else "; no GPU")),
+        ("network", options["preset"].value),
+        ("crop", " × ".join(map(str, crop)) + f" voxels, {options['batch'].value} in a step"),
+        ("steps", f"{cost.steps:,}"),
+        ("hours", _hours(made, machine, timing)),
+        ("memory", f"{cost.memory / GIGABYTE:.1f} GB of {machine.memory / GIGABYTE:.0f} (to within a third)"),
+        ("disk", f"{cost.disk / GIGABYTE:.2f} GB of {machine.disk / GIGABYTE:.0f} free"),
+    ]  # fmt: skip
+    if machine.gpu:
+        rows.insert(-1, ("GPU memory", f"{cost.gpu_memory / GIGABYTE:.1f} GB of {machine.gpu_memory / GIGABYTE:.0f} "
+                                       "(by a model fitted on CPUs: a guess)"))  # fmt: skip
+    return ["plan", *(f"  {name:<10}  {value}" for name, value in rows)]
+
+
+def _hours(made: Plan, machine: MachineFacts, timing: Timing | None) -> str:
+    if timing is None or made.cost.hours is None:
+        return "not timed: give --timing"
+    options = made.tables["train"]
+    voxels = math.prod(options["crop"].value) * options["batch"].value
+    sure = "to within a quarter" if timing.spread < STEADY else f"a guess, steps vary by ×{timing.spread:.1f}"
+    if not machine.gpu and timing.share < BUSY:
+        sure = (f"as busy as this machine is, with {timing.share:.0%} of its cores left; else about "
+                f"{made.cost.hours * timing.share:.1f}: plan again then")  # fmt: skip
+    return (f"{made.cost.hours:.1f} ({sure}); timed: {timing.plain * voxels:.2f} s a step, "
+            f"{timing.malis * voxels:.2f} s with MALIS")  # fmt: skip
+
+
+def _open(path: str, voxel_size: Triple | None) -> tuple[Volume, list[Finding]]:
+    """A volume; with the given voxel size where it has none, which train would refuse."""
+    try:
+        return open_volume(path), []
+    except InputError:
+        if voxel_size is None:
+            raise
+    sizes = ",".join(f"{size:g}" for size in voxel_size)
+    advice = f"write it anew with clew convert {path} OUT.zarr --voxel-size {sizes}"
+    return open_volume(path, voxel_size=voxel_size), [Finding(True, f"{path} does not say its voxel size; {advice}")]
+
+
+def _from_file(item: str, plan: Path) -> str:
+    """Paths of an annotated volume as they are written in a run file: relative to it if they lie below it, else absolute."""
+    folder = plan.absolute().parent
+    paths = []
+    for path in item.split(","):
+        if "://" not in path:
+            whole = Path(os.path.abspath(path))
+            path = str(whole.relative_to(folder) if whole.is_relative_to(folder) else whole)
+        paths.append(path)
+    return ",".join(paths)

@@ -1,0 +1,49 @@
+"""How long a step of training takes here: a few real steps, extrapolated by the number of voxels."""
+
+import math
+import time
+from dataclasses import replace
+
+import torch
+
+from clew.network.unet import UNet
+from clew.training.options import AugmentationOptions, TrainingOptions
+from clew.training.planning import Timing
+from clew.training.sampling import TrainingVolume
+from clew.training.trainer import Trainer
+
+STEPS = 3
+"""Steps that are timed of each kind; the first, which compiles and allocates, does not count."""
+
+
+def time_steps(
+    network: UNet, volume: TrainingVolume, options: TrainingOptions, augmentation: AugmentationOptions, device: str
+) -> Timing:
+    """Take a few steps on an annotated volume, without MALIS and with it, and time them by the wall clock.
+
+    Parameters
+    ----------
+    network
+        Network of the architecture in question; it is changed.
+    volume
+        Annotated volume of at least the size of a crop.
+    options, augmentation
+        The recipe, whose crop and batch are timed; steps and schedule do not matter.
+    device
+        `cpu` or `cuda`.
+
+    Returns
+    -------
+    Timing, from the fastest steps; other jobs on the machine count as if they stayed.
+    """
+    options = replace(options, steps=2 * STEPS, warmup=1, malis_after=STEPS)
+    seconds, last, processor = [], time.perf_counter(), time.process_time()
+    for _ in Trainer(network, [volume], options, augmentation, device=device):
+        now = time.perf_counter()
+        seconds.append(now - last)
+        last = now
+    voxels = math.prod(options.crop) * options.batch
+    plain, malis = seconds[1:STEPS], seconds[STEPS + 1 :]
+    spread = max(max(plain) / min(plain), max(malis) / min(malis))
+    share = (time.process_time() - processor) / (sum(seconds) * torch.get_num_threads())
+    return Timing(min(plain) / voxels, min(malis) / voxels, spread, min(share, 1.0))
