@@ -7,7 +7,7 @@ from hypothesis.extra.numpy import arrays
 
 from clew.errors import InputError
 from clew.network.options import DESCRIPTORS
-from clew.training.descriptors import descriptor_loss, local_shape_descriptors
+from clew.training.descriptors import descriptor_loss, descriptor_targets, local_shape_descriptors
 from naive import descriptors as naive
 
 SHAPES = st.tuples(st.integers(1, 5), st.integers(1, 6), st.integers(1, 9))
@@ -67,16 +67,33 @@ def test_only_the_ratio_of_sigma_and_voxels_counts():
     np.testing.assert_allclose(small, local_shape_descriptors(labels, sigma=30, voxel_size=(10, 10, 10)), atol=1e-6)
 
 
-def test_the_loss_counts_valid_voxels_only():
-    targets = torch.rand(2, 10, 3, 4, 5)
-    logits = torch.logit(targets.clamp(1e-6, 1 - 1e-6))
+def test_the_loss_counts_voxels_of_objects_only():
+    targets = torch.rand(2, 10, 3, 4, 5) + 0.01
     valid = torch.rand(2, 3, 4, 5) > 0.5
+    targets *= valid[:, None]
+    logits = torch.logit(targets.clamp(1e-6, 1 - 1e-6))
     logits[(~valid)[:, None].expand_as(logits)] = 7
-    assert descriptor_loss(logits, targets, valid) == pytest.approx(0, abs=1e-6)
+    assert descriptor_loss(logits, targets) == pytest.approx(0, abs=1e-4)
     logits[:, 3] = 50
     expected = ((1 - targets[:, 3])[valid] ** 2).mean() / 10
-    assert descriptor_loss(logits, targets, valid) == pytest.approx(expected.item(), rel=1e-4)
-    assert descriptor_loss(logits, targets, torch.zeros_like(valid)) == 0
+    assert descriptor_loss(logits, targets) == pytest.approx(expected.item(), rel=1e-2)
+    assert descriptor_loss(logits, torch.zeros_like(targets)) == 0
+
+
+def test_targets_of_a_crop():
+    labels = np.zeros((1, 3, 12), np.uint32)
+    labels[..., :4] = labels[..., 6:] = 3
+    annotated = np.ones(labels.shape, bool)
+    annotated[..., 10:] = False
+    trained = annotated.copy()
+    trained[..., 0] = False
+    found = descriptor_targets(labels, annotated, trained, 40.0, (10.0, 10.0, 10.0))
+    assert not found[..., 0].any()
+    assert not found[..., 10:].any()
+    pieces = np.zeros_like(labels)
+    pieces[..., :4], pieces[..., 6:10] = 1, 2
+    expected = local_shape_descriptors(pieces, sigma=40, voxel_size=(10, 10, 10))
+    np.testing.assert_array_equal(found[..., 1:10], expected[..., 1:10])
 
 
 @pytest.mark.parametrize(("sigma", "voxel_size"), [(0, (1, 1, 1)), (2, (1, 0, 1)), (float("nan"), (1, 1, 1))])

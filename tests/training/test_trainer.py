@@ -7,7 +7,7 @@ import torch
 
 from clew.errors import InputError
 from clew.network.options import PRESETS
-from clew.network.unet import UNet
+from clew.network.unet import UNet, with_descriptors
 from clew.training.options import AugmentationOptions, TrainingOptions
 from clew.training.sampling import Sampler, TrainingVolume, prepare_volume
 from clew.training.trainer import StepReport, Trainer, learning_rate
@@ -48,6 +48,24 @@ def test_training_lowers_the_loss_and_malis_follows(volume: TrainingVolume) -> N
 def test_other_recipes_run(volume: TrainingVolume, changes: dict) -> None:
     reports = list(make_trainer(volume, steps=4, malis_after=2, **changes))
     assert all(np.isfinite(report.loss) for report in reports)
+
+
+def test_descriptors_are_learned_beside_the_affinities(volume: TrainingVolume) -> None:
+    torch.manual_seed(0)
+    options = dataclasses.replace(OPTIONS, steps=30, malis_after=25, descriptor_weight=20.0, descriptor_sigma=30.0)
+    network = with_descriptors(UNet(PRESETS["tiny"]).eval())
+    with pytest.raises(InputError, match="the voxel size"):
+        Trainer(network, [volume], options, AugmentationOptions())
+    trainer = Trainer(network, [volume], options, AugmentationOptions(), voxel_size=(10, 10, 10))
+    losses = [report.descriptor_loss for report in trainer]
+    assert np.mean(losses[-10:]) < 0.75 * losses[0]
+    assert trainer.averaged_network.options.descriptors
+
+
+def test_a_network_with_descriptors_trains_without_them(volume: TrainingVolume) -> None:
+    network = with_descriptors(UNet(PRESETS["tiny"]))
+    reports = list(Trainer(network, [volume], OPTIONS, AugmentationOptions()))
+    assert all(report.descriptor_loss == 0 and np.isfinite(report.loss) for report in reports)
 
 
 def test_resumed_training_continues_the_same_curve(volume: TrainingVolume) -> None:

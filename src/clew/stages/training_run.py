@@ -18,7 +18,7 @@ from clew.network.checkpoint import Checkpoint, save_checkpoint
 from clew.network.options import NEAREST_OFFSETS, PRESETS, Triple, UNetOptions
 from clew.network.precision import Precision
 from clew.network.prediction import resolve_device
-from clew.network.unet import UNet
+from clew.network.unet import UNet, with_descriptors
 from clew.segmentation.agglomeration_options import AgglomerationOptions
 from clew.stages.boxes import Box, parse_box
 from clew.stages.declaration import Record
@@ -59,7 +59,16 @@ def run_training(
         volumes[0] = _without(volumes[0], box)
     torch.manual_seed(options.seed)
     network = open_checkpoint(initial).network if initial else UNet(architecture(preset, offsets))
-    trainer = Trainer(network, volumes, options, augmentation, device=resolve_device(device), precision=precision)
+    network = with_descriptors(network) if options.descriptor_weight else network
+    trainer = Trainer(
+        network,
+        volumes,
+        options,
+        augmentation,
+        voxel_size=voxel_size,
+        device=resolve_device(device),
+        precision=precision,
+    )
     run.resume(trainer)
     best: float = run.best()
     try:

@@ -12,6 +12,7 @@ from torch import Tensor
 from clew.errors import InputError
 from clew.evaluation._labels import Labels, as_labels
 from clew.kernels.moments import MOMENTS, object_moments
+from clew.training.targets import split_components
 
 CUT = 3.0
 """The Gaussian window ends at this many standard deviations."""
@@ -54,17 +55,32 @@ def local_shape_descriptors(
     return _normalise(object_moments(volume, _names(volume), (z, y, x)))
 
 
-def descriptor_loss(logits: Tensor, targets: Tensor, valid: Tensor) -> Tensor:
-    """Mean squared error of descriptors at the voxels that count; 0 where none does.
+def descriptor_targets(
+    labels: NDArray,
+    annotated: NDArray[np.bool_],
+    trained: NDArray[np.bool_],
+    sigma: float,
+    voxel_size: tuple[float, ...],
+) -> NDArray[np.float32]:
+    """Local shape descriptors of a training crop, 0 where `trained` is false.
+
+    Each connected component of the annotated labels is an object, as for the affinities. What the crop cuts off is not
+    seen: near its faces the descriptors are those of the part inside.
+    """
+    z, y, x = voxel_size
+    objects = split_components(np.where(annotated, labels, 0))
+    return np.where(trained, local_shape_descriptors(objects, sigma=sigma, voxel_size=(z, y, x)), np.float32(0))
+
+
+def descriptor_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean squared error of descriptors inside objects, where the target size is above 0; 0 where there are none.
 
     Parameters
     ----------
     logits, targets : (batch, 10, z, y, x)
-        Network output before the sigmoid; local shape descriptors.
-    valid : (batch, z, y, x)
-        Annotated voxels inside objects.
+        Network output before the sigmoid; descriptor targets.
     """
-    weights = valid[:, None].float()
+    weights = (targets[:, -1:] > 0).float()
     errors = (torch.sigmoid(logits) - targets).square() * weights
     return errors.sum() / (weights.sum() * logits.shape[1]).clamp(min=1)
 

@@ -117,6 +117,10 @@ class TrainingOptions:
         Step from which constrained MALIS trains the nearest-neighbour affinities.
     malis_weight
         Weight of MALIS beside the voxel-wise loss, which stays on at weight 1 - malis_weight.
+    descriptor_weight
+        Weight of the local shape descriptors as an auxiliary target (dense annotation only); 0 = without them.
+    descriptor_sigma
+        Standard deviation in nm of the Gaussian window of the descriptors.
     boundary_steps
         Voxels by which each label is eroded to grow a background between objects.
     per_section
@@ -147,6 +151,8 @@ class TrainingOptions:
     loss: Literal["cross-entropy", "squared-error"] = "cross-entropy"
     malis_after: Annotated[int, Ge(0)] = 7_000
     malis_weight: Annotated[float, Interval(ge=0, le=1)] = 0.5
+    descriptor_weight: NotNegative = 0.0
+    descriptor_sigma: Annotated[float, Gt(0)] = 80.0
     boundary_steps: Annotated[int, Ge(0)] = 1
     per_section: bool = False
     volume_weights: tuple[NotNegative, ...] | None = None

@@ -15,6 +15,7 @@ from clew.errors import InputError
 from clew.network.options import Triple
 from clew.network.precision import Precision, autocast
 from clew.network.unet import UNet, crop_center, valid_input_shape
+from clew.training.descriptors import descriptor_loss, descriptor_targets
 from clew.training.losses import balanced_loss
 from clew.training.malis import constrained_malis_loss
 from clew.training.options import AugmentationOptions, TrainingOptions
@@ -31,17 +32,20 @@ class StepReport(NamedTuple):
     loss: float
     voxel_loss: float
     malis_loss: float
+    descriptor_loss: float
     learning_rate: float
     seconds: float
 
 
 class Batch(NamedTuple):
-    """Tensors of a step: raw (batch, 1, z, y, x); labels (batch, z, y, x) split into components; targets and valid pairs."""
+    """Tensors of a step: raw (batch, 1, z, y, x); labels (batch, z, y, x) split into components; targets and valid pairs;
+    descriptors (batch, 10, z, y, x), or empty where they are not trained."""
 
     raw: Tensor
     labels: Tensor
     targets: Tensor
     valid: Tensor
+    descriptors: Tensor = torch.empty(0)
 
 
 class Trainer:
@@ -55,6 +59,8 @@ class Trainer:
         Annotated volumes; voxels outside their masks bring no loss.
     options, augmentation
         The recipe.
+    voxel_size
+        Voxel size (z, y, x) in nm; local shape descriptors need it.
     device, precision
         `cpu` or `cuda`, and the arithmetic of the network; weights, their updates and the losses are float32.
 
@@ -69,13 +75,17 @@ class Trainer:
         options: TrainingOptions,
         augmentation: AugmentationOptions,
         *,
+        voxel_size: tuple[float, float, float] | None = None,
         device: str = "cpu",
         precision: Precision = "auto",
     ) -> None:
+        if options.descriptor_weight and not (network.options.descriptors and voxel_size):
+            raise InputError("local shape descriptors need a network with a head for them, and the voxel size")
         self.options = options
+        self.voxel_size = voxel_size
         self.device = device
         self.precision = precision
-        self.network = network.to(device, memory_format=torch.channels_last_3d)
+        self.network = network.to(device, memory_format=torch.channels_last_3d).train()
         self.network.set_padding(options.padding)
         self.average = deepcopy(self.network)
         self.optimizer = torch.optim.AdamW(network.parameters(), options.learning_rate, (0.95, 0.999), 1e-8, 1e-2)
@@ -123,7 +133,14 @@ class Trainer:
 
     def _prepare(self, step: int) -> Batch:
         crops = [self.sampler.draw(step, index) for index in range(self.options.batch)]
-        return collate(crops, self.network.options.offsets, self.options.margin)
+        batch = collate(crops, self.network.options.offsets, self.options.margin)
+        return batch._replace(descriptors=self._describe(crops)) if self.options.descriptor_weight else batch
+
+    def _describe(self, crops: list[Crop]) -> Tensor:
+        sigma, margin = self.options.descriptor_sigma, self.options.margin
+        size = self.voxel_size or (1, 1, 1)
+        described = [descriptor_targets(c.labels, c.mask, _trim(c.mask, margin), sigma, size) for c in crops]
+        return torch.from_numpy(np.stack(described))
 
     def _take_step(self, batch: Batch) -> StepReport:
         start = time.perf_counter()
@@ -132,9 +149,11 @@ class Trainer:
             group["lr"] = rate
         batch = Batch(*(tensor.to(self.device) for tensor in batch))
         with autocast(self.device, self.precision):
-            logits = crop_center(self.network(batch.raw), self.output_shape)
-        voxel_loss, malis_loss = self._losses(logits, batch)
-        loss = voxel_loss + malis_loss
+            output = crop_center(self.network(batch.raw), self.output_shape)
+        affinities = len(self.network.options.offsets)
+        voxel_loss, malis_loss = self._losses(output[:, :affinities], batch)
+        described = self._descriptor_loss(output[:, affinities:], batch)
+        loss = voxel_loss + malis_loss + described
         if not torch.isfinite(loss):
             raise InputError(f"the loss of step {self.step} is not finite; lower the learning rate")
         self.optimizer.zero_grad(set_to_none=True)
@@ -144,7 +163,7 @@ class Trainer:
         self._update_average()
         self.step += 1
         seconds = time.perf_counter() - start
-        return StepReport(self.step, loss.item(), voxel_loss.item(), malis_loss.item(), rate, seconds)
+        return StepReport(self.step, loss.item(), voxel_loss.item(), malis_loss.item(), described.item(), rate, seconds)
 
     def _losses(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         voxel_loss = balanced_loss(logits, batch.targets, batch.valid, self.options.loss)
@@ -155,6 +174,10 @@ class Trainer:
         mask = batch.valid[:, :3]
         malis = constrained_malis_loss(affinities, batch.labels, mask=mask)
         return (1 - weight) * voxel_loss, weight * malis
+
+    def _descriptor_loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        weight = self.options.descriptor_weight
+        return weight * descriptor_loss(logits, batch.descriptors) if weight else torch.zeros(())
 
     @torch.no_grad()
     def _update_average(self) -> None:
