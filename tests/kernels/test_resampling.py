@@ -1,9 +1,11 @@
 import numpy as np
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from clew.kernels.resampling import fill_field
+from clew.training import device_resampling
 from clew.training.augmentation import sample_labels, sample_raw
 from naive import resampling as naive
 
@@ -32,6 +34,19 @@ def test_labels_and_mask_equal_their_naive_twins(volume, field, center, data):
     np.testing.assert_array_equal(inside, naive.sample_nearest(mask, field, center, shape))
 
 
+@given(arrays(np.uint32, SHAPES), fields(), CENTERS)
+def test_a_field_on_a_device_gives_the_same_crop(labels, field, center):
+    raw, mask, shape = labels.astype(np.uint8), labels % 2 == 0, tuple(max(1, size - 2) for size in field.shape[1:])
+    there = torch.from_numpy(field)
+    found, wanted = (sample_raw(raw, center, field.shape[1:], some) for some in (there, field))
+    np.testing.assert_allclose(found, wanted, atol=1e-3)
+    for found, wanted in zip(
+        *(sample_labels(labels, mask, center, shape, some) for some in (there, field)), strict=True
+    ):
+        np.testing.assert_array_equal(found, wanted)
+        assert found.dtype == wanted.dtype
+
+
 @given(arrays(np.uint8, SHAPES), SHAPES, CENTERS)
 def test_a_plain_cut_is_the_resampling_by_a_field_that_moves_nothing(volume, shape, center):
     center = np.floor(center) + (np.array(shape) - 1) / 2
@@ -51,6 +66,7 @@ def test_a_field_is_the_product_of_its_factors(shape, terms, seed):
     field = np.empty((3, *shape), np.float32)
     fill_field(coefficients, basis, field)
     np.testing.assert_allclose(field, naive.fill_field(coefficients, basis), atol=1e-5)
+    np.testing.assert_allclose(device_resampling.fill_field(coefficients, basis, "cpu"), field, atol=1e-5)
 
 
 def test_coordinates_stay_exact_far_from_the_origin():

@@ -3,6 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 
 from clew.errors import InputError
 from clew.training.augmentation import change_intensity, random_order, sampling_field, section_slips
@@ -227,3 +228,15 @@ def test_crops_do_not_depend_on_threads(recipe):
 def test_serial_sections_must_not_leave_their_plane():
     with pytest.raises(InputError, match="give --transpose in-plane --elastic-jitter 0,2,2"):
         sampler_of(coordinate_volume(0), AugmentationOptions(serial_sections=True))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+@pytest.mark.parametrize("recipe", [AugmentationOptions(warp_probability=1), SERIAL_SECTIONS])
+def test_crops_of_a_gpu_are_those_of_the_processor(recipe):
+    here = sampler_of(coordinate_volume(2), recipe)
+    there = dataclasses.replace(here, device="cuda")
+    for step in range(4):
+        ours, theirs = here.draw(step), there.draw(step)
+        np.testing.assert_allclose(ours.raw, theirs.raw, atol=1e-2)
+        assert (ours.labels == theirs.labels).mean() > 0.999
+        np.testing.assert_array_equal(there.draw(step).raw, theirs.raw)

@@ -1,20 +1,26 @@
 """Random changes of training crops: geometry as one resampling, then intensity (arXiv 1709.02974, supplement).
 
 Rotation, zoom, elastic deformation, and the slips and shifts of serial sections are composed into one field of
-coordinates, through which raw is sampled once by linear interpolation and labels once by nearest.
+coordinates, through which raw is sampled once by linear interpolation and labels once by nearest: by compiled loops, or by
+PyTorch where the field is on a GPU.
 """
+
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
+from torch import Tensor
 
 from clew.errors import InputError
 from clew.kernels.resampling import fill_field, sample_linear, sample_nearest
+from clew.training import device_resampling
 from clew.training.options import AugmentationOptions
 
 Shape = tuple[int, int, int]
-Field = NDArray[np.float32]
+Field: TypeAlias = NDArray[np.float32] | Tensor
+"""(3, z, y, x) float32 coordinates in voxels; a tensor on the device where the crop is to be resampled."""
 Volume = NDArray[np.uint8]
 
 
@@ -29,7 +35,9 @@ def check_augmentation(options: AugmentationOptions) -> None:
         raise InputError(f"serial sections must stay in their plane: give {' '.join(wrong)}")
 
 
-def sampling_field(shape: Shape, rng: np.random.Generator, options: AugmentationOptions) -> Field | None:
+def sampling_field(
+    shape: Shape, rng: np.random.Generator, options: AugmentationOptions, device: str = "cpu"
+) -> Field | None:
     """Where to sample a crop: (3, z, y, x) float32 voxel coordinates relative to the crop's centre.
 
     A share of the crops is rotated, zoomed and deformed; every section of serial data may slip. None where nothing moves.
@@ -44,21 +52,26 @@ def sampling_field(shape: Shape, rng: np.random.Generator, options: Augmentation
     bent = warped and any(options.elastic_jitter)
     if not bent and not slips.any() and np.array_equal(matrix, np.eye(3)):
         return None
-    z, y, x = (np.arange(size) - (size - 1) / 2 for size in shape)
-    rows = (
-        matrix[:, 0, None, None] * z[:, None]
-        + matrix[:, 1, None, None] * y
-        + np.pad(slips.T, ((1, 0), (0, 0)))[:, :, None]
-    )
-    coefficients, basis = rows[..., None], np.ones((1, shape[2]))
-    slopes = np.broadcast_to(matrix[:, 2, None, None, None], coefficients.shape)
-    coefficients, basis = np.concatenate([coefficients, slopes], 3), np.concatenate([basis, x[None]])
+    coefficients, basis = _affine_terms(shape, matrix, slips)
     if bent:
         bends, weights = _random_bends(shape, rng, options)
         coefficients, basis = np.concatenate([coefficients, bends], 3), np.concatenate([basis, weights])
+    if device != "cpu":
+        return device_resampling.fill_field(coefficients, basis, device)
     field = np.empty((3, *shape), np.float32)
-    fill_field(coefficients.astype(np.float32), basis.astype(np.float32), field)
+    fill_field(coefficients, basis, field)
     return field
+
+
+def _affine_terms(
+    shape: Shape, matrix: NDArray[np.float64], slips: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Rotation, zoom and slips as coefficients (3, z, y, 2) and a basis (2, x): a constant and a slope along each row."""
+    z, y, x = (np.arange(size) - (size - 1) / 2 for size in shape)
+    constant = matrix[:, 0, None, None] * z[:, None] + matrix[:, 1, None, None] * y
+    constant[1:] += slips.T[:, :, None]
+    slope = np.broadcast_to(matrix[:, 2, None, None], constant.shape)
+    return np.stack([constant, slope], axis=3, dtype=np.float32), np.stack([np.ones_like(x), x], dtype=np.float32)
 
 
 def section_slips(sections: int, rng: np.random.Generator, options: AugmentationOptions) -> NDArray[np.int64]:
@@ -91,7 +104,7 @@ def _random_matrix(rng: np.random.Generator, options: AugmentationOptions) -> ND
 
 def _random_bends(
     shape: Shape, rng: np.random.Generator, options: AugmentationOptions
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """An elastic deformation as coefficients (3, z, y, k) and a basis (k, x) whose product is the displacement."""
     over_z, over_y, over_x = (
         _spline_weights(size, spacing, rng.random())
@@ -99,7 +112,8 @@ def _random_bends(
     )
     points = rng.standard_normal((3, over_z.shape[1], over_y.shape[1], over_x.shape[1]))
     points *= np.reshape(options.elastic_jitter, (3, 1, 1, 1))
-    return np.einsum("czjk,yj->czyk", np.einsum("cijk,zi->czjk", points, over_z), over_y), over_x.T
+    bends = np.einsum("czjk,yj->czyk", np.einsum("cijk,zi->czjk", points, over_z), over_y)
+    return bends.astype(np.float32), over_x.T.astype(np.float32)
 
 
 def _spline_weights(size: int, spacing: float, phase: float) -> NDArray[np.float64]:
@@ -121,6 +135,8 @@ def sample_raw(raw: Volume, center: NDArray[np.float64], shape: Shape, field: Fi
     """
     if field is None:
         return _cut(raw, _corner(center, shape), shape).astype(np.float32)
+    if isinstance(field, Tensor):
+        return device_resampling.sample_linear(raw, field, *_split(center))
     sampled = np.empty(shape, np.float32)
     sample_linear(raw, field, *_split(center), sampled)
     return sampled
@@ -142,6 +158,9 @@ def sample_labels(
         sampled[here], inside[here] = labels[there], mask[there]
         return sampled, inside
     start = (np.array(field.shape[1:]) - shape) // 2
+    if isinstance(field, Tensor):
+        z, y, x = (slice(first, first + size) for first, size in zip(start, shape, strict=True))
+        return device_resampling.sample_nearest(labels, mask, field[:, z, y, x], *_split(center))
     sample_nearest(labels, mask.view(np.uint8), field, start, *_split(center), sampled, inside.view(np.uint8))
     return sampled, inside
 

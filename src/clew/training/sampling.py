@@ -47,6 +47,7 @@ class Sampler:
     """Draws crops from prepared volumes, by their weights, where they are annotated.
 
     Annotation may be sparse, such as every fifth section: a crop is compared with the best-annotated one of its volume.
+    Crops are resampled on the `device`, and always handed out as numpy arrays.
     """
 
     volumes: tuple[TrainingVolume, ...]
@@ -54,6 +55,7 @@ class Sampler:
     output_shape: Shape
     options: TrainingOptions
     augmentation: AugmentationOptions
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         check_augmentation(self.augmentation)
@@ -94,7 +96,7 @@ class Sampler:
         """The crop around a centre (z, y, x) in voxels, augmented at random."""
         axes, flips = random_order(rng, self.augmentation)
         outer, inner = _before(self.input_shape, axes), _before(self.output_shape, axes)
-        field = sampling_field(outer, rng, self.augmentation)
+        field = sampling_field(outer, rng, self.augmentation, self.device)
         raw = scale_raw(sample_raw(volume.raw, center, outer, field))
         raw = change_intensity(raw, rng, self.augmentation)
         if self.augmentation.serial_sections:
