@@ -202,6 +202,19 @@ def test_shifted_labels_are_found(sound: SyntheticVolume, shift: tuple[int, int,
     assert str(shift) in finding.text
 
 
+def test_shifts_by_one_thick_section_are_found_but_not_by_one_voxel(sound: SyntheticVolume) -> None:
+    found = estimate_shift(sound.raw, np.roll(sound.labels, 1, 2), everywhere())
+    assert found is not None
+    assert found.shift == (0, 0, 1)
+    assert not found.clear
+    thick = np.s_[::4]
+    moved = np.roll(sound.labels[thick], 1, 0)
+    found = estimate_shift(np.ascontiguousarray(sound.raw[thick]), moved, everywhere()[thick])
+    assert found is not None
+    assert found.shift == (1, 0, 0)
+    assert found.clear
+
+
 def test_no_shift_is_seen_in_unrelated_volumes(sound: SyntheticVolume) -> None:
     noise = np.random.default_rng(0).integers(0, 256, SHAPE, dtype=np.uint8)
     findings = check_registration(noise, sound.labels, everywhere())

@@ -17,16 +17,16 @@ from clew.training.options import SERIAL_SECTIONS, AugmentationOptions, Training
 VoxelSize = tuple[float, float, float]
 GIGABYTE = 1e9
 
-BYTES_PER_VOXEL = {"small": 1110, "small-anisotropic": 1170}
+BYTES_PER_VOXEL = {"small": 1110, "small-anisotropic": 1170, "tiny": 450, "fib25": 700, "segem": 1530}
 """Memory of a training step for each voxel of its crops.
 
-Measured on a CPU, as the growth of the peak between crops of 0.26 and of 0.88 megavoxels with padding `same`; the larger of
-float32 and bfloat16, which differ by less than a tenth. Of these, 600 to 1050 bytes are kept for the backward pass.
+Measured on a CPU, as the growth of the peak with the crop (small ones: from 0.26 to 0.88 megavoxels) with padding `same`; the
+larger of float32 and bfloat16, which differ by less than a tenth.
 """
-BYTES_PER_PARAMETER = 50
-"""Weights, their average, gradients, moments, copies in the kernels' layout: the peak less what grows with the crop."""
-BYTES_OF_PROCESS = 0.6e9
-"""Python, PyTorch and its buffers."""
+BYTES_PER_PARAMETER = 28
+"""Weights, their average, gradients, two moments, and copies in the layout of the kernels (measured with 84 million)."""
+BYTES_OF_PROCESS = 0.7e9
+"""Python, PyTorch, numba and their buffers."""
 BYTES_OF_DATA = 40
 """Bytes for each voxel of the annotated volumes: raw, labels, mask, and the prepared labels while they are made."""
 USABLE_MEMORY = 0.6
