@@ -126,3 +126,14 @@ def test_a_long_crop_keeps_its_shape_under_transposition():
     sampler = sampler_of(volume_of(labels), augmentation=turning, crop=(8, 12, 20))
     shapes = {tuple(array.shape for array in sampler.draw(step)) for step in range(20)}
     assert shapes == {((8, 12, 20),) * 3}
+
+
+def test_sites_lie_between_those_that_were_tried_and_are_well_annotated():
+    mask = np.zeros((16, 16, 72), bool)
+    mask[..., :40] = True
+    mask[..., 71] = True
+    sites = find_sites(mask, (16, 16, 16), 0.5)
+    rng = np.random.default_rng(0)
+    starts = {int(sites.draw_center(rng)[2] - 7.5) for _ in range(500)}
+    assert starts == set(range(34))
+    assert sites.middle[2] == pytest.approx(16 + 7.5, abs=1)
