@@ -1,5 +1,6 @@
 """The command line as a user meets it: exit codes, one clear line, nothing half-written."""
 
+import shutil
 from pathlib import Path
 
 import h5py
@@ -185,3 +186,20 @@ def test_options_come_from_a_table(tmp_path: Path, affinities: Path, capsys: pyt
     file.write_text("[convert]\nvoxel_size = [4, 8, 8]\nsource = 'affinities.zarr'\n")
     assert run("convert", "--config", file, "--target", tmp_path / "copy.zarr") == 0
     assert open_volume(tmp_path / "copy.zarr").voxel_size == (4, 8, 8)
+
+
+def test_a_new_training_makes_the_prediction_after_it_anew(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    file = tmp_path / "run.toml"
+    small = 'preset = "tiny"\ncrop = [16, 16, 16]\nmargin = 0\n'
+    file.write_text(
+        '[synthesize]\nraw = "raw.zarr"\nlabels = "labels.zarr"\nshape = [32, 32, 32]\n'
+        f'[train]\ncheckpoint = "net.pt"\ndata = ["raw.zarr,labels.zarr"]\nsteps = 1\n{small}'
+        '[predict]\nraw = "raw.zarr"\ncheckpoint = "net.pt"\n'
+    )
+    assert run("run", file) == 0
+    assert run("run", file) == 0
+    assert "predict: " + str(tmp_path / "run" / "affinities.zarr") in capsys.readouterr().out
+    (tmp_path / "net.pt").unlink()
+    shutil.rmtree(tmp_path / "net.training")
+    assert run("run", file) == 0
+    assert "predict: " not in capsys.readouterr().out

@@ -75,8 +75,9 @@ def follow(file: Path, stages: Sequence[Stage], overwrite: bool) -> None:
             continue
         if "overwrite" in inspect.signature(function).parameters and changed:
             arguments["overwrite"] = True
+        trained = _modified(arguments, function)
         function(**arguments)
-        changed = changed or function.__name__ in WRITES
+        changed = changed or function.__name__ in WRITES or _modified(arguments, function) != trained
 
 
 def options_in(file: Path, stage: Stage) -> dict[str, Any]:
@@ -85,6 +86,13 @@ def options_in(file: Path, stage: Stage) -> dict[str, Any]:
     if stage.__name__ not in tables:
         raise InputError(f"{file} has no table [{stage.__name__}]; it has [{'], ['.join(tables)}]")
     return _given(stage, tables[stage.__name__], file)
+
+
+def _modified(arguments: dict[str, Any], function: Stage) -> int | None:
+    """When the checkpoint that `train` writes was last changed: a finished training leaves it as it is."""
+    if function.__name__ != "train" or not Path(arguments["checkpoint"]).exists():
+        return None
+    return Path(arguments["checkpoint"]).stat().st_mtime_ns
 
 
 def _unfold_segment(tables: Tables, known: Mapping[str, Stage], directory: Path, file: Path) -> Tables:
