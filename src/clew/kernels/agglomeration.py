@@ -20,7 +20,7 @@ _SLOT, _CHAIN, _TAIL, _SIZE = 10, 11, 12, 13
 # columns of an edge, int64: number of values; their sum (MEAN, TOP); first cell << 9 | number of cells (QUANTILE)
 _COUNT, _SUM, _CELLS = 4, 5, 7
 # columns of a region, int32
-_HEAD, _DEGREE, _NAME = 0, 1, 2
+_HEAD, _DEGREE, NAME, HELD = 0, 1, 2, 3
 _FRESH, _STALE, _GONE = 0, 1, 2
 
 
@@ -237,7 +237,7 @@ def _merge(kind, edge, graph, statistics, touched):
         edges[np.uint64(last >> 1), np.uint64(_NEXT + (last & 1))] = regions[np.uint64(stays), _HEAD]
         regions[np.uint64(stays), _HEAD] = first
     regions[np.uint64(stays), _DEGREE] += gained
-    regions[np.uint64(stays), _NAME] = min(regions[np.uint64(stays), _NAME], regions[np.uint64(goes), _NAME])
+    regions[np.uint64(stays), NAME] = min(regions[np.uint64(stays), NAME], regions[np.uint64(goes), NAME])
     sizes[np.uint64(stays)] += sizes[np.uint64(goes)]
 
 
@@ -275,7 +275,7 @@ def prepare(kind, percent, ends, starts, graph, statistics):
     cells, _, _, _, tops = statistics
     regions[:, _HEAD] = -1
     regions[:, _DEGREE] = 0
-    regions[:, _NAME] = np.arange(regions.shape[0])
+    regions[:, NAME] = np.arange(regions.shape[0])
     for edge in range(edges.shape[0]):
         count, total = 0, 0
         for k in range(starts[edge + 1] - 1, starts[edge] - 1, -1):
@@ -316,8 +316,9 @@ def _record(graph, edge, minimum_size, merges, levels, count, level):
     one, two = np.uint64(edges[np.uint64(edge), 0]), np.uint64(edges[np.uint64(edge), 1])
     if minimum_size > 0 and sizes[one] >= minimum_size and sizes[two] >= minimum_size:
         return count
-    merges[count, 0] = min(regions[one, _NAME], regions[two, _NAME])
-    merges[count, 1] = max(regions[one, _NAME], regions[two, _NAME])
+    merges[count, 0] = min(regions[one, NAME], regions[two, NAME])
+    merges[count, 1] = max(regions[one, NAME], regions[two, NAME])
+    merges[count, 2] = edges[np.uint64(edge), _KEY]
     levels[count] = level
     return count + 1
 
@@ -327,9 +328,11 @@ def merge_in_buckets(kind, percent, floor, minimum_size, graph, statistics, queu
     """Merge best edges down to the floor level; reducible scores (MEAN, QUANTILE) only. Returns the number of merges.
 
     Edges of two regions of at least `minimum_size` voxels are passed over (0: none has to be that small).
+    A region that is held may not merge: not all of its edges are known. A free region whose best edge leads to a held one
+    has to wait, hence is held too.
     The entries of a bucket are its initial edges, already in order of their keys, and those pushed later, in a heap.
     """
-    edges, wide, _, _, _, _ = graph
+    edges, wide, regions, _, _, _ = graph
     order, bounds, waiting, heap = queue
     touched = np.zeros(1, np.int64)
     count = 0
@@ -361,10 +364,74 @@ def merge_in_buckets(kind, percent, floor, minimum_size, graph, statistics, queu
                 if np.int64(edges[np.uint64(edge), _KEY]) > key:
                     size = _push(heap, size, (np.int64(edges[np.uint64(edge), _KEY]) << 32) | edge)
                     continue
+            one, two = np.uint64(edges[np.uint64(edge), 0]), np.uint64(edges[np.uint64(edge), 1])
+            if regions[one, HELD] or regions[two, HELD]:
+                regions[one, HELD] = regions[two, HELD] = 1
+                continue
             before, count = count, _record(graph, edge, minimum_size, merges, levels, count, level)
             if count > before:
                 _merge(kind, edge, graph, statistics, touched)
     return count
+
+
+@kernel
+def list_held_edges(graph, cells_of):
+    """Edges between two held regions into the front of `cells_of` (edges,); returns how many."""
+    edges, _, regions, _, _, _ = graph
+    count = 0
+    for edge in range(edges.shape[0]):
+        one, two = np.uint64(edges[edge, 0]), np.uint64(edges[edge, 1])
+        if edges[edge, _STATE] != _GONE and regions[one, HELD] and regions[two, HELD]:
+            cells_of[count] = edge
+            count += 1
+    return count
+
+
+@kernel
+def export_edges(kind, graph, statistics, chosen, ends, keys, starts, bins, counts, fill):
+    """Regions (smallest places), key and histogram of the chosen edges; only `starts` unless `fill`.
+
+    Of a mean only number and sum matter: its histogram has two neighbouring bins at most.
+    """
+    edges, wide, regions, _, _, _ = graph
+    cells, dense, _, scratch, _ = statistics
+    cell = 0
+    for row in range(chosen.shape[0]):
+        edge = np.int64(chosen[row])
+        starts[row] = cell
+        for side in range(2):
+            ends[row, side] = regions[np.uint64(edges[np.uint64(edge), np.uint64(side)]), NAME]
+        keys[row] = edges[np.uint64(edge), _KEY]
+        if kind == MEAN:
+            count = wide[np.uint64(edge), _COUNT]
+            value, more = wide[np.uint64(edge), _SUM] // count, wide[np.uint64(edge), _SUM] % count
+            if fill:
+                bins[cell] = value
+                counts[cell] = count - more
+            cell += 1
+            if more > 0:
+                if fill:
+                    bins[cell] = value + 1
+                    counts[cell] = more
+                cell += 1
+            continue
+        slot = np.int64(edges[np.uint64(edge), _SLOT])
+        histogram = scratch
+        if slot >= 0:
+            histogram = dense[slot]
+        else:
+            _add_cells(edges, wide, cells, edge, scratch, 1)
+        for group in range(16):
+            if histogram[np.uint64(256 + group)] > 0:
+                for value in range(16 * group, 16 * group + 16):
+                    if histogram[np.uint64(value)] > 0:
+                        if fill:
+                            bins[cell] = value
+                            counts[cell] = histogram[np.uint64(value)]
+                        cell += 1
+        if slot < 0:
+            _add_cells(edges, wide, cells, edge, scratch, -1)
+    starts[chosen.shape[0]] = cell
 
 
 @kernel

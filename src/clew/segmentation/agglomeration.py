@@ -144,6 +144,24 @@ def merge_edges(
 
     With a `minimum_size` above 0 only edges with a region of fewer voxels are merged.
     """
+    merged = run_merges(graph, options, minimum_size, np.zeros(len(graph.fragments), bool))
+    return merged.merges[:, :2], merged.levels
+
+
+class Merged(NamedTuple):
+    """What the kernels leave: merges as places (survivor, absorbed, key), their levels, tables of edges and regions."""
+
+    merges: NDArray[np.int64]
+    levels: NDArray[np.int64]
+    kind: int
+    state: tuple[np.ndarray, ...]
+    statistics: tuple[np.ndarray, ...]
+
+
+def run_merges(
+    graph: RegionGraph, options: AgglomerationOptions, minimum_size: int, held: NDArray[np.bool_]
+) -> Merged:
+    """Merge best edges between regions that are not held; edges must be in the order of their keys."""
     kind, percent, _, largest = parse_score(options.score)
     if not 0 <= options.floor <= 1:
         raise InputError(f"floor must be in [0, 1], not {options.floor}")
@@ -151,11 +169,12 @@ def merge_edges(
     edges = _aligned(len(ends))
     wide = edges.view(np.int64)
     regions = np.empty((len(graph.fragments), 4), np.int32)
+    regions[:, kernels.HELD] = held
     table = np.empty(1 << int(2 * len(ends) + 1).bit_length(), np.int64)
     state = (edges, wide, regions, graph.sizes.copy(), table, np.zeros(1, np.int64))
     statistics = _statistics(kind, cells, len(ends), largest)
     kernels.prepare(kind, percent, ends, starts, state, statistics)
-    merges = np.empty((len(graph.fragments), 2), np.int64)
+    merges = np.empty((len(graph.fragments), 3), np.int64)
     levels = np.empty(len(graph.fragments), np.int64)
     unit = kernels.FULL // 255 if kind == kernels.QUANTILE else 1
     lowest = int(np.ceil(np.round(options.floor * kernels.FULL / unit, 6)))
@@ -167,7 +186,7 @@ def merge_edges(
     else:
         queue = _buckets(edges[:, kernels.LEVEL], kernels.FULL // unit + 1)
         count = kernels.merge_in_buckets(kind, percent, lowest, minimum_size, state, statistics, queue, merges, levels)
-    return merges[:count], levels[:count] * unit
+    return Merged(merges[:count], levels[:count] * unit, kind, state, statistics)
 
 
 def _edge_tables(graph: RegionGraph) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

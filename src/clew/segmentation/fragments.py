@@ -49,7 +49,7 @@ def extract_fragments(
     """
     check_options(options)
     levels = quantise(np.asarray(affinities))
-    inside = _mask_bytes(mask, levels.shape[1:])
+    inside = mask_bytes(mask, levels.shape[1:])
     return METHODS[options.method](levels, inside, options)
 
 
@@ -92,20 +92,20 @@ def check_options(options: FragmentOptions) -> None:
 
 
 def _seeded_forest(levels: np.ndarray, inside: np.ndarray, options: FragmentOptions) -> np.ndarray:
-    flags = watershed.best_picks(levels, inside, _level(options.low), NEVER, options.per_section)
+    flags = watershed.best_picks(levels, inside, level_of(options.low), NEVER, options.per_section)
     watershed.hold_seeds(flags, find_seeds(levels, inside, options))
     result, numbers = _unite_picks(flags)
     lonely = components.unite_touching_seeds(flags, numbers, options.per_section)
     firsts, seeded = components.number_components(flags, numbers)
     if lonely:
         components.drop_lonely_seeds(flags, numbers, firsts)
-    pairs = forest.touching_pairs(levels, numbers, seeded, _level(options.low), options.per_section)
+    pairs = forest.touching_pairs(levels, numbers, seeded, level_of(options.low), options.per_section)
     components.spread_labels(forest.seeded_forest(pairs, seeded, firsts), result)
     return result.reshape(levels.shape[1:])
 
 
 def _affinity_watershed(levels: np.ndarray, inside: np.ndarray, options: FragmentOptions) -> np.ndarray:
-    flags = watershed.best_picks(levels, inside, _level(options.low), _level(options.high), options.per_section)
+    flags = watershed.best_picks(levels, inside, level_of(options.low), level_of(options.high), options.per_section)
     result, numbers = _unite_picks(flags)
     firsts, _ = components.number_components(flags, numbers)
     components.spread_labels(firsts, result)
@@ -122,7 +122,7 @@ def _seeded_flood(levels: np.ndarray, inside: np.ndarray, options: FragmentOptio
     components.unite_touching_seeds(flags, numbers, options.per_section)
     firsts, _ = components.number_components(flags, numbers)
     heights = flood.boundary_map(levels, inside, options.per_section)
-    open_voxels = heights <= 255 - _level(options.low)
+    open_voxels = heights <= 255 - level_of(options.low)
     if inside.size:
         open_voxels &= inside.view(np.bool_)
     flood.flood(heights, open_voxels, numbers.reshape(shape), options.per_section)
@@ -145,7 +145,7 @@ METHODS: dict[str, Callable[[np.ndarray, np.ndarray, FragmentOptions], np.ndarra
 }
 
 
-def _level(fraction: float) -> int:
+def level_of(fraction: float) -> int:
     """Smallest level of 0..255 that is at least the fraction; the rounding undoes binary fractions (0.2 · 255 = 51)."""
     return math.ceil(round(255 * fraction, 9))
 
@@ -155,7 +155,7 @@ def _last_below(fraction: float) -> int:
     return math.floor(round(255 * fraction, 9))
 
 
-def _mask_bytes(mask: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
+def mask_bytes(mask: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
     if mask is None:
         return np.empty((0, 0, 0), np.uint8)
     mask = np.asarray(mask)
