@@ -1,7 +1,8 @@
-"""Make the bundled network anew: `make weights DATA=FOLDER` (about two hours on two cores).
+"""Make the bundled network anew: `make weights DATA=FOLDER` (about two hours on two cores with AMX, a day without).
 
-1. Train without sections 120 to 150 of the sample and the checkpoint, and its threshold, by the segmentation of these.
-2. Go on from there on all annotation, and keep threshold and held-out scores of step 1 in the record.
+1. Train without sections 120 to 150 of the sample, voxel by voxel on small crops.
+2. Go on with constrained MALIS on larger crops; checkpoint and threshold are chosen by the segmentation of these sections.
+3. Go on from there on all annotation, and keep threshold and held-out scores of step 2 in the record.
 """
 
 import dataclasses
@@ -15,17 +16,21 @@ from clew.network.options import BUNDLED
 
 HELD_OUT = "120:150,:,:"
 FILES = ("fib25_sample2.h5", "fib_small_train.h5", "fib_small_example.h5")
-FIRST = {"steps": 2300, "malis_after": 1800, "learning_rate": 1.2e-3, "validate_every": 230}
-SECOND = {"steps": 1350, "malis_after": 0, "learning_rate": 4e-4, "warmup": 50, "validate_every": 450}
+AUGMENTATION = {"elastic_spacing": (24.0, 24.0, 24.0), "scaling": 0.0}
+VOXELS = {"steps": 8000, "malis_after": 8000, "learning_rate": 1e-3, "validate_every": 1000}
+MALIS = {"crop": (96, 96, 96), "malis_after": 0, "warmup": 50}
+HELD_OUT_MALIS = MALIS | {"steps": 1500, "learning_rate": 4e-4, "validate_every": 300}
+ALL_MALIS = MALIS | {"steps": 1000, "learning_rate": 3e-4, "validate_every": 250}
 
 
 def main(folder: Path, work: Path = Path("runs/weights"), name: str = BUNDLED) -> None:
-    """Train both steps in `work` and write the bundled checkpoint."""
-    data = [str(folder / file) for file in FILES]
+    """Train the three steps in `work` and write the bundled checkpoint."""
+    data = {"data": [str(folder / file) for file in FILES], **AUGMENTATION}
     work.mkdir(parents=True, exist_ok=True)
-    held_out, everything = work / "held-out.pt", work / "everything.pt"
-    pipeline.train(str(held_out), data=data, held_out=HELD_OUT, **FIRST)
-    pipeline.train(str(everything), data=data, initial=str(held_out), **SECOND)
+    voxels, held_out, everything = (work / f"{step}.pt" for step in ("voxels", "held-out", "everything"))
+    pipeline.train(str(voxels), held_out=HELD_OUT, **data, **VOXELS)
+    pipeline.train(str(held_out), held_out=HELD_OUT, initial=str(voxels), **data, **HELD_OUT_MALIS)
+    pipeline.train(str(everything), initial=str(held_out), **data, **ALL_MALIS)
     bundle(held_out, everything, WEIGHTS / f"{name}.pt")
 
 
