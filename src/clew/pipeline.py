@@ -414,10 +414,13 @@ def train(
     preset: Literal[tuple(PRESETS)] = "small",  # type: ignore[valid-type]
     offsets: list[tuple[int, int, int]] | None = None,
     initial: str | None = None,
+    score: str = AgglomerationOptions.score,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
+    processes: Annotated[int, Gt(0)] = 1,
     training_options: TrainingOptions,
     augmentation_options: AugmentationOptions,
+    tensorboard: bool = False,
     half: bool = False,
     overwrite: bool = False,
     record: Record,
@@ -441,22 +444,33 @@ def train(
         nearest neighbours come first.
     initial
         Checkpoint whose weights to start from; architecture and offsets are then those of the checkpoint.
+    score
+        Agglomeration score of the validation, as for agglomerate; the threshold in the checkpoint belongs to it.
     device
         cpu, cuda, or what is there.
     precision
         Arithmetic of the network; auto is bfloat16 on GPUs and CPUs with matrix units for it, else float32.
+    processes
+        Processes on this machine, each with a GPU of its own or a part of the cores: the batch is so many times larger.
+        torchrun starts them on several machines.
+    tensorboard
+        Log for TensorBoard, too (pip install clew[tensorboard]).
     half
         Store the weights in 16 bits.
     overwrite
         Start anew, replacing an existing run and its checkpoint.
     """
+    from functools import partial
+
+    from clew.stages.launching import run_in_processes
     from clew.stages.training_run import run_training
 
-    run_training(
-        Path(checkpoint), data, held_out=held_out, preset=preset, offsets=offsets, initial=initial, device=device,
-        precision=precision, options=training_options, augmentation=augmentation_options, half=half,
-        overwrite=overwrite, record=record,
+    work = partial(
+        run_training, Path(checkpoint), data, held_out=held_out, preset=preset, offsets=offsets, initial=initial,
+        score=score, device=device, precision=precision, options=training_options, augmentation=augmentation_options,
+        tensorboard=tensorboard, half=half, overwrite=overwrite, record=record,
     )  # fmt: skip
+    run_in_processes(processes, work)
 
 
 @stage

@@ -1,15 +1,23 @@
 """Training through the pipeline: log, state, resume, chosen checkpoint."""
 
 import csv
+import errno
+import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from clew import pipeline
+from clew.cli import main
 from clew.errors import InputError
 from clew.network.checkpoint import load_checkpoint
+from clew.stages.run_folder import RunFolder
 from clew.stages.training_run import read_training_volume
+from clew.training.trainer import StepReport
+from clew.volumes.open import open_volume
 
 RECIPE = {"preset": "tiny", "crop": (32, 32, 32), "validate_every": 2, "warmup": 1, "malis_after": 3, "steps": 4}
 
@@ -30,8 +38,9 @@ def test_a_run_leaves_checkpoint_log_and_plot(data: str, tmp_path: Path) -> None
     assert checkpoint.record["parameters"]["held_out"] == "0:16,:,:"
     with (tmp_path / "net.training" / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [int(row["step"]) for row in rows] == [1, 2, 3, 4]
-    assert [bool(row["voi_sum"]) for row in rows] == [False, True, False, True]
+    assert [int(row["step"]) for row in rows] == [1, 2, 2, 3, 4, 4]
+    assert [bool(row["loss"]) for row in rows] == [True, True, False, True, True, False]
+    assert [bool(row["voi_sum"]) for row in rows] == [False, False, True, False, False, True]
     chosen = min(float(row["voi_sum"]) for row in rows if row["voi_sum"])
     assert checkpoint.record["held_out_scores"]["voi_sum"] == pytest.approx(chosen)
     assert (tmp_path / "net.training" / "log.png").stat().st_size > 1000
@@ -49,22 +58,121 @@ def test_offsets_replace_those_of_the_preset(data: str, tmp_path: Path) -> None:
 def test_interrupted_run_continues_and_changed_run_is_refused(
     data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    from clew.stages import training_run
+    log = RunFolder.log
 
-    def interrupt(self: object, report: object, found: object = None) -> None:
-        raise KeyboardInterrupt
+    def interrupt(self: RunFolder, report: StepReport) -> None:
+        log(self, report)
+        if report.step == 1:
+            signal.raise_signal(signal.SIGTERM)
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(training_run.RunFolder, "log", interrupt)
+        patched.setattr(RunFolder, "log", interrupt)
         pipeline.train(str(tmp_path / "net.pt"), data=[data], **RECIPE)
-    assert "interrupted after step 1" in capsys.readouterr().out
+    assert "interrupted after step 2" in capsys.readouterr().out
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     with pytest.raises(InputError, match="batch was 1, is 2"):
         pipeline.train(str(tmp_path / "net.pt"), data=[data], batch=2, **RECIPE)
     pipeline.train(str(tmp_path / "net.pt"), data=[data], **RECIPE)
-    assert "continuing after step 1" in capsys.readouterr().out
+    assert "continuing after step 2" in capsys.readouterr().out
     assert load_checkpoint(tmp_path / "net.pt").record["step"] == 4
+    pipeline.train(str(tmp_path / "whole.pt"), data=[data], **RECIPE)
+    assert_equal_weights(tmp_path / "net.pt", tmp_path / "whole.pt")
+    assert losses_of(tmp_path / "net.training") == losses_of(tmp_path / "whole.training")
     pipeline.train(str(tmp_path / "net.pt"), data=[data], overwrite=True, **{**RECIPE, "steps": 1})
     assert load_checkpoint(tmp_path / "net.pt").record["step"] == 1
+
+
+def losses_of(folder: Path) -> list[tuple[str, str]]:
+    with (folder / "log.csv").open() as file:
+        return [(row["step"], row["loss"]) for row in csv.DictReader(file) if row["loss"]]
+
+
+def assert_equal_weights(one: Path, other: Path, **tolerance: float) -> None:
+    networks = [load_checkpoint(path).network for path in (one, other)]
+    for weight, same in zip(*(network.parameters() for network in networks), strict=True):
+        torch.testing.assert_close(weight, same, **{"rtol": 0.0, "atol": 0.0, **tolerance})
+
+
+def test_interrupted_validation_is_made_up_for(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*given: object, **options: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("validation went on")
+
+    recipe = {**RECIPE, "steps": 2, "held_out": "0:16,:,:"}
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("clew.stages.training_run.validate", interrupt)
+        pipeline.train(str(tmp_path / "net.pt"), data=[data], **recipe)
+    assert not (tmp_path / "net.pt").exists()
+    pipeline.train(str(tmp_path / "net.pt"), data=[data], **recipe)
+    assert load_checkpoint(tmp_path / "net.pt").threshold is not None
+
+
+def test_a_save_that_fails_leaves_the_state_before(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save = torch.save
+
+    def fill(state: dict, file: Any) -> None:
+        if state.get("step") == 4:
+            file.write(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(state, file)
+
+    with monkeypatch.context() as patched, pytest.raises(InputError, match=r"the disk is full: .*state\.pt"):
+        patched.setattr(torch, "save", fill)
+        pipeline.train(str(tmp_path / "net.pt"), data=[data], **RECIPE)
+    folder = tmp_path / "net.training"
+    assert torch.load(folder / "state.pt", weights_only=True)["step"] == 2
+    assert not list(folder.glob("*partial*"))
+    pipeline.train(str(tmp_path / "net.pt"), data=[data], **RECIPE)
+    assert [step for step, _ in losses_of(folder)] == ["1", "2", "3", "4"]
+
+
+def test_a_loss_that_is_not_finite_leaves_its_crop(data: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not finite") as caught:
+        pipeline.train(str(tmp_path / "net.pt"), data=[data], **{**RECIPE, "learning_rate": 1e30, "steps": 9})
+    (path,) = (tmp_path / "net.training").glob("not-finite-*.npz")
+    assert str(caught.value).endswith(f"saved in {path}")
+    with np.load(path) as kept:
+        assert {"raw", "labels", "valid", "affinities", "step", "number", "seed"} <= set(kept.files)
+        assert kept["raw"].shape == kept["labels"].shape == (32, 32, 32)
+
+
+def test_processes_train_as_one_with_a_larger_batch(data: str, tmp_path: Path) -> None:
+    recipe = {**RECIPE, "steps": 3, "malis_after": 1, "device": "cpu", "precision": "float32", "held_out": "0:16,:,:"}
+    pipeline.train(str(tmp_path / "one.pt"), data=[data], batch=2, **recipe)
+    pipeline.train(str(tmp_path / "two.pt"), data=[data], processes=2, **recipe)
+    assert_equal_weights(tmp_path / "one.pt", tmp_path / "two.pt", rtol=1e-3, atol=1e-5)
+    rows = [losses_of(tmp_path / f"{name}.training") for name in ("one", "two")]
+    assert [step for step, _ in rows[1]] == ["1", "2", "3"]
+    for (_, loss), (_, same) in zip(*rows, strict=True):
+        assert float(loss) == pytest.approx(float(same), rel=1e-4)
+
+
+def test_bad_input_of_processes_is_one_line(data: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nothing is left to train on"):
+        pipeline.train(str(tmp_path / "net.pt"), data=[data], processes=2, held_out=":,:,:", **RECIPE)
+
+
+def test_snapshots_and_tensorboard(data: str, tmp_path: Path) -> None:
+    recipe = {**RECIPE, "snapshot_every": 3, "held_out": "0:16,:,:"}
+    pipeline.train(str(tmp_path / "net.pt"), data=[data], tensorboard=True, **recipe)
+    assert [path.name for path in (tmp_path / "net.training" / "snapshots").iterdir()] == ["step-000003.png"]
+    (events,) = (tmp_path / "net.training" / "tensorboard").iterdir()
+    content = events.read_bytes()
+    assert content.count(b"voxel_loss") >= 4
+    assert content.count(b"voi_sum") >= 2
+
+
+def test_segment_uses_the_threshold_and_score_of_the_training(data: str, tmp_path: Path) -> None:
+    raw, network = data.split(",")[0], str(tmp_path / "net.pt")
+    pipeline.train(network, data=[data], held_out="0:16,:,:", score="mean", **RECIPE)
+    checkpoint = load_checkpoint(network)
+    assert checkpoint.score == "mean"
+    main(["predict", raw, str(tmp_path / "affinities.zarr"), "--checkpoint", network, "--device", "cpu"])
+    main(["segment", str(tmp_path / "affinities.zarr"), str(tmp_path / "result"), "--score", "mean"])
+    found = open_volume(str(tmp_path / "result" / "segmentation.zarr")).attributes
+    assert found["threshold"] == checkpoint.threshold
+    with pytest.raises(InputError, match=f"but {checkpoint.threshold} for --score mean"):
+        pipeline.segment(str(tmp_path / "affinities.zarr"), str(tmp_path / "other"))
 
 
 def test_bad_training_data(data: str, tmp_path: Path) -> None:
@@ -80,7 +188,9 @@ def test_bad_training_data(data: str, tmp_path: Path) -> None:
         pipeline.train(target, data=[data], held_out=":,:,:", overwrite=True, **RECIPE)
     with pytest.raises(InputError, match="at least one annotated volume"):
         pipeline.train(target, data=[], overwrite=True, **RECIPE)
-    assert not (tmp_path / "net.pt").exists()
+    with pytest.raises(InputError, match="there is no score 'best'"):
+        pipeline.train(target, data=[data], score="best", **RECIPE)
+    assert not list(tmp_path.iterdir())
 
 
 def test_unannotated_volume_is_refused(tmp_path: Path) -> None:

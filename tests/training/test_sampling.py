@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clew.errors import InputError
+from clew.training.batches import collate
 from clew.training.crop_sites import _axis_starts, _window_sums, find_sites
 from clew.training.options import NO_AUGMENTATION as PLAIN
 from clew.training.options import AugmentationOptions, TrainingOptions
 from clew.training.sampling import Sampler, TrainingVolume, prepare_volume
-from clew.training.trainer import collate
 from naive import resampling as naive
 
 CROP = (16, 16, 16)

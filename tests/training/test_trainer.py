@@ -1,5 +1,7 @@
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,9 +10,12 @@ import torch
 from clew.errors import InputError
 from clew.network.options import PRESETS
 from clew.network.unet import UNet, with_descriptors
+from clew.training.batches import prepared_ahead
+from clew.training.losses import VoxelLoss, balanced_loss, loss_terms
+from clew.training.malis import constrained_malis_loss
 from clew.training.options import AugmentationOptions, TrainingOptions
-from clew.training.sampling import Sampler, TrainingVolume, prepare_volume
-from clew.training.trainer import StepReport, Trainer, learning_rate
+from clew.training.sampling import Crop, Sampler, TrainingVolume, prepare_volume
+from clew.training.trainer import NotFiniteError, StepReport, Trainer, learning_rate
 from clew.training.validation import validate
 
 OPTIONS = TrainingOptions(steps=6, crop=(16, 16, 16), margin=2, warmup=2, malis_after=3, learning_rate=3e-3)
@@ -29,7 +34,8 @@ def volume() -> TrainingVolume:
 
 def make_trainer(volume: TrainingVolume, **changes: object) -> Trainer:
     torch.manual_seed(0)
-    return Trainer(UNet(PRESETS["tiny"]), [volume], dataclasses.replace(OPTIONS, **changes), AugmentationOptions())
+    options = dataclasses.replace(OPTIONS, **changes)
+    return Trainer(UNet(PRESETS["tiny"]), [volume], options, AugmentationOptions(), precision="float32")
 
 
 def take(steps: Iterator[StepReport], number: int) -> list[StepReport]:
@@ -68,14 +74,100 @@ def test_a_network_with_descriptors_trains_without_them(volume: TrainingVolume) 
     assert all(report.descriptor_loss == 0 and np.isfinite(report.loss) for report in reports)
 
 
-def test_resumed_training_continues_the_same_curve(volume: TrainingVolume) -> None:
-    undisturbed = [report.loss for report in make_trainer(volume)]
-    first = make_trainer(volume)
-    losses = [report.loss for report in take(iter(first), 4)]
-    second = make_trainer(volume)
-    second.load_state(first.state())
-    losses += [report.loss for report in second]
-    np.testing.assert_allclose(losses, undisturbed, rtol=1e-4)
+def test_resumed_training_continues_the_same_curve_to_the_bit(volume: TrainingVolume, tmp_path: Path) -> None:
+    undisturbed = make_trainer(volume, accumulate=2)
+    losses = [report.loss for report in undisturbed]
+    first = make_trainer(volume, accumulate=2)
+    resumed_losses = [report.loss for report in take(iter(first), 3)]
+    torch.save(first.state(), tmp_path / "state.pt")
+    second = make_trainer(volume, accumulate=2)
+    with torch.no_grad():
+        second.network.head.weight.fill_(0)
+    second.load_state(torch.load(tmp_path / "state.pt", weights_only=True))
+    resumed_losses += [report.loss for report in second]
+    assert resumed_losses == losses
+    assert_equal_states(second.state(), undisturbed.state())
+
+
+def assert_equal_states(one: Any, other: Any) -> None:
+    """Nested states are equal to the last bit."""
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for name in one:
+            assert_equal_states(one[name], other[name])
+    else:
+        assert torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+
+
+@pytest.mark.parametrize("split", [{"batch": 1, "accumulate": 4}, {"batch": 2, "accumulate": 2}])
+def test_accumulated_passes_are_as_one_large_batch(volume: TrainingVolume, split: dict) -> None:
+    whole, parts = make_trainer(volume, batch=4, steps=4), make_trainer(volume, steps=4, **split)
+    for one, other in zip(whole, parts, strict=True):
+        assert one.loss == pytest.approx(other.loss, rel=1e-4)
+    for weight, same in zip(whole.network.parameters(), parts.network.parameters(), strict=True):
+        torch.testing.assert_close(weight, same, rtol=1e-3, atol=1e-5)
+
+
+def test_weighing_while_the_next_pass_runs_changes_nothing(
+    volume: TrainingVolume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = {"accumulate": 3, "malis_after": 0, "steps": 3}
+    losses = [report.loss for report in make_trainer(volume, **recipe)]
+    calls: list[str] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "_passes_at_once", 1)
+        for name in ("_forward", "_backward"):
+            done = getattr(Trainer, name)
+            patched.setattr(Trainer, name, lambda self, given, n=name, f=done: (calls.append(n), f(self, given))[1])
+        assert [report.loss for report in make_trainer(volume, **recipe)] == losses
+    forward, backward = "_forward", "_backward"
+    assert calls[:6] == [forward, forward, backward, forward, backward, backward]
+
+
+def test_malis_in_threads_is_the_malis_loss(volume: TrainingVolume) -> None:
+    trainer = make_trainer(volume, malis_after=0, malis_weight=1.0)
+    batch = trainer._draw(0, range(2))
+    logits = torch.randn(2, 3, 16, 16, 16, requires_grad=True)
+    weights = trainer.malis.finish(trainer.malis.start(logits, batch), "cpu")
+    terms = loss_terms(logits, batch, weights, trainer.options)
+    (found,) = torch.autograd.grad(terms.sum(), logits)
+    reference = constrained_malis_loss(torch.sigmoid(logits), batch.labels, mask=batch.valid)
+    (wanted,) = torch.autograd.grad(reference, logits)
+    assert terms.tolist() == pytest.approx([0.0, reference.item(), 0.0])
+    torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("kind", ["cross-entropy", "squared-error"])
+def test_loss_of_a_batch_is_the_mean_of_its_crops(kind: VoxelLoss) -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(2, 3, 4, 4, 4)
+    targets = torch.stack([torch.rand(3, 4, 4, 4) < share for share in (0.2, 0.9)])
+    valid = torch.stack([torch.rand(3, 4, 4, 4) < share for share in (0.9, 0.5)])
+    crops = [balanced_loss(*(part[i : i + 1] for part in (logits, targets, valid)), kind) for i in range(2)]
+    assert balanced_loss(logits, targets, valid, kind).item() == pytest.approx(sum(crops).item() / 2, rel=1e-5)
+
+
+def test_stop_ends_after_the_step(volume: TrainingVolume) -> None:
+    trainer = make_trainer(volume)
+    for report in trainer:
+        if report.step == 2:
+            trainer.stop()
+    assert (trainer.step, trainer.stopped) == (3, True)
+
+
+def test_items_are_prepared_ahead_in_order() -> None:
+    begun: list[int] = []
+
+    def prepare(item: int) -> int:
+        begun.append(item)
+        return item * item
+
+    prepared = prepared_ahead(prepare, iter(range(10)), threads=1, ahead=3)
+    assert next(prepared) == 0
+    prepared.close()
+    assert begun == list(range(len(begun)))
+    assert len(begun) <= 4
+    assert list(prepared_ahead(prepare, range(10), threads=4, ahead=20)) == [item * item for item in range(10)]
 
 
 def test_averaged_network_predicts_with_valid_convolutions(volume: TrainingVolume) -> None:
@@ -96,8 +188,39 @@ def test_diverged_training_stops(volume: TrainingVolume) -> None:
     trainer = make_trainer(volume)
     with torch.no_grad():
         trainer.network.head.weight.fill_(float("nan"))
-    with pytest.raises(InputError, match="not finite"):
+    with pytest.raises(NotFiniteError, match="step 1 is not finite") as caught:
         next(iter(trainer))
+    example = caught.value.example
+    np.testing.assert_array_equal(example.raw, trainer.sampler.draw(0, 0).raw)
+    assert np.isnan(example.affinities).all()
+    assert trainer.step == 0
+
+
+def test_the_crop_at_fault_is_found(volume: TrainingVolume) -> None:
+    trainer = make_trainer(volume, batch=2, accumulate=2, malis_after=0)
+    draw = type(trainer.sampler).draw
+
+    def spoil(sampler: Sampler, step: int, index: int = 0) -> Crop:
+        crop = draw(sampler, step, index)
+        return crop._replace(raw=crop.raw * np.nan) if (step, index) == (1, 3) else crop
+
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(NotFiniteError, match="its crop 3") as caught:
+        patched.setattr(Sampler, "draw", spoil)
+        list(trainer)
+    assert trainer.step == 1
+    assert caught.value.example.number == 3
+
+
+def test_an_example_shows_what_the_network_is_trained_on(volume: TrainingVolume) -> None:
+    trainer = make_trainer(volume)
+    take(iter(trainer), 2)
+    before = {name: value.clone() for name, value in trainer.network.state_dict().items()}
+    example = trainer.example()
+    assert_equal_states(before, dict(trainer.network.state_dict()))
+    assert example.raw.shape == example.labels.shape == (16, 16, 16)
+    assert example.targets.shape == example.affinities.shape == example.positive.shape == (3, 16, 16, 16)
+    assert example.positive.sum() == pytest.approx(1, rel=1e-4)
+    assert not (example.positive * example.negative).any()
 
 
 def test_learning_rate_warms_up_and_falls() -> None:

@@ -78,7 +78,8 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint, *, half: bool = Fa
     }
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
-        torch.save({"header": json.dumps(header), "weights": weights}, partial)
+        with partial.open("wb") as file:
+            torch.save({"header": json.dumps(header), "weights": weights}, file)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

@@ -65,6 +65,10 @@ def chosen_threshold(given: float | None, attributes: Mapping[str, Any], score: 
     """The threshold that was given, else the suggested one if it belongs to this score."""
     if given is not None:
         return given
-    if attributes.get("suggested_score") == score and attributes.get("suggested_threshold") is not None:
-        return float(attributes["suggested_threshold"])
-    raise InputError(f"no threshold is stored with {path} for the score {score}: give --threshold between 0 and 1")
+    stored, suggested = attributes.get("suggested_score"), attributes.get("suggested_threshold")
+    if stored == score and suggested is not None:
+        return float(suggested)
+    hint = "" if suggested is None else f" (but {suggested} for --score {stored})"
+    raise InputError(
+        f"no threshold is stored with {path} for the score {score}{hint}: give --threshold between 0 and 1"
+    )

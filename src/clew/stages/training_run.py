@@ -1,12 +1,9 @@
-"""A training run on disk: data in, log and state beside the checkpoint, the best checkpoint by held-out segmentation."""
+"""A training run: data in, the best checkpoint by held-out segmentation out, log and state in the folder beside it."""
 
-import csv
 import json
-import os
-import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,19 +16,66 @@ from clew.network.options import NEAREST_OFFSETS, PRESETS, Triple, UNetOptions
 from clew.network.precision import Precision
 from clew.network.prediction import resolve_device
 from clew.network.unet import UNet, with_descriptors
+from clew.segmentation.agglomeration import parse_score
 from clew.segmentation.agglomeration_options import AgglomerationOptions
 from clew.stages.boxes import Box, parse_box
 from clew.stages.declaration import Record
 from clew.stages.files import as_ids
+from clew.stages.interruption import Interruption
 from clew.stages.progress import say
+from clew.stages.run_folder import RunFolder
 from clew.training.options import AugmentationOptions, TrainingOptions
+from clew.training.processes import joined
 from clew.training.sampling import TrainingVolume
-from clew.training.trainer import StepReport, Trainer
+from clew.training.trainer import NotFiniteError, Trainer
 from clew.training.validation import Validation, validate
 from clew.volumes.open import list_datasets, open_volume
+from clew.volumes.replace import written_beside
 
 CREMI_LAYOUT = ("volumes/raw", "volumes/labels/neuron_ids", "volumes/labels/mask")
-LOG_COLUMNS = (*StepReport._fields, "voi_split", "voi_merge", "voi_sum", "adapted_rand_error", "threshold")
+
+
+class HeldOut(NamedTuple):
+    """The part of a volume that the network is judged on, and the agglomeration score by which it is segmented."""
+
+    raw: NDArray[np.uint8]
+    labels: NDArray
+    box: Box
+    score: str
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Validates networks and keeps the best one as the checkpoint; without a held-out part, the last one."""
+
+    checkpoint: Path
+    voxel_size: tuple[float, float, float]
+    held_out: HeldOut | None
+    half: bool
+    record: Record
+
+    def validate(self, trainer: Trainer, run: RunFolder) -> None:
+        """Segment the held-out part; keep the network if it is the best of the run so far."""
+        network = trainer.averaged_network
+        found = None
+        if self.held_out is not None:
+            raw, labels, box, score = self.held_out
+            found = validate(
+                network, raw, labels, box, device=trainer.device, precision=trainer.precision,
+                agglomeration_options=AgglomerationOptions(score=score),
+            )  # fmt: skip
+        if found is None or found.scores.voi_sum < run.best():
+            with written_beside(self.checkpoint, overwrite=True) as partial:
+                save_checkpoint(partial, self._checkpoint(network, trainer.step, found), half=self.half)
+        if found is not None:
+            run.log_validation(trainer.step, found)
+
+    def _checkpoint(self, network: UNet, step: int, found: Validation | None) -> Checkpoint:
+        details: dict[str, Any] = {**json.loads(json.dumps(self.record, default=str)), "step": step}
+        if found is None or self.held_out is None:
+            return Checkpoint(network, self.voxel_size, record=details)
+        details["held_out_scores"] = found.scores.__dict__
+        return Checkpoint(network, self.voxel_size, found.threshold, self.held_out.score, details)
 
 
 def run_training(
@@ -42,132 +86,77 @@ def run_training(
     preset: str,
     offsets: list[Triple] | None,
     initial: str | None,
+    score: str,
     device: str,
     precision: Precision,
     options: TrainingOptions,
     augmentation: AugmentationOptions,
+    tensorboard: bool,
     half: bool,
     overwrite: bool,
     record: Record,
 ) -> None:
-    """Train, continue where an interrupted run of the same configuration stopped, and write the best checkpoint."""
-    run = RunFolder(checkpoint, record, overwrite)
-    volumes, voxel_size = _read_volumes(data)
-    box = None if held_out is None else parse_box(held_out, volumes[0].raw.shape)
-    truth = volumes[0].labels
-    if box is not None:
-        volumes[0] = _without(volumes[0], box)
-    torch.manual_seed(options.seed)
-    network = open_checkpoint(initial).network if initial else UNet(architecture(preset, offsets))
-    network = with_descriptors(network) if options.descriptor_weight else network
-    trainer = Trainer(
-        network,
-        volumes,
-        options,
-        augmentation,
-        voxel_size=voxel_size,
-        device=resolve_device(device),
-        precision=precision,
-    )
-    run.resume(trainer)
-    best: float = run.best()
+    """Train, continue where an interrupted run of the same configuration stopped, and write the best checkpoint.
+
+    As one of several processes: join them, take the steps with them, and write only as the first.
+    """
+    parse_score(score)
+    with joined(resolve_device(device)) as (processes, own_device):
+        run = RunFolder(checkpoint, record, overwrite=overwrite, tensorboard=tensorboard) if processes.first else None
+        volumes, voxel_size = _read_volumes(data)
+        held_out_part = None
+        if held_out is not None:
+            raw, labels, _ = volumes[0]
+            held_out_part = HeldOut(raw, labels, parse_box(held_out, raw.shape), score)
+            volumes[0] = _without(volumes[0], held_out_part.box)
+        torch.manual_seed(options.seed)
+        network = open_checkpoint(initial).network if initial else UNet(architecture(preset, offsets))
+        network = with_descriptors(network) if options.descriptor_weight else network
+        trainer = Trainer(
+            network, volumes, options, augmentation, voxel_size=voxel_size, device=own_device, precision=precision,
+            processes=processes,
+        )  # fmt: skip
+        state = processes.share(run.begin() if run else None)
+        if state is not None:
+            trainer.load_state(state)
+        interruption = Interruption(trainer.stop)
+        with interruption.listening():
+            if run is None:
+                for _ in trainer:
+                    pass
+            else:
+                _lead(trainer, run, Judge(checkpoint, voxel_size, held_out_part, half, record), interruption)
+        if trainer.stopped:
+            raise KeyboardInterrupt
+
+
+def _lead(trainer: Trainer, run: RunFolder, judge: Judge, interruption: Interruption) -> None:
+    """Take the steps, as the process that writes and validates."""
+    options = trainer.options
+
+    def is_due(step: int) -> bool:
+        return step > 0 and (step % options.validate_every == 0 or step == options.steps)
+
     try:
-        for report in trainer:
-            due = report.step % options.validate_every == 0 or report.step == options.steps
-            if not due:
-                run.log(report)
-                continue
-            found = None if box is None else validate(trainer.averaged_network, volumes[0].raw, truth, box)
-            run.log(report, found)
-            if found is None or found.scores.voi_sum < best:
-                best = np.inf if found is None else found.scores.voi_sum
-                save_checkpoint(checkpoint, _checkpoint(trainer, voxel_size, found, record), half=half)
-            run.save(trainer)
-    except KeyboardInterrupt:
-        run.save(trainer)
-        say(f"interrupted after step {trainer.step}; the same command continues")
-        raise
-
-
-class RunFolder:
-    """The folder beside a checkpoint: `config.json`, `log.csv`, `state.pt`, `log.png`."""
-
-    def __init__(self, checkpoint: Path, record: Record, overwrite: bool) -> None:
-        self.folder = checkpoint.with_suffix(".training")
-        config = json.loads(json.dumps(record, default=str))
-        if overwrite and self.folder.exists():
-            shutil.rmtree(self.folder)
-        elif checkpoint.exists() and not self.folder.exists():
-            raise InputError(f"{checkpoint} exists already: choose another name or give --overwrite")
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{self.folder} cannot be made: {error.strerror}") from error
-        self._check_config(config)
-
-    def _check_config(self, config: dict[str, Any]) -> None:
-        path = self.folder / "config.json"
-        if path.exists():
-            before, now = json.loads(path.read_text())["parameters"], config["parameters"]
-            changed = [
-                f"{name} was {before.get(name)}, is {now.get(name)}" for name in now if before.get(name) != now[name]
-            ]
-            if changed:
-                raise InputError(
-                    f"the run in {self.folder} had another configuration: {'; '.join(changed)}; "
-                    "give the same one to continue, or --overwrite to start anew"
-                )
-        path.write_text(json.dumps(config, indent=1) + "\n")
-
-    def resume(self, trainer: Trainer) -> None:
-        """Continue from the saved state, if there is one."""
-        path = self.folder / "state.pt"
-        if path.exists():
-            trainer.load_state(torch.load(path, map_location=trainer.device, weights_only=True))
+        if trainer.step:
             say(f"continuing after step {trainer.step}")
-
-    def save(self, trainer: Trainer) -> None:
-        """Save the state, whole or not at all, and plot the log."""
-        partial = self.folder / "state.partial"
-        torch.save(trainer.state(), partial)
-        os.replace(partial, self.folder / "state.pt")
-        self._plot()
-
-    def best(self) -> float:
-        """The smallest held-out VOI so far."""
-        return min((row["voi_sum"] for row in self._rows() if row.get("voi_sum") is not None), default=np.inf)
-
-    def log(self, report: StepReport, found: Validation | None = None) -> None:
-        """Append a line to the log; say something now and then."""
-        path = self.folder / "log.csv"
-        values: dict[str, Any] = report._asdict()
-        if found is not None:
-            scores = found.scores
-            values |= {name: getattr(scores, name) for name in LOG_COLUMNS if hasattr(scores, name)}
-            values["threshold"] = found.threshold
-            say(f"step {report.step}: held-out VOI {scores.voi_sum:.4f} (split {scores.voi_split:.4f}, merge "
-                f"{scores.voi_merge:.4f}), adapted Rand {scores.adapted_rand_error:.4f} at {found.threshold:.2f}")  # fmt: skip
-        elif report.step % 50 == 0:
-            say(f"step {report.step}: loss {report.loss:.4f}, {report.seconds:.2f} s/step")
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, LOG_COLUMNS, restval="")
-            if file.tell() == 0:
-                writer.writeheader()
-            writer.writerow(values)
-
-    def _rows(self) -> list[dict[str, float]]:
-        path = self.folder / "log.csv"
-        if not path.exists():
-            return []
-        with path.open(newline="") as file:
-            return [{name: float(text) for name, text in row.items() if text} for row in csv.DictReader(file)]
-
-    def _plot(self) -> None:
-        from clew.view.figures import save_figure, training_figure
-
-        rows = [{**row, "iteration": row["step"]} for row in self._rows()]
-        if rows:
-            save_figure(training_figure(rows), self.folder / "log.png")
+        if is_due(trainer.step) and not run.validated(trainer.step):
+            judge.validate(trainer, run)
+        for report in trainer:
+            run.log(report)
+            if options.snapshot_every and report.step % options.snapshot_every == 0:
+                run.draw(report.step, trainer.example())
+            if is_due(report.step) or trainer.stopped:
+                run.save(trainer)
+            if is_due(report.step):
+                with interruption.at_once():
+                    judge.validate(trainer, run)
+    except NotFiniteError as error:
+        raise InputError(f"{error}, saved in {run.keep(error.example)}") from error
+    except KeyboardInterrupt:
+        trainer.stopped = True
+    if trainer.stopped:
+        say(f"interrupted after step {trainer.step}; the same command continues")
 
 
 def read_training_volume(item: str) -> tuple[TrainingVolume, tuple[float, float, float]]:
@@ -225,13 +214,3 @@ def _without(volume: TrainingVolume, box: Box) -> TrainingVolume:
     if not mask.any():
         raise InputError("the held-out part holds all annotation; nothing is left to train on")
     return TrainingVolume(volume.raw, volume.labels, mask)
-
-
-def _checkpoint(
-    trainer: Trainer, voxel_size: tuple[float, float, float], found: Validation | None, record: Record
-) -> Checkpoint:
-    details: dict[str, Any] = {**json.loads(json.dumps(record, default=str)), "step": trainer.step}
-    if found is None:
-        return Checkpoint(trainer.averaged_network, voxel_size, record=details)
-    details["held_out_scores"] = found.scores.__dict__
-    return Checkpoint(trainer.averaged_network, voxel_size, found.threshold, AgglomerationOptions().score, details)

@@ -1,4 +1,7 @@
-"""Voxel-wise losses on affinities, balanced between pairs inside objects and pairs across (arXiv 1709.02974, section 3.1)."""
+"""What a training step minimises: voxel-wise losses, constrained MALIS, descriptors (arXiv 1709.02974, section 3.1).
+
+The loss of a batch is the mean of the losses of its crops: it does not matter which crops share a forward pass.
+"""
 
 from typing import Literal
 
@@ -6,11 +9,40 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from clew.network.options import NEAREST_OFFSETS
+from clew.training.batches import Batch
+from clew.training.descriptors import descriptor_loss
+from clew.training.options import TrainingOptions
+
 VoxelLoss = Literal["cross-entropy", "squared-error"]
 
 
+def loss_terms(logits: Tensor, batch: Batch, weights: tuple[Tensor, Tensor] | None, options: TrainingOptions) -> Tensor:
+    """The weighted terms whose sum is minimised: voxel-wise, MALIS, descriptors; (3,) float32.
+
+    Parameters
+    ----------
+    logits : (batch, channel, z, y, x)
+        Network output before the sigmoid: affinities, then descriptors if there are any.
+    batch
+        The crops, on the device of the logits.
+    weights
+        Of both passes of MALIS, (batch, 3, z, y, x) each; None before MALIS begins.
+    """
+    affinities, described = logits.split([batch.targets.shape[1], logits.shape[1] - batch.targets.shape[1]], dim=1)
+    voxels = balanced_loss(affinities, batch.targets, batch.valid, options.loss)
+    malis = descriptors = voxels.new_zeros(())
+    if weights is not None:
+        voxels = (1 - options.malis_weight) * voxels
+        malis = options.malis_weight * malis_loss(affinities, *weights)
+    if options.descriptor_weight:
+        pairs = zip(described.split(1), batch.descriptors.split(1), strict=True)
+        descriptors = options.descriptor_weight * torch.stack([descriptor_loss(*pair) for pair in pairs]).mean()
+    return torch.stack([voxels, malis, descriptors])
+
+
 def balanced_loss(logits: Tensor, targets: Tensor, valid: Tensor, kind: VoxelLoss) -> Tensor:
-    """Mean over offsets of the balanced loss.
+    """Mean over crops and offsets of the loss balanced between pairs inside objects and pairs across.
 
     Parameters
     ----------
@@ -19,16 +51,30 @@ def balanced_loss(logits: Tensor, targets: Tensor, valid: Tensor, kind: VoxelLos
     kind
         `cross-entropy`, or the paper's `squared-error`.
 
-    Each offset's positive pairs weigh 1/(2f), the others 1/(2(1 - f)), with f its share of positive pairs clipped to
-    [0.05, 0.95].
+    The positive pairs of a crop and offset weigh 1/(2f), the others 1/(2(1 - f)), with f the share of positive pairs
+    there, clipped to [0.05, 0.95].
     """
     targets, valid = targets.float(), valid.float()
     if kind == "cross-entropy":
         values = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     else:
         values = (torch.sigmoid(logits) - targets) ** 2
-    axes = (0, 2, 3, 4)
+    axes = (2, 3, 4)
     count = valid.sum(axes, keepdim=True).clamp(min=1)
     positive = ((targets * valid).sum(axes, keepdim=True) / count).clamp(0.05, 0.95)
     weights = valid * torch.where(targets > 0, 0.5 / positive, 0.5 / (1 - positive)) / count
-    return (weights * values).sum() / logits.shape[1]
+    return (weights * values).sum() / (logits.shape[0] * logits.shape[1])
+
+
+def malis_loss(logits: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+    """Constrained MALIS of the nearest-neighbour affinities, from the weights of both passes, which are constants.
+
+    Parameters
+    ----------
+    logits : (batch, offset, z, y, x)
+        Network output before the sigmoid; the first three offsets count.
+    positive, negative : (batch, 3, z, y, x)
+        Weights of the passes, as of `malis_weights`.
+    """
+    affinities = torch.sigmoid(logits[:, : len(NEAREST_OFFSETS)])
+    return (positive * (1 - affinities) ** 2 + negative * affinities**2).sum() / len(logits)

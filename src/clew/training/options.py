@@ -106,7 +106,10 @@ class TrainingOptions:
     margin
         Voxels at each face of the crop that bring no loss (for `same` padding).
     batch
-        Crops in each step.
+        Crops in each forward pass of a process.
+    accumulate
+        Forward passes of a process in each step, the gradients of which add up: the same as a batch so many times
+        larger, in less memory. Two or more let a GPU work while MALIS is computed.
     learning_rate
         Peak of the learning rate, reached after the warm-up and followed by a cosine to zero.
     warmup
@@ -136,7 +139,9 @@ class TrainingOptions:
     average_decay
         Decay of the running average of the weights, which is what is validated and saved.
     validate_every
-        Steps between validations by segmentation.
+        Steps between validations by segmentation; the state is saved then, too.
+    snapshot_every
+        Steps between pictures of raw, target, prediction and MALIS weights of one crop; 0 = none.
     seed
         Seed of crops and augmentation.
     """
@@ -146,6 +151,7 @@ class TrainingOptions:
     padding: Literal["valid", "same"] = "same"
     margin: Annotated[int, Ge(0)] = 4
     batch: Annotated[int, Gt(0)] = 1
+    accumulate: Annotated[int, Gt(0)] = 1
     learning_rate: Annotated[float, Gt(0)] = 1e-3
     warmup: Annotated[int, Ge(0)] = 200
     loss: Literal["cross-entropy", "squared-error"] = "cross-entropy"
@@ -161,4 +167,5 @@ class TrainingOptions:
     minimum_objects: Annotated[int, Ge(1)] = 1
     average_decay: Annotated[float, Interval(ge=0, lt=1)] = 0.998
     validate_every: Annotated[int, Gt(0)] = 500
+    snapshot_every: Annotated[int, Ge(0)] = 500
     seed: int = 0

@@ -1,32 +1,40 @@
 """The recipe: crops, augmentation, a balanced loss, then constrained MALIS (arXiv 1709.02974, section 3.1)."""
 
 import math
+import os
 import time
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from copy import deepcopy
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from clew.errors import InputError
 from clew.network.options import Triple
 from clew.network.precision import Precision, autocast
 from clew.network.unet import UNet, crop_center, valid_input_shape
-from clew.training.descriptors import descriptor_loss, descriptor_targets
-from clew.training.losses import balanced_loss
-from clew.training.malis import constrained_malis_loss
+from clew.training.batches import Batch, collate, describe, prepared_ahead
+from clew.training.losses import loss_terms
+from clew.training.malis_threads import NEAREST, MalisThreads, Weights
 from clew.training.options import AugmentationOptions, TrainingOptions
-from clew.training.sampling import Crop, Sampler, TrainingVolume, prepare_volume
-from clew.training.targets import affinity_targets, split_components
+from clew.training.processes import Processes
+from clew.training.sampling import Sampler, TrainingVolume, prepare_volume
 
 AHEAD = 3
+"""Batches that are prepared before they are needed."""
+MOST_THREADS = 8
+"""Threads that prepare crops beside a GPU at most; beside a network on the CPU it is one."""
 
 
 class StepReport(NamedTuple):
-    """What one step did: losses, learning rate, seconds since the last report."""
+    """What one step did: losses over all processes, learning rate, seconds; of these, seconds spent waiting for crops and
+    for the weights of MALIS with nothing to do for the device."""
 
     step: int
     loss: float
@@ -35,17 +43,46 @@ class StepReport(NamedTuple):
     descriptor_loss: float
     learning_rate: float
     seconds: float
+    waited_for_crops: float
+    waited_for_malis: float
 
 
-class Batch(NamedTuple):
-    """Tensors of a step: raw (batch, 1, z, y, x); labels (batch, z, y, x) split into components; targets and valid pairs;
-    descriptors (batch, 10, z, y, x), or empty where they are not trained."""
+class Example(NamedTuple):
+    """One crop as the network sees it, by its number in the batch of a step; the loss is the sum of its terms.
 
-    raw: Tensor
-    labels: Tensor
-    targets: Tensor
-    valid: Tensor
-    descriptors: Tensor = torch.empty(0)
+    raw (z, y, x) float32; labels (z, y, x) of the network's output, split into components; targets, valid pairs, predicted
+    affinities and weights of both passes of MALIS (3, z, y, x).
+    """
+
+    step: int
+    number: int
+    loss: float
+    raw: NDArray[np.float32]
+    labels: NDArray[np.uint64]
+    targets: NDArray[np.bool_]
+    valid: NDArray[np.bool_]
+    affinities: NDArray[np.float32]
+    positive: NDArray[np.float32]
+    negative: NDArray[np.float32]
+
+
+class Forward(NamedTuple):
+    """A forward pass that waits for its backward pass: batch and logits on the device, MALIS weights of its crops."""
+
+    batch: Batch
+    logits: Tensor
+    weights: list[Future[Weights]]
+
+
+class NotFiniteError(InputError):
+    """A loss or gradient is not a finite number; the weights are still those from before the step."""
+
+    def __init__(self, example: Example) -> None:
+        super().__init__(
+            f"the loss or gradient of step {example.step + 1} is not finite (its crop {example.number} has a loss of "
+            f"{example.loss}); lower the learning rate, or look at the crop"
+        )
+        self.example = example
 
 
 class Trainer:
@@ -62,10 +99,19 @@ class Trainer:
     voxel_size
         Voxel size (z, y, x) in nm; local shape descriptors need it.
     device, precision
-        `cpu` or `cuda`, and the arithmetic of the network; weights, their updates and the losses are float32.
+        `cpu`, `cuda` or `cuda:1`, and the arithmetic of the network; weights, their updates and the losses are float32.
+    processes
+        Which of the processes this one is that train the same network together.
 
-    Iterating yields a `StepReport` after each step until `options.steps` are done. `state` and `load_state` stop and
-    continue a run on the same curve; `averaged_network` is the network to validate and keep.
+    Iterating yields a `StepReport` after each step until `options.steps` are done, or somebody called `stop`. `state` and
+    `load_state` stop and continue a run on the same curve; `averaged_network` is the network to validate and keep.
+
+    Raises
+    ------
+    InputError
+        While iterating, if no crop is found that is annotated well enough.
+    NotFiniteError
+        While iterating, if training diverged.
     """
 
     def __init__(
@@ -78,35 +124,42 @@ class Trainer:
         voxel_size: tuple[float, float, float] | None = None,
         device: str = "cpu",
         precision: Precision = "auto",
+        processes: Processes = Processes(),
     ) -> None:
         if options.descriptor_weight and not (network.options.descriptors and voxel_size):
             raise InputError("local shape descriptors need a network with a head for them, and the voxel size")
         self.options = options
-        self.voxel_size = voxel_size
+        self.voxel_size = voxel_size or (1.0, 1.0, 1.0)
         self.device = device
         self.precision = precision
+        self.processes = processes
         self.network = network.to(device, memory_format=torch.channels_last_3d).train()
         self.network.set_padding(options.padding)
         self.average = deepcopy(self.network)
         self.optimizer = torch.optim.AdamW(network.parameters(), options.learning_rate, (0.95, 0.999), 1e-8, 1e-2)
         self.step = 0
+        self.stopped = False
+        self._asked_to_stop = False
         input_shape, self.output_shape = crop_shapes(network, options)
         prepared = tuple(
             prepare_volume(volume, options.boundary_steps, per_section=options.per_section) for volume in volumes
         )
-        self.sampler = Sampler(prepared, input_shape, self.output_shape, options, augmentation)
+        self.sampler = Sampler(prepared, input_shape, self.output_shape, options, augmentation, device)
+        self.malis = MalisThreads(min(2 * options.batch, os.cpu_count() or 1))
 
     def __iter__(self) -> Iterator[StepReport]:
-        with ThreadPoolExecutor(1) as pool:
-            ahead = [pool.submit(self._prepare, step) for step in range(self.step, self.step + AHEAD)]
-            try:
-                while self.step < self.options.steps:
-                    batch = ahead.pop(0).result()
-                    ahead.append(pool.submit(self._prepare, self.step + AHEAD))
-                    yield self._take_step(batch)
-            finally:
-                for waiting in ahead:
-                    waiting.cancel()
+        places = product(range(self.step, self.options.steps), range(self.options.accumulate))
+        threads = 1 if self.device == "cpu" else min(MOST_THREADS, os.cpu_count() or 1)
+        batches = prepared_ahead(self._prepare, places, threads, max(AHEAD, threads))
+        try:
+            while self.step < self.options.steps and not self.stopped:
+                yield self._take_step(batches)
+        finally:
+            batches.close()
+
+    def stop(self) -> None:
+        """End the iteration, in all processes after the same step."""
+        self._asked_to_stop = True
 
     @property
     def averaged_network(self) -> UNet:
@@ -131,53 +184,81 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
 
-    def _prepare(self, step: int) -> Batch:
-        crops = [self.sampler.draw(step, index) for index in range(self.options.batch)]
-        batch = collate(crops, self.network.options.offsets, self.options.margin)
-        return batch._replace(descriptors=self._describe(crops)) if self.options.descriptor_weight else batch
+    @torch.no_grad()
+    def example(self, step: int = 0, number: int = 0) -> Example:
+        """A crop of any step, as the network sees it now; the first one of all by default."""
+        batch = self._draw(step, range(number, number + 1))
+        logits = self._logits(batch.raw.to(self.device))
+        weights = self.malis.finish(self.malis.start(logits, batch), self.device)
+        terms = loss_terms(logits, batch.to(self.device), weights if self._malis_is_on else None, self.options)
+        affinities = torch.sigmoid(logits[0, NEAREST])
+        positive, negative = (weight[0] for weight in weights)
+        return Example(
+            step, number, float(terms.sum()), batch.raw[0, 0].numpy(), batch.labels[0], batch.targets[0, NEAREST].numpy(),
+            batch.valid[0, NEAREST].numpy(), *(array.cpu().numpy() for array in (affinities, positive, negative)),
+        )  # fmt: skip
 
-    def _describe(self, crops: list[Crop]) -> Tensor:
-        sigma, margin = self.options.descriptor_sigma, self.options.margin
-        size = self.voxel_size or (1, 1, 1)
-        described = [descriptor_targets(c.labels, c.mask, _trim(c.mask, margin), sigma, size) for c in crops]
-        return torch.from_numpy(np.stack(described))
-
-    def _take_step(self, batch: Batch) -> StepReport:
-        start = time.perf_counter()
+    def _take_step(self, batches: Iterator[Batch]) -> StepReport:
+        start, waited_before, waited_for_crops = time.perf_counter(), self.malis.waited, 0.0
         rate = learning_rate(self.step, self.options)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        batch = Batch(*(tensor.to(self.device) for tensor in batch))
-        with autocast(self.device, self.precision):
-            output = crop_center(self.network(batch.raw), self.output_shape)
-        affinities = len(self.network.options.offsets)
-        voxel_loss, malis_loss = self._losses(output[:, :affinities], batch)
-        described = self._descriptor_loss(output[:, affinities:], batch)
-        loss = voxel_loss + malis_loss + described
-        if not torch.isfinite(loss):
-            raise InputError(f"the loss of step {self.step} is not finite; lower the learning rate")
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        terms = torch.zeros(3, device=self.device)
+        under_way: deque[Forward] = deque()
+        for _ in range(self.options.accumulate):
+            asked = time.perf_counter()
+            batch = next(batches)
+            waited_for_crops += time.perf_counter() - asked
+            under_way.append(self._forward(batch))
+            if len(under_way) > self._passes_at_once:
+                terms += self._backward(under_way.popleft())
+        while under_way:
+            terms += self._backward(under_way.popleft())
+        self._average_over_processes(terms)
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        if not torch.isfinite(terms.sum() + norm):
+            raise NotFiniteError(self._culprit())
         self.optimizer.step()
         self._update_average()
         self.step += 1
-        seconds = time.perf_counter() - start
-        return StepReport(self.step, loss.item(), voxel_loss.item(), malis_loss.item(), described.item(), rate, seconds)
+        voxel_loss, malis_loss, descriptor_loss = terms.tolist()
+        seconds, waited_for_malis = time.perf_counter() - start, self.malis.waited - waited_before
+        return StepReport(
+            self.step, voxel_loss + malis_loss + descriptor_loss, voxel_loss, malis_loss, descriptor_loss, rate,
+            seconds, waited_for_crops, waited_for_malis,
+        )  # fmt: skip
 
-    def _losses(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        voxel_loss = balanced_loss(logits, batch.targets, batch.valid, self.options.loss)
-        if self.step < self.options.malis_after or not self.options.malis_weight:
-            return voxel_loss, torch.zeros(())
-        weight = self.options.malis_weight
-        affinities = torch.sigmoid(logits[:, :3].float())
-        mask = batch.valid[:, :3]
-        malis = constrained_malis_loss(affinities, batch.labels, mask=mask)
-        return (1 - weight) * voxel_loss, weight * malis
+    @property
+    def _malis_is_on(self) -> bool:
+        return self.step >= self.options.malis_after and self.options.malis_weight > 0
 
-    def _descriptor_loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        weight = self.options.descriptor_weight
-        return weight * descriptor_loss(logits, batch.descriptors) if weight else torch.zeros(())
+    @property
+    def _passes_at_once(self) -> int:
+        """Forward passes that wait for their backward pass: a GPU does the next one while the CPU weighs the last."""
+        return 0 if self.device == "cpu" else 1
+
+    def _forward(self, batch: Batch) -> Forward:
+        on_device = batch.to(self.device)
+        logits = self._logits(on_device.raw)
+        return Forward(on_device, logits, self.malis.start(logits, batch) if self._malis_is_on else [])
+
+    def _backward(self, forward: Forward) -> Tensor:
+        weights = self.malis.finish(forward.weights, self.device) if forward.weights else None
+        terms = loss_terms(forward.logits, forward.batch, weights, self.options) / self.options.accumulate
+        terms.sum().backward()
+        return terms.detach()
+
+    def _logits(self, raw: Tensor) -> Tensor:
+        with autocast(self.device, self.precision):
+            return crop_center(self.network(raw), self.output_shape)
+
+    def _average_over_processes(self, terms: Tensor) -> None:
+        """Gradients and losses of the whole batch, and whether anybody asked to stop."""
+        asked = terms.new_tensor(float(self._asked_to_stop))
+        gradients = [weight.grad for weight in self.network.parameters() if weight.grad is not None]
+        self.processes.average([*gradients, terms, asked])
+        self.stopped = bool(asked > 0)
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -185,19 +266,26 @@ class Trainer:
         for average, current in zip(self.average.parameters(), self.network.parameters(), strict=True):
             average.lerp_(current, 1 - decay)
 
+    def _prepare(self, place: tuple[int, int]) -> Batch:
+        """The crops of a forward pass of a step; they are numbered through the passes of all processes."""
+        step, part = place
+        first = (part * self.processes.number + self.processes.rank) * self.options.batch
+        batch = self._draw(step, range(first, first + self.options.batch))
+        return batch if self.device == "cpu" else batch.pinned()
 
-def collate(crops: list[Crop], offsets: tuple[Triple, ...], margin: int) -> Batch:
-    """Tensors of a list of crops; pairs nearer than `margin` to the crop's faces bring no loss."""
-    labels = np.stack([split_components(crop.labels).astype(np.int64) for crop in crops])
-    pairs = [affinity_targets(crop.labels, offsets, _trim(crop.mask, margin)) for crop in crops]
-    return Batch(
-        torch.from_numpy(np.stack([crop.raw for crop in crops])[:, None]).contiguous(
-            memory_format=torch.channels_last_3d
-        ),
-        torch.from_numpy(labels),
-        torch.from_numpy(np.stack([targets for targets, _ in pairs])),
-        torch.from_numpy(np.stack([valid for _, valid in pairs])),
-    )
+    def _draw(self, step: int, indices: range) -> Batch:
+        crops = [self.sampler.draw(step, index) for index in indices]
+        batch = collate(crops, self.network.options.offsets, self.options.margin)
+        if not self.options.descriptor_weight:
+            return batch
+        return batch._replace(descriptors=describe(crops, self.options, self.voxel_size))
+
+    def _culprit(self) -> Example:
+        """The first crop of this step whose loss is not finite, or the first one if it was only the gradient."""
+        crops = self.options.batch * self.options.accumulate * self.processes.number
+        examples = (self.example(self.step, number) for number in range(crops))
+        bad = next((example for example in examples if not math.isfinite(example.loss)), None)
+        return bad or self.example(self.step)
 
 
 def crop_shapes(network: UNet, options: TrainingOptions) -> tuple[Triple, Triple]:
@@ -214,10 +302,3 @@ def learning_rate(step: int, options: TrainingOptions) -> float:
     """Linear warm-up, then half a cosine down to zero."""
     warm = min(1.0, (step + 1) / max(options.warmup, 1))
     return options.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / options.steps))
-
-
-def _trim(mask: np.ndarray, margin: int) -> np.ndarray:
-    trimmed = np.zeros_like(mask)
-    inner = tuple(slice(margin, size - margin) for size in mask.shape)
-    trimmed[inner] = mask[inner]
-    return trimmed

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from clew.evaluation.overlap import overlap_table
 from clew.evaluation.scores import Scores, best_threshold, score_thresholds
+from clew.network.precision import Precision
 from clew.network.prediction import predict_affinities
 from clew.network.symmetries import Box
 from clew.network.unet import UNet
@@ -37,6 +38,7 @@ def validate(
     fragment_options: FragmentOptions = FragmentOptions(),
     agglomeration_options: AgglomerationOptions = AgglomerationOptions(),
     device: str = "cpu",
+    precision: Precision = "auto",
 ) -> Validation:
     """Segment a held-out box with a network and score it at its best threshold.
 
@@ -48,8 +50,12 @@ def validate(
         Whole volume; raw outside the box serves as context. Labels are split into connected components inside the box.
     box
         Held-out part.
+    fragment_options, agglomeration_options
+        How it is segmented; the threshold belongs to their score.
+    device, precision
+        Where and in which arithmetic the network runs.
     """
-    affinities = predict_affinities(network, raw, box=box, device=device)
+    affinities = predict_affinities(network, raw, box=box, device=device, precision=precision)
     fragments = extract_fragments(affinities, options=fragment_options)
     tree = agglomerate(build_region_graph(affinities, fragments), options=agglomeration_options)
     table = overlap_table(fragments, split_components(labels[box]))

@@ -1,0 +1,55 @@
+"""Ctrl-C and SIGTERM: the step under way is finished, and then there is something whole to save."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+Handler = Callable[[int, FrameType | None], object]
+
+
+class Interruption:
+    """Calls `stop` when somebody asks to stop; a second Ctrl-C stops at once."""
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self.asked = False
+        self._stop = stop
+        self._all_is_saved = False
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Only call `stop` on signals in this block, instead of being stopped by them."""
+        with signals_handled(self._handle):
+            yield
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Be stopped by the first signal in this block, because all is saved."""
+        self._all_is_saved = True
+        try:
+            if self.asked:
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._all_is_saved = False
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        again, self.asked = self.asked, True
+        self._stop()
+        if number == signal.SIGINT if again else self._all_is_saved:
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def signals_handled(handler: Handler) -> Iterator[None]:
+    """Handle Ctrl-C and SIGTERM so in this block; in a thread other than the main one, which gets no signals, do nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)

@@ -1,0 +1,83 @@
+"""Several training processes on this machine, started and waited for as torchrun would."""
+
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import multiprocessing
+
+from clew.errors import InputError
+from clew.stages.interruption import signals_handled
+from clew.training.processes import are_launched
+
+GRACE = 30.0
+"""Seconds that the other processes have to end by themselves when one has failed."""
+LOCAL = "127.0.0.1"
+
+
+def run_in_processes(number: int, work: Callable[[], None]) -> None:
+    """Run `work` in this process, or in several new ones of this machine that all end when one fails.
+
+    Raises
+    ------
+    InputError
+        That a process raised, or if one died.
+    KeyboardInterrupt
+        If the processes were interrupted.
+    """
+    if number == 1 or are_launched():
+        work()
+        return
+    if torch.cuda.is_available() and number > torch.cuda.device_count():
+        raise InputError(f"{number} processes need a GPU each, but there are {torch.cuda.device_count()}")
+    messages = multiprocessing.get_context("spawn").SimpleQueue()
+    told = (number, _free_port(), messages, work)
+    group = multiprocessing.start_processes(_run_one, told, nprocs=number, join=False, start_method="spawn")
+    try:
+        _wait(group)
+    except multiprocessing.ProcessExitedException as error:
+        if messages.empty():
+            raise InputError(f"training stopped: {error}") from error
+    except multiprocessing.ProcessRaisedException:
+        if messages.empty():
+            raise
+    _pass_on(messages)
+
+
+def _pass_on(messages: Any) -> None:
+    """Raise what the first of the processes that said something said."""
+    said: list[tuple[int, str | None]] = []
+    while not messages.empty():
+        said.append(messages.get())
+    if said:
+        _, message = min(said, key=lambda pair: pair[0])
+        raise KeyboardInterrupt if message is None else InputError(message)
+
+
+def _wait(group: Any) -> None:
+    """Wait for all processes; hand Ctrl-C and SIGTERM on to them, and go on waiting while they save."""
+    with signals_handled(lambda number, frame: [process.terminate() for process in group.processes]):
+        while not group.join(grace_period=GRACE):
+            pass
+
+
+def _run_one(rank: int, number: int, port: int, messages: Any, work: Callable[[], None]) -> None:
+    """One process: tells the launcher of bad input, and by None of an interruption."""
+    os.environ |= {"MASTER_ADDR": LOCAL, "MASTER_PORT": str(port), "WORLD_SIZE": str(number)}
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+    torch.set_num_threads(max(1, torch.get_num_threads() // number))
+    try:
+        work()
+    except InputError as error:
+        messages.put((rank, str(error)))
+        raise SystemExit(1) from error
+    except KeyboardInterrupt:
+        messages.put((rank, None))
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind((LOCAL, 0))
+        return int(free.getsockname()[1])

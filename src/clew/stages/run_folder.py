@@ -1,0 +1,161 @@
+"""The folder beside a checkpoint: options, log, state and pictures of a training run; each file whole or not there."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from clew.errors import InputError
+from clew.stages.declaration import Record
+from clew.stages.progress import say
+from clew.training.trainer import Example, StepReport, Trainer
+from clew.training.validation import Validation
+from clew.volumes.replace import written_beside
+
+LOG_COLUMNS = (*StepReport._fields, "voi_split", "voi_merge", "voi_sum", "adapted_rand_error", "threshold")
+
+
+class RunFolder:
+    """`config.json`, `log.csv`, `log.png`, `state.pt`, `snapshots`, and on request `tensorboard`, of one run.
+
+    Nothing is written before `begin`.
+    """
+
+    def __init__(self, checkpoint: Path, record: Record, *, overwrite: bool, tensorboard: bool) -> None:
+        self.folder = checkpoint.with_suffix(".training")
+        self.config: dict[str, Any] = json.loads(json.dumps(record, default=str))
+        self.overwrite = overwrite
+        self.tensorboard = _tensorboard() if tensorboard else None
+        self.board: Any = None
+        if overwrite:
+            return
+        if checkpoint.exists() and not self.folder.exists():
+            raise InputError(f"{checkpoint} exists already: choose another name or give --overwrite")
+        if (self.folder / "config.json").exists():
+            self._check_config(json.loads((self.folder / "config.json").read_text()))
+
+    def begin(self) -> dict[str, Any] | None:
+        """Make the folder, or clear it with `overwrite`; gives the state that was saved in it."""
+        if self.overwrite and self.folder.exists():
+            shutil.rmtree(self.folder)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{self.folder} cannot be made: {error.strerror}") from error
+        (self.folder / "config.json").write_text(json.dumps(self.config, indent=1) + "\n")
+        path = self.folder / "state.pt"
+        state = torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
+        step = state["step"] if state else 0
+        self._forget_after(step)
+        if self.tensorboard is not None:
+            self.board = self.tensorboard(str(self.folder / "tensorboard"), purge_step=step + 1)
+        return state
+
+    def save(self, trainer: Trainer) -> None:
+        """Save the state and plot the log."""
+        with written_beside(self.folder / "state.pt", overwrite=True) as partial, partial.open("wb") as file:
+            torch.save(trainer.state(), file)
+        self._show()
+
+    def log(self, report: StepReport) -> None:
+        """Append what a step did to the log; say something now and then."""
+        self._append(report._asdict())
+        if report.step % 50 == 0:
+            say(f"step {report.step}: loss {report.loss:.4f}, {report.seconds:.2f} s/step")
+
+    def log_validation(self, step: int, found: Validation) -> None:
+        """Append the held-out scores of a step to the log, as a row of their own."""
+        scores = found.scores
+        values = {name: getattr(scores, name) for name in LOG_COLUMNS if hasattr(scores, name)}
+        self._append({"step": step, "threshold": found.threshold, **values})
+        self._show()
+        say(f"step {step}: held-out VOI {scores.voi_sum:.4f} (split {scores.voi_split:.4f}, merge {scores.voi_merge:.4f}), "
+            f"adapted Rand {scores.adapted_rand_error:.4f} at {found.threshold:.2f}")  # fmt: skip
+
+    def best(self) -> float:
+        """The smallest held-out VOI so far."""
+        return min((row["voi_sum"] for row in self._rows() if "voi_sum" in row), default=np.inf)
+
+    def validated(self, step: int) -> bool:
+        """Whether the held-out scores of a step are in the log."""
+        return any(row["step"] == step and "voi_sum" in row for row in self._rows())
+
+    def draw(self, step: int, example: Example) -> None:
+        """Draw a snapshot of a crop after a step."""
+        from clew.view.figures import save_figure
+        from clew.view.snapshots import snapshot_figure
+
+        figure = snapshot_figure(
+            example.raw, example.labels, example.targets, example.affinities, example.positive, example.negative,
+            title=f"step {step}",
+        )  # fmt: skip
+        with written_beside(self.folder / "snapshots" / f"step-{step:06}.png", overwrite=True) as partial:
+            save_figure(figure, partial.with_suffix(".png"))
+            partial.with_suffix(".png").rename(partial)
+
+    def keep(self, example: Example) -> Path:
+        """Save the crop at which training diverged, with what the network made of it, as an .npz file."""
+        path = self.folder / f"not-finite-step-{example.step + 1:06}.npz"
+        with written_beside(path, overwrite=True) as partial, partial.open("wb") as file:
+            np.savez_compressed(file, seed=self.config["parameters"]["seed"], **example._asdict())
+        return path
+
+    def _check_config(self, recorded: dict[str, Any]) -> None:
+        before, now = recorded["parameters"], self.config["parameters"]
+        changed = [
+            f"{name} was {before[name]}, is {now[name]}" for name in now if before.get(name, now[name]) != now[name]
+        ]
+        if changed:
+            raise InputError(
+                f"the run in {self.folder} had another configuration: {'; '.join(changed)}; "
+                "give the same one to continue, or --overwrite to start anew"
+            )
+
+    def _append(self, values: dict[str, Any]) -> None:
+        with (self.folder / "log.csv").open("a", newline="") as file:
+            writer = csv.DictWriter(file, LOG_COLUMNS, restval="")
+            if file.tell() == 0:
+                writer.writeheader()
+            writer.writerow(values)
+        if self.board is not None:
+            for name in values.keys() - {"step"}:
+                self.board.add_scalar(name, values[name], values["step"])
+
+    def _forget_after(self, step: int) -> None:
+        """Remove the rows of steps that were taken after the state was saved: they are taken again."""
+        path = self.folder / "log.csv"
+        if not path.exists():
+            return
+        kept = [row for row in self._rows() if row["step"] <= step]
+        path.unlink()
+        for row in kept:
+            self._append({name: row[name] for name in LOG_COLUMNS if name in row} | {"step": int(row["step"])})
+
+    def _rows(self) -> list[dict[str, float]]:
+        path = self.folder / "log.csv"
+        if not path.exists():
+            return []
+        with path.open(newline="") as file:
+            return [{name: float(text) for name, text in row.items() if text} for row in csv.DictReader(file)]
+
+    def _show(self) -> None:
+        """Plot the log, and let TensorBoard have what there is."""
+        from clew.view.figures import save_figure, training_figure
+
+        rows = [{**row, "iteration": row["step"]} for row in self._rows()]
+        if rows:
+            save_figure(training_figure(rows), self.folder / "log.png")
+        if self.board is not None:
+            self.board.flush()
+
+
+def _tensorboard() -> Any:
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError as error:
+        raise InputError("--tensorboard needs the package tensorboardX: pip install clew[tensorboard]") from error
+    return SummaryWriter

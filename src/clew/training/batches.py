@@ -1,0 +1,95 @@
+"""Batches of training crops: what a forward pass needs, prepared in threads while the device works."""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from clew.network.options import Triple
+from clew.training.descriptors import descriptor_targets
+from clew.training.options import TrainingOptions
+from clew.training.sampling import Crop
+from clew.training.targets import affinity_targets, split_components
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Batch(NamedTuple):
+    """Tensors of a forward pass: raw (batch, 1, z, y, x); targets and valid pairs (batch, offset, z, y, x); descriptors
+    (batch, 10, z, y, x), or empty where they are not trained. Labels (batch, z, y, x) are split into components."""
+
+    raw: Tensor
+    labels: NDArray[np.uint64]
+    targets: Tensor
+    valid: Tensor
+    descriptors: Tensor = torch.empty(0)
+
+    def to(self, device: str) -> "Batch":
+        """The batch with its tensors on a device; the labels stay where MALIS is computed."""
+        raw, targets, valid, descriptors = (
+            tensor.to(device, non_blocking=True) for tensor in (self.raw, self.targets, self.valid, self.descriptors)
+        )
+        return Batch(raw, self.labels, targets, valid, descriptors)
+
+    def pinned(self) -> "Batch":
+        """The batch in memory that a GPU reads while it works."""
+        raw, targets, valid, descriptors = (
+            tensor.pin_memory() for tensor in (self.raw, self.targets, self.valid, self.descriptors)
+        )
+        return Batch(raw, self.labels, targets, valid, descriptors)
+
+
+def collate(crops: list[Crop], offsets: tuple[Triple, ...], margin: int) -> Batch:
+    """Tensors of a list of crops; pairs nearer than `margin` to the crop's faces bring no loss."""
+    pairs = [affinity_targets(crop.labels, offsets, trimmed(crop.mask, margin)) for crop in crops]
+    raw = torch.from_numpy(np.stack([crop.raw for crop in crops])[:, None])
+    return Batch(
+        raw.contiguous(memory_format=torch.channels_last_3d),
+        np.stack([split_components(crop.labels) for crop in crops]),
+        torch.from_numpy(np.stack([targets for targets, _ in pairs])),
+        torch.from_numpy(np.stack([valid for _, valid in pairs])),
+    )
+
+
+def describe(crops: list[Crop], options: TrainingOptions, voxel_size: tuple[float, float, float]) -> Tensor:
+    """Local shape descriptors (batch, 10, z, y, x) of a list of crops, 0 where they are not trained."""
+    described = [
+        descriptor_targets(
+            crop.labels, crop.mask, trimmed(crop.mask, options.margin), options.descriptor_sigma, voxel_size
+        )
+        for crop in crops
+    ]
+    return torch.from_numpy(np.stack(described))
+
+
+def trimmed(mask: NDArray[np.bool_], margin: int) -> NDArray[np.bool_]:
+    """The mask (z, y, x) without the voxels nearer than `margin` to a face."""
+    inner = tuple(slice(margin, size - margin) for size in mask.shape)
+    result = np.zeros_like(mask)
+    result[inner] = mask[inner]
+    return result
+
+
+def prepared_ahead(
+    prepare: Callable[[Item], Result], items: Iterable[Item], threads: int, ahead: int
+) -> Generator[Result]:
+    """`prepare` of each item, in their order, computed in threads and up to `ahead` items early."""
+    items = iter(items)
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            waiting.extend(pool.submit(prepare, item) for item in islice(items, ahead))
+            while waiting:
+                result = waiting.popleft().result()
+                waiting.extend(pool.submit(prepare, item) for item in islice(items, 1))
+                yield result
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -1,0 +1,90 @@
+"""Snapshots of training: one crop, what the network should say, what it says, and which edges MALIS would change."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from clew.errors import InputError
+from clew.view.colours import paint
+
+DECADES = 4
+"""Orders of magnitude of the weights of MALIS that are told apart."""
+
+
+def snapshot_figure(
+    raw: np.ndarray,
+    labels: np.ndarray,
+    targets: np.ndarray,
+    affinities: np.ndarray,
+    positive: np.ndarray,
+    negative: np.ndarray,
+    *,
+    title: str = "",
+) -> Figure:
+    """The section of a training crop that matters most to MALIS, and the xz section through its heaviest voxel.
+
+    Parameters
+    ----------
+    raw : (z, y, x)
+        Image, at least as large as the labels, which lie in its middle.
+    labels : (z, y, x) integer
+        Objects; 0 is background.
+    targets, affinities : (3, z, y, x)
+        In [0, 1]; their mean over the three channels is drawn, dark = boundary.
+    positive, negative : (3, z, y, x)
+        Weights of the passes of MALIS, summed over the channels, on a logarithmic scale: edges to strengthen inside
+        objects, and edges to weaken between them.
+    title : str
+        Above the pictures.
+
+    Raises
+    ------
+    InputError
+        If the shapes differ.
+    """
+    shape = labels.shape
+    if any(array.shape != (3, *shape) for array in (targets, affinities, positive, negative)):
+        raise InputError(f"targets, affinities and weights must be (3, z, y, x) over labels of {shape}")
+    image = _middle(raw, shape)
+    place = np.unravel_index(np.argmax((positive + negative).sum(0)), shape)
+    figure = Figure(figsize=(13.0, 1.0 + 13.0 / 6 * (shape[0] + shape[1]) / shape[2]), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(2, 6, squeeze=False, height_ratios=(shape[1], shape[0]))
+    for row, (across, names) in enumerate(((0, "yx"), (1, "zx"))):
+        at = int(place[across])
+        grey, objects = np.take(image, at, across), np.take(labels, at, across)
+        pictures: tuple[tuple[str, np.ndarray, dict[str, Any]], ...] = (
+            ("raw", grey, {"cmap": "gray"}),
+            ("objects", paint(objects, 1.0), {}),
+            ("target", np.take(targets.mean(0), at, across), {"cmap": "gray", "vmin": 0, "vmax": 1}),
+            ("prediction", np.take(affinities.mean(0), at, across), {"cmap": "gray", "vmin": 0, "vmax": 1}),
+            ("MALIS: strengthen", _decades(positive, at, across), {"cmap": "Blues", "vmin": 0, "vmax": DECADES}),
+            ("MALIS: weaken", _decades(negative, at, across), {"cmap": "Oranges", "vmin": 0, "vmax": DECADES}),
+        )
+        for axis, (name, picture, how) in zip(axes[row], pictures, strict=True):
+            axis.imshow(picture, interpolation="nearest", **how)
+            _label(axis, name if row == 0 else "", names)
+        axes[row][0].set_ylabel(f"{names[0]}  ({'zy'[across]} = {at})")
+    figure.suptitle(title)
+    return figure
+
+
+def _label(axis: Axes, name: str, names: str) -> None:
+    axis.set(xticks=[], yticks=[], xlabel=names[1], ylabel=names[0])
+    axis.set_title(name, fontsize=10)
+
+
+def _middle(raw: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    starts = [(outer - inner) // 2 for outer, inner in zip(raw.shape, shape, strict=True)]
+    return raw[tuple(slice(start, start + inner) for start, inner in zip(starts, shape, strict=True))]
+
+
+def _decades(weights: np.ndarray, at: int, across: int) -> np.ndarray:
+    """Summed weights of a section, as decades above the smallest that is shown; the largest of the crop has `DECADES`."""
+    summed = weights.sum(0)
+    relative = np.take(summed, at, across) / max(float(summed.max()), np.finfo(np.float32).tiny)
+    return DECADES + np.log10(np.maximum(relative, 10.0**-DECADES))
