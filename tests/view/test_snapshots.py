@@ -23,14 +23,14 @@ def arrays() -> dict[str, np.ndarray]:
 def test_pictures_go_through_the_heaviest_edge() -> None:
     given = arrays()
     figure = snapshot_figure(**given, title="step 7")
-    shown = [axis.images[0].get_array() for axis in figure.axes]
+    shown = [axis.images[-1].get_array() for axis in figure.axes]
     assert len(shown) == 12
     np.testing.assert_array_equal(shown[0], given["raw"][1:-1, 1:-1, 1:-1][2])
     np.testing.assert_array_equal(shown[6], given["raw"][1:-1, 1:-1, 1:-1][:, 3])
     np.testing.assert_allclose(shown[3], given["affinities"].mean(0)[2])
     strengthen, weaken = shown[4], shown[5]
     assert strengthen[3, 4] == pytest.approx(4)
-    assert np.count_nonzero(strengthen) == 1
+    assert strengthen.count() == 1
     assert weaken[1, 1] == pytest.approx(4)
 
 
@@ -42,4 +42,4 @@ def test_arrays_must_fit() -> None:
 def test_no_weights_are_drawn_as_none() -> None:
     given = arrays()
     figure = snapshot_figure(**{**given, "positive": given["positive"] * 0, "negative": given["negative"] * 0})
-    assert not figure.axes[4].images[0].get_array().any()
+    assert figure.axes[4].images[-1].get_array().mask.all()

@@ -37,7 +37,7 @@ def snapshot_figure(
         In [0, 1]; their mean over the three channels is drawn, dark = boundary.
     positive, negative : (3, z, y, x)
         Weights of the passes of MALIS, summed over the channels, on a logarithmic scale: edges to strengthen inside
-        objects, and edges to weaken between them.
+        objects, and edges to weaken between them. Drawn over the pale image.
     title : str
         Above the pictures.
 
@@ -66,6 +66,8 @@ def snapshot_figure(
             ("MALIS: weaken", _decades(negative, at, across), {"cmap": "Oranges", "vmin": 0, "vmax": DECADES}),
         )
         for axis, (name, picture, how) in zip(axes[row], pictures, strict=True):
+            if name.startswith("MALIS"):
+                axis.imshow(grey, cmap="gray", interpolation="nearest", alpha=0.4)
             axis.imshow(picture, interpolation="nearest", **how)
             _label(axis, name if row == 0 else "", names)
         axes[row][0].set_ylabel(f"{names[0]}  ({'zy'[across]} = {at})")
@@ -84,7 +86,11 @@ def _middle(raw: np.ndarray, shape: Sequence[int]) -> np.ndarray:
 
 
 def _decades(weights: np.ndarray, at: int, across: int) -> np.ndarray:
-    """Summed weights of a section, as decades above the smallest that is shown; the largest of the crop has `DECADES`."""
+    """Summed weights of a section, as decades above the smallest that is shown; the largest of the crop has `DECADES`.
+
+    Those below are masked.
+    """
     summed = weights.sum(0)
     relative = np.take(summed, at, across) / max(float(summed.max()), np.finfo(np.float32).tiny)
-    return DECADES + np.log10(np.maximum(relative, 10.0**-DECADES))
+    decades: np.ndarray = np.ma.masked_less_equal(DECADES + np.log10(np.maximum(relative, 10.0**-DECADES)), 0)
+    return decades
