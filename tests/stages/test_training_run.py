@@ -14,6 +14,7 @@ from clew import pipeline
 from clew.cli import main
 from clew.errors import InputError
 from clew.network.checkpoint import load_checkpoint
+from clew.segmentation.agglomeration_options import AgglomerationOptions
 from clew.stages.run_folder import RunFolder
 from clew.stages.training_run import read_training_volume
 from clew.training.trainer import StepReport
@@ -34,7 +35,7 @@ def test_a_run_leaves_checkpoint_log_and_plot(data: str, tmp_path: Path) -> None
     checkpoint = load_checkpoint(tmp_path / "net.pt")
     assert checkpoint.voxel_size == (10.0, 10.0, 10.0)
     assert checkpoint.threshold is not None
-    assert checkpoint.score == "hist_quant_75"
+    assert checkpoint.score == AgglomerationOptions().score
     assert checkpoint.record["parameters"]["held_out"] == "0:16,:,:"
     with (tmp_path / "net.training" / "log.csv").open() as file:
         rows = list(csv.DictReader(file))

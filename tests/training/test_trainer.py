@@ -184,6 +184,17 @@ def test_validation_scores_a_held_out_box(volume: TrainingVolume) -> None:
     assert found.scores.voi_sum >= 0
 
 
+def test_validation_segments_the_surroundings_and_scores_the_box(volume: TrainingVolume) -> None:
+    torch.manual_seed(1)
+    network, box = UNet(PRESETS["tiny"]).eval(), np.s_[4:20, 3:20, 0:9]
+    only_box = np.zeros_like(volume.labels)
+    only_box[box] = volume.labels[box]
+    whole = tuple(slice(0, size) for size in volume.raw.shape)
+    found = validate(network, volume.raw, volume.labels, box, surroundings=1000)
+    assert found == validate(network, volume.raw, only_box, whole)
+    assert found != validate(network, volume.raw, volume.labels, box)
+
+
 def test_diverged_training_stops(volume: TrainingVolume) -> None:
     trainer = make_trainer(volume)
     with torch.no_grad():

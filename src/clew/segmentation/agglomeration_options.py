@@ -22,5 +22,5 @@ class AgglomerationOptions:
         Regions whose score is below this are never merged: 0 records the whole tree, more saves time and memory.
     """
 
-    score: str = "hist_quant_75"
+    score: str = "hist_quant_75_init_max"
     floor: Fraction = 0.0

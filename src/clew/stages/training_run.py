@@ -18,6 +18,7 @@ from clew.network.prediction import resolve_device
 from clew.network.unet import UNet, with_descriptors
 from clew.segmentation.agglomeration import parse_score
 from clew.segmentation.agglomeration_options import AgglomerationOptions
+from clew.segmentation.fragment_options import FragmentOptions
 from clew.stages.boxes import Box, parse_box
 from clew.stages.declaration import Record
 from clew.stages.files import as_ids
@@ -62,7 +63,9 @@ class Judge:
             raw, labels, box, score = self.held_out
             found = validate(
                 network, raw, labels, box, device=trainer.device, precision=trainer.precision,
+                fragment_options=FragmentOptions(per_section=trainer.options.per_section),
                 agglomeration_options=AgglomerationOptions(score=score),
+                surroundings=trainer.options.validation_surroundings,
             )  # fmt: skip
         if found is None or found.scores.voi_sum < run.best():
             with written_beside(self.checkpoint, overwrite=True) as partial:

@@ -140,6 +140,8 @@ class TrainingOptions:
         Decay of the running average of the weights, which is what is validated and saved.
     validate_every
         Steps between validations by segmentation; the state is saved then, too.
+    validation_surroundings
+        Voxels around the held-out part that are segmented with it, so that its objects go on as in a whole volume.
     snapshot_every
         Steps between pictures of raw, target, prediction and MALIS weights of one crop; 0 = none.
     seed
@@ -167,5 +169,6 @@ class TrainingOptions:
     minimum_objects: Annotated[int, Ge(1)] = 1
     average_decay: Annotated[float, Interval(ge=0, lt=1)] = 0.998
     validate_every: Annotated[int, Gt(0)] = 500
+    validation_surroundings: Annotated[int, Ge(0)] = 40
     snapshot_every: Annotated[int, Ge(0)] = 500
     seed: int = 0

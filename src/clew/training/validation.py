@@ -37,6 +37,7 @@ def validate(
     *,
     fragment_options: FragmentOptions = FragmentOptions(),
     agglomeration_options: AgglomerationOptions = AgglomerationOptions(),
+    surroundings: int = 0,
     device: str = "cpu",
     precision: Precision = "auto",
 ) -> Validation:
@@ -52,12 +53,26 @@ def validate(
         Held-out part.
     fragment_options, agglomeration_options
         How it is segmented; the threshold belongs to their score.
+    surroundings
+        Voxels around the box that are segmented with it; only the box is scored.
     device, precision
         Where and in which arithmetic the network runs.
     """
-    affinities = predict_affinities(network, raw, box=box, device=device, precision=precision)
+    wide, inner = _grown(box, raw.shape, surroundings)
+    affinities = predict_affinities(network, raw, box=wide, device=device, precision=precision)
     fragments = extract_fragments(affinities, options=fragment_options)
     tree = agglomerate(build_region_graph(affinities, fragments), options=agglomeration_options)
-    table = overlap_table(fragments, split_components(labels[box]))
+    table = overlap_table(fragments[inner], split_components(labels[box]))
     scores = score_thresholds(table, tree.fragments, (segment_lookup(tree, float(t)) for t in THRESHOLDS))
     return Validation(*best_threshold([float(t) for t in THRESHOLDS], scores))
+
+
+def _grown(box: Box, shape: tuple[int, ...], margin: int) -> tuple[Box, Box]:
+    """The box with a margin, as far as the volume goes, and the place of the box in it."""
+    sides = [
+        (max(side.start - margin, 0), min(side.stop + margin, size)) for side, size in zip(box, shape, strict=True)
+    ]
+    z, y, x = (slice(start, stop) for start, stop in sides)
+    starts = zip(box, sides, strict=True)
+    inner_z, inner_y, inner_x = (slice(side.start - start, side.stop - start) for side, (start, _) in starts)
+    return (z, y, x), (inner_z, inner_y, inner_x)
