@@ -11,7 +11,7 @@ import clew
 ROOT = Path(clew.__file__).parent
 LAYERS = (
     ("errors",), ("kernels",), ("evaluation",), ("segmentation",), ("network",), ("training",),
-    ("volumes", "synthetic"), ("view",), ("stages",), ("pipeline",), ("cli",),
+    ("volumes", "synthetic"), ("blockwise",), ("view",), ("stages",), ("pipeline",), ("cli",),
 )  # fmt: skip
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 ONLY_IN = {"torch": {"network", "training", "stages"}, "numba": {"kernels"}, "neuroglancer": {"view"},

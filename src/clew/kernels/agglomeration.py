@@ -15,13 +15,13 @@ DENSE = 64
 BINS = 272
 
 # columns of an edge, int32: its two regions, the next half-edge in the list of each (2e + s is side s of edge e)
-_NEXT, _KEY, LEVEL, _STATE, _WAITING = 2, 4, 5, 6, 7
+_NEXT, KEY, LEVEL, STATE, _WAITING = 2, 4, 5, 6, 7
 _SLOT, _CHAIN, _TAIL, _SIZE = 10, 11, 12, 13
 # columns of an edge, int64: number of values; their sum (MEAN, TOP); first cell << 9 | number of cells (QUANTILE)
-_COUNT, _SUM, _CELLS = 4, 5, 7
+COUNT, SUM, _CELLS = 4, 5, 7
 # columns of a region, int32
 _HEAD, _DEGREE, NAME, HELD = 0, 1, 2, 3
-_FRESH, _STALE, _GONE = 0, 1, 2
+_FRESH, _STALE, GONE = 0, 1, 2
 
 
 @kernel
@@ -50,7 +50,7 @@ def _find(table, edges, one, two):
         if entry >> 32 == tag:
             edge = entry & 0xFFFFFFFF
             first, second = edges[np.uint64(edge), 0], edges[np.uint64(edge), 1]
-            if min(first, second) == one and max(first, second) == two and edges[np.uint64(edge), _STATE] != _GONE:
+            if min(first, second) == one and max(first, second) == two and edges[np.uint64(edge), STATE] != GONE:
                 return slot, edge
         slot = (slot + 1) & mask
 
@@ -61,7 +61,7 @@ def _enter_all(table, edges):
     entered = 0
     table[:] = -1
     for edge in range(edges.shape[0]):
-        if edges[np.uint64(edge), _STATE] != _GONE:
+        if edges[np.uint64(edge), STATE] != GONE:
             first, second = np.int64(edges[np.uint64(edge), 0]), np.int64(edges[np.uint64(edge), 1])
             one, two = min(first, second), max(first, second)
             table[np.uint64(_find(table, edges, one, two)[0])] = _entry(one, two, edge)
@@ -101,9 +101,9 @@ def _value_at(histogram, index):
 def _score(kind, percent, edges, wide, statistics, edge):
     """Level of an edge's score: 0 to 255 for quantiles, else 0 to 65535."""
     cells, dense, _, scratch, _ = statistics
-    count = wide[np.uint64(edge), _COUNT]
+    count = wide[np.uint64(edge), COUNT]
     if kind != QUANTILE:
-        return wide[np.uint64(edge), _SUM] * 257 // count
+        return wide[np.uint64(edge), SUM] * 257 // count
     index = min(percent * count // 100, count - 1)
     slot = np.int64(edges[np.uint64(edge), _SLOT])
     if slot >= 0:
@@ -158,7 +158,7 @@ def _release(dense, free, slot):
 def _pool_top(wide, tops, keeper, other):
     """The largest values of both, descending, into the row of `keeper`."""
     mine, yours = tops[keeper].copy(), tops[other]
-    have, more = wide[keeper, _COUNT], wide[other, _COUNT]
+    have, more = wide[keeper, COUNT], wide[other, COUNT]
     count = min(have + more, tops.shape[1])
     i, j, total = 0, 0, 0
     for k in range(count):
@@ -169,8 +169,8 @@ def _pool_top(wide, tops, keeper, other):
             tops[keeper, k] = yours[j]
             j += 1
         total += np.int64(tops[keeper, k])
-    wide[keeper, _COUNT] = count
-    wide[keeper, _SUM] = total
+    wide[keeper, COUNT] = count
+    wide[keeper, SUM] = total
 
 
 @kernel
@@ -180,14 +180,14 @@ def _pool(kind, edges, wide, statistics, keeper, other):
     if kind == TOP:
         _pool_top(wide, tops, keeper, other)
     else:
-        wide[np.uint64(keeper), _COUNT] += wide[np.uint64(other), _COUNT]
+        wide[np.uint64(keeper), COUNT] += wide[np.uint64(other), COUNT]
         if kind == MEAN:
-            wide[np.uint64(keeper), _SUM] += wide[np.uint64(other), _SUM]
+            wide[np.uint64(keeper), SUM] += wide[np.uint64(other), SUM]
         else:
             _pool_histograms(edges, wide, cells, dense, free, keeper, other)
-    edges[np.uint64(keeper), _KEY] = max(edges[np.uint64(keeper), _KEY], edges[np.uint64(other), _KEY])
-    edges[np.uint64(keeper), _STATE] = _STALE
-    edges[np.uint64(other), _STATE] = _GONE
+    edges[np.uint64(keeper), KEY] = max(edges[np.uint64(keeper), KEY], edges[np.uint64(other), KEY])
+    edges[np.uint64(keeper), STATE] = _STALE
+    edges[np.uint64(other), STATE] = GONE
 
 
 @kernel
@@ -200,7 +200,7 @@ def _merge(kind, edge, graph, statistics, touched):
     stays, goes = np.int64(edges[np.uint64(edge), 0]), np.int64(edges[np.uint64(edge), 1])
     if regions[np.uint64(stays), _DEGREE] < regions[np.uint64(goes), _DEGREE]:
         stays, goes = goes, stays
-    edges[np.uint64(edge), _STATE] = _GONE
+    edges[np.uint64(edge), STATE] = GONE
     if kind == QUANTILE and edges[np.uint64(edge), _SLOT] >= 0:
         _release(statistics[1], statistics[2], np.int64(edges[np.uint64(edge), _SLOT]))
     gained, first, last = np.int64(-1), np.int64(-1), np.int64(-1)
@@ -208,7 +208,7 @@ def _merge(kind, edge, graph, statistics, touched):
     while half >= 0:
         moved, side = half >> 1, half & 1
         following = np.int64(edges[np.uint64(moved), np.uint64(_NEXT + side)])
-        if edges[np.uint64(moved), _STATE] != _GONE:
+        if edges[np.uint64(moved), STATE] != GONE:
             other = np.int64(edges[np.uint64(moved), np.uint64(1 - side)])
             slot, parallel = _find(table, edges, min(stays, other), max(stays, other))
             keeper = moved
@@ -288,7 +288,7 @@ def prepare(kind, percent, ends, starts, graph, statistics):
             else:
                 count += cell >> 8
                 total += (cell >> 8) * (cell & 255)
-        wide[np.uint64(edge), _COUNT] = count
+        wide[np.uint64(edge), COUNT] = count
         if kind == QUANTILE:
             edges[np.uint64(edge), _SLOT] = -1
             edges[np.uint64(edge), _CHAIN] = -1
@@ -296,15 +296,15 @@ def prepare(kind, percent, ends, starts, graph, statistics):
             edges[np.uint64(edge), _SIZE] = starts[edge + 1] - starts[edge]
             wide[np.uint64(edge), _CELLS] = (starts[edge] << 9) | (starts[edge + 1] - starts[edge])
         else:
-            wide[np.uint64(edge), _SUM] = total
+            wide[np.uint64(edge), SUM] = total
         for side in range(2):
             region = np.int64(ends[edge, side])
             edges[np.uint64(edge), np.uint64(side)] = region
             edges[np.uint64(edge), np.uint64(_NEXT + side)] = regions[np.uint64(region), _HEAD]
             regions[np.uint64(region), _HEAD] = 2 * edge + side
             regions[np.uint64(region), _DEGREE] += 1
-        edges[np.uint64(edge), _KEY] = edge
-        edges[np.uint64(edge), _STATE] = _FRESH
+        edges[np.uint64(edge), KEY] = edge
+        edges[np.uint64(edge), STATE] = _FRESH
         edges[np.uint64(edge), LEVEL] = _score(kind, percent, edges, wide, statistics, edge)
     used[0] = _enter_all(table, edges)
 
@@ -318,7 +318,7 @@ def _record(graph, edge, minimum_size, merges, levels, count, level):
         return count
     merges[count, 0] = min(regions[one, NAME], regions[two, NAME])
     merges[count, 1] = max(regions[one, NAME], regions[two, NAME])
-    merges[count, 2] = edges[np.uint64(edge), _KEY]
+    merges[count, 2] = edges[np.uint64(edge), KEY]
     levels[count] = level
     return count + 1
 
@@ -341,7 +341,7 @@ def merge_in_buckets(kind, percent, floor, minimum_size, graph, statistics, queu
         size = 0
         edge = np.int64(waiting[level])
         while edge >= 0:
-            size = _push(heap, size, (np.int64(edges[np.uint64(edge), _KEY]) << 32) | edge)
+            size = _push(heap, size, (np.int64(edges[np.uint64(edge), KEY]) << 32) | edge)
             edge = np.int64(edges[np.uint64(edge), _WAITING])
         while place < stop or size > 0:
             if size == 0 or (place < stop and np.int64(order[np.uint64(place)]) < heap[0] >> 32):
@@ -351,18 +351,18 @@ def merge_in_buckets(kind, percent, floor, minimum_size, graph, statistics, queu
             else:
                 key, edge = heap[0] >> 32, heap[0] & 0xFFFFFFFF
                 size = _pop(heap, size)
-            if edges[np.uint64(edge), _STATE] == _GONE:
+            if edges[np.uint64(edge), STATE] == GONE:
                 continue
-            if edges[np.uint64(edge), _STATE] == _STALE:
+            if edges[np.uint64(edge), STATE] == _STALE:
                 now = _score(kind, percent, edges, wide, statistics, edge)
-                edges[np.uint64(edge), _STATE] = _FRESH
+                edges[np.uint64(edge), STATE] = _FRESH
                 edges[np.uint64(edge), LEVEL] = now
                 if now < level:
                     edges[np.uint64(edge), _WAITING] = waiting[now]
                     waiting[now] = edge
                     continue
-                if np.int64(edges[np.uint64(edge), _KEY]) > key:
-                    size = _push(heap, size, (np.int64(edges[np.uint64(edge), _KEY]) << 32) | edge)
+                if np.int64(edges[np.uint64(edge), KEY]) > key:
+                    size = _push(heap, size, (np.int64(edges[np.uint64(edge), KEY]) << 32) | edge)
                     continue
             one, two = np.uint64(edges[np.uint64(edge), 0]), np.uint64(edges[np.uint64(edge), 1])
             if regions[one, HELD] or regions[two, HELD]:
@@ -375,61 +375,22 @@ def merge_in_buckets(kind, percent, floor, minimum_size, graph, statistics, queu
 
 
 @kernel
-def list_held_edges(graph, cells_of):
-    """Edges between two held regions into the front of `cells_of` (edges,); returns how many."""
-    edges, _, regions, _, _, _ = graph
-    count = 0
-    for edge in range(edges.shape[0]):
-        one, two = np.uint64(edges[edge, 0]), np.uint64(edges[edge, 1])
-        if edges[edge, _STATE] != _GONE and regions[one, HELD] and regions[two, HELD]:
-            cells_of[count] = edge
-            count += 1
-    return count
-
-
-@kernel
-def export_edges(kind, graph, statistics, chosen, ends, keys, starts, bins, counts, fill):
-    """Regions (smallest places), key and histogram of the chosen edges; only `starts` unless `fill`.
-
-    Of a mean only number and sum matter: its histogram has two neighbouring bins at most.
-    """
-    edges, wide, regions, _, _, _ = graph
+def list_values(edges, wide, statistics, chosen, starts, bins, counts):
+    """Sparse histograms (QUANTILE) of the chosen edges into `bins` and `counts`; without room, only where they start."""
     cells, dense, _, scratch, _ = statistics
     cell = 0
     for row in range(chosen.shape[0]):
-        edge = np.int64(chosen[row])
-        starts[row] = cell
-        for side in range(2):
-            ends[row, side] = regions[np.uint64(edges[np.uint64(edge), np.uint64(side)]), NAME]
-        keys[row] = edges[np.uint64(edge), _KEY]
-        if kind == MEAN:
-            count = wide[np.uint64(edge), _COUNT]
-            value, more = wide[np.uint64(edge), _SUM] // count, wide[np.uint64(edge), _SUM] % count
-            if fill:
-                bins[cell] = value
-                counts[cell] = count - more
-            cell += 1
-            if more > 0:
-                if fill:
-                    bins[cell] = value + 1
-                    counts[cell] = more
-                cell += 1
-            continue
-        slot = np.int64(edges[np.uint64(edge), _SLOT])
-        histogram = scratch
-        if slot >= 0:
-            histogram = dense[slot]
+        edge, starts[row], histogram = np.int64(chosen[row]), cell, scratch
+        if edges[np.uint64(edge), _SLOT] >= 0:
+            histogram = dense[np.int64(edges[np.uint64(edge), _SLOT])]
         else:
             _add_cells(edges, wide, cells, edge, scratch, 1)
-        for group in range(16):
-            if histogram[np.uint64(256 + group)] > 0:
-                for value in range(16 * group, 16 * group + 16):
-                    if histogram[np.uint64(value)] > 0:
-                        if fill:
-                            bins[cell] = value
-                            counts[cell] = histogram[np.uint64(value)]
-                        cell += 1
-        if slot < 0:
+        for value in range(256):
+            if histogram[np.uint64(256 + (value >> 4))] > 0 and histogram[np.uint64(value)] > 0:
+                if cell < bins.shape[0]:
+                    bins[cell], counts[cell] = value, histogram[np.uint64(value)]
+                cell += 1
+        if edges[np.uint64(edge), _SLOT] < 0:
             _add_cells(edges, wide, cells, edge, scratch, -1)
     starts[chosen.shape[0]] = cell
 
@@ -449,7 +410,7 @@ def merge_from_heap(kind, percent, floor, minimum_size, graph, statistics, heap,
         level, key = FULL - (heap[0] >> 32), heap[0] & 0xFFFFFFFF
         size = _pop(heap, size)
         edge = np.int64(holders[key])
-        if edges[edge, _STATE] == _GONE or edges[edge, _KEY] != key or edges[edge, LEVEL] != level:
+        if edges[edge, STATE] == GONE or edges[edge, KEY] != key or edges[edge, LEVEL] != level:
             continue
         if level < floor:
             break
@@ -461,7 +422,7 @@ def merge_from_heap(kind, percent, floor, minimum_size, graph, statistics, heap,
             edge = np.int64(touched[k])
             level = np.int64(_score(kind, percent, edges, wide, statistics, edge))
             edges[edge, LEVEL] = level
-            edges[edge, _STATE] = _FRESH
-            holders[edges[edge, _KEY]] = edge
-            size = _push(heap, size, ((FULL - level) << 32) | np.int64(edges[edge, _KEY]))
+            edges[edge, STATE] = _FRESH
+            holders[edges[edge, KEY]] = edge
+            size = _push(heap, size, ((FULL - level) << 32) | np.int64(edges[edge, KEY]))
     return count

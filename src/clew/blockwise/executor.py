@@ -1,0 +1,111 @@
+"""Tasks and their order: a task may run as soon as all that it reads has been written."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import dataclass
+
+import numpy as np
+
+from clew.blockwise.store import Key, Store
+
+
+@dataclass(frozen=True)
+class Task:
+    """A pure function of what it reads; what it writes is the same however often it runs.
+
+    Parameters
+    ----------
+    work
+        Reads from and writes to the store; can be pickled.
+    reads, writes
+        Keys of the tables, and of the boxes of volumes. The first of `writes` names the task.
+    """
+
+    work: Callable[[Store], None]
+    reads: tuple[Key, ...]
+    writes: tuple[Key, ...]
+
+
+Runner = Callable[[Sequence[Task], Store], None]
+
+
+class Queue:
+    """Tasks in an order in which each comes after those that write what it reads.
+
+    Parameters
+    ----------
+    tasks : sequence of Task
+        What no task writes is taken to be there.
+    """
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        writers = {key: number for number, task in enumerate(tasks) for key in task.writes}
+        self._tasks = tasks
+        self._followers: dict[int, list[int]] = {}
+        self._missing = []
+        for number, task in enumerate(tasks):
+            before = {writers[key] for key in task.reads if key in writers}
+            self._missing.append(len(before))
+            for other in before:
+                self._followers.setdefault(other, []).append(number)
+        self.left = len(tasks)
+        self.ready = deque(number for number, count in enumerate(self._missing) if count == 0)
+
+    def take(self, place: int) -> tuple[int, Task]:
+        """Take one of the tasks that are ready."""
+        self.ready.rotate(-place)
+        number = self.ready.popleft()
+        return number, self._tasks[number]
+
+    def done(self, number: int) -> None:
+        """Note that a task is done: others may become ready."""
+        self.left -= 1
+        for other in self._followers.pop(number, []):
+            self._missing[other] -= 1
+            if self._missing[other] == 0:
+                self.ready.append(other)
+
+
+def run_serial(tasks: Sequence[Task], store: Store, *, rng: np.random.Generator | None = None) -> None:
+    """One task after the other; with `rng` in a random order."""
+    queue = Queue(tasks)
+    while queue.ready:
+        number, task = queue.take(0 if rng is None else int(rng.integers(len(queue.ready))))
+        task.work(store)
+        queue.done(number)
+    _check_finished(queue)
+
+
+def run_pool(tasks: Sequence[Task], store: Store, pool: Executor, *, wave: int) -> None:
+    """Tasks on a pool of threads or processes, at most `wave` at a time; the first error stops all."""
+    queue = Queue(tasks)
+    running: dict[Future[None], int] = {}
+    try:
+        while queue.ready or running:
+            for number, task in _taken(queue, wave - len(running)):
+                running[pool.submit(task.work, store)] = number
+            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                future.result()
+                queue.done(running.pop(future))
+    finally:
+        for future in running:
+            future.cancel()
+    _check_finished(queue)
+
+
+def _taken(queue: Queue, count: int) -> Iterator[tuple[int, Task]]:
+    while queue.ready and count > 0:
+        yield queue.take(0)
+        count -= 1
+
+
+def _check_finished(queue: Queue) -> None:
+    if queue.left:
+        raise ValueError(f"{queue.left} tasks read what is written after them")
+
+
+def keys(name: str, places: Iterable[tuple[int, ...]], *level: int) -> tuple[Key, ...]:
+    """Keys of several blocks."""
+    return tuple((name, *level, *place) for place in places)

@@ -1,0 +1,110 @@
+"""The grid of blocks that tile a domain, and the levels at which 2 × 2 × 2 of them are joined into one."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+
+from clew.errors import InputError
+from clew.segmentation.blocks import Block, Box, Domain, Triple
+
+Place = tuple[int, int, int]
+"""Number of a block along z, y, x."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Blocks of one shape, the last ones smaller, from the low corner of a domain on.
+
+    Parameters
+    ----------
+    domain : Domain
+    block_shape : voxels (z, y, x)
+        Whole chunks of the outputs, so that no two blocks write to one chunk (`check_chunks`).
+
+    Raises
+    ------
+    InputError
+        For an empty domain or block, or a volume of 2⁶³ / 3 voxels or more.
+    """
+
+    domain: Domain
+    block_shape: Triple
+
+    def __post_init__(self) -> None:
+        if any(high <= low for low, high in zip(self.domain.low, self.domain.high, strict=True)):
+            raise InputError(f"there is nothing to segment in the box {self.domain.low} to {self.domain.high}")
+        if min(self.block_shape) < 1:
+            raise InputError(f"a block must hold at least one voxel along each axis, not {self.block_shape}")
+        z, y, x = self.domain.frame
+        if 3 * z * y * x >= 2**63:
+            raise InputError(f"a volume of the shape {self.domain.frame} has too many voxels to be numbered (2^63 / 3)")
+
+    @cached_property
+    def levels(self) -> list[Triple]:
+        """How many blocks there are along each axis: of the grid, then of each level above, up to one block."""
+        counts = [
+            -(-(high - low) // size)
+            for low, high, size in zip(self.domain.low, self.domain.high, self.block_shape, strict=True)
+        ]
+        levels = [(counts[0], counts[1], counts[2])]
+        while max(levels[-1]) > 1:
+            z, y, x = ((count + 1) // 2 for count in levels[-1])
+            levels.append((z, y, x))
+        return levels
+
+    @property
+    def top(self) -> int:
+        """The level at which one block is the whole domain."""
+        return len(self.levels) - 1
+
+    def places(self, level: int = 0) -> list[Place]:
+        """All blocks of a level."""
+        z, y, x = self.levels[level]
+        return list(product(range(z), range(y), range(x)))
+
+    def block(self, place: Place, level: int = 0) -> Block:
+        """One block of a level."""
+        low, high = [], []
+        for at, size, start, stop in zip(place, self.block_shape, self.domain.low, self.domain.high, strict=True):
+            low.append(start + at * (size << level))
+            high.append(min(start + (at + 1) * (size << level), stop))
+        return Block((low[0], low[1], low[2]), (high[0], high[1], high[2]), self.domain)
+
+    def parts(self, place: Place, level: int, below: int | None = None) -> list[Place]:
+        """Blocks of a lower level (by default of the next) that make up one block."""
+        steps = level - (level - 1 if below is None else below)
+        counts = self.levels[level - steps]
+        z, y, x = (range(at << steps, min((at + 1) << steps, count)) for at, count in zip(place, counts, strict=True))
+        return list(product(z, y, x))
+
+    def faces(self) -> list[tuple[int, Place]]:
+        """All faces between two blocks, as (axis, the block below)."""
+        return [(axis, place) for axis in range(3) for place in self.places() if place[axis] + 1 < self.levels[0][axis]]
+
+    def faces_of(self, places: list[Place]) -> list[tuple[int, Place]]:
+        """The faces that any of these blocks has with another."""
+        found: dict[tuple[int, Place], None] = {}
+        for place in places:
+            for axis in range(3):
+                for lower in (place, beside(place, axis, -1)):
+                    if 0 <= lower[axis] < self.levels[0][axis] - 1:
+                        found[axis, lower] = None
+        return list(found)
+
+    def face_box(self, axis: int, place: Place) -> Box:
+        """The plane of voxels that two blocks share."""
+        box = list(self.block(place).seen)
+        box[axis] = slice(box[axis].stop - 1, box[axis].stop)
+        return box[0], box[1], box[2]
+
+
+def beside(place: Place, axis: int, step: int) -> Place:
+    """The block so many steps further along an axis."""
+    z, y, x = (at + step * (axis == a) for a, at in enumerate(place))
+    return z, y, x
+
+
+def check_chunks(block_shape: Triple, chunks: Triple) -> None:
+    """Refuse blocks that are not whole chunks: two blocks would write to one chunk."""
+    if any(size % chunk for size, chunk in zip(block_shape, chunks, strict=True)):
+        raise InputError(f"a block must consist of whole chunks of {chunks} voxels, not be of shape {block_shape}")

@@ -1,0 +1,74 @@
+"""Where tasks find what other tasks wrote: tables by key, volumes by name."""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from clew.segmentation.blocks import Box, Domain, within
+
+Key = tuple[str | int, ...]
+"""What a task writes, e.g. ("forest", level, z, y, x)."""
+Table = dict[str, np.ndarray]
+Record = TypeVar("Record")
+
+
+class Store(Protocol):
+    """What a task may use. Tables and boxes are written once, by one task each; writing the same again is allowed."""
+
+    def load(self, key: Key) -> Table:
+        """A table that was saved."""
+
+    def save(self, key: Key, table: Mapping[str, np.ndarray]) -> None:
+        """Keep a table, whole or not at all."""
+
+    def read(self, volume: str, box: Box) -> np.ndarray:
+        """Values of a volume, (..., z, y, x); the box is in coordinates of the whole volume."""
+
+    def write(self, volume: str, box: Box, values: np.ndarray) -> None:
+        """Values of a box into a volume."""
+
+
+class MemoryStore:
+    """Everything in memory, for threads.
+
+    Parameters
+    ----------
+    domain : Domain
+        Where the first voxel of the volumes lies.
+    volumes : arrays or anything sliced like them, (..., z, y, x) of the domain
+    """
+
+    def __init__(self, domain: Domain, volumes: Mapping[str, Any]) -> None:
+        self.tables: dict[Key, Table] = {}
+        self.volumes = dict(volumes)
+        self._box = _box_of(domain)
+
+    def load(self, key: Key) -> Table:
+        return self.tables[key]
+
+    def save(self, key: Key, table: Mapping[str, np.ndarray]) -> None:
+        self.tables[key] = dict(table)
+
+    def read(self, volume: str, box: Box) -> np.ndarray:
+        return np.asarray(self.volumes[volume][(..., *within(box, self._box))])
+
+    def write(self, volume: str, box: Box, values: np.ndarray) -> None:
+        self.volumes[volume][(..., *within(box, self._box))] = values
+
+
+def as_table(record: Any) -> Table:
+    """The arrays of a record (a dataclass or named tuple), by name."""
+    names = [field.name for field in fields(record)] if is_dataclass(record) else record._fields
+    return {name: getattr(record, name) for name in names}
+
+
+def as_record(kind: type[Record], table: Mapping[str, np.ndarray]) -> Record:
+    """The record of a table."""
+    return kind(**table)
+
+
+def _box_of(domain: Domain) -> Box:
+    z, y, x = (slice(low, high) for low, high in zip(domain.low, domain.high, strict=True))
+    return z, y, x

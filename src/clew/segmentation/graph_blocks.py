@@ -1,0 +1,267 @@
+"""Agglomeration block by block: each block merges what it can decide, the rest of the region graph goes up.
+
+A fragment that reaches a face of its block may have contacts beyond: it is held. So is every region whose best edge leads to
+a held one. A region whose edges are all below the floor is finished. What is held goes up, with the edges between.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clew.errors import InputError
+from clew.kernels import agglomeration as kernels
+from clew.segmentation.agglomeration import Merged, MergeTree, Score, initial_graph, parse_score, run_merges
+from clew.segmentation.agglomeration_options import AgglomerationOptions
+from clew.segmentation.blocks import Block
+from clew.segmentation.region_graph import RegionGraph, build_region_graph
+
+
+class Sizes(NamedTuple):
+    """Voxels of each fragment, in one block."""
+
+    fragments: NDArray[np.uint64]
+    sizes: NDArray[np.int64]
+
+
+class Merges(NamedTuple):
+    """Merges that a block decided: (survivor, absorbed), key as two fragments, score in 65535ths; in no order."""
+
+    pairs: NDArray[np.uint64]
+    keys: NDArray[np.uint64]
+    levels: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class OpenGraph:
+    """What is not yet decided of a region graph.
+
+    Parameters
+    ----------
+    regions : (n,) uint64
+        Smallest fragment of each region, ascending; all that have an edge or reach a face.
+    faces : (n,) uint8
+        Bit 2 · axis + side for each face of the block that the region reaches.
+    edges : (m, 2) uint64
+        Two regions each, smaller first.
+    keys : (m, 2) uint64
+        Largest of the pooled pairs of fragments; the rows are in the order of these.
+    starts, bins, counts
+        Histograms of the edges, as in `RegionGraph`; with init-with-max of the maxima of contacts, for a mean of the same
+        number and sum.
+    """
+
+    regions: NDArray[np.uint64]
+    faces: NDArray[np.uint8]
+    edges: NDArray[np.uint64]
+    keys: NDArray[np.uint64]
+    starts: NDArray[np.int64]
+    bins: NDArray[np.uint8]
+    counts: NDArray[np.int64]
+
+
+def block_graph(affinities: np.ndarray, fragments: np.ndarray, block: Block) -> RegionGraph:
+    """The region graph of the pairs that a block owns; affinities and fragments of `block.seen`."""
+    owned = tuple(slice(own.start - seen.start, None) for own, seen in zip(block.owned, block.seen, strict=True))
+    return build_region_graph(affinities, fragments, owned=owned)
+
+
+def start_graph(graph: RegionGraph, fragments: np.ndarray, block: Block, score: str) -> OpenGraph:
+    """A block's region graph with all that has to be known to agglomerate it together with others.
+
+    Parameters
+    ----------
+    graph : RegionGraph
+        Of the pairs that the block owns.
+    fragments : (z, y, x) uint64
+        Of `block.seen`. Every fragment must hang together (by 26 neighbours), as those of `extract_fragments` do.
+    block : Block
+    score : str
+
+    Raises
+    ------
+    InputError
+        For an unknown score or one that is not exact in blocks.
+    """
+    kind = _reducible(score).kind
+    names, faces = _reached(fragments, block)
+    graph = initial_graph(graph, score)
+    cells = graph.starts, graph.bins, graph.counts
+    if kind == kernels.MEAN and len(graph.edges):
+        sums, totals = (np.add.reduceat(v, graph.starts[:-1]) for v in (graph.counts * graph.bins, graph.counts))
+        cells = _mean_cells(sums, totals)
+    return _open_graph(names, faces, graph.edges, graph.edges, cells)
+
+
+def join_graphs(parts: Sequence[tuple[OpenGraph, Block]], block: Block, score: str) -> OpenGraph:
+    """Put the graphs of the parts of a block together: faces between them disappear, parts of contacts are added up.
+
+    Only contacts of two fragments can be in several parts: of init-with-max their largest value counts.
+    """
+    names = np.concatenate([graph.regions for graph, _ in parts])
+    faces = np.concatenate([graph.faces & _outer_faces(part, block) for graph, part in parts])
+    edges, keys = (np.concatenate([getattr(graph, name) for graph, _ in parts]) for name in ("edges", "keys"))
+    cells = _joined_cells([(graph.starts, graph.bins, graph.counts) for graph, _ in parts])
+    edges, keys, cells = _pool_contacts(edges, keys, cells, _reducible(score).maximum)
+    order = np.lexsort((keys[:, 1], keys[:, 0]))
+    return _open_graph(names, faces, edges[order], keys[order], _chosen_cells(cells, order))
+
+
+def merge_inside(graph: OpenGraph, options: AgglomerationOptions) -> tuple[Merges, OpenGraph]:
+    """Merge every pair of regions that is certain to merge next, again and again; returns also what goes up.
+
+    Raises
+    ------
+    InputError
+        For an unknown score, one that is not exact in blocks, or a floor outside [0, 1].
+    """
+    _reducible(options.score)
+    sizes = np.ones(len(graph.regions), np.int64)
+    table = RegionGraph(graph.regions, sizes, graph.edges, graph.starts, graph.bins, graph.counts)
+    done = run_merges(table, options, 0, graph.faces != 0)
+    merges = Merges(graph.regions[done.merges[:, :2]], graph.keys[done.merges[:, 2]], done.levels)
+    edges, _, regions = done.state[:3]
+    held = regions[:, kernels.HELD] != 0
+    rows = np.flatnonzero((edges[:, kernels.STATE] != kernels.GONE) & held[edges[:, :2]].all(axis=1))
+    rows = rows[np.argsort(edges[rows, kernels.KEY])]
+    ends = graph.regions[np.sort(regions[edges[rows, :2], kernels.NAME], axis=1)]
+    reaching = graph.faces != 0
+    keys, cells = graph.keys[edges[rows, kernels.KEY]], _cells_of(done, rows)
+    return merges, _open_graph(graph.regions[reaching], graph.faces[reaching], ends, keys, cells)
+
+
+def assemble_tree(sizes: Sequence[Sizes], merges: Sequence[Merges], score: str) -> MergeTree:
+    """The merge tree of the whole, equal to that of `agglomerate`: all merges, the best first, ties by key.
+
+    Raises
+    ------
+    InputError
+        Where fragments did not hang together, so that a merge was found twice.
+    """
+    fragments, places = np.unique(np.concatenate([part.fragments for part in sizes]), return_inverse=True)
+    totals = np.zeros(len(fragments), np.int64)
+    np.add.at(totals, places, np.concatenate([part.sizes for part in sizes]))
+    pairs, keys, levels = (np.concatenate([part[column] for part in merges]) for column in range(3))
+    if len(np.unique(pairs[:, 1])) < len(pairs):
+        raise InputError("fragments must hang together (26 neighbours) to be agglomerated block by block")
+    order = np.lexsort((keys[:, 1], keys[:, 0], -levels))
+    scores = (levels[order] / kernels.FULL).astype(np.float32)
+    return MergeTree(fragments, totals, pairs[order], scores, score)
+
+
+def block_sizes(graph: RegionGraph) -> Sizes:
+    """The fragments of which the block owns voxels."""
+    own = graph.sizes > 0
+    return Sizes(graph.fragments[own], graph.sizes[own])
+
+
+_Cells = tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]
+
+
+def _reducible(score: str) -> Score:
+    parsed = parse_score(score)
+    if parsed.kind == kernels.TOP:
+        raise InputError(f"the score {score} is not exact in blocks: choose mean or hist_quant_Q, or work in core")
+    return parsed
+
+
+def _cells_of(done: Merged, rows: NDArray[np.int64]) -> _Cells:
+    """Histograms of the edges in some rows."""
+    edges, wide = done.state[:2]
+    if done.kind == kernels.MEAN:
+        return _mean_cells(wide[rows, kernels.SUM], wide[rows, kernels.COUNT])
+    starts, bins, counts = np.empty(len(rows) + 1, np.int64), np.empty(0, np.uint8), np.empty(0, np.int64)
+    kernels.list_values(edges, wide, done.statistics, rows, starts, bins, counts)
+    bins, counts = np.empty(starts[-1], np.uint8), np.empty(starts[-1], np.int64)
+    kernels.list_values(edges, wide, done.statistics, rows, starts, bins, counts)
+    return starts, bins, counts
+
+
+def _reached(fragments: np.ndarray, block: Block) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
+    """Fragments on the shared faces of what the block sees, with repetitions, and the bit of the face."""
+    names, bits = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint8)]
+    for axis, side in block.faces():
+        found = np.unique(fragments.take(-side, axis=axis))
+        names.append(found[found != 0].astype(np.uint64))
+        bits.append(np.full(len(names[-1]), 1 << (2 * axis + side), np.uint8))
+    return np.concatenate(names), np.concatenate(bits)
+
+
+def _outer_faces(part: Block, block: Block) -> np.uint8:
+    """Bits of the faces of a part that are faces of the block too."""
+    low = sum(1 << (2 * axis) for axis in range(3) if part.low[axis] == block.low[axis])
+    return np.uint8(low | sum(2 << (2 * axis) for axis in range(3) if part.high[axis] == block.high[axis]))
+
+
+def _open_graph(
+    names: NDArray[np.uint64],
+    faces: NDArray[np.uint8],
+    edges: NDArray[np.uint64],
+    keys: NDArray[np.uint64],
+    cells: _Cells,
+) -> OpenGraph:
+    """With the table of all regions that are named or have an edge."""
+    regions = np.unique(np.concatenate([names, edges.ravel()]))
+    bits = np.zeros(len(regions), np.uint8)
+    np.bitwise_or.at(bits, np.searchsorted(regions, names), faces)
+    return OpenGraph(regions, bits, edges, keys, *cells)
+
+
+def _mean_cells(sums: NDArray[np.int64], totals: NDArray[np.int64]) -> _Cells:
+    """Histograms of these sums and numbers of values with at most two bins, one beside the other."""
+    values, more = np.divmod(sums, totals)
+    cells = np.stack([values, values + 1], axis=1)
+    numbers = np.stack([totals - more, more], axis=1)
+    used = numbers > 0
+    starts = np.concatenate([[0], np.cumsum(used.sum(axis=1))])
+    return starts, cells[used].astype(np.uint8), numbers[used]
+
+
+def _joined_cells(parts: Sequence[_Cells]) -> _Cells:
+    """One table of histograms after the other."""
+    lengths = np.concatenate([np.diff(starts) for starts, _, _ in parts])
+    bins, counts = (np.concatenate([part[column] for part in parts]) for column in (1, 2))
+    return np.concatenate([[0], np.cumsum(lengths)]), bins, counts
+
+
+def _chosen_cells(cells: _Cells, rows: NDArray[np.int64]) -> _Cells:
+    """The histograms of some rows, in this order."""
+    starts, bins, counts = cells
+    lengths = np.diff(starts)[rows]
+    new_starts = np.concatenate([[0], np.cumsum(lengths)])
+    places = np.arange(new_starts[-1]) + np.repeat(starts[:-1][rows] - new_starts[:-1], lengths)
+    return new_starts, bins[places], counts[places]
+
+
+def _pool_contacts(
+    edges: NDArray[np.uint64], keys: NDArray[np.uint64], cells: _Cells, maximum: bool
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64], _Cells]:
+    """Make one of the rows with the same two regions: histograms are added up, or the largest value is taken."""
+    order = np.lexsort((edges[:, 1], edges[:, 0]))
+    again = np.append(False, (edges[order][1:] == edges[order][:-1]).all(axis=1))[: len(order)]
+    shared = again | np.append(again[1:], False)
+    alone, parts = order[~shared], order[shared]
+    first = parts[~again[shared]]
+    starts, bins, counts = _chosen_cells(cells, parts)
+    owner = np.repeat(np.cumsum(~again[shared]) - 1, np.diff(starts))
+    if maximum:
+        largest = np.zeros(len(first), np.uint8)
+        np.maximum.at(largest, owner, bins)
+        pooled = (np.arange(len(first) + 1), largest, np.ones(len(first), np.int64))
+    else:
+        pooled = _add_cells(owner, bins, counts, len(first))
+    rows = np.concatenate([alone, first])
+    return edges[rows], keys[rows], _joined_cells([_chosen_cells(cells, alone), pooled])
+
+
+def _add_cells(owner: NDArray[np.int64], bins: NDArray[np.uint8], counts: NDArray[np.int64], rows: int) -> _Cells:
+    """Sum of the cells of each row."""
+    cell_keys = owner * 256 + bins
+    order = np.argsort(cell_keys, kind="stable")
+    cell_keys = cell_keys[order]
+    first = np.flatnonzero(np.diff(cell_keys, prepend=-1))
+    sums = np.add.reduceat(counts[order], first) if len(first) else np.zeros(0, np.int64)
+    starts = np.searchsorted(cell_keys[first], np.arange(rows + 1) * 256)
+    return starts.astype(np.int64), (cell_keys[first] & 255).astype(np.uint8), sums
