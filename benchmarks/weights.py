@@ -31,17 +31,17 @@ def main(folder: Path, work: Path = Path("runs/weights"), name: str = BUNDLED) -
     pipeline.train(str(voxels), held_out=HELD_OUT, **data, **VOXELS)
     pipeline.train(str(held_out), held_out=HELD_OUT, initial=str(voxels), **data, **HELD_OUT_MALIS)
     pipeline.train(str(everything), initial=str(held_out), **data, **ALL_MALIS)
-    bundle(held_out, everything, WEIGHTS / f"{name}.pt")
+    bundle(voxels, held_out, everything, WEIGHTS / f"{name}.pt")
 
 
-def bundle(held_out: Path, everything: Path, target: Path) -> None:
+def bundle(voxels: Path, held_out: Path, everything: Path, target: Path) -> None:
     """The network trained on everything with the threshold and scores that the held-out one had."""
-    chosen, final = load_checkpoint(held_out), load_checkpoint(everything)
+    first, chosen, final = (load_checkpoint(path) for path in (voxels, held_out, everything))
     record = {
         "trained_on": "all annotation of " + ", ".join(FILES),
         "chosen_on": f"sections {HELD_OUT} of {FILES[0]} by a network that had not seen them",
         "held_out_scores": chosen.record["held_out_scores"],
-        "steps": [chosen.record["step"], final.record["step"]],
+        "steps": [checkpoint.record["step"] for checkpoint in (first, chosen, final)],
     }
     target.parent.mkdir(exist_ok=True)
     bundled = dataclasses.replace(final, threshold=chosen.threshold, score=chosen.score, record=record)

@@ -74,7 +74,8 @@ def section_figure(
             if labels is not None:
                 axis.imshow(paint(labels[column], opacity), extent=extent, interpolation="nearest")
             axis.set(xticks=[], yticks=[], xlabel=AXES[wide], ylabel=AXES[high])
-            axis.set_title(f"{plane} at {AXES[across]} = {middle[across]}", fontsize=8)
+            place, side = (1.0, "right") if plane == "yz" else (0.5, "center")
+            axis.set_title(f"{plane} at {AXES[across]} = {middle[across]}", fontsize=8, x=place, ha=side)
         axes[group][0].annotate(name, (0, 1), (4, -4), "axes fraction", "offset points", va="top", bbox=LABEL_BOX)
         _scale_bar(axes[group][0], raw.shape[2] * voxel_size[2])
     return figure
