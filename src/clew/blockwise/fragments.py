@@ -12,16 +12,15 @@ from clew.blockwise.grid import Grid, Place, beside
 from clew.blockwise.store import Store, as_record, as_table
 from clew.segmentation.forest_blocks import (
     Forest,
-    Renames,
     Tokens,
     context_of,
     join_forests,
     join_tokens,
     match_faces,
-    rename,
     start_forest,
 )
 from clew.segmentation.fragment_options import FragmentOptions
+from clew.segmentation.relabel import replace_names
 
 
 def fragment_tasks(grid: Grid, options: FragmentOptions, *, masked: bool = False) -> list[Task]:
@@ -114,7 +113,8 @@ def _ancestors(grid: Grid, place: Place) -> list[tuple[int, Place]]:
 def _name(store: Store, *, grid: Grid, place: Place) -> None:
     names = store.load(("pieces", *place))["names"]
     for level, at in _ancestors(grid, place):
-        names = rename(names, as_record(Renames, store.load(("renames", level, *at))))
+        renames = store.load(("renames", level, *at))
+        names = replace_names(names, renames["old"], renames["new"])
     box = grid.block(place).owned
     store.write("fragments", box, np.take(names, store.read("pieces", box)))
     store.save(("fragments", *place), {})

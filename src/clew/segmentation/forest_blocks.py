@@ -215,14 +215,6 @@ def join_forests(forests: Sequence[Forest], tokens: Tokens, block: Block) -> tup
     return waiting, left, Renames(old, new[numbers + 1])
 
 
-def rename(names: NDArray[np.uint64], renames: Renames) -> NDArray[np.uint64]:
-    """New names; those that were not renamed stay."""
-    if not len(renames.old):
-        return names
-    places = np.minimum(np.searchsorted(renames.old, names), len(renames.old) - 1)
-    return np.where(renames.old[places] == names, renames.new[places], names)
-
-
 def _check_block(shape: tuple[int, ...], context: Box, options: FragmentOptions) -> None:
     if options.method == "seeded-flood":
         raise InputError(

@@ -37,6 +37,14 @@ def segment_lookup(tree: MergeTree, threshold: float) -> NDArray[np.uint64]:
     return tree.fragments[roots]
 
 
+def replace_names(names: NDArray[np.uint64], old: NDArray[np.uint64], new: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """`new[i]` for each name `old[i]` (ascending); names that are not among the old ones stay."""
+    if not len(old):
+        return names
+    places = np.minimum(np.searchsorted(old, names), len(old) - 1)
+    return np.where(old[places] == names, new[places], names)
+
+
 def relabel(fragments: np.ndarray, ids: np.ndarray, lookup: np.ndarray) -> NDArray[np.uint64]:
     """Replace each fragment by its segment.
 

@@ -1,0 +1,106 @@
+"""Tasks from the merge tree to the segmentation, dust joined and small segments removed, and its overlap with the truth.
+
+Volumes: `fragments` (and `truth`) in, `segmentation` (z, y, x) uint64 out.
+"""
+
+from functools import partial
+
+import numpy as np
+
+from clew.blockwise.agglomeration import load_contacts, load_tree
+from clew.blockwise.executor import Task, keys
+from clew.blockwise.grid import Grid, Place
+from clew.blockwise.store import Store, as_record, as_table
+from clew.evaluation.overlap import OverlapTable, merge_tables, overlap_table
+from clew.segmentation.agglomeration_options import AgglomerationOptions
+from clew.segmentation.dust import remove_small
+from clew.segmentation.dust_blocks import dust_contacts, join_dust_parts, segment_sizes
+from clew.segmentation.region_graph import RegionGraph
+from clew.segmentation.relabel import relabel, segment_lookup
+
+
+def relabel_tasks(
+    grid: Grid, threshold: float, options: AgglomerationOptions, *, minimum_size: int = 0, remove_below: int = 0
+) -> list[Task]:
+    """All tasks from merge tree and contacts to the segmentation, equal to `relabel` of the whole.
+
+    Parameters
+    ----------
+    grid : Grid
+    threshold : float
+        In [0, 1]: merge while 1 - score < threshold.
+    options : AgglomerationOptions
+        Of the merge tree; dust is joined by the same score, without floor.
+    minimum_size : voxels
+        Smaller segments join their best neighbour.
+    remove_below : voxels
+        Still smaller segments are removed.
+    """
+    cut = partial(_cut, score=options.score, threshold=threshold, minimum_size=minimum_size)
+    tasks = [Task(cut, (("tree",),), (("cut",),))]
+    joined = grid.places() if minimum_size else []
+    for place in joined:
+        tasks.append(Task(partial(_choose_dust, place=place), (("cut",), ("contacts", *place)), (("dust", *place),)))
+    choose = partial(
+        _choose_names, places=joined, score=options.score, minimum_size=minimum_size, remove_below=remove_below
+    )
+    tasks.append(Task(choose, (("cut",), *keys("dust", joined)), (("lookup",),)))
+    for place in grid.places():
+        work = partial(_relabel, grid=grid, place=place)
+        reads = (("lookup",), ("fragments", *place), ("sizes", *place))
+        tasks.append(Task(work, reads, (("segmentation", *place),)))
+    return tasks
+
+
+def overlap_tasks(grid: Grid) -> list[Task]:
+    """Tasks that count the overlap of `segmentation` with `truth`, into the table ("overlap",)."""
+    tasks = []
+    for place in grid.places():
+        work = partial(_count, grid=grid, place=place)
+        tasks.append(Task(work, (("segmentation", *place),), (("overlap", *place),)))
+    tasks.append(Task(partial(_add_up, grid=grid), keys("overlap", grid.places()), (("overlap",),)))
+    return tasks
+
+
+def _cut(store: Store, *, score: str, threshold: float, minimum_size: int) -> None:
+    tree = load_tree(store, score)
+    lookup = segment_lookup(tree, threshold)
+    dust = segment_sizes(tree.sizes, lookup) < minimum_size
+    store.save(("cut",), {"fragments": tree.fragments, "sizes": tree.sizes, "lookup": lookup, "dust": dust})
+
+
+def _choose_dust(store: Store, *, place: Place) -> None:
+    cut, graph = store.load(("cut",)), load_contacts(store, place)
+    rows = np.searchsorted(cut["fragments"], graph.fragments)
+    store.save(("dust", *place), as_table(dust_contacts(graph, cut["lookup"][rows], cut["dust"][rows])))
+
+
+def _choose_names(store: Store, *, places: list[Place], score: str, minimum_size: int, remove_below: int) -> None:
+    cut = store.load(("cut",))
+    lookup = cut["lookup"]
+    if places:
+        parts = [as_record(RegionGraph, store.load(("dust", *place))) for place in places]
+        options = AgglomerationOptions(score)
+        lookup = join_dust_parts(
+            parts, cut["fragments"], cut["sizes"], lookup, minimum_size=minimum_size, options=options
+        )
+    lookup = remove_small(cut["sizes"], lookup, minimum_size=remove_below)
+    store.save(("lookup",), {"fragments": cut["fragments"], "lookup": lookup})
+
+
+def _relabel(store: Store, *, grid: Grid, place: Place) -> None:
+    box, table = grid.block(place).owned, store.load(("lookup",))
+    names = store.load(("sizes", *place))["fragments"]
+    lookup = table["lookup"][np.searchsorted(table["fragments"], names)]
+    store.write("segmentation", box, relabel(store.read("fragments", box), names, lookup))
+    store.save(("segmentation", *place), {})
+
+
+def _count(store: Store, *, grid: Grid, place: Place) -> None:
+    box = grid.block(place).owned
+    store.save(("overlap", *place), as_table(overlap_table(store.read("segmentation", box), store.read("truth", box))))
+
+
+def _add_up(store: Store, *, grid: Grid) -> None:
+    tables = [as_record(OverlapTable, store.load(("overlap", *place))) for place in grid.places()]
+    store.save(("overlap",), as_table(merge_tables(tables)))
