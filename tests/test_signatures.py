@@ -19,6 +19,7 @@ RECORDS = {
     "extract_fragments": (FragmentOptions,),
     "agglomerate": (AgglomerationOptions,),
     "segment": (FragmentOptions, AgglomerationOptions),
+    "verify_blocks": (FragmentOptions, AgglomerationOptions),
     "train": (TrainingOptions, AugmentationOptions),
     "augment": (AugmentationOptions,),
     "synthesize": (SyntheticOptions,),

@@ -320,6 +320,48 @@ def segment(
 
 
 @stage
+def verify_blocks(
+    affinities: str,
+    *,
+    mask: str | None = None,
+    box: str | None = None,
+    fragment_options: FragmentOptions,
+    agglomeration_options: AgglomerationOptions,
+    threshold: Threshold = 0.5,
+    minimum_size: Annotated[int, Ge(0)] = 0,
+    remove_below: Annotated[int, Ge(0)] = 0,
+    trials: Annotated[int, Gt(0)] = 3,
+    seed: Annotated[int, Ge(0)] = 0,
+) -> None:
+    """Segment a volume whole and in blocks of random shapes and orders, and compare: nothing may differ.
+
+    Parameters
+    ----------
+    affinities
+        Affinities (offset, z, y, x), uint8 or float32 in [0, 1].
+    mask
+        Volume (z, y, x), 0 where there is nothing to segment.
+    box
+        Part in voxels to segment, as z0:z1,y0:y1,x0:x1; it has to fit into memory.
+    threshold
+        Merge while 1 - score < threshold.
+    minimum_size
+        Segments of fewer voxels join their best neighbour.
+    remove_below
+        Segments of still fewer voxels are removed.
+    trials
+        How many block shapes to try.
+    seed
+        Of the random shapes and orders.
+    """
+    from clew.blockwise.segment import SegmentationOptions
+    from clew.stages.verification import verify_paths
+
+    options = SegmentationOptions(fragment_options, agglomeration_options, threshold, minimum_size, remove_below)
+    verify_paths(affinities, mask=mask, box=box, options=options, trials=trials, seed=seed)
+
+
+@stage
 def evaluate(
     segmentation: str,
     truth: str,
@@ -648,7 +690,7 @@ def demo(directory: str = "demo", *, data: str | None = None, overwrite: bool = 
 
 
 STAGES = (
-    info, predict, extract_fragments, build_region_graph, agglomerate, relabel, segment, evaluate, plan, train,
-    augment, synthesize, convert, view, run, demo,
+    info, predict, extract_fragments, build_region_graph, agglomerate, relabel, segment, verify_blocks, evaluate,
+    plan, train, augment, synthesize, convert, view, run, demo,
 )  # fmt: skip
 """All commands, in the order of `clew --help`."""

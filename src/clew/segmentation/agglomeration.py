@@ -158,9 +158,7 @@ class Merged(NamedTuple):
     statistics: tuple[np.ndarray, ...]
 
 
-def run_merges(
-    graph: RegionGraph, options: AgglomerationOptions, minimum_size: int, held: NDArray[np.bool_]
-) -> Merged:
+def run_merges(graph: RegionGraph, options: AgglomerationOptions, minimum_size: int, held: NDArray[np.bool_]) -> Merged:
     """Merge best edges between regions that are not held; edges must be in the order of their keys."""
     kind, percent, _, largest = parse_score(options.score)
     if not 0 <= options.floor <= 1:

@@ -1,0 +1,87 @@
+"""From affinities to a segmentation in blocks: all tasks, and what each level passes up."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from clew.blockwise.agglomeration import agglomeration_tasks
+from clew.blockwise.executor import Task
+from clew.blockwise.fragments import fragment_tasks
+from clew.blockwise.grid import Grid
+from clew.blockwise.relabelling import relabel_tasks
+from clew.blockwise.store import MemoryStore, Store, Table
+from clew.segmentation.agglomeration_options import AgglomerationOptions
+from clew.segmentation.fragment_options import FragmentOptions
+
+
+@dataclass(frozen=True)
+class SegmentationOptions:
+    """Everything that decides a segmentation, in blocks or whole."""
+
+    fragments: FragmentOptions
+    agglomeration: AgglomerationOptions
+    threshold: float
+    minimum_size: int = 0
+    remove_below: int = 0
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What the blocks of one level could not decide: pairs of the forest, edges of the region graph, and their bytes."""
+
+    level: int
+    blocks: int
+    pairs: int
+    forest_bytes: int
+    edges: int
+    graph_bytes: int
+    merges: int
+
+
+def segmentation_tasks(grid: Grid, options: SegmentationOptions, *, masked: bool = False) -> list[Task]:
+    """All tasks from affinities to `fragments`, the table ("tree",) and `segmentation`."""
+    return [
+        *fragment_tasks(grid, options.fragments, masked=masked),
+        *agglomeration_tasks(grid, options.agglomeration),
+        *relabel_tasks(
+            grid, options.threshold, options.agglomeration, minimum_size=options.minimum_size,
+            remove_below=options.remove_below,
+        ),
+    ]  # fmt: skip
+
+
+def memory_store(grid: Grid, affinities: Any, mask: Any = None, **more: Any) -> MemoryStore:
+    """A store with empty outputs; the inputs are of the domain, arrays or anything sliced like them."""
+    z, y, x = (high - low for low, high in zip(grid.domain.low, grid.domain.high, strict=True))
+    names = {"pieces": np.uint32, "fragments": np.uint64, "segmentation": np.uint64}
+    outputs = {name: np.zeros((z, y, x), dtype) for name, dtype in names.items()}
+    inputs = {"affinities": affinities} if mask is None else {"affinities": affinities, "mask": mask}
+    return MemoryStore(grid.domain, {**outputs, **inputs, **more})
+
+
+def passed_up(grid: Grid, store: Store) -> list[Passed]:
+    """What went up from each level, for the report of every run."""
+    report = []
+    for level in range(grid.top + 1):
+        found: dict[str, list[Table]] = {name: [] for name in ("forest", "tokens", "graph", "merges")}
+        for name, tables in found.items():
+            if level > 0 or name != "tokens":
+                tables += [store.load((name, level, *place)) for place in grid.places(level)]
+        report.append(
+            Passed(
+                level, len(grid.places(level)), _rows(found["forest"], "indices"),
+                _bytes(found["forest"] + found["tokens"]), _rows(found["graph"], "edges"), _bytes(found["graph"]),
+                _rows(found["merges"], "levels"),
+            )
+        )  # fmt: skip
+    return report
+
+
+def _rows(tables: list[Table], column: str) -> int:
+    return sum(len(table[column]) for table in tables)
+
+
+def _bytes(tables: list[Mapping[str, np.ndarray]] | list[Table]) -> int:
+    return sum(values.nbytes for table in tables for values in table.values())
