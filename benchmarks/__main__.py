@@ -18,6 +18,7 @@ CONCERNS = {
     "peers": "peers",
     "start": "start",
     "prediction": "prediction_speed",
+    "training": "training_speed",
 }
 
 

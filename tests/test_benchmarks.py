@@ -1,5 +1,6 @@
 """The benchmarks run, on volumes far too small to time."""
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -57,6 +58,15 @@ def test_concerns_give_positive_figures(work: Workload, concern: str):
         assert table.markdown().count("\n") == len(table.rows) + 4
 
 
+def test_training_is_timed_with_and_without_malis(work: Workload):
+    small = dataclasses.replace(work, labels=work.labels[:16, :16, :16])
+    (table,) = measure_concern("training", small, repeats=1)
+    figures = {row.job: row.figure for row in table.rows}
+    assert figures["squared error: waiting for MALIS"] == 0
+    assert figures["squared error and MALIS: waiting for MALIS"] > 0
+    assert figures["squared error and MALIS"] > 0
+
+
 def test_chains_cut_ten_times(work: Workload):
     assert peers.count_segmentations(peers.CHAINS["clew quantile"](work.affinities)) == 10
 
@@ -95,7 +105,7 @@ def test_command_writes_tables_and_json(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_comparison_of_fragments_finds_the_truth(work: Workload):
-    lines = list(fragments.compare(work.levels, work.labels, dust=50))
+    lines = list(fragments.compare(work.levels, work.labels, 50, slice(None)))
     assert len(lines) == len(fragments.ways(50)) * len(fragments.SCORES)
     assert min(line.scores.voi_sum for line in lines) < 1
     assert fragments.markdown(lines).count("**") == 2 * sum(

@@ -2,7 +2,9 @@
 
 import csv
 import errno
+import os
 import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +153,28 @@ def test_processes_train_as_one_with_a_larger_batch(data: str, tmp_path: Path) -
 def test_bad_input_of_processes_is_one_line(data: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nothing is left to train on"):
         pipeline.train(str(tmp_path / "net.pt"), data=[data], processes=2, held_out=":,:,:", **RECIPE)
+
+
+def test_processes_save_when_they_are_asked_to_stop(data: str, tmp_path: Path) -> None:
+    log, over = tmp_path / "net.training" / "log.csv", threading.Event()
+
+    def ask() -> None:
+        while not over.wait(0.1):
+            if log.exists() and len(log.read_text().splitlines()) > 3:
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+    watcher = threading.Thread(target=ask)
+    watcher.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            recipe = {**RECIPE, "steps": 10**6, "validate_every": 10**6, "device": "cpu"}
+            pipeline.train(str(tmp_path / "net.pt"), data=[data], processes=2, **recipe)
+    finally:
+        over.set()
+        watcher.join()
+    rows = losses_of(tmp_path / "net.training")
+    assert torch.load(tmp_path / "net.training" / "state.pt", weights_only=True)["step"] == len(rows)
 
 
 def test_snapshots_and_tensorboard(data: str, tmp_path: Path) -> None:

@@ -6,22 +6,30 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-Handler = Callable[[int, FrameType | None], object]
-
 
 class Interruption:
     """Calls `stop` when somebody asks to stop; a second Ctrl-C stops at once."""
 
-    def __init__(self, stop: Callable[[], None]) -> None:
+    def __init__(self, stop: Callable[[], object]) -> None:
         self.asked = False
         self._stop = stop
         self._all_is_saved = False
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Only call `stop` on signals in this block, instead of being stopped by them."""
-        with signals_handled(self._handle):
+        """Only call `stop` on signals in this block, instead of being stopped by them.
+
+        In a thread other than the main one, which gets no signals, do nothing.
+        """
+        if threading.current_thread() is not threading.main_thread():
             yield
+            return
+        before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
@@ -39,17 +47,3 @@ class Interruption:
         self._stop()
         if number == signal.SIGINT if again else self._all_is_saved:
             raise KeyboardInterrupt
-
-
-@contextmanager
-def signals_handled(handler: Handler) -> Iterator[None]:
-    """Handle Ctrl-C and SIGTERM so in this block; in a thread other than the main one, which gets no signals, do nothing."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)

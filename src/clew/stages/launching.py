@@ -9,7 +9,7 @@ import torch
 from torch import multiprocessing
 
 from clew.errors import InputError
-from clew.stages.interruption import signals_handled
+from clew.stages.interruption import Interruption
 from clew.training.processes import are_launched
 
 GRACE = 30.0
@@ -35,14 +35,18 @@ def run_in_processes(number: int, work: Callable[[], None]) -> None:
     messages = multiprocessing.get_context("spawn").SimpleQueue()
     told = (number, _free_port(), messages, work)
     group = multiprocessing.start_processes(_run_one, told, nprocs=number, join=False, start_method="spawn")
+    interruption = Interruption(lambda: [process.terminate() for process in group.processes])
     try:
-        _wait(group)
-    except multiprocessing.ProcessExitedException as error:
-        if messages.empty():
+        with interruption.listening():
+            while not group.join(grace_period=GRACE):
+                pass
+    except (multiprocessing.ProcessExitedException, multiprocessing.ProcessRaisedException) as error:
+        _pass_on(messages)
+        if interruption.asked:
+            raise KeyboardInterrupt from error
+        if isinstance(error, multiprocessing.ProcessExitedException):
             raise InputError(f"training stopped: {error}") from error
-    except multiprocessing.ProcessRaisedException:
-        if messages.empty():
-            raise
+        raise
     _pass_on(messages)
 
 
@@ -54,13 +58,6 @@ def _pass_on(messages: Any) -> None:
     if said:
         _, message = min(said, key=lambda pair: pair[0])
         raise KeyboardInterrupt if message is None else InputError(message)
-
-
-def _wait(group: Any) -> None:
-    """Wait for all processes; hand Ctrl-C and SIGTERM on to them, and go on waiting while they save."""
-    with signals_handled(lambda number, frame: [process.terminate() for process in group.processes]):
-        while not group.join(grace_period=GRACE):
-            pass
 
 
 def _run_one(rank: int, number: int, port: int, messages: Any, work: Callable[[], None]) -> None:
