@@ -1,8 +1,9 @@
 """Which fragments and which score segment best: `python -m benchmarks.fragments --data FOLDER`.
 
 Predicts the sections of the FIB-SEM sample that were held out from training (with a network that has not seen them:
-`--checkpoint`), makes fragments in every way, agglomerates with every score, and prints VOI and adapted Rand error at the
-best threshold as Markdown. Objects are re-labelled inside the range; voxels without a fragment count as one segment.
+`--checkpoint`) and those around them, makes fragments in every way, agglomerates with every score, and prints VOI and
+adapted Rand error of the held-out sections at the best threshold as Markdown. Objects of the truth are re-labelled inside
+these sections; voxels without a fragment count as one segment.
 """
 
 import argparse
@@ -64,12 +65,12 @@ def ways(dust: int) -> list[Way]:
     ]
 
 
-def compare(affinities: NDArray[np.uint8], truth: NDArray[Any], dust: int) -> Iterator[Line]:
-    """Best VOI of all ways and scores."""
+def compare(affinities: NDArray[np.uint8], truth: NDArray[Any], dust: int, scored: slice) -> Iterator[Line]:
+    """Best VOI of all ways and scores; everything is segmented, of which the sections `scored` have a truth."""
     for way in ways(dust):
         fragments = extract_fragments(affinities, options=way.options)
         graph = build_region_graph(affinities, fragments)
-        table = overlap_table(fragments, truth)
+        table = overlap_table(fragments[scored], truth)
         for score in SCORES:
             threshold, scores = _best(graph, table, score, way.dust)
             yield Line(way.name, len(graph.fragments), score, threshold, scores)
@@ -87,9 +88,9 @@ def markdown(lines: list[Line]) -> str:
 
 
 def predict_sections(
-    data: Path, sections: slice, checkpoint: str | None
-) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
-    """Affinities of some sections of the sample, with the raw around them as context, and their truth."""
+    data: Path, sections: slice, checkpoint: str | None, surroundings: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint64], slice]:
+    """Affinities of some sections of the sample and of those around them; their truth; where they lie in the affinities."""
     import h5py
 
     from clew.network.bundled import bundled_names, open_checkpoint
@@ -98,8 +99,10 @@ def predict_sections(
     with h5py.File(data / SAMPLE) as file:
         raw, labels = file["volumes/raw"][()], file["volumes/labels/neuron_ids"][sections]
     network = open_checkpoint(checkpoint or bundled_names()[0]).network
-    box = (sections, slice(0, raw.shape[1]), slice(0, raw.shape[2]))
-    return predict_affinities(network, raw, box=box), split_components(labels)
+    wide = slice(max(sections.start - surroundings, 0), min(sections.stop + surroundings, len(raw)))
+    box = (wide, slice(0, raw.shape[1]), slice(0, raw.shape[2]))
+    scored = slice(sections.start - wide.start, sections.stop - wide.start)
+    return predict_affinities(network, raw, box=box), split_components(labels), scored
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -108,11 +111,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help=f"folder of {SAMPLE}")
     parser.add_argument("--checkpoint", help="a network by name or file (the bundled one)")
     parser.add_argument("--sections", default="120:150", help="annotated sections to score (%(default)s)")
+    parser.add_argument("--surroundings", type=int, default=40, help="sections segmented on each side (%(default)s)")
     parser.add_argument("--dust", type=int, default=500, help="voxels below which a segment is dust (%(default)s)")
     given = parser.parse_args(arguments)
     start, stop = (int(word) for word in given.sections.split(":"))
-    affinities, truth = predict_sections(given.data, slice(start, stop), given.checkpoint)
-    lines = list(compare(affinities, truth, given.dust))
+    predicted = predict_sections(given.data, slice(start, stop), given.checkpoint, given.surroundings)
+    affinities, truth, scored = predicted
+    lines = list(compare(affinities, truth, given.dust, scored))
     print(markdown(lines))
     for line in sorted(lines, key=lambda line: line.scores.voi_sum)[:3]:
         print(
