@@ -56,3 +56,19 @@ def constrained_pairs(affinities, labels, mask=None):
     same, _ = maximin_pairs(np.minimum(affinities, targets), objects, targets, valid)
     _, different = maximin_pairs(np.maximum(affinities, targets), objects, targets, valid)
     return np.where(targets, same, 0), np.where(targets, 0, different)
+
+
+def last_edges_of_squares(affinities, targets, valid):
+    """(3, z, y, x) bool: edges that come last among the four sides of some unit square."""
+    place = {edge: k for k, (edge, _, _) in enumerate(ordered_edges(affinities, targets, valid))}
+    number = np.arange(affinities.size).reshape(affinities.shape)
+    last = np.zeros(affinities.shape, bool)
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+        for voxel in np.ndindex(affinities.shape[1:]):
+            beside = [tuple(np.add(voxel, OFFSETS[axis])) for axis in (first, second)]
+            if min(min(other) for other in beside) < 0:
+                continue
+            sides = [number[first][voxel], number[second][voxel], number[first][beside[1]], number[second][beside[0]]]
+            if all(side in place for side in sides):
+                last.flat[max(sides, key=place.get)] = True
+    return last

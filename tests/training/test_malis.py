@@ -1,3 +1,5 @@
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -6,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from clew.errors import InputError
+from clew.training import malis
 from clew.training.malis import constrained_malis_loss, malis_pairs, malis_weights, unconstrained_malis_pairs
 from clew.training.targets import affinity_targets, split_components
 from naive import malis as naive
@@ -121,12 +124,37 @@ def test_gradient_equals_finite_differences_with_the_weights_fixed():
         assert prediction.grad.view(-1)[edge].item() == pytest.approx(slope, abs=1e-8)
 
 
-def test_a_batch_is_the_mean_of_its_crops():
-    crops = [random_crop("random", 8), random_crop("saturated", 8)]
-    prediction, labels = torch.tensor(np.stack([c[0] for c in crops])), np.stack([c[1] for c in crops])
+def test_a_batch_is_the_mean_of_its_crops_to_the_bit():
+    crops = [random_crop(kind, 8) for kind in ("random", "saturated", "narrow", "few levels", "random")]
+    prediction = torch.tensor(np.stack([affinities for affinities, _ in crops]), requires_grad=True)
+    labels = np.stack([labels for _, labels in crops])
     mask = np.random.default_rng(0).random(labels.shape) < 0.9
-    single = [constrained_malis_loss(p, s, mask=m) for p, s, m in zip(prediction, labels, mask, strict=True)]
-    torch.testing.assert_close(constrained_malis_loss(prediction, labels, mask=mask), torch.stack(single).mean())
+    crops = zip(prediction, labels, mask, strict=True)
+    single = torch.stack([constrained_malis_loss(p, s, mask=m) for p, s, m in crops])
+    (wanted,) = torch.autograd.grad(single.mean(), prediction)
+    loss = constrained_malis_loss(prediction, labels, mask=mask)
+    loss.backward()
+    assert torch.equal(prediction.grad, wanted)
+    assert all(gradient.any() for gradient in wanted)
+
+
+def test_crops_of_a_batch_are_weighed_at_the_same_time(monkeypatch):
+    together = threading.Barrier(2, timeout=30)
+
+    def weigh(prediction, labels, mask):
+        together.wait()
+        return np.zeros(prediction.shape, np.float32)
+
+    monkeypatch.setattr(malis, "_signed_weights", weigh)
+    monkeypatch.setattr(malis.os, "cpu_count", lambda: 2)
+    assert constrained_malis_loss(torch.zeros(2, 3, 2, 2, 2), np.ones((2, 2, 2, 2), np.uint64)).item() == 0
+
+
+def test_a_bad_crop_of_a_batch_is_refused():
+    prediction = torch.full((3, 3, 2, 2, 2), 0.5)
+    prediction[1, 0, 0, 0, 0] = float("nan")
+    with pytest.raises(InputError, match="sigmoid"):
+        constrained_malis_loss(prediction, np.ones((3, 2, 2, 2), np.uint64))
 
 
 def test_gradient_descent_recovers_the_objects():

@@ -11,10 +11,13 @@ connected components of the target affinity graph (two pieces of one neuron that
 two). Ties: the stronger edge first, then T = 1 before T = 0, then the lower edge number (channel, z, y, x); strength is
 compared in float32. Masked edges are in neither forest. Background voxels join the forests but bring no pairs.
 
-Paper: section on the constrained MALIS loss and its quasi-linear computation. Cost: a sort of the edges, no histograms.
+Paper: section on the constrained MALIS loss and its quasi-linear computation. Cost: a sort of the edges that a local test
+leaves (little more than those of the forests), no histograms.
 """
 
-from typing import Any
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from clew.errors import InputError
 from clew.evaluation._labels import Labels, as_labels
-from clew.kernels.malis import BUCKETS, count_edges, count_pairs, scatter_edges, weigh_pairs
+from clew.kernels.malis import BUCKETS, count_edges, count_pairs, flag_edges, place_weights, scatter_edges
 from clew.kernels.malis_general import count_pairs_by_histogram
 from clew.training.targets import affinity_targets
 
@@ -33,13 +36,26 @@ _MOST_EDGES = 2**32 - 1
 Pairs = NDArray[np.int64]
 
 
+class _Forest(NamedTuple):
+    """Edges of one pass, numbered through the (3, z, y, x) of the affinities, and the voxel pairs that each one joins."""
+
+    edges: NDArray[np.uint32]
+    pairs: Pairs
+
+    @property
+    def scale(self) -> float:
+        """What makes the weights of the pass sum to 1."""
+        total = self.pairs.sum()
+        return 1 / total if total else 0.0
+
+
 def constrained_malis_loss(
     prediction: torch.Tensor, labels: ArrayLike | torch.Tensor, *, mask: ArrayLike | torch.Tensor | None = None
 ) -> torch.Tensor:
     """Constrained MALIS loss of predicted affinities, with its exact gradient (the weights are constants).
 
-    The forests are computed on the CPU, outside the GIL; prediction may be on any device. Not local: it is a property
-    of a whole crop.
+    The forests are computed on the CPU, outside the GIL, those of a batch in threads; prediction may be on any device.
+    Not local: it is a property of a whole crop.
 
     Parameters
     ----------
@@ -62,15 +78,16 @@ def constrained_malis_loss(
     if prediction.ndim not in (4, 5):
         raise InputError(f"prediction must be ([batch,] 3, z, y, x), not of shape {tuple(prediction.shape)}")
     if prediction.ndim == 4:
-        return _crop_loss(prediction, _as_array(labels), None if mask is None else _as_array(mask))
+        return _crop_loss(prediction, _signed_weights(prediction, _as_array(labels), _as_array(mask)))
     all_labels, all_masks = _as_array(labels), [None] * len(prediction) if mask is None else _as_array(mask)
     if not len(prediction) == len(all_labels) == len(all_masks) > 0:
         raise InputError(
             "prediction, labels and mask must hold the same number of crops,"
             f" not {len(prediction)}, {len(all_labels)} and {len(all_masks)}"
         )
-    losses = [_crop_loss(*crop) for crop in zip(prediction, all_labels, all_masks, strict=True)]
-    return torch.stack(losses).mean()
+    with ThreadPoolExecutor(min(len(prediction), os.cpu_count() or 1)) as pool:
+        weights = list(pool.map(_signed_weights, prediction, all_labels, all_masks))
+    return torch.stack([_crop_loss(*crop) for crop in zip(prediction, weights, strict=True)]).mean()
 
 
 def malis_weights(
@@ -97,16 +114,20 @@ def malis_weights(
     InputError
         If shapes do not fit, affinities are not in [0, 1], or labels are negative or not whole numbers.
     """
-    pairs, totals = _signed_pairs(affinities, labels, mask)
-    weights = np.empty(pairs.shape, np.float32)
-    weigh_pairs(pairs.ravel(), totals, weights.ravel())
-    return np.maximum(weights, 0), np.maximum(-weights, 0)
+    shape, forests = _forests(affinities, labels, mask)
+    positive, negative = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    for forest, weights in zip(forests, (positive, negative), strict=True):
+        place_weights(forest.edges, forest.pairs, forest.scale, weights.ravel())
+    return positive, negative
 
 
 def malis_pairs(affinities: ArrayLike, labels: ArrayLike, mask: ArrayLike | None = None) -> tuple[Pairs, Pairs]:
     """Voxel pairs per edge, (3, z, y, x) int64, of the positive and the negative pass; inputs as in `malis_weights`."""
-    pairs, _ = _signed_pairs(affinities, labels, mask)
-    return np.maximum(pairs, 0), np.maximum(-pairs, 0)
+    shape, forests = _forests(affinities, labels, mask)
+    positive, negative = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    for forest, pairs in zip(forests, (positive, negative), strict=True):
+        pairs.ravel()[forest.edges] = forest.pairs
+    return positive, negative
 
 
 def unconstrained_malis_pairs(
@@ -134,32 +155,50 @@ def unconstrained_malis_pairs(
     return same, different
 
 
-def _crop_loss(prediction: torch.Tensor, labels: ArrayLike, mask: ArrayLike | None) -> torch.Tensor:
-    affinities = prediction.detach().to("cpu", torch.float32).numpy()
-    pairs, totals = _signed_pairs(affinities, labels, mask)
-    weights = np.empty(pairs.shape, np.float64 if prediction.dtype == torch.float64 else np.float32)
-    weigh_pairs(pairs.ravel(), totals, weights.ravel())
+def _crop_loss(prediction: torch.Tensor, weights: NDArray[Any]) -> torch.Tensor:
     signed = torch.from_numpy(weights).to(prediction.device)
     error = (signed > 0).to(signed.dtype) - prediction
     return (signed.abs() * error.square()).sum()
 
 
-def _signed_pairs(affinities: ArrayLike, labels: ArrayLike, mask: ArrayLike | None) -> tuple[Pairs, Pairs]:
-    """Pairs per edge, negative for the negative pass, and the sums of both passes."""
+def _signed_weights(prediction: torch.Tensor, labels: ArrayLike, mask: ArrayLike | None) -> NDArray[Any]:
+    """Weights of both passes of a crop in one array, negative for the negative pass."""
+    shape, (positive, negative) = _forests(prediction.detach().to("cpu", torch.float32).numpy(), labels, mask)
+    weights = np.zeros(shape, np.float64 if prediction.dtype == torch.float64 else np.float32)
+    place_weights(positive.edges, positive.pairs, positive.scale, weights.ravel())
+    place_weights(negative.edges, negative.pairs, -negative.scale, weights.ravel())
+    return weights
+
+
+def _forests(
+    affinities: ArrayLike, labels: ArrayLike, mask: ArrayLike | None
+) -> tuple[tuple[int, ...], tuple[_Forest, _Forest]]:
+    """Shape of the affinities, and the edges of the positive and the negative pass with their pairs."""
     strengths, volume = _checked(affinities, labels)
+    records, bounds = _ordered_edges(strengths, volume, mask)
+    tree, counts = np.empty(volume.size, np.int32), np.empty(1024, np.int64)
+    edges, pairs = np.empty(volume.size, np.uint32), np.empty(volume.size, np.int64)
+    shape, spare = np.array(volume.shape), np.empty(int(np.diff(bounds).max()), np.uint64)
+    inside, joined = count_pairs(records, bounds, shape, volume.ravel(), tree, spare, counts, edges, pairs)
+    positive, negative = slice(0, inside), slice(inside, joined)
+    return strengths.shape, (_Forest(edges[positive], pairs[positive]), _Forest(edges[negative], pairs[negative]))
+
+
+def _ordered_edges(
+    strengths: NDArray[np.float32], volume: Labels, mask: ArrayLike | None
+) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Records of the edges that a forest may need, in buckets, and where each bucket begins."""
+    _, _, height, width = strengths.shape
     valid = np.empty((3, 0, 0, 0), bool) if mask is None else _valid_edges(mask, volume)
-    bounds = np.zeros(2 * BUCKETS + 1, np.int64)
-    count_edges(strengths, volume, valid, mask is not None, bounds[1:])
-    largest = int(bounds.max())
+    bits, flags = strengths.view(np.int32), np.empty(volume.shape, np.uint8)
+    ranks, last = np.empty((2, 3, height, width), np.int32), np.empty(width, np.uint8)
+    flag_edges(bits, volume, valid, mask is not None, ranks, last, flags)
+    bounds, positions = np.zeros(2 * BUCKETS + 1, np.int64), np.empty(width + 1, np.int32)
+    count_edges(strengths, flags, positions, bounds[1:])
     np.cumsum(bounds, out=bounds)
     records = np.empty(bounds[-1], np.uint64)
-    scatter_edges(strengths, strengths.view(np.uint32), volume, valid, mask is not None, bounds[:-1].copy(), records)
-    pairs, totals = np.zeros(strengths.shape, np.int64), np.zeros(2, np.int64)
-    parent, size = np.empty(volume.size, np.uint32), np.empty(volume.size, np.uint32)
-    spare, digits = np.empty(largest, np.uint64), np.empty(1024, np.int64)
-    shape = np.array(volume.shape, np.int64)
-    count_pairs(records, bounds, shape, volume.ravel(), parent, size, spare, digits, pairs.ravel(), totals)
-    return pairs, totals
+    scatter_edges(strengths, bits, flags, positions, bounds[:-1].copy(), records)
+    return records, bounds
 
 
 def _checked(affinities: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.float32], Labels]:
@@ -192,5 +231,7 @@ def _valid_edges(mask: ArrayLike, volume: Labels) -> NDArray[np.bool_]:
     return affinity_targets(volume, _OFFSETS)[1] & allowed
 
 
-def _as_array(values: Any) -> NDArray[Any]:
+def _as_array(values: Any) -> Any:
+    if values is None:
+        return None
     return values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
