@@ -20,7 +20,7 @@ from clew.training.trainer import StepReport, Trainer
 
 EDGE = 96
 STEPS = 4
-"""Steps of a turn; one before them does not count, because crops are prepared for it while the other recipe has its turn."""
+"""Steps for each repeat."""
 TARGETS = {"cpu": 1.3, "cuda": 1.15}
 THREADS = 2
 RECIPES = {"squared error": {"malis_weight": 0.0}, "squared error and MALIS": {"malis_after": 0}}
@@ -29,31 +29,30 @@ RECIPES = {"squared error": {"malis_weight": 0.0}, "squared error and MALIS": {"
 def measure(work: Workload, repeats: int) -> list[Table]:
     """Seconds per step of the small network with outputs of 96³ voxels, or what of it fits the workload.
 
-    The recipes take turns; the best turn of each counts, on a GPU its best step. On a CPU, that is what two free cores
+    The recipes take turns, step by step on one batch, and the smallest figure counts. On a CPU, that is what two free cores
     would need: half of the CPU seconds while both work on the network, all of those in which MALIS has one core alone. On a
     GPU, two crops a step are worked through one after the other, so that one is weighed while the other is on the device.
+    What is waited for is seen in steps on crops that are drawn meanwhile.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    before = torch.get_num_threads()
+    torch.set_num_threads(min(before, THREADS) if device == "cpu" else before)
     factor = max(PRESETS["small"].factor)
     edge = max(factor, min(EDGE, work.labels.shape[0]) // factor * factor)
     trainers = {name: _trainer(edge, device, recipe) for name, recipe in RECIPES.items()}
-    steps = {name: iter(trainer) for name, trainer in trainers.items()}
-    reports: dict[str, list[StepReport]] = {name: [] for name in RECIPES}
-    processor: dict[str, list[float]] = {name: [] for name in RECIPES}
-    before = torch.get_num_threads()
-    torch.set_num_threads(min(before, THREADS) if device == "cpu" else before)
-    for _ in range(repeats + 1):
-        for name in RECIPES:
-            next(steps[name])
+    batches = {name: [trainer._prepare((0, part)) for part in range(trainer.options.accumulate)]
+               for name, trainer in trainers.items()}  # fmt: skip
+    spent: dict[str, list[tuple[float, float]]] = {name: [] for name in RECIPES}
+    for _ in range(1 + repeats * STEPS):
+        for name, trainer in trainers.items():
             start = time.process_time()
-            taken = list(islice(steps[name], STEPS))
-            spent = time.process_time() - start + (THREADS - 1) * sum(step.waited_for_malis for step in taken)
-            processor[name].append(spent / THREADS / STEPS)
-            reports[name] += taken
-    for iterator in steps.values():
-        iterator.close()
+            report = trainer._take_step(iter(batches[name]))
+            processor = time.process_time() - start
+            on_two_cores = processor / THREADS + report.waited_for_malis * (1 - 1 / THREADS)
+            spent[name].append((on_two_cores if device == "cpu" else report.seconds, report.seconds))
+    running = list(islice(trainers["squared error and MALIS"], 1 + STEPS))[1:]
     torch.set_num_threads(before)
-    return [_table(edge, device, reports, processor)]
+    return [_table(edge, device, {name: taken[1:] for name, taken in spent.items()}, running)]
 
 
 def _trainer(edge: int, device: str, recipe: dict[str, float]) -> Trainer:
@@ -68,18 +67,16 @@ def _trainer(edge: int, device: str, recipe: dict[str, float]) -> Trainer:
     return Trainer(UNet(PRESETS["small"]), [volume], options, AugmentationOptions(), device=device)
 
 
-def _table(edge: int, device: str, reports: dict[str, list[StepReport]], processor: dict[str, list[float]]) -> Table:
-    wall = {name: [report.seconds for report in reports[name]] for name in RECIPES}
-    judged, unit = (processor, "s on two cores") if device == "cpu" else (wall, "s")
-    rows = []
-    for name in RECIPES:
-        best = min(judged[name])
-        rows.append(
-            Row(name, best, unit, note=f"wall {min(wall[name]):.2f}, median {statistics.median(wall[name]):.2f}")
-        )
-        for waited, what in (("waited_for_crops", "crops"), ("waited_for_malis", "MALIS")):
-            shares = [100 * getattr(report, waited) / report.seconds for report in reports[name]]
-            rows.append(Row(f"{name}: waiting for {what}", statistics.median(shares), "%"))
-    plain, malis = (min(judged[name]) for name in RECIPES)
+def _table(edge: int, device: str, spent: dict[str, list[tuple[float, float]]], running: list[StepReport]) -> Table:
+    best = {name: min(seconds for seconds, _ in taken) for name, taken in spent.items()}
+    unit = "s on two cores" if device == "cpu" else "s"
+    rows = [
+        Row(name, seconds, unit, note=f"wall {min(wall for _, wall in spent[name]):.2f}")
+        for name, seconds in best.items()
+    ]
+    plain, malis = best.values()
     rows.append(Row("**MALIS / squared error alone**", malis / plain, "×", TARGETS[device]))
+    for waited, what in (("waited_for_crops", "crops"), ("waited_for_malis", "MALIS")):
+        shares = [100 * getattr(report, waited) / report.seconds for report in running]
+        rows.append(Row(f"share of a step waiting for {what}", statistics.median(shares), "%"))
     return Table(f"A training step, outputs of {edge}³, {device}, {os.cpu_count()} cores", rows)

@@ -19,7 +19,7 @@ from clew.network.checkpoint import load_checkpoint
 from clew.segmentation.agglomeration_options import AgglomerationOptions
 from clew.stages.run_folder import RunFolder
 from clew.stages.training_run import read_training_volume
-from clew.training.trainer import StepReport
+from clew.training.trainer import StepReport, Trainer
 from clew.volumes.open import open_volume
 
 RECIPE = {"preset": "tiny", "crop": (32, 32, 32), "validate_every": 2, "warmup": 1, "malis_after": 3, "steps": 4}
@@ -137,6 +137,18 @@ def test_a_loss_that_is_not_finite_leaves_its_crop(data: str, tmp_path: Path) ->
     with np.load(path) as kept:
         assert {"raw", "labels", "valid", "affinities", "step", "number", "seed"} <= set(kept.files)
         assert kept["raw"].shape == kept["labels"].shape == (32, 32, 32)
+
+
+@pytest.mark.parametrize(("batch", "hint"), [(3, "--batch 1 --accumulate 3"), (1, "half as long")])
+def test_a_batch_that_does_not_fit(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int, hint: str
+) -> None:
+    def fail(*given: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Trainer, "_logits", fail)
+    with pytest.raises(InputError, match=f"batch of {batch} crops of 32,32,32 voxels does not fit .*{hint}"):
+        pipeline.train(str(tmp_path / "net.pt"), data=[data], batch=batch, **RECIPE)
 
 
 def test_processes_train_as_one_with_a_larger_batch(data: str, tmp_path: Path) -> None:

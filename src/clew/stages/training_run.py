@@ -1,6 +1,8 @@
 """A training run: data in, the best checkpoint by held-out segmentation out, log and state in the folder beside it."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -123,7 +125,7 @@ def run_training(
         if state is not None:
             trainer.load_state(state)
         interruption = Interruption(trainer.stop)
-        with interruption.listening():
+        with interruption.listening(), _memory_explained(options):
             if run is None:
                 for _ in trainer:
                     pass
@@ -160,6 +162,25 @@ def _lead(trainer: Trainer, run: RunFolder, judge: Judge, interruption: Interrup
         trainer.stopped = True
     if trainer.stopped:
         say(f"interrupted after step {trainer.step}; the same command continues")
+
+
+@contextmanager
+def _memory_explained(options: TrainingOptions) -> Iterator[None]:
+    """Say what would fit where a batch does not."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        crop = ",".join(str(size) for size in options.crop)
+        crops = options.batch * options.accumulate
+        hint = f"--batch 1 --accumulate {crops} takes the same steps in about 1/{options.batch} of it"
+        if options.batch == 1:
+            hint = "a crop half as long on each axis needs about an eighth of it"
+        raise InputError(
+            f"a batch of {options.batch} crops of {crop} voxels does not fit in the memory: {hint}; "
+            "clew plan finds out what fits"
+        ) from error
 
 
 def read_training_volume(item: str) -> tuple[TrainingVolume, tuple[float, float, float]]:
