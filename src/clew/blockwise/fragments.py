@@ -5,11 +5,10 @@ Volumes: `affinities` (and `mask`) in; `pieces` (z, y, x) uint32, the fragments 
 
 from functools import partial
 
-import numpy as np
-
 from clew.blockwise.executor import Task, keys
 from clew.blockwise.grid import Grid, Place, beside
 from clew.blockwise.store import Store, as_record, as_table
+from clew.kernels.forest_blocks import look_up
 from clew.segmentation.forest_blocks import (
     Forest,
     Tokens,
@@ -116,5 +115,5 @@ def _name(store: Store, *, grid: Grid, place: Place) -> None:
         renames = store.load(("renames", level, *at))
         names = replace_names(names, renames["old"], renames["new"])
     box = grid.block(place).owned
-    store.write("fragments", box, np.take(names, store.read("pieces", box)))
+    store.write("fragments", box, look_up(store.read("pieces", box), names))
     store.save(("fragments", *place), {})

@@ -11,6 +11,8 @@ from clew.kernels._jit import inline, kernel
 COLUMNS = 512
 """Columns worked on at once along z, so that what is read again stays in the cache."""
 
+ALL = (slice(None), slice(None), slice(None))
+
 
 def interior_voxels(affinities: np.ndarray, mask: np.ndarray, limits: np.ndarray, per_section: bool) -> np.ndarray:
     """1 where the mean affinity of a voxel's own pairs is above the boundary threshold, else 0.
@@ -59,7 +61,9 @@ def _mark_interior(affinities, mask, limits, per_section, interior):
                 row[x] = (pairs == 0) | (total[x] > limit)
 
 
-def capped_distance(interior: np.ndarray, cap: int, per_section: bool) -> np.ndarray:
+def capped_distance(
+    interior: np.ndarray, cap: int, per_section: bool, kept: tuple[slice, slice, slice] = ALL
+) -> np.ndarray:
     """Squared distance to the nearest voxel that is not interior, at most cap².
 
     The border of the volume is no boundary.
@@ -71,6 +75,8 @@ def capped_distance(interior: np.ndarray, cap: int, per_section: bool) -> np.nda
     cap : voxels, 1..128
     per_section
         Distances in the plane only.
+    kept
+        The part that is wanted; all by default. Each pass is of what the later ones need.
 
     Returns
     -------
@@ -78,10 +84,12 @@ def capped_distance(interior: np.ndarray, cap: int, per_section: bool) -> np.nda
     """
     distance = np.empty(interior.shape, np.uint16)
     _along_rows(interior, cap, distance)
+    distance = np.ascontiguousarray(distance[:, :, kept[2]])
     _along_columns(distance, cap)
+    distance = np.ascontiguousarray(distance[:, kept[1]])
     if not per_section:
         _along_depth(distance, cap)
-    return distance
+    return np.ascontiguousarray(distance[kept[0]])
 
 
 @inline

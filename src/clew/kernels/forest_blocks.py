@@ -141,13 +141,13 @@ def decide_pairs(pairs: np.ndarray, seeded: np.ndarray, frozen: np.ndarray) -> t
 
     Returns
     -------
-    roots : (components + 1,) int64
+    roots : (components + 1,), as `pairs`
         The component that each has joined; the seeded or frozen one, where there is one.
     kept : (waiting,) int64
         Rows of the pairs that have to wait, ascending; no more than there are frozen components without a seed.
     """
-    parents = np.arange(seeded.size, dtype=np.int64)
-    groups = np.where(seeded, 0, np.arange(seeded.size, dtype=np.int64))
+    parents = np.arange(seeded.size, dtype=pairs.dtype)
+    groups = np.where(seeded, pairs.dtype.type(0), parents)
     kept = np.empty(np.count_nonzero(frozen & (seeded == 0)), np.int64)
     count = _decide(pairs, seeded, frozen, parents, groups, kept)
     _flatten(parents)
@@ -168,15 +168,22 @@ def _root(parents, i):
 @kernel
 def _decide(pairs, seeded, frozen, parents, groups, kept):
     count = 0
+    left = kept.size
+    for i in range(1, seeded.size):
+        left += (seeded[i] | frozen[i]) == 0
     for i in range(pairs.shape[0]):
+        if left == 0:
+            break
         one = _root(parents, np.int64(pairs[i, 0]))
         other = _root(parents, np.int64(pairs[i, 1]))
         if one == other or (seeded[_U(one)] and seeded[_U(other)]):
             continue
         if not (seeded[_U(other)] or frozen[_U(other)]):
             parents[_U(other)] = one
+            left -= 1
         elif not (seeded[_U(one)] or frozen[_U(one)]):
             parents[_U(one)] = other
+            left -= 1
         else:
             group = _root(groups, one)
             other_group = _root(groups, other)
@@ -184,6 +191,7 @@ def _decide(pairs, seeded, frozen, parents, groups, kept):
                 groups[_U(max(group, other_group))] = min(group, other_group)
                 kept[count] = i
                 count += 1
+                left -= 1
     return count
 
 
@@ -207,3 +215,21 @@ def _unite(ones, others, parents):
         one = _root(parents, np.int64(ones[i]))
         other = _root(parents, np.int64(others[i]))
         parents[_U(max(one, other))] = min(one, other)
+
+
+def look_up(numbers: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """`table[numbers]` for (z, y, x) numbers, in C order."""
+    result = np.empty(numbers.shape, table.dtype)
+    _look_up(numbers, table, result)
+    return result
+
+
+@kernel
+def _look_up(numbers, table, result):
+    depth, height, width = numbers.shape
+    for z in range(depth):
+        for y in range(height):
+            row = numbers[z, y]
+            out = result[z, y]
+            for x in range(width):
+                out[x] = table[_U(row[x])]

@@ -6,8 +6,8 @@ of the shared voxels, says so. What a token touches is frozen until all blocks t
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +71,15 @@ class BlockFragments(NamedTuple):
     planes: dict[tuple[int, int], NDArray[np.uint64]]
 
 
+class _Parts(NamedTuple):
+    """Components by number: 1 + smallest voxel, the same of the voxels with a pair strong enough; number 0 is none."""
+
+    ids: NDArray[np.uint64]
+    firsts: NDArray[np.uint64]
+    seeded: NDArray[np.uint8]
+    frozen: NDArray[np.uint8]
+
+
 class Renames(NamedTuple):
     """What became of components: old ids, ascending, and new ids or names of finished fragments (0 for none)."""
 
@@ -79,8 +88,11 @@ class Renames(NamedTuple):
 
 
 def context_of(block: Block, options: FragmentOptions) -> Box:
-    """The voxels that `start_forest` needs to know around a block: for picks one, for seeds cap and window."""
-    reach = 0 if options.method == "affinity-watershed" else options.distance_cap + options.seed_window // 2
+    """The voxels that `start_forest` needs to know around a block: for picks one, for seeds cap and window.
+
+    A boundary at the distance of the cap, or farther, makes no difference.
+    """
+    reach = 0 if options.method == "affinity-watershed" else options.distance_cap - 1 + options.seed_window // 2
     across = 0 if options.per_section else reach
     return block.grown((across + 2, reach + 2, reach + 2), (across + 1, reach + 1, reach + 1))
 
@@ -115,33 +127,21 @@ def start_forest(
     _check_block(levels.shape[1:], context, options)
     inside = mask_bytes(mask, levels.shape[1:])
     flags = _block_flags(levels, inside, block, context, options)
-    seen = within(block.seen, context)
-    numbers = np.empty(flags.size, np.uint32)
-    components.unite_links(watershed.pick_links(flags), numbers)
-    lonely = components.unite_touching_seeds(flags, numbers, options.per_section)
-    firsts, seeded = components.number_components(flags, numbers)
-    ids = components.first_voxels(numbers, len(firsts) - 1) if lonely else firsts.copy()
-    planes = {face: _plane(numbers.reshape(flags.shape), face).copy() for face in block.faces()}
-    if lonely:
-        components.drop_lonely_seeds(flags, numbers, firsts)
-    if options.method == "affinity-watershed":
-        seeded[1:] = 1
+    numbers, parts, planes = _components(flags, block, options)
+    seen = (slice(None), *within(block.seen, context))
     pairs, indices, strengths = forest_blocks.ordered_pairs(
-        np.ascontiguousarray(levels[(slice(None), *seen)]), numbers, seeded, level_of(options.low), options.per_section
+        np.ascontiguousarray(levels[seen]), numbers, parts.seeded, level_of(options.low), options.per_section
     )
-    frozen = np.zeros(len(seeded), np.uint8)
-    for plane in planes.values():
-        frozen[plane] = 1
-    frozen[0] = 0
-    roots, kept = forest_blocks.decide_pairs(pairs, seeded, frozen)
-    ids, firsts = (_global_names(names, block.seen, block.domain.frame) for names in (ids, firsts))
-    edges = (pairs[kept], strengths[kept], _global_pairs(indices[kept], block))
-    names, waiting = _settle(ids, firsts, seeded, frozen, roots, edges)
-    small, places = np.unique(roots, return_inverse=True)
+    roots, kept = forest_blocks.decide_pairs(pairs, parts.seeded, parts.frozen)
+    edges = pairs[kept], strengths[kept], _global_pairs(indices[kept], block)
+    names, waiting = _settle(parts, roots, edges)
+    used = np.flatnonzero(roots == np.arange(len(roots)))
+    places = np.zeros(len(roots), np.uint32)
+    places[used] = np.arange(len(used))
     own = numbers.reshape(flags.shape)[within(block.owned, block.seen)]
     return BlockFragments(
-        places.astype(np.uint32)[own], names[small], waiting,
-        {face: ids[roots][plane] for face, plane in planes.items()},
+        forest_blocks.look_up(own, places[roots]), _global_names(names[used], block), _global_forest(waiting, block),
+        {face: _global_names(names[plane], block) for face, plane in planes.items()},
     )  # fmt: skip
 
 
@@ -210,7 +210,8 @@ def join_forests(forests: Sequence[Forest], tokens: Tokens, block: Block) -> tup
     frozen[owners[outer]] = 1
     pairs, strengths, indices = _edges_in_order(forests, old, numbers)
     roots, kept = forest_blocks.decide_pairs(pairs, seeded, frozen)
-    new, waiting = _settle(ids, firsts, seeded, frozen, roots, (pairs[kept], strengths[kept], indices[kept]))
+    parts = _Parts(ids, firsts, seeded, frozen)
+    new, waiting = _settle(parts, roots, (pairs[kept], strengths[kept], indices[kept]))
     left = _distinct(Tokens(tokens.voxels[outer], new[owners[outer]]))
     return waiting, left, Renames(old, new[numbers + 1])
 
@@ -242,26 +243,49 @@ def _block_flags(
     )  # fmt: skip
     flags = np.ascontiguousarray(flags[within(block.seen, near_box)])
     if forest:
-        watershed.hold_seeds(
-            flags, np.ascontiguousarray(find_seeds(levels, inside, options)[within(block.seen, context)])
-        )
+        seeds = find_seeds(levels, inside, options, within(block.seen, context))
+        watershed.hold_seeds(flags, np.ascontiguousarray(seeds))
     return flags
 
 
-def _plane(numbers: np.ndarray, face: tuple[int, int]) -> np.ndarray:
-    """The plane of a box on one side of an axis, a view."""
-    axis, side = face
-    return numbers.take(-side, axis=axis)
+def _components(
+    flags: NDArray[np.uint8], block: Block, options: FragmentOptions
+) -> tuple[NDArray[np.uint32], _Parts, dict[tuple[int, int], NDArray[np.uint32]]]:
+    """Components of the picks by number, which are frozen, and their numbers on the shared faces.
+
+    On a face, seed voxels without a pair strong enough still connect; in the block they get the number 0.
+    """
+    numbers = np.empty(flags.size, np.uint32)
+    components.unite_links(watershed.pick_links(flags), numbers)
+    lonely = components.unite_touching_seeds(flags, numbers, options.per_section)
+    firsts, seeded = components.number_components(flags, numbers)
+    ids = components.first_voxels(numbers, len(firsts) - 1) if lonely else firsts.copy()
+    box = numbers.reshape(flags.shape)
+    planes = {(axis, side): np.take(box, -side, axis=axis) for axis, side in block.faces()}
+    if lonely:
+        components.drop_lonely_seeds(flags, numbers, firsts)
+    if options.method == "affinity-watershed":
+        seeded[1:] = 1
+    frozen = np.zeros(len(seeded), np.uint8)
+    for plane in planes.values():
+        frozen[plane] = 1
+    frozen[0] = 0
+    return numbers, _Parts(ids, firsts, seeded, frozen), planes
 
 
 def _or_none(names: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return np.where(names == 0, _NONE, names)
 
 
-def _global_names(names: NDArray[np.uint64], box: Box, frame: Triple) -> NDArray[np.uint64]:
-    """1 + number in the whole volume from 1 + number in the box; 0 stays 0."""
-    numbers = global_numbers(np.maximum(names, np.uint64(1)) - np.uint64(1), box, frame)
+def _global_names(names: NDArray[np.uint64], block: Block) -> NDArray[np.uint64]:
+    """1 + number in the whole volume from 1 + number in what the block sees; 0 stays 0."""
+    numbers = global_numbers(np.maximum(names, np.uint64(1)) - np.uint64(1), block.seen, block.domain.frame)
     return np.where(names == 0, np.uint64(0), numbers.view(np.uint64) + np.uint64(1))
+
+
+def _global_forest(forest: Forest, block: Block) -> Forest:
+    ids, firsts, ends = (_global_names(names, block) for names in (forest.ids, forest.firsts, forest.ends))
+    return replace(forest, ids=ids, firsts=firsts, ends=ends)
 
 
 def _global_pairs(indices: NDArray[np.uint32], block: Block) -> NDArray[np.int64]:
@@ -270,26 +294,21 @@ def _global_pairs(indices: NDArray[np.uint32], block: Block) -> NDArray[np.int64
 
 
 def _settle(
-    ids: NDArray[np.uint64],
-    firsts: NDArray[np.uint64],
-    seeded: NDArray[np.uint8],
-    frozen: NDArray[np.uint8],
-    roots: NDArray[np.int64],
-    edges: tuple[np.ndarray, NDArray[np.uint8], NDArray[np.int64]],
+    parts: _Parts, roots: NDArray[Any], edges: tuple[np.ndarray, NDArray[np.uint8], NDArray[np.int64]]
 ) -> tuple[NDArray[np.uint64], Forest]:
-    """Names of all components after the decisions, and the forest of those that wait; `ids` is changed to that end."""
+    """Names of all components after the decisions, and the forest of those that wait."""
     pairs, strengths, indices = edges
-    np.minimum.at(ids, roots, ids)
-    lowest = _or_none(firsts)
-    np.minimum.at(lowest, roots, lowest)
-    ends = roots[pairs.astype(np.int64)]
-    waits = frozen.astype(bool)
-    waits[ends] = True
+    ids, lowest = parts.ids.copy(), _or_none(parts.firsts)
+    np.minimum.at(ids, roots, parts.ids)
+    np.minimum.at(lowest, roots, lowest.copy())
     lowest[lowest == _NONE] = 0
-    names = np.where(waits, ids, np.where(seeded != 0, lowest, np.uint64(0)))
+    ends = roots[pairs]
+    waits = parts.frozen != 0
+    waits[ends] = True
+    names = np.where(waits, ids, np.where(parts.seeded != 0, lowest, np.uint64(0)))
     rows = np.flatnonzero(waits)
     rows = rows[np.argsort(ids[rows], kind="stable")]
-    forest = Forest(ids[rows], lowest[rows], seeded[rows], ids[ends], strengths, indices)
+    forest = Forest(ids[rows], lowest[rows], parts.seeded[rows], ids[ends], strengths, indices)
     return names[roots], forest
 
 
