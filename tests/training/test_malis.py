@@ -43,6 +43,33 @@ def test_unconstrained_pairs_equal_the_definition(crop):
         np.testing.assert_array_equal(found, count)
 
 
+@settings(deadline=None, max_examples=40)
+@given(crops())
+def test_weights_of_one_pass_equal_the_definition(crop):
+    affinities, labels, mask = crop
+    targets, valid = affinity_targets(labels, OFFSETS, mask)
+    objects = split_components(labels if mask is None else np.where(mask, labels, 0))
+    wanted = naive.maximin_pairs(affinities, objects, targets, valid)
+    for found, pairs in zip(malis_weights(*crop, passes=1), wanted, strict=True):
+        np.testing.assert_allclose(found, pairs / max(pairs.sum(), 1), rtol=1e-6)
+
+
+def test_an_edge_may_carry_both_weights_of_one_pass():
+    ring = np.array([[[1, 1], [1, 2]]], np.uint64)
+    affinities = np.array([[[[0, 0], [0, 0]]], [[[0, 0], [0.9, 0.5]]], [[[0, 0.2], [0, 0.8]]]], np.float32)
+    positive, negative = malis_weights(affinities, ring, passes=1)
+    np.testing.assert_allclose(positive.ravel()[[6, 7, 9, 11]], [1 / 3, 2 / 3, 0, 0], rtol=1e-6)
+    np.testing.assert_allclose(negative.ravel()[[6, 7, 9, 11]], [0, 1 / 3, 0, 2 / 3], rtol=1e-6)
+
+
+def test_one_pass_splits_an_object_at_masked_edges():
+    labels, mask = np.array([[[1, 1], [2, 2]]], np.uint64), np.ones((3, 1, 2, 2), bool)
+    mask[2, 0, 0, 1] = False
+    positive, negative = malis_weights(np.full(mask.shape, 0.5, np.float32), labels, mask, passes=1)
+    np.testing.assert_allclose(positive.ravel()[[6, 7, 11]], [0, 0, 1], rtol=1e-6)
+    np.testing.assert_allclose(negative.ravel()[[6, 7, 11]], [2 / 5, 3 / 5, 0], rtol=1e-6)
+
+
 def random_crop(kind, size=20):
     rng = np.random.default_rng(7)
     labels = np.kron(rng.integers(0, 4, (4, 4, 4)), np.ones((size // 4,) * 3, np.int64)).astype(np.uint64)

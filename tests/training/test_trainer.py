@@ -12,7 +12,7 @@ from clew.network.options import PRESETS
 from clew.network.unet import UNet, with_descriptors
 from clew.training.batches import prepared_ahead
 from clew.training.losses import VoxelLoss, balanced_loss, loss_terms
-from clew.training.malis import constrained_malis_loss
+from clew.training.malis import constrained_malis_loss, malis_weights
 from clew.training.options import AugmentationOptions, TrainingOptions
 from clew.training.sampling import Crop, Sampler, TrainingVolume, prepare_volume
 from clew.training.trainer import NotFiniteError, StepReport, Trainer, learning_rate
@@ -135,6 +135,19 @@ def test_malis_in_threads_is_the_malis_loss(volume: TrainingVolume) -> None:
     (wanted,) = torch.autograd.grad(reference, logits)
     assert terms.tolist() == pytest.approx([0.0, reference.item(), 0.0])
     torch.testing.assert_close(found, wanted)
+
+
+def test_one_pass_of_malis_where_asked(volume: TrainingVolume) -> None:
+    trainer = make_trainer(volume, malis_after=0, malis_passes=1)
+    batch = trainer._draw(0, range(2))
+    affinities = torch.rand(2, 3, 16, 16, 16)
+    found = trainer.malis.finish(trainer.malis.start(torch.logit(affinities), batch), "cpu")
+    affinities = torch.sigmoid(torch.logit(affinities)).numpy()
+    crops = zip(affinities, batch.labels, batch.valid[:, :3].numpy(), strict=True)
+    wanted = zip(*(malis_weights(*crop, passes=1) for crop in crops), strict=True)
+    for ours, theirs in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(ours, np.stack(theirs))
+    assert all(np.isfinite(report.loss) for report in trainer)
 
 
 @pytest.mark.parametrize("kind", ["cross-entropy", "squared-error"])

@@ -1,4 +1,10 @@
-"""MALIS in its general form: a label histogram per component. The reference of the constrained kernel."""
+"""MALIS in its general form: labels may stand in several components. The reference of the constrained kernel.
+
+The labelled voxels of a component are a list; where two components meet, the list of the smaller one is put behind that
+of the larger one. So all that a component ever takes in lies behind its first voxel, in the order in which it came,
+and one array of counts by label, walked along each list, tells how many voxels of one label meet at each edge. Each voxel
+is walked once per list that it is in, and lists at least double: n log n for any number of labels.
+"""
 
 import numpy as np
 
@@ -14,43 +20,19 @@ def _find(parent, node):
 
 
 @inline
-def _join_histograms(head, following, label, count, keep, drop):
-    """Merge the sorted list of `drop` into that of `keep`; returns the pairs of equal label between both."""
-    equal = np.int64(0)
-    a, b, last = head[keep], head[drop], np.int64(-1)
-    while b >= 0:
-        if a >= 0 and label[a] <= label[b]:
-            if label[a] == label[b]:
-                equal += count[a] * count[b]
-                count[a] += count[b]
-                b = following[b]
-            last, a = a, following[a]
-            continue
-        rest = following[b]
-        following[b] = a
-        if last < 0:
-            head[keep] = b
-        else:
-            following[last] = b
-        last, b = b, rest
-    return equal
+def _join_components(order, steps, labels, different, joins, sizes, following):
+    """Kruskal over edges in `order`; returns how many joins bring pairs, which `joins` and `sizes` list.
 
-
-@kernel
-def count_pairs_by_histogram(order, steps, labels, same, different):
-    """Kruskal over edges in `order`; label histograms are lists sorted by label.
-
-    order (edges,) int64 edge numbers, steps (3,) int64 distance of the other voxel per channel, labels (voxels,)
-    uint64; same and different (3 · voxels,) int64, zeroed, receive the pairs of equal and of different non-zero label
-    whose maximin edge each one is.
+    joins (2, voxels) receives edge and first voxel of the larger component, sizes (voxels,) the labelled voxels of the
+    smaller one; following (voxels,) receives the next voxel of the list, or -1.
     """
     voxels = labels.shape[0]
-    parent, size = np.empty(voxels, np.int64), np.empty(voxels, np.int64)
-    head, following, count = np.empty(voxels, np.int64), np.full(voxels, -1, np.int64), np.ones(voxels, np.int64)
+    parent, size = np.arange(voxels), np.empty(voxels, np.int64)
+    head, tail = np.arange(voxels), np.arange(voxels)
     for i in range(voxels):
-        parent[i] = i
         size[i] = labels[i] != 0
-        head[i] = i if labels[i] != 0 else -1
+        following[i] = -1
+    count = np.int64(0)
     for edge in order:
         channel = edge // voxels
         voxel = edge - channel * voxels
@@ -59,8 +41,74 @@ def count_pairs_by_histogram(order, steps, labels, same, different):
             continue
         if size[a] < size[b]:
             a, b = b, a
-        pairs = size[a] * size[b]
-        same[edge] = _join_histograms(head, following, labels, count, a, b)
-        different[edge] = pairs - same[edge]
         parent[b] = a
+        if size[b] == 0:
+            continue
+        different[edge] = size[a] * size[b]
+        joins[0, count], joins[1, count], sizes[count] = edge, head[a], size[b]
+        count += 1
+        following[tail[a]] = head[b]
+        tail[a] = tail[b]
         size[a] += size[b]
+    return count
+
+
+@inline
+def _list_labels(labels, following, ordered, place):
+    """Labels in the order of the lists, and where in it each voxel is."""
+    first = np.ones(labels.shape[0], np.bool_)
+    for i in range(labels.shape[0]):
+        if following[i] >= 0:
+            first[following[i]] = False
+    end = np.int64(0)
+    for i in range(labels.shape[0]):
+        voxel = np.int64(i) if first[i] and labels[i] != 0 else np.int64(-1)
+        while voxel >= 0:
+            ordered[end], place[voxel] = labels[voxel], end
+            end += 1
+            voxel = following[voxel]
+
+
+@inline
+def _count_equal(ordered, middle, end, counts):
+    """Add the labels from `middle` to `end` to the counts; returns their pairs with those counted before."""
+    equal = np.int64(0)
+    for i in range(middle, end):
+        equal += counts[ordered[i]]
+    for i in range(middle, end):
+        counts[ordered[i]] += 1
+    return equal
+
+
+@kernel
+def count_pairs_by_label(order, steps, labels, same, different):
+    """Pairs of equal and of different label per edge of the forest.
+
+    order (edges,) int64 edge numbers, steps (3,) int64 distance of the other voxel per channel, labels (voxels,) int64
+    up to the number of voxels; same and different (3 · voxels,) int64, zeroed, receive the pairs of equal and of
+    different non-zero label whose maximin edge each one is.
+    """
+    voxels = labels.shape[0]
+    joins, sizes, following = np.empty((2, voxels), np.int64), np.empty(voxels, np.int64), np.empty(voxels, np.int64)
+    number = _join_components(order, steps, labels, different, joins, sizes, following)
+    ordered, place = np.empty(voxels, np.int64), np.empty(voxels, np.int64)
+    _list_labels(labels, following, ordered, place)
+    first_join, next_join = np.full(voxels, -1, np.int64), np.empty(number, np.int64)
+    for k in range(number - 1, -1, -1):
+        next_join[k] = first_join[joins[1, k]]
+        first_join[joins[1, k]] = k
+    counts = np.zeros(voxels + 1, np.int64)
+    for voxel in range(voxels):
+        k = first_join[voxel]
+        if k < 0:
+            continue
+        end = place[voxel] + 1
+        counts[labels[voxel]] = 1
+        while k >= 0:
+            equal = _count_equal(ordered, end, end + sizes[k], counts)
+            same[joins[0, k]] = equal
+            different[joins[0, k]] -= equal
+            end += sizes[k]
+            k = next_join[k]
+        for i in range(place[voxel], end):
+            counts[ordered[i]] = 0

@@ -17,7 +17,7 @@ leaves (little more than those of the forests), no histograms.
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -25,13 +25,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from clew.errors import InputError
 from clew.evaluation._labels import Labels, as_labels
+from clew.kernels.components import parent_type, unite_links
 from clew.kernels.malis import BUCKETS, count_edges, count_pairs, flag_edges, place_weights, scatter_edges
-from clew.kernels.malis_general import count_pairs_by_histogram
+from clew.kernels.malis_general import count_pairs_by_label
 from clew.training.targets import affinity_targets
 
 _OFFSETS = ((-1, 0, 0), (0, -1, 0), (0, 0, -1))
 _MOST_EDGES = 2**32 - 1
 """Edge numbers are stored in 32 bits."""
+_FULL = np.float32(1).view(np.int32)
+"""Bits of the strongest affinity."""
 
 Pairs = NDArray[np.int64]
 
@@ -91,9 +94,9 @@ def constrained_malis_loss(
 
 
 def malis_weights(
-    affinities: ArrayLike, labels: ArrayLike, mask: ArrayLike | None = None
+    affinities: ArrayLike, labels: ArrayLike, mask: ArrayLike | None = None, *, passes: Literal[1, 2] = 2
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Normalised weights of both passes of constrained MALIS.
+    """Normalised weights of MALIS: what (1 - A)² and A² weigh in the loss.
 
     Parameters
     ----------
@@ -103,17 +106,23 @@ def malis_weights(
         (z, y, x) whole numbers, 0 = background. They need not be split into components.
     mask
         (z, y, x), true where somebody annotated, or (3, z, y, x), true for the edges to use.
+    passes
+        2: constrained MALIS. 1: MALIS on the affinities as they are, for comparison; pairs of one object give the
+        first weights, pairs of different objects the second ones, and an edge may carry both.
 
     Returns
     -------
     positive, negative
-        (3, z, y, x) float32, each summing to 1 (or all 0 where a pass has no pairs); never both at one edge.
+        (3, z, y, x) float32, each summing to 1 (or all 0 where there are no pairs); of two passes never both at one edge.
 
     Raises
     ------
     InputError
         If shapes do not fit, affinities are not in [0, 1], or labels are negative or not whole numbers.
     """
+    if passes == 1:
+        same, different = unconstrained_malis_pairs(affinities, _objects(labels, mask), mask)
+        return _normalised(same), _normalised(different)
     shape, forests = _forests(affinities, labels, mask)
     positive, negative = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     for forest, weights in zip(forests, (positive, negative), strict=True):
@@ -135,9 +144,9 @@ def unconstrained_malis_pairs(
 ) -> tuple[Pairs, Pairs]:
     """Pairs of equal and of different label per maximin edge, of the affinities as they are.
 
-    The general form of MALIS, with a label histogram per component; a label may stand in several components. Called
-    with min(A, T) its first result where T = 1, and with max(A, T) its second where T = 0, are those of `malis_pairs`
-    for labels split into components. Slower; inputs and order of ties as in `malis_weights`.
+    The general form of MALIS; a label may stand in several components. Called with min(A, T) its first result where
+    T = 1, and with max(A, T) its second where T = 0, are those of `malis_pairs` for labels split into components.
+    Slower; inputs and order of ties as in `malis_weights`.
 
     Returns
     -------
@@ -148,11 +157,33 @@ def unconstrained_malis_pairs(
     targets, inside_volume = affinity_targets(volume, _OFFSETS)
     valid = inside_volume if mask is None else _valid_edges(mask, volume)
     edges = np.flatnonzero(valid)
-    order = edges[np.lexsort((~targets.ravel()[edges], -strengths.ravel()[edges]))]
+    weakness = _FULL - (strengths.ravel()[edges].view(np.int32) & np.int32(2**31 - 1))
+    records = 2 * weakness.astype(np.int64) + ~targets.ravel()[edges] << 32 | edges
+    order = np.sort(records) & 2**32 - 1
     same, different = np.zeros(strengths.shape, np.int64), np.zeros(strengths.shape, np.int64)
     steps = np.array([volume.shape[1] * volume.shape[2], volume.shape[2], 1])
-    count_pairs_by_histogram(order, steps, volume.ravel(), same.ravel(), different.ravel())
+    numbers = np.unique(volume, return_inverse=True)[1].ravel() + 1
+    numbers[volume.ravel() == 0] = 0
+    count_pairs_by_label(order, steps, numbers, same.ravel(), different.ravel())
     return same, different
+
+
+def _objects(labels: ArrayLike, mask: ArrayLike | None) -> Labels:
+    """Connected components of the target affinity graph without the masked edges, numbered from 1; background 0."""
+    volume = as_labels(labels, "labels")
+    targets = affinity_targets(volume, _OFFSETS)[0]
+    if mask is not None:
+        targets &= _valid_edges(mask, volume)
+    along_z, along_y, along_x = targets.view(np.uint8)
+    parents = np.empty(volume.size, parent_type(volume.size))
+    unite_links(along_x | along_y << 1 | along_z << 2, parents)
+    while (parents != (above := parents[parents])).any():
+        parents = above
+    return np.where(volume == 0, np.uint64(0), parents.reshape(volume.shape).astype(np.uint64) + np.uint64(1))
+
+
+def _normalised(pairs: Pairs) -> NDArray[np.float32]:
+    return (pairs / max(pairs.sum(), 1)).astype(np.float32)
 
 
 def _crop_loss(prediction: torch.Tensor, weights: NDArray[Any]) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,8 +20,9 @@ Weights = tuple[NDArray[np.float32], NDArray[np.float32]]
 class MalisThreads:
     """Threads that compute MALIS weights; `waited` sums the seconds in which the device had nothing to do for them."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, passes: Literal[1, 2]) -> None:
         self.pool = ThreadPoolExecutor(number)
+        self.passes = passes
         self.waited = 0.0
 
     def start(self, logits: Tensor, batch: Batch) -> list["Future[Weights]"]:
@@ -30,7 +32,7 @@ class MalisThreads:
         if copied is not None:
             copied.record()
         crops = zip(affinities, batch.labels, batch.valid[:, NEAREST], strict=True)
-        return [self.pool.submit(_weigh, copied, *crop) for crop in crops]
+        return [self.pool.submit(_weigh, self.passes, copied, *crop) for crop in crops]
 
     def finish(self, futures: list["Future[Weights]"], device: str) -> tuple[Tensor, Tensor]:
         """The weights of both passes, (batch, 3, z, y, x) each, on the device."""
@@ -43,11 +45,17 @@ class MalisThreads:
         return positive, negative
 
 
-def _weigh(copied: torch.cuda.Event | None, affinities: Tensor, labels: NDArray[np.uint64], valid: Tensor) -> Weights:
+def _weigh(
+    passes: Literal[1, 2],
+    copied: torch.cuda.Event | None,
+    affinities: Tensor,
+    labels: NDArray[np.uint64],
+    valid: Tensor,
+) -> Weights:
     """Weights of a crop; not a number where the affinities are none, so that the loss is none either."""
     if copied is not None:
         copied.synchronize()
     values = affinities.numpy()
     if not np.isfinite(values).all():
         return np.full_like(values, np.nan), np.full_like(values, np.nan)
-    return malis_weights(values, labels, valid.numpy())
+    return malis_weights(values, labels, valid.numpy(), passes=passes)

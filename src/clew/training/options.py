@@ -117,9 +117,11 @@ class TrainingOptions:
     loss
         Voxel-wise loss before MALIS and of the auxiliary offsets: balanced binary cross-entropy or balanced squared error.
     malis_after
-        Step from which constrained MALIS trains the nearest-neighbour affinities.
+        Step from which MALIS trains the nearest-neighbour affinities.
     malis_weight
         Weight of MALIS beside the voxel-wise loss, which stays on at weight 1 - malis_weight.
+    malis_passes
+        2: constrained MALIS (the paper's); 1: MALIS on the affinities as they are, for comparison.
     descriptor_weight
         Weight of the local shape descriptors as an auxiliary target (dense annotation only); 0 = without them.
     descriptor_sigma
@@ -159,6 +161,7 @@ class TrainingOptions:
     loss: Literal["cross-entropy", "squared-error"] = "cross-entropy"
     malis_after: Annotated[int, Ge(0)] = 7_000
     malis_weight: Annotated[float, Interval(ge=0, le=1)] = 0.5
+    malis_passes: Literal[1, 2] = 2
     descriptor_weight: NotNegative = 0.0
     descriptor_sigma: Annotated[float, Gt(0)] = 80.0
     boundary_steps: Annotated[int, Ge(0)] = 1

@@ -145,7 +145,7 @@ class Trainer:
             prepare_volume(volume, options.boundary_steps, per_section=options.per_section) for volume in volumes
         )
         self.sampler = Sampler(prepared, input_shape, self.output_shape, options, augmentation, device)
-        self.malis = MalisThreads(min(2 * options.batch, os.cpu_count() or 1))
+        self.malis = MalisThreads(min(2 * options.batch, os.cpu_count() or 1), options.malis_passes)
 
     def __iter__(self) -> Iterator[StepReport]:
         places = product(range(self.step, self.options.steps), range(self.options.accumulate))
