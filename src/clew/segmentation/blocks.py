@@ -87,3 +87,10 @@ def global_numbers(numbers: np.ndarray, box: Box, frame: Triple) -> NDArray[np.i
         result *= length
         result += place + axis.start
     return result
+
+
+def plane_of(values: np.ndarray, axis: int, side: int) -> np.ndarray:
+    """The first (side 0) or last (1) plane of an array along an axis, a view."""
+    selection: list[slice | int] = [slice(None)] * values.ndim
+    selection[axis] = -side
+    return values[tuple(selection)]

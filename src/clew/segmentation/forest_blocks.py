@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from clew.errors import InputError
 from clew.kernels import components, forest_blocks, watershed
 from clew.segmentation.affinities import quantise
-from clew.segmentation.blocks import Block, Box, Triple, global_numbers, shape_of, within
+from clew.segmentation.blocks import Block, Box, Triple, global_numbers, plane_of, shape_of, within
 from clew.segmentation.fragment_options import FragmentOptions
 from clew.segmentation.fragments import NEVER, check_options, find_seeds, level_of, mask_bytes
 
@@ -123,8 +123,8 @@ def start_forest(
     """
     check_options(options)
     context = context_of(block, options)
+    _check_block(affinities.shape[1:], context, options)
     levels = quantise(np.asarray(affinities))
-    _check_block(levels.shape[1:], context, options)
     inside = mask_bytes(mask, levels.shape[1:])
     flags = _block_flags(levels, inside, block, context, options)
     numbers, parts, planes = _components(flags, block, options)
@@ -261,7 +261,7 @@ def _components(
     firsts, seeded = components.number_components(flags, numbers)
     ids = components.first_voxels(numbers, len(firsts) - 1) if lonely else firsts.copy()
     box = numbers.reshape(flags.shape)
-    planes = {(axis, side): np.take(box, -side, axis=axis) for axis, side in block.faces()}
+    planes = {(axis, side): plane_of(box, axis, side).copy() for axis, side in block.faces()}
     if lonely:
         components.drop_lonely_seeds(flags, numbers, firsts)
     if options.method == "affinity-watershed":

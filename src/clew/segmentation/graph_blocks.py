@@ -15,7 +15,7 @@ from clew.errors import InputError
 from clew.kernels import agglomeration as kernels
 from clew.segmentation.agglomeration import Merged, MergeTree, Score, initial_graph, parse_score, run_merges
 from clew.segmentation.agglomeration_options import AgglomerationOptions
-from clew.segmentation.blocks import Block
+from clew.segmentation.blocks import Block, plane_of
 from clew.segmentation.region_graph import RegionGraph, build_region_graph
 
 
@@ -183,7 +183,7 @@ def _reached(fragments: np.ndarray, block: Block) -> tuple[NDArray[np.uint64], N
     """Fragments on the shared faces of what the block sees, with repetitions, and the bit of the face."""
     names, bits = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint8)]
     for axis, side in block.faces():
-        found = np.unique(fragments.take(-side, axis=axis))
+        found = np.unique(plane_of(fragments, axis, side))
         names.append(found[found != 0].astype(np.uint64))
         bits.append(np.full(len(names[-1]), 1 << (2 * axis + side), np.uint8))
     return np.concatenate(names), np.concatenate(bits)

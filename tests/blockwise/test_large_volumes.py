@@ -1,0 +1,72 @@
+"""Blocks far inside a volume of 2⁶⁰ voxels: names and orders need more than 32 bits, nothing that large is allocated."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from blockwise.test_agglomeration_blocks import assert_equal_records
+from blockwise.test_fragment_blocks import cases
+from clew.blockwise.agglomeration import load_tree
+from clew.blockwise.executor import run_serial
+from clew.blockwise.grid import Grid
+from clew.blockwise.segment import SegmentationOptions, memory_store, segmentation_tasks
+from clew.errors import InputError
+from clew.segmentation.agglomeration import MergeTree, agglomerate
+from clew.segmentation.agglomeration_options import AgglomerationOptions
+from clew.segmentation.blocks import Domain
+from clew.segmentation.forest_blocks import start_forest
+from clew.segmentation.fragment_options import FragmentOptions
+from clew.segmentation.fragments import extract_fragments
+from clew.segmentation.region_graph import build_region_graph
+
+FRAME = (2**20, 2**20, 2**20)
+
+
+def far_domain(shape, rng):
+    low = tuple(int(rng.integers(2**19, length - size + 1)) for length, size in zip(FRAME, shape, strict=True))
+    return Domain(low, tuple(start + size for start, size in zip(low, shape, strict=True)), FRAME)
+
+
+def far_names(shape, domain):
+    """The name of each fragment of a small volume, by its name there, when it lies in the domain."""
+    places = np.stack(np.unravel_index(np.arange(np.prod(shape)), shape)).astype(object)
+    z, y, x = (axis + low for axis, low in zip(places, domain.low, strict=True))
+    return np.append(np.uint64(0), ((z * FRAME[1] + y) * FRAME[2] + x + 1).astype(np.uint64))
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases(), st.sampled_from(["mean", "hist_quant_50", "hist_quant_75_init_max"]))
+def test_equals_a_small_volume_but_for_the_names(case, score):
+    affinities, mask, fragment_options, block_shape, rng = case
+    options = SegmentationOptions(fragment_options, AgglomerationOptions(score), 0.4, minimum_size=3)
+    shape = affinities.shape[1:]
+    domain = far_domain(shape, rng)
+    grid = Grid(domain, block_shape)
+    store = memory_store(grid, affinities, mask)
+    run_serial(segmentation_tasks(grid, options, masked=mask is not None), store, rng=rng)
+    names = far_names(shape, domain)
+    fragments = extract_fragments(affinities, mask=mask, options=fragment_options)
+    np.testing.assert_array_equal(store.volumes["fragments"], names[fragments.astype(int)])
+    tree = agglomerate(build_region_graph(affinities, fragments), options=options.agglomeration)
+    far = MergeTree(names[tree.fragments.astype(int)], tree.sizes, names[tree.merges.astype(int)], tree.scores, score)
+    assert_equal_records(load_tree(store, score), far)
+
+
+def test_names_reach_beyond_32_bits():
+    domain = far_domain((4, 4, 4), np.random.default_rng(0))
+    grid = Grid(domain, (2, 2, 2))
+    store = memory_store(grid, np.full((3, 4, 4, 4), 200, np.uint8))
+    run_serial(segmentation_tasks(grid, SegmentationOptions(FragmentOptions(), AgglomerationOptions(), 0.5)), store)
+    assert (store.volumes["segmentation"] == far_names((4, 4, 4), domain)[1]).all()
+    assert store.volumes["segmentation"][0, 0, 0] > 2**58
+
+
+def test_volumes_and_blocks_that_are_too_large_are_refused():
+    with pytest.raises(InputError, match="too many voxels"):
+        Grid(Domain((0, 0, 0), (8, 8, 8), (2**21, 2**21, 2**21)), (4, 4, 4))
+    shape = (1024, 1024, 1024)
+    block = Grid(Domain((0, 0, 0), shape, shape), shape).block((0, 0, 0))
+    nothing = np.broadcast_to(np.uint8(0), (3, *shape))
+    with pytest.raises(InputError, match="smaller than 2\\^30 voxels"):
+        start_forest(nothing, block, options=FragmentOptions())
