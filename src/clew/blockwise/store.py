@@ -1,8 +1,11 @@
 """Where tasks find what other tasks wrote: tables by key, volumes by name."""
 
+import os
+import threading
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any, Protocol, TypeVar
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 
@@ -56,6 +59,44 @@ class MemoryStore:
 
     def write(self, volume: str, box: Box, values: np.ndarray) -> None:
         self.volumes[volume][(..., *within(box, self._box))] = values
+
+
+class FolderStore:
+    """Tables and volumes as files of a folder, for processes of one machine.
+
+    Parameters
+    ----------
+    folder : Path
+        Volumes are `NAME.npy` in it; tables are written beside them.
+    domain : Domain
+        Where the first voxel of the volumes lies.
+    """
+
+    def __init__(self, folder: Path, domain: Domain) -> None:
+        self.folder = folder
+        self._box = _box_of(domain)
+
+    def load(self, key: Key) -> Table:
+        with np.load(self._file(key)) as table:
+            return {name: table[name] for name in table.files}
+
+    def save(self, key: Key, table: Mapping[str, np.ndarray]) -> None:
+        file = self._file(key)
+        beside = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}.npz")
+        np.savez(beside, allow_pickle=False, **dict(table))
+        beside.replace(file)
+
+    def read(self, volume: str, box: Box) -> np.ndarray:
+        return np.array(self._volume(volume, "r")[(..., *within(box, self._box))])
+
+    def write(self, volume: str, box: Box, values: np.ndarray) -> None:
+        self._volume(volume, "r+")[(..., *within(box, self._box))] = values
+
+    def _file(self, key: Key) -> Path:
+        return self.folder / ("-".join(map(str, key)) + ".npz")
+
+    def _volume(self, volume: str, mode: Literal["r", "r+"]) -> np.ndarray:
+        return np.load(self.folder / f"{volume}.npy", mmap_mode=mode)
 
 
 def as_table(record: Any) -> Table:
