@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from clew.errors import InputError
 from clew.network.bundled import open_checkpoint
-from clew.network.checkpoint import Checkpoint, save_checkpoint
+from clew.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from clew.network.options import NEAREST_OFFSETS, PRESETS, Triple, UNetOptions
 from clew.network.precision import Precision
 from clew.network.prediction import resolve_device
@@ -74,6 +74,12 @@ class Judge:
                 save_checkpoint(partial, self._checkpoint(network, trainer.step, found), half=self.half)
         if found is not None:
             run.log_validation(trainer.step, found)
+
+    def has_judged(self, step: int, run: RunFolder) -> bool:
+        """Whether the step was validated; without a held-out part, whether the checkpoint is that of the step."""
+        if self.held_out is not None:
+            return run.validated(step)
+        return self.checkpoint.exists() and load_checkpoint(self.checkpoint).record.get("step") == step
 
     def _checkpoint(self, network: UNet, step: int, found: Validation | None) -> Checkpoint:
         details: dict[str, Any] = {**json.loads(json.dumps(self.record, default=str)), "step": step}
@@ -145,7 +151,7 @@ def _lead(trainer: Trainer, run: RunFolder, judge: Judge, interruption: Interrup
     try:
         if trainer.step:
             say(f"continuing after step {trainer.step}")
-        if is_due(trainer.step) and not run.validated(trainer.step):
+        if is_due(trainer.step) and not judge.has_judged(trainer.step, run):
             judge.validate(trainer, run)
         for report in trainer:
             run.log(report)
