@@ -34,6 +34,7 @@ def _speed(work: Workload, repeats: int) -> Table:
         jobs = {
             "weights": lambda a=affinities, t=labels: malis_weights(a, t),
             "pairs": lambda a=affinities, t=labels: malis_pairs(a, t),
+            "weights of one unconstrained pass": lambda a=affinities, t=labels: malis_weights(a, t, passes=1),
         }
         for name, seconds in thread_seconds(jobs, repeats * max(1, 100**3 // edge**3)).items():
             target = TARGETS.get(edge) if name == "weights" else None
