@@ -1,0 +1,109 @@
+"""Tasks that note what they cost, and the same work on a whole volume."""
+
+import contextlib
+import ctypes
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.measure import peak_bytes
+from clew.blockwise.executor import Task, run_serial
+from clew.blockwise.grid import Grid
+from clew.blockwise.segment import SegmentationOptions, memory_store, segmentation_tasks
+from clew.blockwise.store import Key, Store
+from clew.segmentation.agglomeration import agglomerate
+from clew.segmentation.blocks import Domain
+from clew.segmentation.fragments import extract_fragments
+from clew.segmentation.region_graph import build_region_graph
+from clew.segmentation.relabel import relabel, segment_lookup
+
+STAGES = {
+    "forest": "fragments: levels", "face": "fragments: faces", "fragments": "fragments: names",
+    "graph": "merges: levels", "tree": "merge tree", "cut": "lookup", "lookup": "lookup", "segmentation": "relabel",
+}  # fmt: skip
+FIRST = {"forest": "fragments: blocks", "graph": "region graph and merges: blocks"}
+
+
+@dataclass(frozen=True)
+class Note:
+    """What one task has cost: its stage and level, CPU seconds, wall seconds, largest resident bytes of the process."""
+
+    stage: str
+    level: int
+    seconds: float
+    wall: float
+    peak: int
+
+
+def stage_of(key: Key) -> tuple[str, int]:
+    """Stage and level of the task that writes a key first."""
+    name = str(key[0])
+    level = int(key[1]) if name in FIRST else 0
+    return (FIRST if level == 0 and name in FIRST else STAGES)[name], level
+
+
+def noted(tasks: Sequence[Task], folder: Path) -> list[Task]:
+    """The same tasks; each writes a note into the folder when it is done."""
+    return [dataclasses.replace(task, work=partial(_run, task=task, folder=folder)) for task in tasks]
+
+
+def read_notes(folder: Path) -> list[Note]:
+    """All notes that tasks have written."""
+    lines = [line for file in folder.glob("*.notes") for line in file.read_text().splitlines()]
+    return [Note(**json.loads(line)) for line in lines]
+
+
+def _run(store: Store, *, task: Task, folder: Path) -> None:
+    settle_memory()
+    cpu, wall = time.process_time(), time.perf_counter()
+    task.work(store)
+    stage, level = stage_of(task.writes[0])
+    note = Note(stage, level, time.process_time() - cpu, time.perf_counter() - wall, peak_bytes())
+    with (folder / f"{os.getpid()}.notes").open("a") as file:
+        file.write(json.dumps(dataclasses.asdict(note)) + "\n")
+
+
+def settle_memory() -> None:
+    """Give freed memory back (glibc) and let the recorded peak start from here, where the system allows."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def warm_up(options: SegmentationOptions) -> None:
+    """Load every kernel, in blocks and whole."""
+    affinities = np.random.default_rng(0).integers(0, 256, (3, 12, 12, 12), np.uint8)
+    grid = Grid(Domain((0, 0, 0), (12, 12, 12), (12, 12, 12)), (6, 12, 12))
+    run_serial(segmentation_tasks(grid, options), memory_store(grid, affinities))
+    segment_whole(affinities, options)
+
+
+def segment_whole(affinities: np.ndarray, options: SegmentationOptions) -> np.ndarray:
+    """The segmentation by the functions for arrays."""
+    fragments = extract_fragments(affinities, options=options.fragments)
+    tree = agglomerate(build_region_graph(affinities, fragments), options=options.agglomeration)
+    return relabel(fragments, tree.fragments, segment_lookup(tree, options.threshold))
+
+
+def note_whole(folder: Path, options: SegmentationOptions) -> Note:
+    """Segment the affinities in the folder whole, in this process; the result is compared with what lies beside."""
+    warm_up(options)
+    affinities = np.load(folder / "affinities.npy")
+    settle_memory()
+    cpu, wall = time.process_time(), time.perf_counter()
+    segmentation = segment_whole(affinities, options)
+    note = Note("whole", 0, time.process_time() - cpu, time.perf_counter() - wall, peak_bytes())
+    expected = np.load(folder / "segmentation.npy", mmap_mode="r")
+    for found, plane in zip(segmentation, expected, strict=True):
+        if not np.array_equal(found, plane):
+            raise RuntimeError("the segmentation in blocks is not that of the whole: an error in clew")
+    return note

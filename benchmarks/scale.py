@@ -1,0 +1,216 @@
+"""How time and memory grow with the volume: `python -m benchmarks.scale --data FOLDER`.
+
+Affinities are made from the labels of pinky40 (or synthetic ones), mirrored to any size, and segmented in blocks over
+processes: fragments, region graph, agglomeration, relabelling. Every task notes its CPU seconds and its peak memory; the
+affinities are made before, and kernels are loaded before, neither of which counts.
+"""
+
+import argparse
+import dataclasses
+import json
+import multiprocessing
+import shutil
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib.format import open_memmap
+
+from benchmarks.measure import Row, Table
+from benchmarks.noted import FIRST, STAGES, Note, note_whole, noted, read_notes, warm_up
+from benchmarks.tissue import Tissue, make_base
+from clew.blockwise.executor import Task, run_pool
+from clew.blockwise.grid import Grid, Place
+from clew.blockwise.segment import Passed, SegmentationOptions, passed_up, segmentation_tasks
+from clew.blockwise.store import FolderStore, Store
+from clew.errors import InputError
+from clew.segmentation.agglomeration_options import AgglomerationOptions
+from clew.segmentation.blocks import Domain, Triple
+from clew.segmentation.fragment_options import FragmentOptions
+
+SHAPES: dict[int, Triple] = {
+    8: (128, 256, 256), 64: (256, 512, 512), 256: (512, 512, 1024), 1024: (1024, 1024, 1024), 4096: (1024, 2048, 2048),
+}  # fmt: skip
+VOLUMES = {"affinities": np.uint8, "pieces": np.uint32, "fragments": np.uint64, "segmentation": np.uint64}
+BYTES_PER_VOXEL = 25
+"""On disk, the tables included."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One segmentation in blocks.
+
+    Parameters
+    ----------
+    shape, block_shape : voxels (z, y, x)
+    workers : int
+    notes : list of Note
+    passed : list of Passed
+    whole : Note or None
+        The same in core, in one process.
+    """
+
+    shape: Triple
+    block_shape: Triple
+    workers: int
+    notes: list[Note]
+    passed: list[Passed]
+    whole: Note | None
+
+    @property
+    def megavoxels(self) -> float:
+        """Millions of voxels."""
+        return float(np.prod(self.shape, dtype=np.int64)) / 1e6
+
+    @property
+    def seconds(self) -> float:
+        """CPU seconds of all tasks."""
+        return sum(note.seconds for note in self.notes)
+
+
+def main(arguments: list[str] | None = None) -> list[Run]:
+    """Segment volumes of all the sizes and print what it cost."""
+    given = _parse(arguments)
+    options = SegmentationOptions(FragmentOptions(), AgglomerationOptions(floor=given.floor), given.threshold)
+    base = make_base(given.data, given.base)
+    runs: list[Run] = []
+    for number, size in enumerate(given.sizes):
+        for workers in (1, given.workers) if number == 0 else (given.workers,):
+            tissue = Tissue(base, SHAPES[size])
+            run = measure(tissue, given.block_shape, workers, options, given.folder, whole=size <= given.whole)
+            runs.append(run)
+            print("\n".join(table.markdown() for table in tables(run)), flush=True)
+    print(comparison(runs).markdown())
+    if given.json:
+        given.json.write_text(json.dumps([dataclasses.asdict(run) for run in runs], indent=1) + "\n")
+    return runs
+
+
+def measure(
+    tissue: Tissue, block_shape: Triple, workers: int, options: SegmentationOptions, parent: Path, *, whole: bool
+) -> Run:
+    """Make the affinities, segment them in blocks, and (`whole`) in core to compare; nothing is left in `parent`."""
+    grid = Grid(Domain((0, 0, 0), tissue.shape, tissue.shape), block_shape)
+    _check_room(parent, tissue.shape)
+    folder = Path(tempfile.mkdtemp(prefix="clew-scale-", dir=parent))
+    try:
+        store = FolderStore(folder, grid.domain)
+        for name, dtype in VOLUMES.items():
+            shape = (3, *tissue.shape) if name == "affinities" else tissue.shape
+            open_memmap(folder / f"{name}.npy", "w+", dtype, shape)
+        with _pool(workers) as pool:
+            run_pool(_making(grid, tissue), store, pool, wave=2 * workers)
+        with _pool(workers, warm_up, options) as pool:
+            run_pool(noted(segmentation_tasks(grid, options), folder), store, pool, wave=2 * workers)
+        found = None
+        if whole:
+            with _pool(1) as pool:
+                found = pool.submit(note_whole, folder, options).result()
+        return Run(tissue.shape, block_shape, workers, read_notes(folder), passed_up(grid, store), found)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _pool(workers: int, *initializer: Any) -> ProcessPoolExecutor:
+    start, given = (initializer[0], initializer[1:]) if initializer else (None, ())
+    spawn = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, spawn, initializer=start, initargs=given)
+
+
+def _making(grid: Grid, tissue: Tissue) -> list[Task]:
+    """Tasks that write the affinities of each block."""
+    return [Task(partial(_make, grid=grid, place=place, tissue=tissue), (), ()) for place in grid.places()]
+
+
+def _make(store: Store, *, grid: Grid, place: Place, tissue: Tissue) -> None:
+    box = grid.block(place).owned
+    store.write("affinities", box, tissue[box])
+
+
+def _check_room(folder: Path, shape: Triple) -> None:
+    needed, free = BYTES_PER_VOXEL * np.prod(shape, dtype=np.int64), shutil.disk_usage(folder).free
+    if needed > free:
+        raise InputError(f"{needed / 1e9:.0f} GB are needed in {folder}, {free / 1e9:.0f} are free: give a --folder")
+
+
+def tables(run: Run) -> list[Table]:
+    """Cost by stage, and what went up at each level."""
+    title = f"{'×'.join(map(str, run.shape))} voxels, blocks of {'×'.join(map(str, run.block_shape))}, {run.workers} workers"
+    rows = []
+    for stage in dict.fromkeys([*FIRST.values(), *STAGES.values()]):
+        notes = [note for note in run.notes if note.stage == stage]
+        cost = sum(note.seconds for note in notes) / run.megavoxels
+        peak = max((note.peak for note in notes), default=0) / 1e6
+        rows.append(Row(stage, cost, "CPU s/megavoxel", note=f"{len(notes)} tasks, peak {peak:.0f} MB"))
+    rows.append(Row("all", run.seconds / run.megavoxels, "CPU s/megavoxel"))
+    if run.whole:
+        peak = f"identical; peak {run.whole.peak / 1e6:.0f} MB"
+        rows.append(Row("the whole in core", run.whole.seconds / run.megavoxels, "CPU s/megavoxel", note=peak))
+    return [Table(title, rows), Table("Passed up", [_level_row(run, passed) for passed in run.passed])]
+
+
+def _level_row(run: Run, passed: Passed) -> Row:
+    peak = max((note.peak for note in run.notes if note.level == passed.level and note.level > 0), default=0)
+    note = (
+        f"{passed.blocks} blocks, {passed.pairs} pairs of the forest ({passed.forest_bytes / 1e6:.1f} MB), graph"
+        f" {passed.graph_bytes / 1e6:.1f} MB, {passed.merges} merges" + (f", peak {peak / 1e6:.0f} MB" if peak else "")
+    )
+    return Row(f"level {passed.level}", float(passed.edges), "edges", note=note)
+
+
+def comparison(runs: Sequence[Run]) -> Table:
+    """The targets: time for a voxel, memory, workers, and blocks beside the whole."""
+    rows = []
+    one, *others = runs
+    for run in others:
+        name = f"{run.megavoxels:.0f} megavoxels, {run.workers} workers"
+        cost = run.seconds / run.megavoxels / (one.seconds / one.megavoxels)
+        rows.append(
+            Row(f"time of a voxel, {name}", cost, "× that of the first run", 1.1 if run.shape == one.shape else 1.15)
+        )
+        rows.append(
+            Row(f"memory of blocks, {name}", _voxel_peak(run) / _voxel_peak(one), "× that of the first run", 1.15)
+        )
+    for run in runs:
+        rows.append(
+            Row(f"largest process, {run.megavoxels:.0f} megavoxels", max(n.peak for n in run.notes) / 1e9, "GB", 4)
+        )
+        if run.whole:
+            cost = run.seconds / run.whole.seconds
+            rows.append(
+                Row(f"blocks beside the whole, {run.megavoxels:.0f} megavoxels", cost, "× its CPU seconds", 1.3)
+            )
+    return Table("Growth", rows)
+
+
+def _voxel_peak(run: Run) -> int:
+    stages = (*FIRST.values(), STAGES["fragments"], STAGES["segmentation"])
+    return max(note.peak for note in run.notes if note.stage in stages)
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
+    parser.add_argument("--data", type=Path, help="folder of pinky40_labels.h5; without, labels are synthetic")
+    parser.add_argument(
+        "--base", type=int, default=512, help="edge in voxels of the cube that is mirrored (%(default)s)"
+    )
+    parser.add_argument("--sizes", type=int, nargs="+", choices=SHAPES, default=[64, 256, 1024], help="megavoxels")
+    parser.add_argument("--block-shape", type=int, nargs=3, default=(256, 256, 256), metavar=("Z", "Y", "X"))
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--whole", type=int, default=64, help="compare with the whole up to so many megavoxels")
+    parser.add_argument("--threshold", type=float, default=0.5)
+    parser.add_argument("--floor", type=float, default=0.0, help="of the merge tree")
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="for files while it runs")
+    parser.add_argument("--json", type=Path, help="write all figures to this file, too")
+    given = parser.parse_args(arguments)
+    given.block_shape = tuple(given.block_shape)
+    return given
+
+
+if __name__ == "__main__":
+    main()
