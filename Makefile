@@ -4,9 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 DATA ?=
+NETWORK ?= fib-10nm
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo test setup lint test-without-jit coverage bench weights clean
+.PHONY: demo test setup lint test-without-jit coverage bench weights study clean
 
 demo: $(READY)
 	$(BIN)/clew demo demo $(if $(DATA),--data $(DATA))
@@ -39,9 +40,13 @@ coverage: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks
 
-# the bundled network, from the annotated volumes in $(DATA)
+# a bundled network, from the annotated volumes in $(DATA)
 weights: $(READY)
-	$(BIN)/python -m benchmarks.weights $(DATA)
+	$(BIN)/python -m benchmarks.weights $(DATA) $(NETWORK)
+
+# losses, auxiliary targets, fragments and scores compared on the volumes in $(DATA); goes on where it was
+study: $(READY)
+	$(BIN)/python -m benchmarks.quality --data $(DATA)
 
 clean:
 	rm -rf .venv demo

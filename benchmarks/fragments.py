@@ -65,14 +65,20 @@ def ways(dust: int) -> list[Way]:
     ]
 
 
-def compare(affinities: NDArray[np.uint8], truth: NDArray[Any], dust: int, scored: slice) -> Iterator[Line]:
-    """Best VOI of all ways and scores; everything is segmented, of which the sections `scored` have a truth."""
-    for way in ways(dust):
+def compare(
+    affinities: NDArray[np.uint8],
+    truth: NDArray[Any],
+    chosen: list[Way],
+    scored: slice,
+    thresholds: list[float] = THRESHOLDS,
+) -> Iterator[Line]:
+    """Best VOI of the ways and of all scores; everything is segmented, of which the sections `scored` have a truth."""
+    for way in chosen:
         fragments = extract_fragments(affinities, options=way.options)
         graph = build_region_graph(affinities, fragments)
         table = overlap_table(fragments[scored], truth)
         for score in SCORES:
-            threshold, scores = _best(graph, table, score, way.dust)
+            threshold, scores = _best(graph, table, score, way.dust, thresholds)
             yield Line(way.name, len(graph.fragments), score, threshold, scores)
 
 
@@ -117,7 +123,7 @@ def main(arguments: list[str] | None = None) -> None:
     start, stop = (int(word) for word in given.sections.split(":"))
     predicted = predict_sections(given.data, slice(start, stop), given.checkpoint, given.surroundings)
     affinities, truth, scored = predicted
-    lines = list(compare(affinities, truth, given.dust, scored))
+    lines = list(compare(affinities, truth, ways(given.dust), scored))
     print(markdown(lines))
     for line in sorted(lines, key=lambda line: line.scores.voi_sum)[:3]:
         print(
@@ -127,7 +133,9 @@ def main(arguments: list[str] | None = None) -> None:
         )
 
 
-def _best(graph: RegionGraph, table: OverlapTable, score: str, dust: int) -> tuple[float, Scores]:
+def _best(
+    graph: RegionGraph, table: OverlapTable, score: str, dust: int, thresholds: list[float]
+) -> tuple[float, Scores]:
     options = AgglomerationOptions(score=score)
     tree = agglomerate(graph, options=options)
 
@@ -136,8 +144,8 @@ def _best(graph: RegionGraph, table: OverlapTable, score: str, dust: int) -> tup
             lookup = segment_lookup(tree, threshold)
             yield join_dust(graph, lookup, minimum_size=dust, options=options) if dust else lookup
 
-    scores = score_thresholds(table, tree.fragments, lookups(THRESHOLDS))
-    return best_threshold(THRESHOLDS, scores)
+    scores = score_thresholds(table, tree.fragments, lookups(thresholds))
+    return best_threshold(thresholds, scores)
 
 
 def _cell(line: Line, least: float) -> str:

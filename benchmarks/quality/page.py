@@ -1,0 +1,69 @@
+"""The page of the study, written anew from its rows."""
+
+import csv
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from statistics import mean, stdev
+
+from benchmarks.quality.recipes import RECIPES, RICHEST, SEEDS, STEPS
+from benchmarks.quality.runs import Row, usual_way
+from clew.segmentation.agglomeration_options import AgglomerationOptions
+
+ROWS = Path("docs/explanation/study.csv")
+PAGE = Path("docs/explanation/study.md")
+VOLUMES = {"isotropic": False, "sections": True}
+"""Names of the volumes, and whether their fragments are made section by section."""
+SCORE = AgglomerationOptions().score
+"""The score by which the recipes are compared."""
+MARKER = "<!-- tables: written by benchmarks.quality -->\n"
+COLUMNS = ("voi_split", "voi_merge", "voi_sum", "adapted_rand_error")
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Rows of the runs so far."""
+    if not path.exists():
+        return []
+    types = Row.__annotations__
+    with path.open(newline="") as file:
+        return [Row(**{name: types[name](text) for name, text in row.items()}) for row in csv.DictReader(file)]
+
+
+def write_page(path: Path, rows: list[Row]) -> None:
+    """Write the tables below the marker of the page; the words above it stay."""
+    words = path.read_text().partition(MARKER)[0] if path.exists() else "# Which training segments best\n\n"
+    path.write_text(words + MARKER + "\n".join(_tables(rows)))
+
+
+def _tables(rows: list[Row]) -> Iterable[str]:
+    for volume, per_section in VOLUMES.items():
+        way = usual_way(per_section).name
+        own = [row for row in rows if row.volume == volume]
+        chosen = [row for row in own if row.fragments == way and row.score == SCORE]
+        yield f"\n## {volume.capitalize()}: losses\n\n{STEPS} steps; {way}, `{SCORE}`; up to {len(SEEDS)} seeds.\n"
+        yield from _table("recipe", chosen, lambda row: row.recipe, [recipe.name for recipe in RECIPES])
+        own = [row for row in own if row.recipe == RICHEST]
+        yield f"\n## {volume.capitalize()}: fragments and scores\n\nOf the recipe *{RICHEST}*.\n"
+        names = list(dict.fromkeys(_segmentation(row) for row in own))
+        yield from _table("segmentation", own, _segmentation, names)
+    yield ""
+
+
+def _segmentation(row: Row) -> str:
+    return f"{row.fragments}, `{row.score}`"
+
+
+def _table(title: str, rows: list[Row], key: Callable[[Row], str], names: list[str]) -> Iterable[str]:
+    groups: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[key(row)].append(row)
+    yield f"| {title} | runs | VOI split | VOI merge | VOI sum | adapted Rand error |\n|---|---:|---|---|---|---|"
+    for name in names:
+        if group := groups.get(name):
+            spreads = (_spread([getattr(row, column) for row in group]) for column in COLUMNS)
+            yield f"| {name} | {len(group)} | {' | '.join(spreads)} |"
+
+
+def _spread(values: list[float]) -> str:
+    """Mean and standard deviation."""
+    return f"{mean(values):.3f} ± {stdev(values):.3f}" if len(values) > 1 else f"{values[0]:.3f}"
