@@ -1,42 +1,45 @@
 """Merge the best edge of a region graph, pool parallel edges, again and again, in one strict order.
 
-An edge is one cache line, a row of 16 int32 (or 8 int64: the same memory). Its key is the rank of its initial edge;
-pooled edges take the largest key. Edges wait in buckets, one for each score level. Pooling leaves the pooled edge at
-the better of the two places: a reducible score's true place can only be worse, so it is scored when its turn comes.
+An edge is one cache line, a row of 16 int32 (or 8 int64: the same memory), and one byte of state, so that edges that have
+gone are passed over without a look at their line. Its key is the rank of its initial edge; pooled edges take the largest
+key. The edges of a region are its chain of segments of one array: a walk does not wait for one line to find the next.
+Edges wait in buckets, one for each score level. Pooling leaves the pooled edge at the better of the two places: a
+reducible score's true place can only be worse, so it is scored when its turn comes.
 """
 
 import numpy as np
 
-from clew.kernels._jit import kernel
+from clew.kernels._jit import inline, kernel, prefetch
 
 MEAN, QUANTILE, TOP = 0, 1, 2
 FULL = 65535
 DENSE = 64
 BINS = 272
 
-# columns of an edge, int32: its two regions, the next half-edge in the list of each (2e + s is side s of edge e)
-_NEXT, KEY, LEVEL, STATE, _WAITING = 2, 4, 5, 6, 7
+# columns of an edge, int32: its two regions, and
+KEY, LEVEL, _WAITING = 4, 5, 7
 _SLOT, _CHAIN, _TAIL, _SIZE = 10, 11, 12, 13
 # columns of an edge, int64: number of values; their sum (MEAN, TOP); first cell << 9 | number of cells (QUANTILE)
 COUNT, SUM, _CELLS = 4, 5, 7
-# columns of a region, int32
-_HEAD, _DEGREE, NAME, HELD = 0, 1, 2, 3
+# columns of a region, int32; the first four belong to the segment of its initial edges
+_START, _STOP, _FOLLOWING, _LAST, NAME, HELD, REGION_COLUMNS = 0, 1, 2, 3, 4, 5, 6
+# states of an edge
 _FRESH, _STALE, GONE = 0, 1, 2
 
 
-@kernel
+@inline
 def _hashed(one, two):
     mixed = (one * 0x5BD1E995) ^ (two * 0x7FEB352D)
     return mixed ^ (mixed >> 29)
 
 
-@kernel
+@inline
 def _entry(one, two, edge):
     return (((_hashed(one, two) >> 20) & 0x7FFFFFFF) << 32) | edge
 
 
-@kernel
-def _find(table, edges, one, two):
+@inline
+def _find(table, edges, states, one, two):
     """Slot and edge that joins regions `one` < `two`, or the first free slot and -1.
 
     A slot holds 31 bits of the hash and the edge; slots of edges that have gone or moved are passed over.
@@ -50,26 +53,26 @@ def _find(table, edges, one, two):
         if entry >> 32 == tag:
             edge = entry & 0xFFFFFFFF
             first, second = edges[np.uint64(edge), 0], edges[np.uint64(edge), 1]
-            if min(first, second) == one and max(first, second) == two and edges[np.uint64(edge), STATE] != GONE:
+            if min(first, second) == one and max(first, second) == two and states[np.uint64(edge)] != GONE:
                 return slot, edge
         slot = (slot + 1) & mask
 
 
 @kernel
-def _enter_all(table, edges):
+def _enter_all(table, edges, states):
     """Fill the empty table with the edges that are left; returns their number."""
     entered = 0
     table[:] = -1
     for edge in range(edges.shape[0]):
-        if edges[np.uint64(edge), STATE] != GONE:
+        if states[np.uint64(edge)] != GONE:
             first, second = np.int64(edges[np.uint64(edge), 0]), np.int64(edges[np.uint64(edge), 1])
             one, two = min(first, second), max(first, second)
-            table[np.uint64(_find(table, edges, one, two)[0])] = _entry(one, two, edge)
+            table[np.uint64(_find(table, edges, states, one, two)[0])] = _entry(one, two, edge)
             entered += 1
     return entered
 
 
-@kernel
+@inline
 def _add_cells(edges, wide, cells, edge, histogram, sign):
     """Add the sparse histograms of an edge's chain to a dense one, which has 16 coarse bins behind its 256."""
     while edge >= 0:
@@ -83,7 +86,7 @@ def _add_cells(edges, wide, cells, edge, histogram, sign):
         edge = np.int64(edges[np.uint64(edge), _CHAIN])
 
 
-@kernel
+@inline
 def _value_at(histogram, index):
     """The value at `index` of the sorted values."""
     place = 256
@@ -97,10 +100,9 @@ def _value_at(histogram, index):
     return place
 
 
-@kernel
-def _score(kind, percent, edges, wide, statistics, edge):
+@inline
+def _score(kind, percent, edges, wide, cells, dense, scratch, edge):
     """Level of an edge's score: 0 to 255 for quantiles, else 0 to 65535."""
-    cells, dense, _, scratch, _ = statistics
     count = wide[np.uint64(edge), COUNT]
     if kind != QUANTILE:
         return wide[np.uint64(edge), SUM] * 257 // count
@@ -120,7 +122,7 @@ def _score(kind, percent, edges, wide, statistics, edge):
     return cells[np.uint64(k)] & 255
 
 
-@kernel
+@inline
 def _pool_histograms(edges, wide, cells, dense, free, keeper, other):
     """Add the values of `other` to `keeper`: short histograms are chained, long ones made dense."""
     mine, yours = np.int64(edges[np.uint64(keeper), _SLOT]), np.int64(edges[np.uint64(other), _SLOT])
@@ -146,7 +148,7 @@ def _pool_histograms(edges, wide, cells, dense, free, keeper, other):
     edges[np.uint64(keeper), _SLOT] = slot
 
 
-@kernel
+@inline
 def _release(dense, free, slot):
     """Give a dense histogram back; free[0] counts the free ones listed behind it."""
     dense[slot, :] = 0
@@ -154,7 +156,7 @@ def _release(dense, free, slot):
     free[free[0]] = slot
 
 
-@kernel
+@inline
 def _pool_top(wide, tops, keeper, other):
     """The largest values of both, descending, into the row of `keeper`."""
     mine, yours = tops[keeper].copy(), tops[other]
@@ -173,10 +175,9 @@ def _pool_top(wide, tops, keeper, other):
     wide[keeper, SUM] = total
 
 
-@kernel
-def _pool(kind, edges, wide, statistics, keeper, other):
+@inline
+def _pool(kind, edges, wide, states, cells, dense, free, tops, keeper, other):
     """Make the parallel edges one: `keeper` takes the values and the larger key, and is to be scored again."""
-    cells, dense, free, _, tops = statistics
     if kind == TOP:
         _pool_top(wide, tops, keeper, other)
     else:
@@ -186,62 +187,104 @@ def _pool(kind, edges, wide, statistics, keeper, other):
         else:
             _pool_histograms(edges, wide, cells, dense, free, keeper, other)
     edges[np.uint64(keeper), KEY] = max(edges[np.uint64(keeper), KEY], edges[np.uint64(other), KEY])
-    edges[np.uint64(keeper), STATE] = _STALE
-    edges[np.uint64(other), STATE] = GONE
+    states[np.uint64(keeper)] = _STALE
+    states[np.uint64(other)] = GONE
 
 
-@kernel
-def _merge(kind, edge, graph, statistics, touched):
+@inline
+def _gather(stays, goes, edges, states, regions, entries, table, moving):
+    """List the edges of the region that goes in moving[:, 0], from its chain of segments; returns their number.
+
+    All lines that will be needed are asked for, one kind after the other.
+    """
+    count, segment, mask = 0, goes, table.shape[0] - 1
+    while segment >= 0:
+        for place in range(regions[np.uint64(segment), _START], regions[np.uint64(segment), _STOP]):
+            moved = np.int64(entries[np.uint64(place)])
+            moving[np.uint64(count), 0] = moved
+            if states[np.uint64(moved)] != GONE:
+                prefetch(edges, moved)
+                count += 1
+        segment = np.int64(regions[np.uint64(segment), _FOLLOWING])
+    for k in range(count):
+        moved = np.uint64(moving[np.uint64(k), 0])
+        other = np.int64(edges[moved, 0]) + np.int64(edges[moved, 1]) - goes
+        slot = _hashed(min(stays, other), max(stays, other)) & mask
+        moving[np.uint64(k), 1] = slot
+        prefetch(table, slot)
+    for k in range(count):
+        prefetch(edges, max(table[np.uint64(moving[np.uint64(k), 1])], 0) & 0xFFFFFFFF)
+    return count
+
+
+@inline
+def _list_moved(stays, goes, count, regions, entries, moving):
+    """Put the edges moving[:count, 0] into the segments of one region and append these, if not empty, to those of another."""
+    last, segment, k = np.int64(regions[np.uint64(stays), _LAST]), goes, 0
+    while segment >= 0:
+        place = np.int64(regions[np.uint64(segment), _START])
+        while place < regions[np.uint64(segment), _STOP] and k < count:
+            entries[np.uint64(place)] = moving[np.uint64(k), 0]
+            place += 1
+            k += 1
+        following = np.int64(regions[np.uint64(segment), _FOLLOWING])
+        if place > regions[np.uint64(segment), _START]:
+            regions[np.uint64(last), _FOLLOWING] = segment
+            regions[np.uint64(segment), _FOLLOWING] = -1
+            last = segment
+        regions[np.uint64(segment), _STOP] = place
+        segment = following
+    regions[np.uint64(stays), _LAST] = last
+
+
+@inline
+def _merge(
+    kind, edge, edges, wide, states, regions, degrees, sizes, entries, table, used, moving, cells, dense, free, tops,
+    touched,
+):  # fmt: skip
     """Merge the two regions of an edge: move the edges of the one with fewer to the other, pool the parallel ones.
 
-    touched[0] counts the pooled edges listed behind it (TOP only).
+    touched[0] counts the pooled edges listed behind it (TOP only). (Arrays come one by one: to take a tuple apart counts
+    references, atomically, every time.)
     """
-    edges, wide, regions, sizes, table, used = graph
     stays, goes = np.int64(edges[np.uint64(edge), 0]), np.int64(edges[np.uint64(edge), 1])
-    if regions[np.uint64(stays), _DEGREE] < regions[np.uint64(goes), _DEGREE]:
+    if degrees[np.uint64(stays)] < degrees[np.uint64(goes)]:
         stays, goes = goes, stays
-    edges[np.uint64(edge), STATE] = GONE
+    states[np.uint64(edge)] = GONE
     if kind == QUANTILE and edges[np.uint64(edge), _SLOT] >= 0:
-        _release(statistics[1], statistics[2], np.int64(edges[np.uint64(edge), _SLOT]))
-    gained, first, last = np.int64(-1), np.int64(-1), np.int64(-1)
-    half = np.int64(regions[np.uint64(goes), _HEAD])
-    while half >= 0:
-        moved, side = half >> 1, half & 1
-        following = np.int64(edges[np.uint64(moved), np.uint64(_NEXT + side)])
-        if edges[np.uint64(moved), STATE] != GONE:
-            other = np.int64(edges[np.uint64(moved), np.uint64(1 - side)])
-            slot, parallel = _find(table, edges, min(stays, other), max(stays, other))
-            keeper = moved
-            if parallel >= 0:
-                regions[np.uint64(other), _DEGREE] -= 1
-                gained -= 1
-                if edges[np.uint64(parallel), LEVEL] >= edges[np.uint64(moved), LEVEL]:
-                    keeper = parallel
-                _pool(kind, edges, wide, statistics, keeper, moved + parallel - keeper)
-                if kind == TOP:
-                    touched[0] += 1
-                    touched[touched[0]] = keeper
-            gained += 1
-            if keeper == moved:
-                edges[np.uint64(moved), np.uint64(side)] = stays
-                used[0] += table[np.uint64(slot)] < 0
-                table[np.uint64(slot)] = _entry(min(stays, other), max(stays, other), moved)
-                edges[np.uint64(moved), np.uint64(_NEXT + side)] = first
-                if first < 0:
-                    last = half
-                first = half
-                if used[0] * 10 > table.shape[0] * 7:
-                    used[0] = _enter_all(table, edges)
-        half = following
-    if first >= 0:
-        edges[np.uint64(last >> 1), np.uint64(_NEXT + (last & 1))] = regions[np.uint64(stays), _HEAD]
-        regions[np.uint64(stays), _HEAD] = first
-    regions[np.uint64(stays), _DEGREE] += gained
+        _release(dense, free, np.int64(edges[np.uint64(edge), _SLOT]))
+    count, kept = _gather(stays, goes, edges, states, regions, entries, table, moving), 0
+    for k in range(count):
+        moved = moving[np.uint64(k), 0]
+        side = np.int64(edges[np.uint64(moved), 1] == goes)
+        other = np.int64(edges[np.uint64(moved), np.uint64(1 - side)])
+        slot, parallel = _find(table, edges, states, min(stays, other), max(stays, other))
+        if parallel >= 0:
+            degrees[np.uint64(other)] -= 1
+            keeper = parallel
+            if edges[np.uint64(parallel), LEVEL] < edges[np.uint64(moved), LEVEL]:
+                keeper = moved
+            _pool(kind, edges, wide, states, cells, dense, free, tops, keeper, moved + parallel - keeper)
+            if kind == TOP:
+                touched[0] += 1
+                touched[touched[0]] = keeper
+            if keeper == parallel:
+                continue
+            degrees[np.uint64(stays)] -= 1
+        edges[np.uint64(moved), np.uint64(side)] = stays
+        moving[np.uint64(kept), 0] = moved
+        kept += 1
+        used[0] += table[np.uint64(slot)] < 0
+        table[np.uint64(slot)] = _entry(min(stays, other), max(stays, other), moved)
+        if used[0] * 10 > table.shape[0] * 7:
+            used[0] = _enter_all(table, edges, states)
+    _list_moved(stays, goes, kept, regions, entries, moving)
+    degrees[np.uint64(stays)] += kept - 1
     regions[np.uint64(stays), NAME] = min(regions[np.uint64(stays), NAME], regions[np.uint64(goes), NAME])
     sizes[np.uint64(stays)] += sizes[np.uint64(goes)]
 
 
-@kernel
+@inline
 def _push(heap, size, entry):
     hole = size
     while hole > 0 and heap[np.uint64((hole - 1) >> 1)] > entry:
@@ -251,7 +294,7 @@ def _push(heap, size, entry):
     return size + 1
 
 
-@kernel
+@inline
 def _pop(heap, size):
     """Remove heap[0], the smallest; returns what is left."""
     size -= 1
@@ -269,50 +312,68 @@ def _pop(heap, size):
 
 
 @kernel
-def prepare(kind, percent, ends, starts, graph, statistics):
-    """Lay out edges, regions and table; edge e holds cells[starts[e]:starts[e + 1]], joins ends[e], has key e."""
-    edges, wide, regions, _, table, used = graph
-    cells, _, _, _, tops = statistics
-    regions[:, _HEAD] = -1
-    regions[:, _DEGREE] = 0
-    regions[:, NAME] = np.arange(regions.shape[0])
+def _list_edges(ends, regions, degrees, entries):
+    """Each region's edges as one segment of `entries`."""
+    degrees[:] = 0
+    for edge in range(ends.shape[0]):
+        degrees[np.uint64(ends[np.uint64(edge), 0])] += 1
+        degrees[np.uint64(ends[np.uint64(edge), 1])] += 1
+    start = np.int32(0)
+    for region in range(regions.shape[0]):
+        regions[region, _START] = regions[region, _STOP] = start
+        regions[region, _FOLLOWING] = -1
+        regions[region, _LAST] = regions[region, NAME] = region
+        start += degrees[region]
+    for edge in range(ends.shape[0]):
+        for side in range(2):
+            region = np.uint64(ends[edge, side])
+            entries[np.uint64(regions[region, _STOP])] = edge
+            regions[region, _STOP] += 1
+
+
+@kernel
+def prepare(kind, percent, ends, values, graph, statistics):
+    """Lay out edges, regions and table; edge e joins ends[e], has key e, and holds counts[k] values bins[k] from starts[e]
+    to starts[e + 1]; `values` are starts, bins and counts."""
+    edges, wide, states, regions, degrees, _, entries, table, used, _ = graph
+    cells, dense, _, scratch, tops = statistics
+    starts, bins, counts = values
+    _list_edges(ends, regions, degrees, entries)
     for edge in range(edges.shape[0]):
         count, total = 0, 0
-        for k in range(starts[edge + 1] - 1, starts[edge] - 1, -1):
-            cell = cells[np.uint64(k)]
+        start, stop = starts[np.uint64(edge)], starts[np.uint64(edge + 1)]
+        for k in range(stop - 1, start - 1, -1):
+            value, number = np.int64(bins[np.uint64(k)]), counts[np.uint64(k)]
             if kind == TOP:
-                for _ in range(min(cell >> 8, tops.shape[1] - count)):
-                    tops[edge, count] = cell & 255
-                    total += cell & 255
+                for _ in range(min(number, tops.shape[1] - count)):
+                    tops[edge, count] = value
+                    total += value
                     count += 1
             else:
-                count += cell >> 8
-                total += (cell >> 8) * (cell & 255)
+                count += number
+                total += number * value
+                if kind == QUANTILE:
+                    cells[np.uint64(k)] = (number << 8) | value
         wide[np.uint64(edge), COUNT] = count
         if kind == QUANTILE:
             edges[np.uint64(edge), _SLOT] = -1
             edges[np.uint64(edge), _CHAIN] = -1
             edges[np.uint64(edge), _TAIL] = edge
-            edges[np.uint64(edge), _SIZE] = starts[edge + 1] - starts[edge]
-            wide[np.uint64(edge), _CELLS] = (starts[edge] << 9) | (starts[edge + 1] - starts[edge])
+            edges[np.uint64(edge), _SIZE] = stop - start
+            wide[np.uint64(edge), _CELLS] = (start << 9) | (stop - start)
         else:
             wide[np.uint64(edge), SUM] = total
-        for side in range(2):
-            region = np.int64(ends[edge, side])
-            edges[np.uint64(edge), np.uint64(side)] = region
-            edges[np.uint64(edge), np.uint64(_NEXT + side)] = regions[np.uint64(region), _HEAD]
-            regions[np.uint64(region), _HEAD] = 2 * edge + side
-            regions[np.uint64(region), _DEGREE] += 1
+        edges[np.uint64(edge), 0] = ends[np.uint64(edge), 0]
+        edges[np.uint64(edge), 1] = ends[np.uint64(edge), 1]
         edges[np.uint64(edge), KEY] = edge
-        edges[np.uint64(edge), STATE] = _FRESH
-        edges[np.uint64(edge), LEVEL] = _score(kind, percent, edges, wide, statistics, edge)
-    used[0] = _enter_all(table, edges)
+        states[np.uint64(edge)] = _FRESH
+        edges[np.uint64(edge), LEVEL] = _score(kind, percent, edges, wide, cells, dense, scratch, edge)
+    used[0] = _enter_all(table, edges, states)
 
 
-@kernel
-def _record(graph, edge, minimum_size, merges, levels, count, level):
+@inline
+def _record(edges, regions, sizes, edge, minimum_size, merges, levels, count, level):
     """Note the merge along an edge and count it, unless both regions have `minimum_size` voxels (0: no matter)."""
-    edges, _, regions, sizes, _, _ = graph
     one, two = np.uint64(edges[np.uint64(edge), 0]), np.uint64(edges[np.uint64(edge), 1])
     if minimum_size > 0 and sizes[one] >= minimum_size and sizes[two] >= minimum_size:
         return count
@@ -332,7 +393,8 @@ def merge_in_buckets(kind, percent, floor, minimum_size, graph, statistics, queu
     has to wait, hence is held too.
     The entries of a bucket are its initial edges, already in order of their keys, and those pushed later, in a heap.
     """
-    edges, wide, regions, _, _, _ = graph
+    edges, wide, states, regions, degrees, sizes, entries, table, used, moving = graph
+    cells, dense, free, scratch, tops = statistics
     order, bounds, waiting, heap = queue
     touched = np.zeros(1, np.int64)
     count = 0
@@ -351,11 +413,11 @@ def merge_in_buckets(kind, percent, floor, minimum_size, graph, statistics, queu
             else:
                 key, edge = heap[0] >> 32, heap[0] & 0xFFFFFFFF
                 size = _pop(heap, size)
-            if edges[np.uint64(edge), STATE] == GONE:
+            if states[np.uint64(edge)] == GONE:
                 continue
-            if edges[np.uint64(edge), STATE] == _STALE:
-                now = _score(kind, percent, edges, wide, statistics, edge)
-                edges[np.uint64(edge), STATE] = _FRESH
+            if states[np.uint64(edge)] == _STALE:
+                now = _score(kind, percent, edges, wide, cells, dense, scratch, edge)
+                states[np.uint64(edge)] = _FRESH
                 edges[np.uint64(edge), LEVEL] = now
                 if now < level:
                     edges[np.uint64(edge), _WAITING] = waiting[now]
@@ -368,9 +430,12 @@ def merge_in_buckets(kind, percent, floor, minimum_size, graph, statistics, queu
             if regions[one, HELD] or regions[two, HELD]:
                 regions[one, HELD] = regions[two, HELD] = 1
                 continue
-            before, count = count, _record(graph, edge, minimum_size, merges, levels, count, level)
+            before, count = count, _record(edges, regions, sizes, edge, minimum_size, merges, levels, count, level)
             if count > before:
-                _merge(kind, edge, graph, statistics, touched)
+                _merge(
+                kind, edge, edges, wide, states, regions, degrees, sizes, entries, table, used, moving, cells, dense,
+                free, tops, touched,
+            )  # fmt: skip
     return count
 
 
@@ -401,7 +466,8 @@ def merge_from_heap(kind, percent, floor, minimum_size, graph, statistics, heap,
 
     holders[key] is the edge with that key; a heap entry is (65535 - level) << 32 | key, void when its edge has changed.
     """
-    edges, wide, _, _, _, _ = graph
+    edges, wide, states, regions, degrees, sizes, entries, table, used, moving = graph
+    cells, dense, free, scratch, tops = statistics
     count, size = 0, 0
     for edge in range(edges.shape[0]):
         holders[edge] = edge
@@ -410,19 +476,22 @@ def merge_from_heap(kind, percent, floor, minimum_size, graph, statistics, heap,
         level, key = FULL - (heap[0] >> 32), heap[0] & 0xFFFFFFFF
         size = _pop(heap, size)
         edge = np.int64(holders[key])
-        if edges[edge, STATE] == GONE or edges[edge, KEY] != key or edges[edge, LEVEL] != level:
+        if states[edge] == GONE or edges[edge, KEY] != key or edges[edge, LEVEL] != level:
             continue
         if level < floor:
             break
-        before, count = count, _record(graph, edge, minimum_size, merges, levels, count, level)
+        before, count = count, _record(edges, regions, sizes, edge, minimum_size, merges, levels, count, level)
         touched[0] = 0
         if count > before:
-            _merge(kind, edge, graph, statistics, touched)
+            _merge(
+                kind, edge, edges, wide, states, regions, degrees, sizes, entries, table, used, moving, cells, dense,
+                free, tops, touched,
+            )  # fmt: skip
         for k in range(1, touched[0] + 1):
             edge = np.int64(touched[k])
-            level = np.int64(_score(kind, percent, edges, wide, statistics, edge))
+            level = np.int64(_score(kind, percent, edges, wide, cells, dense, scratch, edge))
             edges[edge, LEVEL] = level
-            edges[edge, STATE] = _FRESH
+            states[edge] = _FRESH
             holders[edges[edge, KEY]] = edge
             size = _push(heap, size, ((FULL - level) << 32) | np.int64(edges[edge, KEY]))
     return count

@@ -163,23 +163,17 @@ def run_merges(graph: RegionGraph, options: AgglomerationOptions, minimum_size: 
     kind, percent, _, largest = parse_score(options.score)
     if not 0 <= options.floor <= 1:
         raise InputError(f"floor must be in [0, 1], not {options.floor}")
-    ends, starts, cells = _edge_tables(graph)
-    edges = _aligned(len(ends))
-    wide = edges.view(np.int64)
-    regions = np.empty((len(graph.fragments), 4), np.int32)
+    state, statistics = _prepared(graph, kind, percent, largest)
+    edges, regions = state[0], state[3]
     regions[:, kernels.HELD] = held
-    table = np.empty(1 << int(2 * len(ends) + 1).bit_length(), np.int64)
-    state = (edges, wide, regions, graph.sizes.copy(), table, np.zeros(1, np.int64))
-    statistics = _statistics(kind, cells, len(ends), largest)
-    kernels.prepare(kind, percent, ends, starts, state, statistics)
     merges = np.empty((len(graph.fragments), 3), np.int64)
     levels = np.empty(len(graph.fragments), np.int64)
     unit = kernels.FULL // 255 if kind == kernels.QUANTILE else 1
     lowest = int(np.ceil(np.round(options.floor * kernels.FULL / unit, 6)))
     if kind == kernels.TOP:
         count = kernels.merge_from_heap(
-            kind, percent, lowest, minimum_size, state, statistics, np.empty(2 * len(ends), np.int64),
-            np.empty(len(ends), np.int32), np.zeros(len(ends) + 1, np.int64), merges, levels,
+            kind, percent, lowest, minimum_size, state, statistics, np.empty(2 * len(edges), np.int64),
+            np.empty(len(edges), np.int32), np.zeros(len(edges) + 1, np.int64), merges, levels,
         )  # fmt: skip
     else:
         queue = _buckets(edges[:, kernels.LEVEL], kernels.FULL // unit + 1)
@@ -187,8 +181,8 @@ def run_merges(graph: RegionGraph, options: AgglomerationOptions, minimum_size: 
     return Merged(merges[:count], levels[:count] * unit, kind, state, statistics)
 
 
-def _edge_tables(graph: RegionGraph) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Ends as places in `fragments`; histogram cells packed as count << 8 | bin."""
+def _prepared(graph: RegionGraph, kind: int, percent: int, largest: int) -> tuple[tuple[np.ndarray, ...], ...]:
+    """What the kernels work on: the graph and the statistics of its edges."""
     if len(graph.edges) >= 2**30 or len(graph.fragments) >= 2**30:
         raise InputError(
             "the region graph is too large for one piece (2^30 edges or fragments): agglomerate it block by block"
@@ -196,7 +190,17 @@ def _edge_tables(graph: RegionGraph) -> tuple[np.ndarray, np.ndarray, np.ndarray
     ends = positions_of(graph.fragments, graph.edges)
     if (ends < 0).any():
         raise InputError("the region graph is broken: edges must join fragments that it lists")
-    return ends, graph.starts, (graph.counts.astype(np.int64) << 8) | graph.bins
+    edges = _aligned(len(ends))
+    regions = np.empty((len(graph.fragments), kernels.REGION_COLUMNS), np.int32)
+    table = np.empty(1 << int(2 * len(ends) + 1).bit_length(), np.int64)
+    state = (
+        edges, edges.view(np.int64), np.empty(len(ends), np.uint8), regions, np.empty(len(regions), np.int32),
+        graph.sizes.copy(), np.empty(2 * len(ends), np.int32), table, np.zeros(1, np.int64),
+        np.empty((len(ends), 2), np.int64),
+    )  # fmt: skip
+    statistics = _statistics(kind, len(graph.bins), len(ends), largest)
+    kernels.prepare(kind, percent, ends, (graph.starts, graph.bins, graph.counts), state, statistics)
+    return state, statistics
 
 
 def _aligned(count: int) -> np.ndarray:
@@ -206,13 +210,14 @@ def _aligned(count: int) -> np.ndarray:
     return memory[start : start + count * 64].view(np.int32).reshape(count, 16)
 
 
-def _statistics(kind: int, cells: np.ndarray, count: int, largest: int) -> tuple[np.ndarray, ...]:
+def _statistics(kind: int, cells: int, edges: int, largest: int) -> tuple[np.ndarray, ...]:
     """What the kernels need to pool: cells, dense histograms with the stack of free ones, scratch, largest values."""
-    slots = len(cells) // kernels.DENSE + 1 if kind == kernels.QUANTILE else 0
+    cells = cells if kind == kernels.QUANTILE else 0
+    slots = cells // kernels.DENSE + 1
     dense = np.zeros((slots, kernels.BINS), np.int64)
     free = np.concatenate([[slots], np.arange(slots - 1, -1, -1)])
-    tops = np.zeros((count if kind == kernels.TOP else 0, max(largest, 1)), np.uint8)
-    return cells, dense, free, np.zeros(kernels.BINS, np.int64), tops
+    tops = np.zeros((edges if kind == kernels.TOP else 0, max(largest, 1)), np.uint8)
+    return np.empty(cells, np.int64), dense, free, np.zeros(kernels.BINS, np.int64), tops
 
 
 def _buckets(levels: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -122,9 +122,9 @@ def merge_inside(graph: OpenGraph, options: AgglomerationOptions) -> tuple[Merge
     table = RegionGraph(graph.regions, sizes, graph.edges, graph.starts, graph.bins, graph.counts)
     done = run_merges(table, options, 0, graph.faces != 0)
     merges = Merges(graph.regions[done.merges[:, :2]], graph.keys[done.merges[:, 2]], done.levels)
-    edges, _, regions = done.state[:3]
+    edges, _, states, regions = done.state[:4]
     held = regions[:, kernels.HELD] != 0
-    rows = np.flatnonzero((edges[:, kernels.STATE] != kernels.GONE) & held[edges[:, :2]].all(axis=1))
+    rows = np.flatnonzero((states != kernels.GONE) & held[edges[:, :2]].all(axis=1))
     rows = rows[np.argsort(edges[rows, kernels.KEY])]
     ends = graph.regions[np.sort(regions[edges[rows, :2], kernels.NAME], axis=1)]
     reaching = graph.faces != 0
