@@ -199,7 +199,9 @@ def test_what_is_not_ours_is_never_replaced(tmp_path):
         ("a.zarr", {"voxel_size": (8, 8)}, "three positive numbers"),
         ("a.zarr", {"axes": "xyz"}, "not axes 'xyz'"),
         ("a.n5", {}, r"must end in \.zarr"),
-        ("s3://bucket/a.zarr", {}, "local folders only"),
+        ("s3://bucket/a.h5", {}, r"must end in \.zarr"),
+        ("https://host/a.zarr", {}, "outputs are local, or in s3:// or gs://"),
+        ("s3://B/a.zarr", {}, "Invalid S3 bucket name"),
     ],
 )
 def test_bad_requests_are_refused_before_work(tmp_path, name, change, message):

@@ -10,8 +10,7 @@ from clew.errors import InputError
 from clew.stages.declaration import Record
 from clew.volumes.affinities import affinity_offsets
 from clew.volumes.open import open_volume
-from clew.volumes.replace import refuse_existing
-from clew.volumes.save import output_target, save_volume
+from clew.volumes.save import refuse_output, save_volume
 from clew.volumes.volume import Volume
 
 SUGGESTED = ("suggested_threshold", "suggested_score")
@@ -45,9 +44,7 @@ def as_ids(values: NDArray[Any], path: str) -> NDArray[np.uint64]:
 def refuse_outputs(overwrite: bool, *paths: str) -> None:
     """Refuse, before any work, outputs that exist or cannot be written."""
     for path in paths:
-        target, dataset = output_target(path)
-        if not dataset or not target.exists():
-            refuse_existing(target, overwrite)
+        refuse_output(path, overwrite)
 
 
 def save_like(source: Volume, path: str, data: NDArray[Any], record: Record, overwrite: bool) -> None:

@@ -59,10 +59,7 @@ def read_bytes(folder: str, name: str) -> bytes | None:
     """Content of a small file in a local or remote folder, None where there is none."""
     try:
         if is_remote(folder):
-            import tensorstore
-
-            store = tensorstore.KvStore.open(kvstore_spec(folder), context=context()).result()
-            found = store.read(name).result()
+            found = _objects(folder).read(name).result()
             return bytes(found.value) if found.state == "value" else None
         file = Path(folder) / name
         return file.read_bytes() if file.is_file() else None
@@ -70,6 +67,25 @@ def read_bytes(folder: str, name: str) -> bytes | None:
         if is_remote(folder) and "PERMISSION_DENIED" in str(error):
             return None  # what S3 answers for a missing file where listing is not allowed
         raise InputError(f"{folder}/{name} cannot be read: {str(error).splitlines()[0]}") from error
+
+
+def write_bytes(folder: str, name: str, content: bytes) -> None:
+    """Write a small file in a remote folder, in one request: whole or not at all."""
+    _objects(folder).write(name, content).result()
+
+
+def remove_remote(folder: str) -> None:
+    """Remove everything below a remote folder."""
+    import tensorstore
+
+    _objects(folder).delete_range(tensorstore.KvStore.KeyRange()).result()
+
+
+def _objects(folder: str) -> Any:
+    """The objects below a remote folder, by name."""
+    import tensorstore
+
+    return tensorstore.KvStore.open(kvstore_spec(folder), context=context()).result()
 
 
 def read_json(folder: str, name: str) -> dict[str, Any] | None:
@@ -116,18 +132,26 @@ def kvstore_spec(folder: str) -> dict[str, Any]:
     import tensorstore
 
     try:
-        return tensorstore.KvStore.Spec(f"{folder.rstrip('/')}/").to_json()
+        spec: dict[str, Any] = tensorstore.KvStore.Spec(f"{folder.rstrip('/')}/").to_json()
     except ValueError as error:
         raise InputError(f"{folder} is not a URL that can be read: {str(error).splitlines()[0]}") from None
+    return spec | _s3_server() if spec["driver"] == "s3" else spec
 
 
-def context() -> Any:
-    """tensorstore's context: a small cache, and few retries so that a missing network is said soon."""
+def _s3_server() -> dict[str, str]:
+    """Another server than Amazon's, and the region, from the variables that all S3 clients read."""
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or (endpoint and "us-east-1")
+    return {name: value for name, value in (("endpoint", endpoint), ("aws_region", region)) if value}
+
+
+def context(*, retries: int = 3) -> Any:
+    """tensorstore's context: a small cache, and by default few retries so that a missing network is said soon."""
     import tensorstore
 
-    few = {"max_retries": 3, "initial_delay": "500ms", "max_delay": "2s"}
-    retries = {f"{name}_request_retries": few for name in ("s3", "gcs", "http")}
-    return tensorstore.Context({"cache_pool": {"total_bytes_limit": 100_000_000}, **retries})
+    delays = {"max_retries": retries, "initial_delay": "500ms", "max_delay": "2s"}
+    requests = {f"{name}_request_retries": delays for name in ("s3", "gcs", "http")}
+    return tensorstore.Context({"cache_pool": {"total_bytes_limit": 100_000_000}, **requests})
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:

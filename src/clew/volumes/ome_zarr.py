@@ -10,21 +10,23 @@ import numpy as np
 import tensorstore
 
 from clew.volumes.chunked import TensorStoreArray
-from clew.volumes.location import context
+from clew.volumes.location import context, kvstore_spec
 from clew.volumes.ome import ome_attributes
 from clew.volumes.volume import Layout
 
 SHARD_WHERE_CHUNKS = 512
 SHARD_CHUNKS = 4
 SHARD_BYTES = 128 << 20
+WRITE_RETRIES = 10
+"""Of a request to object storage, two seconds apart at most."""
 
 
-def create_array(folder: Path, layout: Layout) -> tuple[TensorStoreArray, tuple[int, ...]]:
-    """Create the array; also returns the unit of writing (the shard, or the chunk where there are no shards)."""
+def create_array(folder: str | Path, layout: Layout) -> tuple[TensorStoreArray, tuple[int, ...]]:
+    """Create the array in a local or remote folder; also returns the unit of writing (the shard, or else the chunk)."""
     unit = shard_shape(layout.shape, layout.chunks, layout.dtype.itemsize)
     spec = {
         "driver": "zarr3",
-        "kvstore": {"driver": "file", "path": f"{folder}/"},
+        "kvstore": kvstore_spec(str(folder)),
         "metadata": {
             "shape": list(layout.shape),
             "data_type": layout.dtype.name,
@@ -35,15 +37,15 @@ def create_array(folder: Path, layout: Layout) -> tuple[TensorStoreArray, tuple[
             "codecs": _codecs(layout.chunks, layout.dtype, sharded=unit != layout.chunks),
         },
     }
-    store = tensorstore.open(spec, create=True, context=context()).result()
+    store = tensorstore.open(spec, create=True, context=context(retries=WRITE_RETRIES)).result()
     return TensorStoreArray(store), unit
 
 
-def write_group(folder: Path, title: str, layout: Layout, record: Mapping[str, Any]) -> None:
-    """Write the metadata of the group: OME 0.5 and what clew records."""
-    ome = ome_attributes(title, "s0", layout.axes, layout.voxel_size, layout.offset)
+def group_metadata(title: str, scale: str, layout: Layout, record: Mapping[str, Any]) -> str:
+    """`zarr.json` of the group of one array: OME 0.5 and what clew records."""
+    ome = ome_attributes(title, scale, layout.axes, layout.voxel_size, layout.offset)
     document = {"zarr_format": 3, "node_type": "group", "attributes": {**ome, "clew": dict(record)}}
-    (folder / "zarr.json").write_text(json.dumps(document, indent=2))
+    return json.dumps(document, indent=2)
 
 
 def shard_shape(shape: Sequence[int], chunks: Sequence[int], itemsize: int) -> tuple[int, ...]:

@@ -76,7 +76,7 @@ def save_volume(
 
     Parameters
     ----------
-    path : `name.zarr` (OME-Zarr 0.5) or `name.h5:dataset`
+    path : `name.zarr` (OME-Zarr 0.5, also at s3:// and gs://) or `name.h5:dataset`
     data : (z, y, x) or (c, z, y, x), bool, integers or float32
     voxel_size, offset : (z, y, x) nm
     axes : "zyx" or "czyx", from the number of axes where not given
@@ -86,7 +86,7 @@ def save_volume(
     Raises
     ------
     InputError
-        Existing output, unwritable folder, unsupported dtype, full disk. Nothing half-written is left.
+        Existing output, unwritable folder or bucket, unsupported dtype, full disk. Nothing half-written is left.
     """
     data = data if isinstance(data, Volume) else np.asarray(data)
     with create_volume(
@@ -119,6 +119,14 @@ def create_volume(
 
     Parameters as in `save_volume`. What is not assigned is 0. Threads may assign different blocks at a time.
     """
+    if is_remote(os.fspath(path)):
+        from clew.volumes.remote import created_remote, remote_target
+
+        url, record = remote_target(os.fspath(path)), record_of(attributes)
+        layout = _layout(url, shape, dtype, axes, voxel_size, offset)
+        with created_remote(url, layout, record, overwrite) as (array, unit):
+            yield WritableVolume(array, layout, unit, url, record)
+        return
     target, dataset = output_target(path)
     name = f"{target}:{dataset}" if dataset else str(target)
     layout = _layout(name, shape, dtype, axes, voxel_size, offset)
@@ -139,10 +147,8 @@ def create_volume(
 
 
 def output_target(path: str | os.PathLike[str]) -> tuple[Path, str]:
-    """File or folder to write and the dataset in it; an InputError where the name is of no format we write."""
+    """Local file or folder to write and the dataset in it; an InputError where the name is of no format we write."""
     text = os.path.expanduser(os.fspath(path))
-    if is_remote(text):
-        raise InputError(f"{text}: outputs are written to local folders only; write a local .zarr and copy it")
     parts = Path(text.replace(".zarr:", ".zarr/", 1)).parts
     for place, part in enumerate(parts):
         head, colon, tail = part.partition(":")
@@ -152,6 +158,18 @@ def output_target(path: str | os.PathLike[str]) -> tuple[Path, str]:
     if any(Path(part).suffix == ".zarr" for part in parts):
         return Path(*parts), ""
     raise InputError(f"{text}: an output must end in .zarr (OME-Zarr) or be .h5:dataset (HDF5)")
+
+
+def refuse_output(path: str | os.PathLike[str], overwrite: bool) -> None:
+    """Refuse, before any work, an output that exists or cannot be written."""
+    if is_remote(os.fspath(path)):
+        from clew.volumes.remote import refuse_remote, remote_target
+
+        refuse_remote(remote_target(os.fspath(path)), overwrite)
+        return
+    target, dataset = output_target(path)
+    if not dataset or not target.exists():
+        refuse_existing(target, overwrite)
 
 
 def boxes(shape: Sequence[int], unit: Sequence[int], itemsize: int) -> Iterator[tuple[slice, ...]]:
@@ -176,11 +194,11 @@ def _created(
         with created_hdf5(partial, dataset, layout, record) as array:
             yield array, layout.chunks
     else:
-        from clew.volumes.ome_zarr import create_array, write_group
+        from clew.volumes.ome_zarr import create_array, group_metadata
 
         store, unit = create_array(partial / "s0", layout)
         yield store, unit
-        write_group(partial, target.stem, layout, record)
+        (partial / "zarr.json").write_text(group_metadata(target.stem, "s0", layout, record))
 
 
 def chunk_shape(shape: Sequence[int]) -> tuple[int, ...]:
