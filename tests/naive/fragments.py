@@ -112,7 +112,7 @@ class Sets:
 def seeded_forest(levels, mask, seeds, low, per_section=False):
     """Kruskal over all pairs of at least `low`; two components with a seed are never united."""
     pairs = [pair for pair in voxel_pairs(levels, mask, per_section) if pair[0] >= low]
-    alive = {voxel for pair in pairs for voxel in pair[2:]}
+    alive = {voxel for pair in pairs for voxel in pair[2:]} | set(zip(*np.nonzero(seeds), strict=True))
     sets = Sets(np.ndindex(mask.shape))
     for group in seed_sets(seeds, per_section):
         first = min(group)

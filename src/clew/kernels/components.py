@@ -21,12 +21,9 @@ def unite_links(links: np.ndarray, parents: np.ndarray) -> None:
     _unite(links.reshape(-1), height * width, width, parents)
 
 
-def unite_touching_seeds(flags: np.ndarray, parents: np.ndarray, per_section: bool) -> int:
-    """Unite seed voxels that touch (26 neighbours; 8 per section), in place.
-
-    Returns the number of seed voxels that have no pair strong enough (without the mark 64).
-    """
-    return _unite_seeds(flags.reshape(-1), flags.shape, parents, per_section)
+def unite_touching_seeds(flags: np.ndarray, parents: np.ndarray, per_section: bool) -> None:
+    """Unite seed voxels that touch (26 neighbours; 8 per section), in place."""
+    _unite_seeds(flags.reshape(-1), flags.shape, parents, per_section)
 
 
 @inline
@@ -84,17 +81,14 @@ def _meet(flags, parents, root, row, x, width, continued):
 def _unite_seeds(flags, shape, parents, per_section):
     depth, height, width = shape
     plane = np.int64(height) * width
-    lonely = 0
     for z in range(depth):
         for y in range(height):
             row = z * plane + y * width
             continued = False
             for x in range(width):
-                flag = flags[_U(row + x)]
-                if flag & 128 == 0:
+                if flags[_U(row + x)] & 128 == 0:
                     continued = False
                     continue
-                lonely += flag & 64 == 0
                 root = _root(parents, row + x)
                 if continued:
                     root = _join(parents, root, _root(parents, row + x - 1))
@@ -104,7 +98,6 @@ def _unite_seeds(flags, shape, parents, per_section):
                     for step in range(-1 if y > 0 else 0, 2 if y + 1 < height else 1):
                         root = _meet(flags, parents, root, row - plane + step * width, x, width, continued)
                 continued = True
-    return lonely
 
 
 def count_roots(flags: np.ndarray, parents: np.ndarray) -> int:
@@ -128,7 +121,7 @@ def number_components(flags: np.ndarray, parents: np.ndarray) -> tuple[np.ndarra
     Returns
     -------
     firsts : (components + 1,) uint64
-        1 + index of the smallest voxel of each component; 0 if that voxel has no pair strong enough.
+        1 + index of the smallest voxel of each component.
     seeded : (components + 1,) uint8
         1 for a component with a seed.
     """
@@ -151,23 +144,9 @@ def _number(flags, parents, firsts, seeded):
         else:
             count += 1
             parents[i] = count
-            firsts[count] = np.uint64(i + 1) if flags[i] & 64 else np.uint64(0)
+            firsts[count] = np.uint64(i + 1)
         if flags[i] & 128:
             seeded[_U(parents[i])] = 1
-
-
-def drop_lonely_seeds(flags: np.ndarray, numbers: np.ndarray, firsts: np.ndarray) -> None:
-    """Take seed voxels without a pair strong enough out of their components, in place."""
-    _drop_lonely(flags.reshape(-1), numbers, firsts)
-
-
-@kernel
-def _drop_lonely(flags, numbers, firsts):
-    for i in range(flags.size):
-        if flags[i] & 64 == 0:
-            numbers[i] = 0
-        elif firsts[_U(numbers[i])] == 0:
-            firsts[_U(numbers[i])] = np.uint64(i + 1)
 
 
 def first_voxels(numbers: np.ndarray, count: int) -> np.ndarray:

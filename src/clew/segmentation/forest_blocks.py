@@ -251,26 +251,20 @@ def _block_flags(
 def _components(
     flags: NDArray[np.uint8], block: Block, options: FragmentOptions
 ) -> tuple[NDArray[np.uint32], _Parts, dict[tuple[int, int], NDArray[np.uint32]]]:
-    """Components of the picks by number, which are frozen, and their numbers on the shared faces.
-
-    On a face, seed voxels without a pair strong enough still connect; in the block they get the number 0.
-    """
+    """Components of the picks by number, which are frozen, and their numbers on the shared faces."""
     numbers = np.empty(flags.size, np.uint32)
     components.unite_links(watershed.pick_links(flags), numbers)
-    lonely = components.unite_touching_seeds(flags, numbers, options.per_section)
+    components.unite_touching_seeds(flags, numbers, options.per_section)
     firsts, seeded = components.number_components(flags, numbers)
-    ids = components.first_voxels(numbers, len(firsts) - 1) if lonely else firsts.copy()
     box = numbers.reshape(flags.shape)
     planes = {(axis, side): plane_of(box, axis, side).copy() for axis, side in block.faces()}
-    if lonely:
-        components.drop_lonely_seeds(flags, numbers, firsts)
     if options.method == "affinity-watershed":
         seeded[1:] = 1
     frozen = np.zeros(len(seeded), np.uint8)
     for plane in planes.values():
         frozen[plane] = 1
     frozen[0] = 0
-    return numbers, _Parts(ids, firsts, seeded, frozen), planes
+    return numbers, _Parts(firsts.copy(), firsts, seeded, frozen), planes
 
 
 def _best_voxels(

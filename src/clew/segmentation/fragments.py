@@ -35,7 +35,7 @@ def extract_fragments(
     Returns
     -------
     (z, y, x) uint64
-        0 where no pair is strong enough, or no seed can be reached.
+        0 where no pair is strong enough (but for seeds), or no seed can be reached.
 
     Raises
     ------
@@ -106,10 +106,8 @@ def _seeded_forest(levels: np.ndarray, inside: np.ndarray, options: FragmentOpti
     flags = watershed.best_picks(levels, inside, level_of(options.low), NEVER, options.per_section)
     watershed.hold_seeds(flags, find_seeds(levels, inside, options))
     result, numbers = _unite_picks(flags)
-    lonely = components.unite_touching_seeds(flags, numbers, options.per_section)
+    components.unite_touching_seeds(flags, numbers, options.per_section)
     firsts, seeded = components.number_components(flags, numbers)
-    if lonely:
-        components.drop_lonely_seeds(flags, numbers, firsts)
     pairs = forest.touching_pairs(levels, numbers, seeded, level_of(options.low), options.per_section)
     components.spread_labels(forest.seeded_forest(pairs, seeded, firsts), result)
     return result.reshape(levels.shape[1:])
