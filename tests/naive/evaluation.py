@@ -44,3 +44,23 @@ def mask_borders(truth, voxel_size, distance):
         if not inner.all():
             cleared[distance_transform_edt(inner, sampling=voxel_size[1:]) <= distance] = 0
     return result
+
+
+def expected_run_length(segments, skeletons, edges, lengths, minimum_nodes):
+    """Run length of all skeletons, edge by edge; a segment that holds nodes of two skeletons is left out."""
+    nodes = Counter((segment, skeleton) for segment, skeleton in zip(segments, skeletons, strict=True) if segment)
+    parts = {pair for pair, count in nodes.items() if count >= minimum_nodes}
+    holders = Counter(segment for segment, _ in parts)
+    runs = Counter()
+    for (first, second), length in zip(edges, lengths, strict=True):
+        segment = segments[first]
+        if segment and segment == segments[second] and holders[segment] < 2:
+            runs[segment, skeletons[first]] += length
+    return sum(run**2 for run in runs.values()) / sum(lengths)
+
+
+def splits_and_merges(segments, skeletons, minimum_nodes):
+    """Segments of each skeleton less one, and skeletons of each segment less one."""
+    nodes = Counter((segment, skeleton) for segment, skeleton in zip(segments, skeletons, strict=True) if segment)
+    parts = [pair for pair, count in nodes.items() if count >= minimum_nodes]
+    return tuple(sum(count - 1 for count in Counter(pair[part] for pair in parts).values()) for part in (1, 0))

@@ -1,0 +1,269 @@
+"""Scores of a segmentation against skeletons: expected run length, splits and merges, distances between errors."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from clew.errors import InputError
+from clew.evaluation._labels import Labels, as_ids, check_label_kind
+
+_BLOCK = 128
+"""Edge of the blocks in voxels that are read to look nodes up."""
+
+
+@dataclass(frozen=True)
+class Skeletons:
+    """Traced neurons: nodes, and the edges between them.
+
+    Parameters
+    ----------
+    positions
+        (nodes, 3) float64, (z, y, x) in nm; a position in the middle of a voxel belongs to that voxel.
+    edges
+        (edges, 2) int64 numbers of two nodes.
+    skeletons
+        (nodes,) int64 id of the skeleton of each node.
+    """
+
+    positions: NDArray[np.float64]
+    edges: NDArray[np.int64]
+    skeletons: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        nodes = len(self.positions)
+        if self.positions.shape != (nodes, 3) or self.skeletons.shape != (nodes,) or self.edges.shape[1:] != (2,):
+            raise InputError("skeletons need positions (nodes, 3), edges (edges, 2) and one skeleton for each node")
+        if self.edges.size and not 0 <= self.edges.min() <= self.edges.max() < nodes:
+            raise InputError(f"edges of skeletons must join nodes 0 to {nodes - 1}")
+        if (self.skeletons[self.edges[:, 0]] != self.skeletons[self.edges[:, 1]]).any():
+            raise InputError("an edge of a skeleton must not join nodes of two skeletons")
+
+    @property
+    def lengths(self) -> NDArray[np.float64]:
+        """(edges,) length of each edge in nm."""
+        return np.linalg.norm(self.positions[self.edges[:, 0]] - self.positions[self.edges[:, 1]], axis=1)
+
+
+@dataclass(frozen=True)
+class SkeletonErrors:
+    """What became of each skeleton; one entry for each, in the order of their ids.
+
+    Parameters
+    ----------
+    skeletons
+        Ids.
+    length
+        Path length in nm.
+    run_length
+        Expected run length in nm: how far one comes on average from a random place of the skeleton in one segment.
+    splits
+        Segments of the skeleton, less one.
+    merges
+        Segments of the skeleton that hold other skeletons, too.
+    """
+
+    skeletons: NDArray[np.int64]
+    length: NDArray[np.float64]
+    run_length: NDArray[np.float64]
+    splits: NDArray[np.int64]
+    merges: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class SkeletonScores:
+    """How well a segmentation follows all skeletons; lengths in nm, and infinite distances where there is no error.
+
+    Parameters
+    ----------
+    run_length
+        Expected run length: Σ r² / Σ length over all runs r (Januszewski et al., Nature Methods 2018). A run is the
+        path of a skeleton inside one segment; a segment that merges skeletons gives none.
+    normalised_run_length
+        The same as a share of what a perfect segmentation would have, in [0, 1].
+    splits
+        Segments of each skeleton less one, added up.
+    merges
+        Skeletons of each segment less one, added up.
+    split_distance, merge_distance
+        Path length for each split and for each merge.
+    error_distance
+        Path length for each error: 1 / (1 / split_distance + 1 / merge_distance) (SegEM: Berning et al., Neuron 2015).
+    """
+
+    run_length: float
+    normalised_run_length: float
+    splits: int
+    merges: int
+    split_distance: float
+    merge_distance: float
+    error_distance: float
+
+
+def read_nodes(
+    segmentation: Any, skeletons: Skeletons, voxel_size: Sequence[float], offset: Sequence[float] = (0.0, 0.0, 0.0)
+) -> tuple[Labels, NDArray[np.bool_]]:
+    """The segment at each node, and which nodes lie inside the volume (the others have segment 0).
+
+    Parameters
+    ----------
+    segmentation
+        (z, y, x) whole numbers: an array or anything sliced like one; only blocks that hold nodes are read.
+    skeletons
+        With n nodes.
+    voxel_size, offset
+        (z, y, x) in nm of a voxel, and of the first voxel's place.
+
+    Returns
+    -------
+    segments, inside
+        (n,) uint64 and (n,) bool
+    """
+    check_label_kind(segmentation, "segmentation")
+    places = np.floor((skeletons.positions - np.asarray(offset)) / np.asarray(voxel_size) + 0.5).astype(np.int64)
+    inside = ((places >= 0) & (places < segmentation.shape)).all(axis=1)
+    segments = np.zeros(len(places), np.uint64)
+    for nodes, block in _blocks(places, np.flatnonzero(inside)):
+        ids = as_ids(segmentation[tuple(slice(start, start + _BLOCK) for start in block)], "segmentation")
+        segments[nodes] = ids[tuple((places[nodes] - block).T)]
+    return segments, inside
+
+
+def crop_skeletons(skeletons: Skeletons, kept: NDArray[np.bool_]) -> Skeletons:
+    """The nodes that are kept, and the edges between them."""
+    number = np.cumsum(kept) - 1
+    edges = skeletons.edges[kept[skeletons.edges].all(axis=1)]
+    return Skeletons(skeletons.positions[kept], number[edges], skeletons.skeletons[kept])
+
+
+def skeleton_errors(segments: ArrayLike, skeletons: Skeletons, minimum_nodes: int = 1) -> SkeletonErrors:
+    """Run length, splits and merges of each skeleton.
+
+    Parameters
+    ----------
+    segments
+        (nodes,) segment at each node; nodes in segment 0 are in no segment.
+    skeletons
+        With as many nodes.
+    minimum_nodes
+        A segment counts as part of a skeleton, in splits and merges, if it holds this many of its nodes.
+    """
+    segments, ids, owner = _checked(segments, skeletons)
+    length, runs = _runs(segments, skeletons, owner, len(ids), minimum_nodes)
+    parts = _parts(segments, owner, minimum_nodes)
+    shared = _shared(parts[:, 0])
+    return SkeletonErrors(
+        ids,
+        length,
+        np.divide(runs, length, out=np.zeros_like(runs), where=length > 0),
+        np.maximum(np.bincount(parts[:, 1].astype(np.int64), minlength=len(ids)) - 1, 0),
+        np.bincount(parts[shared, 1].astype(np.int64), minlength=len(ids)),
+    )
+
+
+def score_skeletons(segments: ArrayLike, skeletons: Skeletons, minimum_nodes: int = 1) -> SkeletonScores:
+    """Scores of a segmentation, from the segment at each node.
+
+    Parameters
+    ----------
+    segments, skeletons, minimum_nodes
+        As for `skeleton_errors`.
+
+    Raises
+    ------
+    InputError
+        If there is not one segment for each node, or no skeleton has an edge of some length.
+    """
+    segments, ids, owner = _checked(segments, skeletons)
+    length, runs = _runs(segments, skeletons, owner, len(ids), minimum_nodes)
+    total = float(length.sum())
+    if not total:
+        raise InputError("the skeletons must have edges of some length inside the volume; check offset and voxel size")
+    parts = _parts(segments, owner, minimum_nodes)
+    splits, merges = (len(parts) - len(np.unique(parts[:, column])) for column in (1, 0))
+    run_length = float(runs.sum()) / total
+    return SkeletonScores(
+        run_length,
+        float(runs.sum()) / float(length @ length),
+        splits,
+        merges,
+        total / splits if splits else float("inf"),
+        total / merges if merges else float("inf"),
+        total / (splits + merges) if splits + merges else float("inf"),
+    )
+
+
+def relabel_nodes(segments: ArrayLike, ids: ArrayLike, lookup: ArrayLike) -> Labels:
+    """The segment of each node at a threshold: fragment `ids[i]` is called `lookup[i]`; 0 stays 0.
+
+    Parameters
+    ----------
+    segments
+        (nodes,) fragment at each node.
+    ids
+        (fragments,) ids, ascending.
+    lookup
+        (fragments,) segment of each.
+
+    Raises
+    ------
+    InputError
+        If a node lies in a fragment that is not among the ids.
+    """
+    found, names = as_ids(segments, "segments"), as_ids(ids, "ids")
+    slots = np.minimum(np.searchsorted(names, found), max(len(names) - 1, 0))
+    strange = (found != 0) & (names[slots] != found if len(names) else True)
+    if strange.any():
+        raise InputError(f"ids must name the fragment of every node, but fragment {found[strange][0]} is missing")
+    return np.where(found != 0, as_ids(lookup, "lookup")[slots] if len(names) else 0, 0).astype(np.uint64)
+
+
+def _blocks(
+    places: NDArray[np.int64], nodes: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Nodes that lie in one block, and the first voxel of it, for every block with nodes."""
+    blocks, which = np.unique(places[nodes] // _BLOCK, axis=0, return_inverse=True)
+    order = np.argsort(which.ravel(), kind="stable")
+    ends = np.cumsum(np.bincount(which.ravel(), minlength=len(blocks)))
+    for block, start, end in zip(blocks, np.append(0, ends), ends, strict=False):
+        yield nodes[order[start:end]], block * _BLOCK
+
+
+def _checked(segments: ArrayLike, skeletons: Skeletons) -> tuple[Labels, NDArray[np.int64], NDArray[np.int64]]:
+    """Segments, ids of the skeletons, and for each node the place of its skeleton among them."""
+    found = as_ids(segments, "segments")
+    if found.shape != skeletons.skeletons.shape:
+        raise InputError(f"one segment for each of {len(skeletons.skeletons)} nodes is needed, not {found.shape}")
+    ids, owner = np.unique(skeletons.skeletons, return_inverse=True)
+    return found, ids, owner.ravel()
+
+
+def _parts(segments: Labels, owner: NDArray[np.int64], minimum_nodes: int) -> Labels:
+    """Pairs (segment, skeleton) that share at least so many nodes, as rows; segment 0 is none."""
+    rows = np.stack([segments, owner.astype(np.uint64)], axis=1)[segments != 0]
+    pairs, counts = np.unique(rows, axis=0, return_counts=True)
+    return pairs[counts >= minimum_nodes]
+
+
+def _shared(segments: Labels) -> NDArray[np.bool_]:
+    """Which of the entries occur more than once."""
+    _, number, counts = np.unique(segments, return_inverse=True, return_counts=True)
+    return counts[number.ravel()] > 1
+
+
+def _runs(
+    segments: Labels, skeletons: Skeletons, owner: NDArray[np.int64], count: int, minimum_nodes: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Path length of each skeleton, and the sum of the squares of its runs."""
+    lengths, first, second = skeletons.lengths, *skeletons.edges.T
+    total = np.bincount(owner[first], lengths, count).astype(np.float64)
+    parts = _parts(segments, owner, minimum_nodes)
+    merging = np.unique(parts[_shared(parts[:, 0]), 0])
+    good = (segments[first] == segments[second]) & (segments[first] != 0) & ~np.isin(segments[first], merging)
+    rows = np.stack([segments[first], owner[first].astype(np.uint64)], axis=1)[good]
+    pairs, number = np.unique(rows, axis=0, return_inverse=True)
+    runs = np.bincount(number.ravel(), lengths[good], len(pairs)).astype(np.float64)
+    squares = np.bincount(pairs[:, 1].astype(np.int64), runs**2, count)
+    return total, squares.astype(np.float64)  # of nothing, bincount makes whole numbers

@@ -1,0 +1,120 @@
+"""Run lengths, splits and merges of skeletons."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clew.errors import InputError
+from clew.evaluation.skeletons import (
+    Skeletons,
+    crop_skeletons,
+    read_nodes,
+    relabel_nodes,
+    score_skeletons,
+    skeleton_errors,
+)
+from naive import evaluation as naive
+
+
+def paths(*sizes, step=10.0):
+    """Straight skeletons of so many nodes, `step` nm apart, side by side."""
+    ids = np.repeat(np.arange(len(sizes)), sizes)
+    along = np.concatenate([np.arange(size) for size in sizes])
+    positions = np.stack([ids * 1000.0, np.zeros(len(ids)), along * step], axis=1)
+    edges = [(node, node + 1) for node in range(len(ids) - 1) if ids[node] == ids[node + 1]]
+    return Skeletons(positions, np.array(edges, np.int64).reshape(-1, 2), ids + 7)
+
+
+@st.composite
+def traced(draw):
+    """Random trees of random lengths, with a segment for each node."""
+    sizes = draw(st.lists(st.integers(2, 6), min_size=1, max_size=4))
+    ids = np.repeat(np.arange(len(sizes)), sizes)
+    starts = np.repeat(np.cumsum([0, *sizes[:-1]]), sizes)
+    edges = [(draw(st.integers(starts[node], node - 1)), node) for node in range(len(ids)) if node > starts[node]]
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    skeletons = Skeletons(rng.random((len(ids), 3)) * 100, np.array(edges, np.int64), ids)
+    return skeletons, np.array(draw(st.lists(st.integers(0, 4), min_size=len(ids), max_size=len(ids))), np.uint64)
+
+
+@given(traced(), st.integers(1, 3))
+def test_scores_equal_their_naive_twin(made, minimum_nodes):
+    skeletons, segments = made
+    scores = score_skeletons(segments, skeletons, minimum_nodes)
+    plain, owner, edges = segments.tolist(), skeletons.skeletons.tolist(), skeletons.edges.tolist()
+    lengths = skeletons.lengths.tolist()
+    expected = naive.expected_run_length(plain, owner, edges, lengths, minimum_nodes)
+    assert scores.run_length == pytest.approx(expected)
+    assert (scores.splits, scores.merges) == naive.splits_and_merges(plain, owner, minimum_nodes)
+    errors = skeleton_errors(segments, skeletons, minimum_nodes)
+    assert scores.run_length == pytest.approx(errors.run_length @ errors.length / errors.length.sum())
+    assert scores.splits == errors.splits.sum()
+    assert (scores.merges > 0) == (errors.merges.sum() > 0)
+
+
+@given(traced())
+def test_names_of_segments_do_not_matter(made):
+    skeletons, segments = made
+    renamed = np.array([0, 2**63 + 5, 9, 1, 2**40], np.uint64)[segments]
+    assert score_skeletons(renamed, skeletons) == score_skeletons(segments, skeletons)
+
+
+def test_known_values():
+    skeletons = paths(5, 3)
+    perfect = score_skeletons([1] * 5 + [2] * 3, skeletons)
+    assert perfect.run_length == pytest.approx((40**2 + 20**2) / 60)
+    assert (perfect.normalised_run_length, perfect.splits, perfect.merges) == (pytest.approx(1), 0, 0)
+    assert perfect.error_distance == float("inf")
+    split = score_skeletons([1, 1, 1, 3, 3, 2, 2, 2], skeletons)
+    assert split.run_length == pytest.approx((20**2 + 10**2 + 20**2) / 60)
+    assert (split.splits, split.merges, split.split_distance, split.merge_distance) == (1, 0, 60, float("inf"))
+    merged = score_skeletons([1, 1, 1, 1, 1, 2, 1, 1], skeletons)
+    assert (merged.run_length, merged.splits, merged.merges, merged.error_distance) == (0, 1, 1, 30)
+    tolerant = score_skeletons([1, 1, 1, 1, 1, 2, 1, 1], skeletons, minimum_nodes=3)
+    assert (tolerant.run_length, tolerant.merges) == (pytest.approx((40**2 + 10**2) / 60), 0)
+    assert score_skeletons([0] * 8, skeletons).run_length == 0
+
+
+def test_what_became_of_each_skeleton():
+    errors = skeleton_errors([1, 1, 4, 4, 5, 1, 1, 6], paths(5, 3))
+    assert errors.skeletons.tolist() == [7, 8]
+    assert errors.length.tolist() == [40, 20]
+    assert errors.run_length.tolist() == [pytest.approx(10**2 / 40), 0]
+    assert (errors.splits.tolist(), errors.merges.tolist()) == ([2, 1], [1, 1])
+
+
+def test_nodes_are_looked_up_in_the_volume():
+    ids = np.arange(3 * 4 * 300, dtype=np.uint64).reshape(3, 4, 300)
+    places = np.array([[0, 0, 0], [2, 3, 299], [1, 2, 130], [1, 2, 129], [3, 0, 0], [0, 0, -1]])
+    voxel_size, offset = np.array([40.0, 4.0, 4.0]), np.array([400.0, 8.0, 0.0])
+    skeletons = Skeletons(places * voxel_size + offset, np.zeros((0, 2), np.int64), np.zeros(6, np.int64))
+    segments, inside = read_nodes(ids, skeletons, voxel_size, offset)
+    assert inside.tolist() == [True] * 4 + [False] * 2
+    assert segments[:4].tolist() == [ids[tuple(place)] for place in places[:4]]
+    assert segments[4:].tolist() == [0, 0]
+
+
+def test_nodes_outside_take_their_edges_away():
+    kept = crop_skeletons(paths(4, 3), np.array([True, True, False, True, False, True, True]))
+    assert kept.edges.tolist() == [[0, 1], [3, 4]]
+    assert kept.skeletons.tolist() == [7, 7, 7, 8, 8]
+
+
+def test_nodes_are_relabelled():
+    assert relabel_nodes([5, 0, 9, 5], [5, 9], [2, 2]).tolist() == [2, 0, 2, 2]
+    with pytest.raises(InputError, match="fragment 6 is missing"):
+        relabel_nodes([5, 6], [5, 9], [1, 1])
+    with pytest.raises(InputError, match="fragment 6 is missing"):
+        relabel_nodes([6], [], [])
+
+
+def test_bad_skeletons_are_refused():
+    with pytest.raises(InputError, match="nodes 0 to 1"):
+        Skeletons(np.zeros((2, 3)), np.array([[0, 2]]), np.zeros(2, np.int64))
+    with pytest.raises(InputError, match="two skeletons"):
+        Skeletons(np.zeros((2, 3)), np.array([[0, 1]]), np.arange(2))
+    with pytest.raises(InputError, match="edges of some length"):
+        score_skeletons([1, 1], paths(1, 1))
+    with pytest.raises(InputError, match="one segment for each of 2 nodes"):
+        score_skeletons([1, 1, 1], paths(2))
