@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 DATA ?=
+FOLDER ?= verify-large
 NETWORK ?= fib-10nm
 export OMP_WAIT_POLICY ?= passive
 

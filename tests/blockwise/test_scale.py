@@ -1,0 +1,95 @@
+"""The measurements of scale run, on volumes far too small to measure; real blocks are identical."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import scale, tissue, verify_large  # noqa: E402
+
+from clew.errors import InputError  # noqa: E402
+
+pytestmark = pytest.mark.compiled
+SIZE = 24
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("base")))
+        return tissue.make_base(None, SIZE)
+
+
+def test_tissue_does_not_depend_on_the_box(base: Path):
+    affinities = tissue.Tissue(base, (50, 60, 70))
+    whole = affinities[:, :, :]
+    assert whole.shape == (3, 50, 60, 70)
+    part = affinities[:, 20:31, 5:40, 47:49]
+    np.testing.assert_array_equal(part, whole[:, 20:31, 5:40, 47:49])
+
+
+def test_tissue_is_the_mirrored_base_but_for_the_noise(base: Path):
+    whole = tissue.Tissue(base, (2 * SIZE, SIZE, SIZE))[:, :, :].astype(int)
+    expected = np.load(base).astype(int)
+    for axis in range(3):
+        expected[axis][(slice(None),) * axis + (0,)] = expected[axis][(slice(None),) * axis + (1,)]
+    inner = (expected > 40) & (expected < 215)
+    assert abs((whole[:, :SIZE] - expected)[inner]).mean() < 10
+    mirrored = whole[1, SIZE:][::-1] - whole[1, :SIZE]
+    assert 0 < abs(mirrored[inner[1]]).mean() < 20
+    pairs = whole[0, SIZE + 1 :][::-1] - whole[0, 1:SIZE]
+    assert abs(pairs[inner[0, 1:]]).mean() < 20
+
+
+def test_a_run_is_measured_and_compared(tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    monkeypatch.setattr(scale, "make_base", lambda data, size: base)
+    monkeypatch.setitem(scale.SHAPES, 8, (30, 40, 44))
+    target = tmp_path / "runs.json"
+    block_shape = ["--block-shape", "20", "20", "44"]
+    scale.main(["--sizes", "8", *block_shape, "--workers", "2", "--folder", str(tmp_path), "--json", str(target)])
+    one, two = json.loads(target.read_text())
+    assert (one["workers"], two["workers"]) == (1, 2)
+    assert one["passed"] == two["passed"]
+    assert len(one["notes"]) == len(two["notes"]) > 10
+    assert one["whole"]["stage"] == "whole"
+    assert all(note["peak"] > 0 for note in one["notes"])
+    assert "blocks beside the whole" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == [target], "volumes are removed"
+
+
+def test_a_disk_that_is_too_small_is_said_before(tmp_path: Path, base: Path):
+    shape = (2**16, 2**16, 2**16)
+    with pytest.raises(InputError, match="GB are needed in"):
+        scale.measure(tissue.Tissue(base, shape), (64, 64, 64), 1, None, tmp_path, whole=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_real_blocks_are_identical(tmp_path: Path, real_data: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    if not (real_data / verify_large.RAW).exists():
+        pytest.skip(f"{verify_large.RAW} is not in {real_data}")
+    given = ["--data", str(real_data), "--folder", str(tmp_path), "--box", "100:132,100:164,200:264", "--tile", "64"]
+    segmented = [*given, "--workers", "0", "--block-shapes", "20,30,40", "32,64,17"]
+    verify_large.main(segmented)
+    assert "identical" in capsys.readouterr().out
+    before = np.load(tmp_path / "affinities.npy")
+    assert before.any()
+    monkeypatch.setattr(verify_large, "predict_tiles", None)
+    verify_large.main(segmented)
+    assert "predicted" not in capsys.readouterr().out, "it goes on where it was"
+    with pytest.raises(InputError, match="holds another prediction"):
+        verify_large.main([*given, "--tile", "32"])
+
+
+def test_what_differs_is_named(tmp_path: Path):
+    for name, value in (("a", 1), ("b", 2)):
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "fragments.npy", np.full((2, 2, 2), value))
+        np.save(tmp_path / name / "segmentation.npy", np.zeros((2, 2, 2)))
+        np.savez(tmp_path / name / "tree.npz", merges=[value], sizes=[1])
+    found = verify_large.compare(tmp_path / "a", tmp_path / "b")
+    assert found == ["the fragments of a and b differ in 8 voxels", "the merges of the merge trees of a and b differ"]
