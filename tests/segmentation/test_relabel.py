@@ -67,3 +67,9 @@ def test_refuses_what_does_not_fit() -> None:
     broken = MergeTree(ids, np.ones(2, np.int64), np.array([[2**40, 5]], np.uint64), np.ones(1, np.float32), "mean")
     with pytest.raises(InputError, match="broken"):
         segment_lookup(broken, 0.5)
+
+
+def test_names_of_64_bits():
+    fragments = np.array([[[5, 5, 2**63 + 1, 0]]], np.uint64)
+    ids, lookup = np.array([0, 5, 2**63 + 1], np.uint64), np.array([9, 2**64 - 1, 2**63], np.uint64)
+    assert relabel(fragments, ids, lookup).tolist() == [[[2**64 - 1, 2**64 - 1, 2**63, 0]]]

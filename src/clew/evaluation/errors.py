@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from clew.errors import InputError
 from clew.evaluation.overlap import OverlapTable, slabs
 from clew.evaluation.scores import check_annotated, object_sizes, segment_sizes
-from clew.kernels.overlap import add_entries, measure_pairs
+from clew.kernels.overlap import add_entries, measure_pairs, new_table
 
 
 @dataclass(frozen=True)
@@ -113,13 +113,13 @@ def locate_errors(segmentation: Any, truth: Any, errors: Sequence[LabelError], p
         raise InputError(f"part must be the number of a part of every error, not {part}")
     pairs = np.array([error.pair(part) for error in errors], np.uint64).reshape(-1, 2)
     wanted, number = np.unique(pairs, axis=0, return_inverse=True)
-    room = 2 ** max(4, int(2 * len(wanted)).bit_length())
-    table = np.empty(room, np.uint64), np.empty(room, np.uint64), np.zeros(room, np.int64)
-    add_entries(wanted[:, 0].copy(), wanted[:, 1].copy(), np.arange(1, len(wanted) + 1), *table)
+    table = new_table(2 ** max(4, int(2 * len(wanted)).bit_length()))
+    marks = np.arange(1, len(wanted) + 1, dtype=np.uint64)
+    add_entries(np.column_stack([wanted, marks, np.zeros_like(marks)]), table)
     found = np.zeros((len(wanted), 10), np.int64)
     found[:, 4:7], found[:, 7:] = np.iinfo(np.int64).max, -1
     for start, segments, objects in slabs(segmentation, truth):
-        measure_pairs(segments, objects, start, *table, found)
+        measure_pairs(segments, objects, start, table, found)
     return [_location(found[n]) for n in number.ravel()]
 
 

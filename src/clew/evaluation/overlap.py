@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from clew.errors import InputError
 from clew.evaluation._labels import Labels, as_ids, check_label_kind, check_same_shape
-from clew.kernels.overlap import add_entries, count_overlap
+from clew.kernels.overlap import STRETCH, add_entries, count_overlap, new_table
 
 _SLAB = 2**24
 """Voxels read and converted at once."""
@@ -49,19 +49,18 @@ def overlap_table(segmentation: Any, truth: Any) -> OverlapTable:
     InputError
         If the shapes differ, or ids are negative or not whole numbers.
     """
-    table, filled = _Table(2**12), 0
+    table, filled = new_table(4 * STRETCH), 0
     for _, segments, truths in slabs(segmentation, truth):
         position = 0
         while True:
-            position, filled = count_overlap(segments.ravel(), truths.ravel(), position, filled, *table.arrays)
+            position, filled = count_overlap(segments.ravel(), truths.ravel(), position, filled, table)
             if position == truths.size:
                 break
-            larger = _Table(4 * len(table.arrays[2]))
-            add_entries(*table.arrays, *larger.arrays)
+            larger = new_table(4 * len(table))
+            add_entries(table, larger)
             table = larger
-    found, objects, counts = table.arrays
-    used = np.flatnonzero(counts)
-    return sum_pairs(found[used], objects[used], counts[used])
+    used = table[table[:, 2] != 0]
+    return sum_pairs(used[:, 0], used[:, 1], used[:, 2].astype(np.int64))
 
 
 def relabel_table(table: OverlapTable, ids: ArrayLike, lookup: ArrayLike) -> OverlapTable:
@@ -133,10 +132,3 @@ def slabs(segmentation: Any, truth: Any) -> Iterator[tuple[int, Labels, Labels]]
 
 def _sliceable(volume: Any) -> Any:
     return volume if hasattr(volume, "shape") and hasattr(volume, "dtype") else np.asarray(volume)
-
-
-class _Table:
-    """Columns of an open-addressed table, all slots free."""
-
-    def __init__(self, size: int) -> None:
-        self.arrays = np.empty(size, np.uint64), np.empty(size, np.uint64), np.zeros(size, np.int64)

@@ -78,7 +78,7 @@ def relabel(fragments: np.ndarray, ids: np.ndarray, lookup: np.ndarray) -> NDArr
     segmentation = np.empty(fragments.shape, np.uint64)
     unknown = relabel_rows(
         rows.view(np.int64) if rows.dtype == np.uint64 else rows,
-        id_table(ids), lookup.view(np.int64), segmentation.view(np.int64).reshape(rows.shape),
+        id_table(ids, lookup.view(np.int64)), segmentation.view(np.int64).reshape(rows.shape),
     )  # fmt: skip
     if unknown >= 0:
         name = fragments.reshape(-1)[unknown]
