@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from clew.errors import InputError
+from clew.volumes.knossos import is_knossos
 from clew.volumes.listing import DatasetRow
 from clew.volumes.location import HDF5_SUFFIXES, Location, find_location, read_json
 from clew.volumes.volume import Stored, Volume
@@ -24,8 +25,8 @@ def open_volume(
     Parameters
     ----------
     path : OME-Zarr, zarr, N5 (`path.zarr`, `path.zarr/s1`, `path.zarr:1`), HDF5 (`file.h5:volumes/raw`), TIFF stack,
-        folder of sections, neuroglancer precomputed (also `precomputed://…`); chunked formats also at s3://, gs:// and
-        http(s)://
+        folder of sections, KNOSSOS cubes (the folder of `knossos.conf`), neuroglancer precomputed (also
+        `precomputed://…`); chunked formats also at s3://, gs:// and http(s)://
     voxel_size : (z, y, x) nm, instead of what the metadata say
     offset : (z, y, x) nm, instead of what the metadata say
     dataset : name in the container, instead of `path:dataset`
@@ -71,6 +72,10 @@ def _open_stored(location: Location) -> Stored:
         from clew.volumes.images import open_images
 
         return open_images(location.container)
+    if kind == "knossos":
+        from clew.volumes.knossos import open_knossos
+
+        return open_knossos(location.container)
     from clew.volumes.chunked import open_chunked
 
     return open_chunked(location.container, location.dataset)
@@ -82,13 +87,15 @@ def _kind(location: Location) -> str:
     if location.remote:
         return "precomputed" if _is_precomputed(location.container) else "chunked"
     path = Path(location.container)
+    if is_knossos(path):
+        return "knossos"
     if path.is_file():
         if _is_hdf5(location):
             return "hdf5"
         if path.suffix.lower() in IMAGE_SUFFIXES:
             return "images"
         known = ", ".join((*HDF5_SUFFIXES, *IMAGE_SUFFIXES))
-        folders = "zarr, N5, neuroglancer precomputed or sections"
+        folders = "zarr, N5, neuroglancer precomputed, KNOSSOS cubes or sections"
         raise InputError(f"{path} is of no known format; files end in {known}; folders are {folders}")
     if _is_precomputed(location.container):
         return "precomputed"
