@@ -9,7 +9,7 @@ import pytest
 
 from clew import cli, pipeline
 from clew.errors import InputError
-from clew.segmentation.agglomeration_options import AgglomerationOptions
+from clew.segmentation.agglomeration_options import AgglomerationChoice, AgglomerationOptions
 from clew.segmentation.fragment_options import FragmentOptions
 from clew.stages.declaration import command_name
 from clew.synthetic.options import SyntheticOptions
@@ -17,8 +17,8 @@ from clew.training.options import AugmentationOptions, TrainingOptions
 
 RECORDS = {
     "extract_fragments": (FragmentOptions,),
-    "agglomerate": (AgglomerationOptions,),
-    "segment": (FragmentOptions, AgglomerationOptions),
+    "agglomerate": (AgglomerationChoice,),
+    "segment": (FragmentOptions, AgglomerationChoice),
     "verify_blocks": (FragmentOptions, AgglomerationOptions),
     "train": (TrainingOptions, AugmentationOptions),
     "augment": (AugmentationOptions,),

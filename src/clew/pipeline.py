@@ -14,7 +14,7 @@ from annotated_types import Ge, Gt, Interval
 
 from clew.errors import InputError
 from clew.network.options import BUNDLED, PRESETS
-from clew.segmentation.agglomeration_options import AgglomerationOptions
+from clew.segmentation.agglomeration_options import AgglomerationChoice, AgglomerationOptions
 from clew.segmentation.fragment_options import FragmentOptions
 from clew.stages.declaration import Record, stage
 from clew.stages.progress import say, timed, track
@@ -183,7 +183,7 @@ def agglomerate(
     region_graph: str,
     merge_tree: str,
     *,
-    options: AgglomerationOptions,
+    options: AgglomerationChoice,
     overwrite: bool = False,
     record: Record,
 ) -> None:
@@ -206,7 +206,7 @@ def agglomerate(
     check_table_path(merge_tree, overwrite=overwrite)
     graph, attributes = load_region_graph(region_graph)
     with timed("agglomerate", int(graph.sizes.sum())):
-        tree = merge(graph, options=options)
+        tree = merge(graph, options=options.complete(attributes.get("suggested_score")))
     save_merge_tree(merge_tree, tree, record | suggestion(attributes), overwrite)
 
 
@@ -277,7 +277,7 @@ def segment(
     *,
     mask: str | None = None,
     fragment_options: FragmentOptions,
-    agglomeration_options: AgglomerationOptions,
+    agglomeration_options: AgglomerationChoice,
     threshold: Threshold | None = None,
     minimum_size: Annotated[int, Ge(0)] = 0,
     remove_below: Annotated[int, Ge(0)] = 0,
@@ -304,15 +304,18 @@ def segment(
     """
     from dataclasses import asdict
 
-    from clew.stages.files import refuse_outputs
+    from clew.stages.files import chosen_threshold, open_affinities, refuse_outputs
 
     names = ("fragments.zarr", "region_graph.h5", "merge_tree.h5", "segmentation.zarr")
     fragments, graph, tree, segmentation = (str(Path(directory) / name) for name in names)
     refuse_outputs(overwrite, fragments, segmentation)
+    attributes = open_affinities(affinities).attributes
+    agglomeration = agglomeration_options.complete(attributes.get("suggested_score"))
+    threshold = chosen_threshold(threshold, attributes, agglomeration.score, affinities)
     Path(directory).mkdir(parents=True, exist_ok=True)
     extract_fragments(affinities, fragments, mask=mask, overwrite=overwrite, **asdict(fragment_options))
     build_region_graph(affinities, fragments, graph, overwrite=overwrite)
-    agglomerate(graph, tree, overwrite=overwrite, **asdict(agglomeration_options))
+    agglomerate(graph, tree, overwrite=overwrite, **asdict(agglomeration))
     relabel(
         fragments, tree, segmentation, threshold=threshold, region_graph=graph, minimum_size=minimum_size,
         remove_below=remove_below, overwrite=overwrite,

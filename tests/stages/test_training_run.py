@@ -18,6 +18,7 @@ from clew.errors import InputError
 from clew.network.checkpoint import load_checkpoint
 from clew.segmentation.agglomeration_options import AgglomerationOptions
 from clew.stages.run_folder import RunFolder
+from clew.stages.tables import load_merge_tree
 from clew.stages.training_run import read_training_volume
 from clew.training.trainer import StepReport, Trainer
 from clew.volumes.open import open_volume
@@ -205,11 +206,13 @@ def test_segment_uses_the_threshold_and_score_of_the_training(data: str, tmp_pat
     checkpoint = load_checkpoint(network)
     assert checkpoint.score == "mean"
     main(["predict", raw, str(tmp_path / "affinities.zarr"), "--checkpoint", network, "--device", "cpu"])
-    main(["segment", str(tmp_path / "affinities.zarr"), str(tmp_path / "result"), "--score", "mean"])
+    main(["segment", str(tmp_path / "affinities.zarr"), str(tmp_path / "result")])
     found = open_volume(str(tmp_path / "result" / "segmentation.zarr")).attributes
     assert found["threshold"] == checkpoint.threshold
-    with pytest.raises(InputError, match=f"but {checkpoint.threshold} for --score mean"):
-        pipeline.segment(str(tmp_path / "affinities.zarr"), str(tmp_path / "other"))
+    assert load_merge_tree(str(tmp_path / "result" / "merge_tree.h5"))[0].score == "mean"
+    with pytest.raises(InputError, match=f"but {checkpoint.threshold} for --score mean.*give --threshold"):
+        pipeline.segment(str(tmp_path / "affinities.zarr"), str(tmp_path / "other"), score="hist_quant_75")
+    assert not (tmp_path / "other").exists(), "the missing threshold was noticed after the work"
 
 
 def test_bad_training_data(data: str, tmp_path: Path) -> None:
