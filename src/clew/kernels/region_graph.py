@@ -2,7 +2,12 @@
 
 import numpy as np
 
-from clew.kernels._jit import kernel
+from clew.kernels._jit import inline, kernel, prefetch
+
+_AHEAD = 16
+"""How many records earlier a line is asked for."""
+_FEW = 12
+"""Affinities of a contact up to which they are sorted one by one."""
 
 
 @kernel
@@ -77,22 +82,34 @@ def _mark_contacts(row, back, up, left, start, stop, marks):
         marks[np.uint64(x)] = mark if here != 0 else 0
 
 
+@inline
+def _pair(one, two):
+    return (min(one, two) << 32) | max(one, two)
+
+
 @kernel
-def _link_row(row, others, bit, start, stop, marks, values, recent, places, table, keys, count, records, filled):
+def _link_row(row, others, bit, start, stop, marks, values, recent, places, pairs, table, keys, count, records, filled):
     """Record the contacts of one channel: number of the pair of fragments, and affinity.
 
-    A pair is looked for as the last one, then in `recent`, a small table that forgets, then in the large table.
+    A pair is looked for as the last one, then in `recent`, a small table that forgets, then in the large table. What the
+    whole row needs of each is asked for first.
     """
     contacts, levels = records
-    found = 0
+    found, mask = 0, (table.shape[0] >> 3) - 1
     for x in range(start, stop):
         places[np.uint64(found)] = x
         found += np.int64((marks[np.uint64(x)] & bit) != 0)
+    for k in range(found):
+        x = np.uint64(places[np.uint64(k)])
+        pairs[np.uint64(k)] = _pair(np.int64(row[x]), np.int64(others[x]))
+        prefetch(recent, _hashed(pairs[np.uint64(k)]) & (recent.shape[0] - 1))
+    for k in range(found):
+        key = pairs[np.uint64(k)]
+        prefetch(keys, np.int64(recent[np.uint64(_hashed(key) & (recent.shape[0] - 1))]))
+        prefetch(table, 8 * (key & mask))
     last, contact = np.int64(-1), np.int64(0)
     for k in range(found):
-        x = np.int64(places[np.uint64(k)])
-        one, two = np.int64(row[np.uint64(x)]), np.int64(others[np.uint64(x)])
-        key = (min(one, two) << 32) | max(one, two)
+        key = pairs[np.uint64(k)]
         if key != last:
             place = np.uint64(_hashed(key) & (recent.shape[0] - 1))
             contact = np.int64(recent[place])
@@ -101,7 +118,7 @@ def _link_row(row, others, bit, start, stop, marks, values, recent, places, tabl
                 recent[place] = contact
             last = key
         contacts[np.uint64(filled)] = contact
-        levels[np.uint64(filled)] = values[np.uint64(x)]
+        levels[np.uint64(filled)] = values[np.uint64(places[np.uint64(k)])]
         filled += 1
     return count, filled
 
@@ -114,7 +131,7 @@ def collect_contacts(fragments, affinities, low, high, state, scratch, regions, 
     [low, high). Number 0 is the background, also in the column before the first of `planes`. Tables are at most half
     full; the caller grows them and calls again.
     """
-    planes, places, marks, recent = scratch
+    planes, places, pairs, marks, recent = scratch
     region_table, region_names, sizes = regions
     edge_table, keys = edges
     row, region_count, edge_count, filled = state
@@ -150,7 +167,7 @@ def collect_contacts(fragments, affinities, low, high, state, scratch, regions, 
                     others = left
                 edge_count, filled = _link_row(
                     mine, others, 1 << channel, low[2], high[2], marks, affinities[channel, z, y], recent, places,
-                    edge_table, keys, edge_count, records, filled,
+                    pairs, edge_table, keys, edge_count, records, filled,
                 )  # fmt: skip
         row += 1
     return row, region_count, edge_count, filled
@@ -159,27 +176,56 @@ def collect_contacts(fragments, affinities, low, high, state, scratch, regions, 
 @kernel
 def count_contacts(contacts, numbers):
     """Add the records of each contact to `numbers`."""
+    last = contacts.shape[0] - 1
     for k in range(contacts.shape[0]):
+        prefetch(numbers, np.int64(contacts[np.uint64(min(k + _AHEAD, last))]))
         numbers[np.uint64(contacts[np.uint64(k)])] += 1
 
 
 @kernel
 def gather_contacts(contacts, levels, places, gathered):
     """Counting sort: the affinities of contact c go to `gathered` from places[c] on, which moves along."""
+    last = contacts.shape[0] - 1
     for k in range(contacts.shape[0]):
+        prefetch(places, np.int64(contacts[np.uint64(min(k + 2 * _AHEAD, last))]))
+        prefetch(gathered, places[np.uint64(contacts[np.uint64(min(k + _AHEAD, last))])])
         contact = np.uint64(contacts[np.uint64(k)])
         gathered[np.uint64(places[contact])] = levels[np.uint64(k)]
         places[contact] += 1
+
+
+@inline
+def _count_few(values, counts, start, stop, cell):
+    """Histogram of a short segment by insertion: the values met so far are sorted in values[cell:end], written over."""
+    end = cell
+    for k in range(start, stop):
+        value, place = values[np.uint64(k)], end
+        while place > cell and values[np.uint64(place - 1)] > value:
+            place -= 1
+        if place > cell and values[np.uint64(place - 1)] == value:
+            counts[np.uint64(place - 1)] += 1
+            continue
+        for k2 in range(end, place, -1):
+            values[np.uint64(k2)] = values[np.uint64(k2 - 1)]
+            counts[np.uint64(k2)] = counts[np.uint64(k2 - 1)]
+        values[np.uint64(place)] = value
+        counts[np.uint64(place)] = 1
+        end += 1
+    return end
 
 
 @kernel
 def count_levels(starts, values, cell_starts, counts):
     """Sparse histograms of the segments of `values`, written over them from the front; returns the number of cells."""
     histogram, groups = np.zeros(256, np.int64), np.zeros(16, np.int64)
-    cell = 0
+    cell = np.int64(0)
     for edge in range(starts.shape[0] - 1):
         cell_starts[edge] = cell
-        for k in range(starts[edge], starts[edge + 1]):
+        start, stop = starts[edge], starts[edge + 1]
+        if stop - start <= _FEW:
+            cell = _count_few(values, counts, start, stop, cell)
+            continue
+        for k in range(start, stop):
             value = np.int64(values[np.uint64(k)])
             histogram[np.uint64(value)] += 1
             groups[np.uint64(value >> 4)] = 1

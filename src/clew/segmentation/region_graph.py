@@ -18,6 +18,8 @@ from clew.segmentation.affinities import quantise
 
 _RECENT = 1 << 15
 _CHUNK = 1 << 20
+_VOXELS_OF_A_FRAGMENT = 64
+"""Tables have room for so large fragments, with three contacts each, and grow for smaller ones."""
 _Records = tuple[np.ndarray, np.ndarray]
 
 
@@ -180,8 +182,10 @@ def _collect(
     """
     width = fragments.shape[2] + 1
     planes = np.zeros((2, fragments.shape[1], width), np.int32)
-    scratch = (planes, np.empty(width, np.int32), np.empty(width, np.uint8), np.zeros(_RECENT, np.uint32))
-    names, sizes, keys = np.zeros(8 * width, np.int64), np.zeros(8 * width, np.int64), np.zeros(24 * width, np.int64)
+    rows_of = np.empty(width, np.int32), np.empty(width, np.int64), np.empty(width, np.uint8)
+    scratch = (planes, *rows_of, np.zeros(_RECENT, np.uint32))
+    room = max(8 * width, fragments.size // _VOXELS_OF_A_FRAGMENT)
+    names, sizes, keys = np.zeros(room, np.int64), np.zeros(room, np.int64), np.zeros(3 * room, np.int64)
     regions, edges = _new_table(names, 1), _new_table(keys, 0)
     rows = (high[0] - max(low[0] - 1, 0)) * (high[1] - max(low[1] - 1, 0))
     row, region_count, edge_count, filled = 0, 1, 0, 0
