@@ -26,7 +26,8 @@ from clew.segmentation.relabel import relabel, segment_lookup
 
 STAGES = {
     "forest": "fragments: levels", "face": "fragments: faces", "fragments": "fragments: names",
-    "graph": "merges: levels", "tree": "merge tree", "cut": "lookup", "lookup": "lookup", "segmentation": "relabel",
+    "graph": "merges: levels", "tree": "merge tree", "cut": "lookup", "dust": "lookup", "lookup": "lookup",
+    "segmentation": "relabel",
 }  # fmt: skip
 FIRST = {"forest": "fragments: blocks", "graph": "region graph and merges: blocks"}
 

@@ -6,12 +6,14 @@ Volumes: `fragments` (and `truth`) in, `segmentation` (z, y, x) uint64 out.
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clew.blockwise.agglomeration import load_contacts, load_tree
 from clew.blockwise.executor import Task, keys
 from clew.blockwise.grid import Grid, Place
 from clew.blockwise.store import Store, as_record, as_table
 from clew.evaluation.overlap import OverlapTable, merge_tables, overlap_table
+from clew.segmentation.agglomeration import MergeTree
 from clew.segmentation.agglomeration_options import AgglomerationOptions
 from clew.segmentation.dust import remove_small
 from clew.segmentation.dust_blocks import dust_contacts, join_dust_parts, segment_sizes
@@ -36,18 +38,21 @@ def relabel_tasks(
     remove_below : voxels
         Still smaller segments are removed.
     """
-    cut = partial(_cut, score=options.score, threshold=threshold, minimum_size=minimum_size)
-    tasks = [Task(cut, (("tree",),), (("cut",),))]
-    joined = grid.places() if minimum_size else []
+    joined, sizes = grid.places() if minimum_size else [], keys("sizes", grid.places())
+    cut = partial(_cut, places=joined, score=options.score, threshold=threshold, minimum_size=minimum_size)
+    tasks = [Task(cut, (("tree",), *sizes), (("cut",), *keys("cut", joined)))]
     for place in joined:
-        tasks.append(Task(partial(_choose_dust, place=place), (("cut",), ("contacts", *place)), (("dust", *place),)))
+        reads = (("cut", *place), ("contacts", *place))
+        tasks.append(Task(partial(_choose_dust, place=place), reads, (("dust", *place),)))
     choose = partial(
-        _choose_names, places=joined, score=options.score, minimum_size=minimum_size, remove_below=remove_below
-    )
-    tasks.append(Task(choose, (("cut",), *keys("dust", joined)), (("lookup",),)))
+        _choose_names, grid=grid, joined=joined, score=options.score, minimum_size=minimum_size,
+        remove_below=remove_below,
+    )  # fmt: skip
+    writes = (("lookup",), *keys("lookup", grid.places()))
+    tasks.append(Task(choose, (("tree",), ("cut",), *sizes, *keys("dust", joined)), writes))
     for place in grid.places():
         work = partial(_relabel, grid=grid, place=place)
-        reads = (("lookup",), ("fragments", *place), ("sizes", *place))
+        reads = (("lookup", *place), ("fragments", *place))
         tasks.append(Task(work, reads, (("segmentation", *place),)))
     return tasks
 
@@ -62,37 +67,45 @@ def overlap_tasks(grid: Grid) -> list[Task]:
     return tasks
 
 
-def _cut(store: Store, *, score: str, threshold: float, minimum_size: int) -> None:
+def _cut(store: Store, *, places: list[Place], score: str, threshold: float, minimum_size: int) -> None:
     tree = load_tree(store, score)
     lookup = segment_lookup(tree, threshold)
+    store.save(("cut",), {"lookup": lookup})
     dust = segment_sizes(tree.sizes, lookup) < minimum_size
-    store.save(("cut",), {"fragments": tree.fragments, "sizes": tree.sizes, "lookup": lookup, "dust": dust})
+    for place in places:
+        _, rows = _fragments_of(store, place, tree)
+        store.save(("cut", *place), {"lookup": lookup[rows], "dust": dust[rows]})
+
+
+def _fragments_of(store: Store, place: Place, tree: MergeTree) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """The fragments that a block sees, those of its `contacts`, and their places in the tree."""
+    names = store.load(("sizes", *place))["fragments"]
+    return names, np.searchsorted(tree.fragments, names)
 
 
 def _choose_dust(store: Store, *, place: Place) -> None:
-    cut, graph = store.load(("cut",)), load_contacts(store, place)
-    rows = np.searchsorted(cut["fragments"], graph.fragments)
-    store.save(("dust", *place), as_table(dust_contacts(graph, cut["lookup"][rows], cut["dust"][rows])))
+    cut, graph = store.load(("cut", *place)), load_contacts(store, place)
+    store.save(("dust", *place), as_table(dust_contacts(graph, cut["lookup"], cut["dust"])))
 
 
-def _choose_names(store: Store, *, places: list[Place], score: str, minimum_size: int, remove_below: int) -> None:
-    cut = store.load(("cut",))
-    lookup = cut["lookup"]
-    if places:
-        parts = [as_record(RegionGraph, store.load(("dust", *place))) for place in places]
+def _choose_names(
+    store: Store, *, grid: Grid, joined: list[Place], score: str, minimum_size: int, remove_below: int
+) -> None:
+    tree, lookup = load_tree(store, score), store.load(("cut",))["lookup"]
+    if joined:
+        parts = [as_record(RegionGraph, store.load(("dust", *place))) for place in joined]
         options = AgglomerationOptions(score)
-        lookup = join_dust_parts(
-            parts, cut["fragments"], cut["sizes"], lookup, minimum_size=minimum_size, options=options
-        )
-    lookup = remove_small(cut["sizes"], lookup, minimum_size=remove_below)
-    store.save(("lookup",), {"fragments": cut["fragments"], "lookup": lookup})
+        lookup = join_dust_parts(parts, tree.fragments, tree.sizes, lookup, minimum_size=minimum_size, options=options)
+    lookup = remove_small(tree.sizes, lookup, minimum_size=remove_below)
+    store.save(("lookup",), {"fragments": tree.fragments, "lookup": lookup})
+    for place in grid.places():
+        names, rows = _fragments_of(store, place, tree)
+        store.save(("lookup", *place), {"fragments": names, "lookup": lookup[rows]})
 
 
 def _relabel(store: Store, *, grid: Grid, place: Place) -> None:
-    box, table = grid.block(place).owned, store.load(("lookup",))
-    names = store.load(("sizes", *place))["fragments"]
-    lookup = table["lookup"][np.searchsorted(table["fragments"], names)]
-    store.write("segmentation", box, relabel(store.read("fragments", box), names, lookup))
+    box, table = grid.block(place).owned, store.load(("lookup", *place))
+    store.write("segmentation", box, relabel(store.read("fragments", box), table["fragments"], table["lookup"]))
     store.save(("segmentation", *place), {})
 
 

@@ -1,6 +1,5 @@
 """From affinities to a segmentation in blocks: all tasks, and what each level passes up."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 from clew.blockwise.agglomeration import agglomeration_tasks
 from clew.blockwise.executor import Task
 from clew.blockwise.fragments import fragment_tasks
-from clew.blockwise.grid import Grid
+from clew.blockwise.grid import Grid, Place
 from clew.blockwise.relabelling import relabel_tasks
 from clew.blockwise.store import MemoryStore, Store, Table
 from clew.segmentation.agglomeration_options import AgglomerationOptions
@@ -63,25 +62,20 @@ def memory_store(grid: Grid, affinities: Any, mask: Any = None, **more: Any) -> 
 
 def passed_up(grid: Grid, store: Store) -> list[Passed]:
     """What went up from each level, for the report of every run."""
-    report = []
-    for level in range(grid.top + 1):
-        found: dict[str, list[Table]] = {name: [] for name in ("forest", "tokens", "graph", "merges")}
-        for name, tables in found.items():
-            if level > 0 or name != "tokens":
-                tables += [store.load((name, level, *place)) for place in grid.places(level)]
-        report.append(
-            Passed(
-                level, len(grid.places(level)), _rows(found["forest"], "indices"),
-                _bytes(found["forest"] + found["tokens"]), _rows(found["graph"], "edges"), _bytes(found["graph"]),
-                _rows(found["merges"], "levels"),
-            )
-        )  # fmt: skip
-    return report
+    return [_passed(store, level, grid.places(level)) for level in range(grid.top + 1)]
 
 
-def _rows(tables: list[Table], column: str) -> int:
-    return sum(len(table[column]) for table in tables)
+def _passed(store: Store, level: int, places: list[Place]) -> Passed:
+    """Of one level, a block's tables in memory at a time."""
+    pairs = forest_bytes = edges = graph_bytes = merges = 0
+    for place in places:
+        forest, graph = store.load(("forest", level, *place)), store.load(("graph", level, *place))
+        pairs, edges = pairs + len(forest["indices"]), edges + len(graph["edges"])
+        forest_bytes, graph_bytes = forest_bytes + _bytes(forest), graph_bytes + _bytes(graph)
+        forest_bytes += _bytes(store.load(("tokens", level, *place))) if level else 0
+        merges += len(store.load(("merges", level, *place))["levels"])
+    return Passed(level, len(places), pairs, forest_bytes, edges, graph_bytes, merges)
 
 
-def _bytes(tables: list[Mapping[str, np.ndarray]] | list[Table]) -> int:
-    return sum(values.nbytes for table in tables for values in table.values())
+def _bytes(table: Table) -> int:
+    return sum(values.nbytes for values in table.values())

@@ -152,9 +152,8 @@ def assemble_tree(sizes: Sequence[Sizes], merges: Sequence[Merges], score: str) 
 
 
 def block_sizes(graph: RegionGraph) -> Sizes:
-    """The fragments of which the block owns voxels."""
-    own = graph.sizes > 0
-    return Sizes(graph.fragments[own], graph.sizes[own])
+    """The fragments of the block's region graph, also those of which it owns no voxel (0)."""
+    return Sizes(graph.fragments, graph.sizes)
 
 
 _Cells = tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]
