@@ -10,7 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import scale, tissue, verify_large  # noqa: E402
+from benchmarks import scale, scale_model, tissue, verify_large  # noqa: E402
+from benchmarks.noted import FIRST, STAGES  # noqa: E402
 
 from clew.errors import InputError  # noqa: E402
 
@@ -60,6 +61,55 @@ def test_a_run_is_measured_and_compared(tmp_path: Path, base: Path, monkeypatch:
     assert all(note["peak"] > 0 for note in one["notes"])
     assert "blocks beside the whole" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == [target], "volumes are removed"
+
+
+FOREST, GRAPH = scale_model.LEVELS
+MODEL = scale_model.Model(
+    (8, 8, 8),
+    block={FIRST["forest"]: 4.0, FIRST["graph"]: 1.0, STAGES["fragments"]: 0.5, STAGES["segmentation"]: 0.25},
+    face=0.125,
+    whole={STAGES["tree"]: 2**-20, STAGES["lookup"]: 2**-20},
+    row={FOREST: 2**-10, GRAPH: 2**-12},
+    up={FOREST: 0.25, GRAPH: 0.125},
+    falls={FOREST: 0.25, GRAPH: 0.5},
+    size={FOREST: 40.0, GRAPH: 50.0},
+    peak=1,
+)
+
+
+def test_model_agrees_with_the_simulation_and_its_bounds():
+    grid = scale_model._grid((64, 64, 64), MODEL.block_shape)
+    cost = scale_model.predict(MODEL, 64.0**3)
+    alone = scale_model.simulate(MODEL, grid, 1)
+    assert cost["seconds"] == pytest.approx(alone, rel=0.03)
+    many = scale_model.simulate(MODEL, grid, 10_000)
+    assert cost["path"] <= many <= cost["path"] + 1
+    for workers in (4, 32, 256):
+        wall = scale_model.simulate(MODEL, grid, workers)
+        assert max(many, alone / workers) <= wall <= scale_model.wall_seconds(cost, workers)
+
+
+def test_model_is_fitted_to_a_run():
+    shape, blocks = (32, 32, 32), 64
+    voxels = float(np.prod(shape))
+    notes = [(stage, 0, seconds) for stage, seconds in MODEL.block.items() for _ in range(blocks)]
+    notes += [(STAGES["face"], 0, MODEL.face)] * 144 + [
+        (stage, 0, rate * voxels) for stage, rate in MODEL.whole.items()
+    ]
+    passed = []
+    for level, count in enumerate((64, 8, 1)):
+        rows = {stage: MODEL.rows(stage, level) * count * (0.75, 0.5, 0)[level] for stage in (FOREST, GRAPH)}
+        sizes = {stage: rows[stage] * MODEL.size[stage] for stage in rows}
+        passed.append(
+            {"pairs": rows[FOREST], "edges": rows[GRAPH], "forest_bytes": sizes[FOREST], "graph_bytes": sizes[GRAPH]}
+        )
+    for level in (1, 2):
+        notes += [(FOREST, level, MODEL.row[FOREST] * passed[level - 1]["pairs"])]
+        notes += [(GRAPH, level, MODEL.row[GRAPH] * passed[level - 1]["edges"])]
+    keyed = [{"stage": stage, "level": level, "seconds": seconds, "peak": 1} for stage, level, seconds in notes]
+    found = scale_model.fit({"shape": shape, "block_shape": (8, 8, 8), "notes": keyed, "passed": passed})
+    for name, expected in vars(MODEL).items():
+        assert getattr(found, name) == pytest.approx(expected), name
 
 
 def test_a_disk_that_is_too_small_is_said_before(tmp_path: Path, base: Path):
