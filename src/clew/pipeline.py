@@ -372,28 +372,32 @@ def evaluate(
     merge_tree: str | None = None,
     thresholds: Annotated[int, Gt(1)] = 51,
     border: Annotated[float, Ge(0)] = 0.0,
+    minimum_nodes: Annotated[int, Gt(0)] = 1,
     box: str | None = None,
     components: bool = False,
     json: str | None = None,
     plot: str | None = None,
     overwrite: bool = False,
 ) -> Any:
-    """Compare a segmentation with the truth: variation of information, adapted Rand error, CREMI score.
+    """Compare a segmentation with the truth: variation of information, adapted Rand error, CREMI score; or with skeletons.
 
     Parameters
     ----------
     segmentation
         Segmentation (z, y, x), or the fragments of the merge tree.
     truth
-        True neuron ids (z, y, x); voxels with 0 are ignored.
+        True neuron ids (z, y, x), of which voxels with 0 are ignored; or skeletons as an .nml file, for the expected run
+        length, splits and merges. Truth and segmentation may be parts of each other, by their offsets.
     merge_tree
         Merge tree of the fragments: scores are then given for many thresholds.
     thresholds
         Number of thresholds from 0 to 1.
     border
         Ignore truth within this distance (nm, per section) of a border between neurons; CREMI uses 25.
+    minimum_nodes
+        Nodes of a skeleton that a segment must hold to count as its part, in splits and merges.
     box
-        Part in voxels to compare, as z0:z1,y0:y1,x0:x1.
+        Part of the segmentation in voxels to compare, as z0:z1,y0:y1,x0:x1.
     components
         Split both volumes into connected components inside the box first.
     json
@@ -406,8 +410,8 @@ def evaluate(
     from clew.stages.scoring import score_paths
 
     return score_paths(
-        segmentation, truth, merge_tree=merge_tree, thresholds=thresholds, border=border, box=box,
-        components=components, json=json, plot=plot, overwrite=overwrite,
+        segmentation, truth, merge_tree=merge_tree, thresholds=thresholds, border=border,
+        minimum_nodes=minimum_nodes, box=box, components=components, json=json, plot=plot, overwrite=overwrite,
     )  # fmt: skip
 
 

@@ -102,12 +102,6 @@ def test_serious_errors_are_named_and_strict_stops(folder: Path, tmp_path: Path,
 @pytest.mark.parametrize(
     ("change", "options", "message"),
     [
-        (
-            lambda labels: labels[:, :40],
-            {},
-            "covers a part of raw: cut it out with clew convert .* --box 0:40,0:40,0:96",
-        ),
-        (lambda labels: labels[:, :40], {"offset": (0, 80, 0)}, "--box 0:40,8:48,0:96"),
         (lambda labels: labels[:, :40], {"offset": (0, 200, 0)}, "does not lie inside raw"),
         (lambda labels: labels.transpose(2, 1, 0), {}, "the axes look transposed"),
         (lambda labels: labels * 0, {}, "there is nothing to learn"),

@@ -17,9 +17,9 @@ from clew.cli import main
 from clew.errors import InputError
 from clew.network.checkpoint import load_checkpoint
 from clew.segmentation.agglomeration_options import AgglomerationOptions
+from clew.stages.annotated_volume import read_annotated
 from clew.stages.run_folder import RunFolder
 from clew.stages.tables import load_merge_tree
-from clew.stages.training_run import read_training_volume
 from clew.training.trainer import StepReport, Trainer
 from clew.volumes.open import open_volume
 
@@ -219,7 +219,7 @@ def test_bad_training_data(data: str, tmp_path: Path) -> None:
     labels = data.split(",")[1]
     target = str(tmp_path / "net.pt")
     with pytest.raises(InputError, match="RAW,LABELS"):
-        read_training_volume("a,b,c,d")
+        read_annotated("a,b,c,d")
     with pytest.raises(InputError, match="must be uint8"):
         pipeline.train(target, data=[f"{labels},{labels}"], overwrite=True, **RECIPE)
     with pytest.raises(InputError, match="multiple of the pooling factor"):
@@ -239,11 +239,11 @@ def test_unannotated_volume_is_refused(tmp_path: Path) -> None:
     for name, dtype in (("raw", np.uint8), ("labels", np.uint64)):
         save_volume(tmp_path / f"{name}.zarr", np.zeros((32, 32, 32), dtype), voxel_size=(10, 10, 10))
     with pytest.raises(InputError, match="no annotated neuron"):
-        read_training_volume(f"{tmp_path}/raw.zarr,{tmp_path}/labels.zarr")
+        read_annotated(f"{tmp_path}/raw.zarr,{tmp_path}/labels.zarr")
 
 
 def test_real_layout_is_understood(real_data: Path) -> None:
-    volume, voxel_size = read_training_volume(str(real_data / "fib_small_train.h5"))
+    volume, voxel_size, _ = read_annotated(str(real_data / "fib_small_train.h5"))
     assert voxel_size == (10.0, 10.0, 10.0)
     assert volume.raw.shape == volume.labels.shape == (50, 100, 200)
     assert volume.mask.all()

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clew.errors import InputError
+from clew.stages.annotated_volume import read_annotated
 from clew.stages.progress import say
-from clew.stages.training_run import read_training_volume
 from clew.training.options import NO_AUGMENTATION, AugmentationOptions, TrainingOptions
 from clew.training.sampling import Crop, Sampler, TrainingVolume, prepare_volume
 from clew.view.augmentation import SheetRow, contact_sheet, save_sheet
@@ -46,7 +46,7 @@ def preview_augmentation(
     if preview.suffix != ".png":
         raise InputError(f"the preview is a PNG file, such as augmentation.png, not {preview}")
     refuse_existing(preview, overwrite)
-    volume = prepare_volume(read_training_volume(data)[0], 0)
+    volume = prepare_volume(read_annotated(data).volume, 0)
     z, y, x = (min(size, length) for size, length in zip(crop, volume.raw.shape, strict=True))
     training = TrainingOptions(seed=seed)
     sampler = Sampler((volume,), (z, y, x), (z, y, x), training, options)

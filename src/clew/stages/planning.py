@@ -15,8 +15,10 @@ from clew.errors import InputError
 from clew.network.precision import has_bfloat16_units
 from clew.network.prediction import resolve_device
 from clew.network.unet import UNet
+from clew.stages.annotated_volume import embed, paths_of, start_inside, surroundings
+from clew.stages.boxes import Box
 from clew.stages.progress import say
-from clew.stages.training_run import architecture, paths_of
+from clew.stages.training_run import architecture
 from clew.training.annotation import (
     Finding,
     Labels,
@@ -47,6 +49,7 @@ from clew.training.planning import (
 from clew.training.registration import check_axes, check_registration
 from clew.training.sampling import TrainingVolume
 from clew.training.timing import time_steps
+from clew.volumes.cremi import special_ids
 from clew.volumes.open import open_volume
 from clew.volumes.replace import refuse_existing
 from clew.volumes.volume import Volume
@@ -114,15 +117,33 @@ def look_at(item: str, voxel_size: Triple | None) -> Looked:
         volume, found = _open(path, raw.voxel_size)
         opened.append(volume)
         findings += found + check_place(raw, volume)
-    if any(volume.shape != raw.shape for volume in opened):
+    places = [place for other in opened[1:] if (place := start_inside(raw, other))]
+    if len(places) < len(opened) - 1:
         return Looked(None, None, None, findings)
-    values, found = check_contrast(raw.read())
-    labels, wrong = check_ids(opened[1].read())
-    mask = opened[2].read() > 0 if len(opened) > 2 else np.ones(labels.shape, bool)
+    box = surroundings(places[0], opened[1].shape, raw.shape)
+    values, found = check_contrast(raw.read(box))
+    labels, mask, wrong = read_checked_labels(opened[1:], places, box)
     findings += found + wrong + check_mask(labels, mask)
     if not labels[mask].any():
         return Looked(None, None, None, findings)
-    return look_at_arrays(item, values, labels, mask, raw.voxel_size, findings)
+    z, y, x = (axis.start for axis in box)
+    return look_at_arrays(item, values, labels, mask, raw.voxel_size, findings, (z, y, x))
+
+
+def read_checked_labels(
+    volumes: Sequence[Volume], places: Sequence[tuple[int, int, int]], box: Box
+) -> tuple[Labels, NDArray[np.bool_], list[Finding]]:
+    """Labels and mask in a box of raw as training takes them, and what is wrong with the ids."""
+    values = volumes[0].read()
+    special = special_ids(values)
+    ids, wrong = check_ids(np.where(special, 0, values) if special.any() else values)
+    if special.any():
+        wrong.append(Finding(False, f"{special.mean():.1%} of the labels are CREMI's ids for voxels that nobody annotated "
+                                    "(from 0xfffffffffffffffd); they are masked out"))  # fmt: skip
+    labels, mask = embed(ids, places[0], box), embed(~special, places[0], box)
+    if len(volumes) > 1:
+        mask &= embed(volumes[1].read() > 0, places[1], box)
+    return labels, mask, wrong
 
 
 def look_at_arrays(
@@ -132,6 +153,7 @@ def look_at_arrays(
     mask: NDArray[np.bool_],
     voxel_size: Triple,
     findings: Sequence[Finding] = (),
+    origin: tuple[int, int, int] = (0, 0, 0),
 ) -> Looked:
     """All checks that need raw and labels of one shape (z, y, x)."""
     components = find_components(labels, mask)
@@ -148,7 +170,7 @@ def look_at_arrays(
     z, y, x = raw.shape
     facts = VolumeFacts(
         item, (z, y, x), voxel_size, statistics.annotated, statistics.box, statistics.density, statistics.touching,
-        statistics.objects,
+        statistics.objects, origin,
     )  # fmt: skip
     return Looked(facts, TrainingVolume(raw, labels, mask), statistics, found)
 
@@ -173,8 +195,8 @@ def check_place(raw: Volume, other: Volume) -> list[Finding]:
                                       "anew in the order z, y, x"))  # fmt: skip
     elif inside and other.ndim == 3:
         box = ",".join(f"{a}:{b}" for a, b in zip(start, stop, strict=True))
-        findings.append(Finding(True, f"{name} covers a part of raw: cut it out with clew convert {raw.source} raw.zarr "
-                                      f"--box {box}"))  # fmt: skip
+        findings.append(Finding(False, f"{name} covers {box} of raw by its offset; what is around it counts as not "
+                                       "annotated"))  # fmt: skip
     else:
         findings.append(Finding(True, f"{name} has shape {other.shape} and raw {raw.shape}, and by its offset it does not "
                                       "lie inside raw; correct shape or offset"))  # fmt: skip

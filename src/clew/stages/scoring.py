@@ -16,8 +16,11 @@ from clew.segmentation.relabel import segment_lookup
 from clew.stages.boxes import parse_box
 from clew.stages.files import as_ids
 from clew.stages.progress import say
+from clew.stages.skeleton_scoring import Followed, score_against_skeletons
 from clew.stages.tables import load_merge_tree
 from clew.training.targets import split_components
+from clew.volumes.cremi import without_special
+from clew.volumes.nml import is_nml
 from clew.volumes.open import open_volume
 from clew.volumes.volume import Volume
 
@@ -31,18 +34,24 @@ def score_paths(
     merge_tree: str | None,
     thresholds: int,
     border: float,
+    minimum_nodes: int,
     box: str | None,
     components: bool,
     json: str | None,
     plot: str | None,
     overwrite: bool,
-) -> Curve:
+) -> Curve | list[Followed]:
     """Score files; prints a table and returns (threshold, scores), threshold NaN for a single segmentation."""
     for output in (json, plot):
         if output is not None and Path(output).exists() and not overwrite:
             raise InputError(f"{output} exists already: choose another name or give --overwrite")
     if plot and not merge_tree:
         raise InputError("evaluate: a plot over the thresholds needs --merge-tree")
+    if is_nml(truth):
+        if border or components or plot:
+            raise InputError("evaluate: border, components and plot are for a volume as truth, not for skeletons")
+        return score_against_skeletons(segmentation, truth, merge_tree=merge_tree, thresholds=thresholds,
+                                       minimum_nodes=minimum_nodes, box=box, json=json)  # fmt: skip
     ids, labels, voxel_size = _read_pair(segmentation, truth, box)
     if border:
         labels = mask_borders(labels, voxel_size, border)
@@ -88,27 +97,39 @@ def curve_figure(curve: Curve) -> Any:
 def _read_pair(
     segmentation: str, truth: str, box: str | None
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint64], tuple[float, float, float]]:
-    """Segmentation and the truth at the same place; a larger truth is cut to the segmentation by the offsets in nm."""
+    """Segmentation and truth where both are; if one is larger, it is cut to the other by the offsets in nm."""
     labels = open_volume(truth)
     ids = open_volume(segmentation, voxel_size=labels.voxel_size)
-    place = tuple(slice(0, size) for size in ids.shape) if ids.shape == labels.shape else _place(ids, labels)
     part = parse_box(box, ids.shape)
-    there = tuple(slice(p.start + b.start, p.start + b.stop) for p, b in zip(place, part, strict=True))
-    return as_ids(ids.read(part), segmentation), as_ids(labels.read(there), truth), labels.voxel_size
+    start = (0, 0, 0) if ids.shape == labels.shape else _start(ids, labels)
+    here = [
+        (max(axis.start, -first), min(axis.stop, size - first))
+        for axis, first, size in zip(part, start, labels.shape, strict=True)
+    ]
+    there = tuple(slice(low + first, high + first) for (low, high), first in zip(here, start, strict=True))
+    found = tuple(slice(low, high) for low, high in here)
+    if found != part:
+        if any(cut != slice(0, size) for cut, size in zip(there, labels.shape, strict=True)):
+            raise _apart(ids, labels)
+        say(f"compared where the truth lies: {','.join(f'{cut.start}:{cut.stop}' for cut in found)} of {segmentation}")
+    known = without_special(as_ids(labels.read(there), truth))
+    return as_ids(ids.read(found), segmentation), known, labels.voxel_size
 
 
-def _place(inner: Volume, outer: Volume) -> tuple[slice, ...]:
-    """Where one volume lies in another, by their offsets."""
-    steps = [(i - o) / size for i, o, size in zip(inner.offset, outer.offset, outer.voxel_size, strict=True)]
-    starts = [round(step) for step in steps]
-    fits = all(abs(step - start) < 0.01 for step, start in zip(steps, starts, strict=True))
-    ends = [start + size for start, size in zip(starts, inner.shape, strict=True)]
-    if not fits or min(starts) < 0 or any(end > size for end, size in zip(ends, outer.shape, strict=True)):
-        raise InputError(
-            f"{inner.source} (shape {inner.shape}, offset {inner.offset} nm) does not lie inside "
-            f"{outer.source} (shape {outer.shape}, offset {outer.offset} nm)"
-        )
-    return tuple(slice(start, end) for start, end in zip(starts, ends, strict=True))
+def _start(ids: Volume, labels: Volume) -> tuple[int, int, int]:
+    """The voxel (z, y, x) of the truth at which the segmentation begins, by their offsets; may be negative."""
+    steps = [(i - o) / size for i, o, size in zip(ids.offset, labels.offset, labels.voxel_size, strict=True)]
+    z, y, x = (round(step) for step in steps)
+    if any(abs(step - start) >= 0.01 for step, start in zip(steps, (z, y, x), strict=True)):
+        raise _apart(ids, labels)
+    return z, y, x
+
+
+def _apart(ids: Volume, labels: Volume) -> InputError:
+    return InputError(
+        f"{ids.source} (shape {ids.shape}, offset {ids.offset} nm) does not lie inside "
+        f"{labels.source} (shape {labels.shape}, offset {labels.offset} nm), nor the other way round"
+    )
 
 
 def _say_table(curve: Curve) -> None:

@@ -21,9 +21,9 @@ from clew.network.unet import UNet, with_descriptors
 from clew.segmentation.agglomeration import parse_score
 from clew.segmentation.agglomeration_options import AgglomerationOptions
 from clew.segmentation.fragment_options import FragmentOptions
-from clew.stages.boxes import Box, parse_box
+from clew.stages.annotated_volume import Annotated, read_annotated
+from clew.stages.boxes import Box, parse_box, shift_box
 from clew.stages.declaration import Record
-from clew.stages.files import as_ids
 from clew.stages.interruption import Interruption
 from clew.stages.progress import say
 from clew.stages.run_folder import RunFolder
@@ -32,10 +32,7 @@ from clew.training.processes import joined
 from clew.training.sampling import TrainingVolume
 from clew.training.trainer import NotFiniteError, Trainer
 from clew.training.validation import Validation, validate
-from clew.volumes.open import list_datasets, open_volume
 from clew.volumes.replace import written_beside
-
-CREMI_LAYOUT = ("volumes/raw", "volumes/labels/neuron_ids", "volumes/labels/mask")
 
 
 class HeldOut(NamedTuple):
@@ -114,11 +111,11 @@ def run_training(
     parse_score(score)
     with joined(resolve_device(device)) as (processes, own_device):
         run = RunFolder(checkpoint, record, overwrite=overwrite, tensorboard=tensorboard) if processes.first else None
-        volumes, voxel_size = _read_volumes(data)
+        read = _read_volumes(data)
+        volumes, voxel_size = [each.volume for each in read], read[0].voxel_size
         held_out_part = None
         if held_out is not None:
-            raw, labels, _ = volumes[0]
-            held_out_part = HeldOut(raw, labels, parse_box(held_out, raw.shape), score)
+            held_out_part = _held_out(held_out, read[0], score)
             volumes[0] = _without(volumes[0], held_out_part.box)
         torch.manual_seed(options.seed)
         network = open_checkpoint(initial).network if initial else UNet(architecture(preset, offsets))
@@ -189,36 +186,6 @@ def _memory_explained(options: TrainingOptions) -> Iterator[None]:
         ) from error
 
 
-def read_training_volume(item: str) -> tuple[TrainingVolume, tuple[float, float, float]]:
-    """A volume from `FILE.h5` in CREMI layout, or `RAW,LABELS[,MASK]`; voxels without a mask file are all annotated."""
-    paths = paths_of(item)
-    raw, labels = open_volume(paths[0]), open_volume(paths[1])
-    values: NDArray[Any] = raw.read()
-    if values.dtype != np.uint8:
-        raise InputError(f"{paths[0]} must be uint8, not {values.dtype}; convert it with clew convert --dtype uint8")
-    ids = as_ids(labels.read(), paths[1])
-    mask = np.ones(ids.shape, bool) if len(paths) == 2 else open_volume(paths[2]).read() > 0
-    if not values.shape == ids.shape == mask.shape:
-        raise InputError(
-            f"{item}: raw, labels and mask must have one shape, not {values.shape}, {ids.shape}, {mask.shape}"
-        )
-    if not (ids * mask).any():
-        raise InputError(f"{item} has no annotated neuron: all labels inside the mask are 0")
-    return TrainingVolume(values, ids, mask), raw.voxel_size
-
-
-def paths_of(item: str) -> list[str]:
-    """The paths of raw, labels and, if there is one, mask: `FILE.h5` in CREMI layout, or `RAW,LABELS[,MASK]`."""
-    paths = item.split(",")
-    if len(paths) == 1:
-        present = {row.name for row in list_datasets(item)}
-        paths = [f"{item}:{name}" for name in CREMI_LAYOUT[:2]]
-        paths += [f"{item}:{CREMI_LAYOUT[2]}"] if CREMI_LAYOUT[2] in present else []
-    if len(paths) > 3:
-        raise InputError(f"training data are FILE.h5, RAW,LABELS or RAW,LABELS,MASK, not {item!r}")
-    return paths
-
-
 def architecture(preset: str, offsets: list[Triple] | None) -> UNetOptions:
     """A preset, with other offsets if there are any."""
     if offsets is None:
@@ -228,14 +195,27 @@ def architecture(preset: str, offsets: list[Triple] | None) -> UNetOptions:
     return replace(PRESETS[preset], offsets=tuple(offsets))
 
 
-def _read_volumes(data: list[str]) -> tuple[list[TrainingVolume], tuple[float, float, float]]:
+def _read_volumes(data: list[str]) -> list[Annotated]:
     if not data:
         raise InputError("training needs at least one annotated volume: give --data")
-    read = [read_training_volume(item) for item in data]
-    sizes = {voxel_size for _, voxel_size in read}
+    read = [read_annotated(item) for item in data]
+    sizes = {each.voxel_size for each in read}
     if len(sizes) > 1:
         raise InputError(f"all training volumes must have one voxel size, not {sorted(sizes)} nm")
-    return [volume for volume, _ in read], sizes.pop()
+    return read
+
+
+def _held_out(text: str, annotated: Annotated, score: str) -> HeldOut:
+    """The part that a box in voxels of the raw file names."""
+    raw, labels, mask = annotated.volume
+    ends = [first + size for first, size in zip(annotated.origin, raw.shape, strict=True)]
+    given = parse_box(text, tuple(ends))
+    z, y, x = (slice(max(axis.start, first), axis.stop) for axis, first in zip(given, annotated.origin, strict=True))
+    origin = tuple(slice(first, None) for first in annotated.origin)
+    box = shift_box((z, y, x), (origin[0], origin[1], origin[2]))
+    if any(axis.start >= axis.stop for axis in box) or not (labels[box] * mask[box]).any():
+        raise InputError(f"the held-out part {text} holds no annotated neuron; choose a box where there is annotation")
+    return HeldOut(raw, labels, box, score)
 
 
 def _without(volume: TrainingVolume, box: Box) -> TrainingVolume:

@@ -73,6 +73,8 @@ class VolumeFacts(NamedTuple):
     density: float
     touching: float
     objects: int
+    origin: Triple = (0, 0, 0)
+    """The voxel of the raw file from which `shape` and `box` are counted."""
 
 
 class MachineFacts(NamedTuple):
@@ -362,7 +364,8 @@ def _held_out_choice(volume: VolumeFacts, slab: tuple[int, int, int] | None) -> 
     if slab is None:
         return {}
     axis, start, stop = slab
-    box = ",".join(f"{start}:{stop}" if a == axis else f"{low}:{high}" for a, (low, high) in enumerate(volume.box))
+    ends = [(start, stop) if a == axis else ends for a, ends in enumerate(volume.box)]
+    box = ",".join(f"{low + first}:{high + first}" for (low, high), first in zip(ends, volume.origin, strict=True))
     thick = (stop - start) * volume.voxel_size[axis]
     return {
         "held_out": Choice(box, f"{thick:g} nm of the longest annotated axis; network and threshold are chosen on it")
