@@ -88,7 +88,9 @@ def test_nodes_are_looked_up_in_the_volume():
     ids = np.arange(3 * 4 * 300, dtype=np.uint64).reshape(3, 4, 300)
     places = np.array([[0, 0, 0], [2, 3, 299], [1, 2, 130], [1, 2, 129], [3, 0, 0], [0, 0, -1]])
     voxel_size, offset = np.array([40.0, 4.0, 4.0]), np.array([400.0, 8.0, 0.0])
-    skeletons = Skeletons((places + np.array([0.4, -0.4, 0])) * voxel_size + offset, np.zeros((0, 2), np.int64), np.zeros(6, np.int64))
+    skeletons = Skeletons(
+        (places + np.array([0.4, -0.4, 0])) * voxel_size + offset, np.zeros((0, 2), np.int64), np.zeros(6, np.int64)
+    )
     segments, inside = read_nodes(ids, skeletons, voxel_size, offset)
     assert inside.tolist() == [True] * 4 + [False] * 2
     assert segments[:4].tolist() == [ids[tuple(place)] for place in places[:4]]

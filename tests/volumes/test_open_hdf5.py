@@ -117,6 +117,43 @@ def test_damaged_chunk_is_one_line(tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def write_fib25(path, stack, transforms):
+    """Ground truth as NeuroProof writes it, without any attribute."""
+    with h5py.File(path, "w") as file:
+        file["stack"] = stack
+        file["transforms"] = transforms
+
+
+def test_supervoxels_are_read_as_bodies(tmp_path):
+    stack = DATA.astype(np.uint32)
+    supervoxels = np.random.default_rng(0).permutation(251)[:240]
+    bodies = np.random.default_rng(1).integers(1, 2**40, 240)
+    write_fib25(tmp_path / "groundtruth.h5", stack, np.stack([supervoxels, bodies], axis=1).astype(np.uint64))
+    volume = open_volume(tmp_path / "groundtruth.h5", voxel_size=(8, 8, 8))
+    body = dict(zip(supervoxels.tolist(), bodies.tolist(), strict=True))
+    expected = np.array([body.get(piece, 0) for piece in DATA.ravel().tolist()], np.uint64).reshape(DATA.shape)
+    np.testing.assert_array_equal(volume.read(), expected)
+    np.testing.assert_array_equal(volume[1:3, ::2, 4], expected[1:3, ::2, 4])
+    assert volume.dtype == np.uint64
+    assert dict(volume.rows())["read as bodies"].startswith("240 supervoxels of 240 bodies")
+    write_fib25(tmp_path / "none.h5", stack, np.zeros((0, 2), np.uint64))
+    assert not open_volume(tmp_path / "none.h5", voxel_size=(8, 8, 8)).read().any()
+
+
+@pytest.mark.parametrize(
+    ("transforms", "message"),
+    [
+        (np.zeros((3, 4), np.uint64), r"must be \(n, 2\) whole numbers"),
+        (np.zeros((3, 2)), r"must be \(n, 2\) whole numbers"),
+        (np.array([[1, 2], [3, 3], [1, 4]]), "gives supervoxel 1 two bodies"),
+    ],
+)
+def test_transforms_that_are_no_table(tmp_path, transforms, message):
+    write_fib25(tmp_path / "a.h5", DATA, transforms)
+    with pytest.raises(InputError, match=message):
+        open_volume(tmp_path / "a.h5", voxel_size=(8, 8, 8))
+
+
 def test_real_volumes(real_data):
     raw = open_volume(f"{real_data}/fib25_sample2.h5:volumes/raw")
     assert (raw.shape, raw.dtype, raw.axes) == ((250, 250, 250), np.uint8, "zyx")

@@ -144,3 +144,24 @@ def test_folder_with_sections_that_do_not_fit(tmp_path):
     tifffile.imwrite(tmp_path / "a/section_99.tif", DATA[0])
     with pytest.raises(InputError, match=r"mixes images of the kinds \.png, \.tif"):
         open_volume(tmp_path / "a", voxel_size=VOXEL_SIZE)
+
+
+def test_ids_as_colours(tmp_path):
+    ids = np.random.default_rng(0).integers(0, 2**24, DATA.shape, np.uint32)
+    ids[0, 0] = 0
+    bytes_ = ids[..., None] >> np.array([0, 8, 16], np.uint32) & 255
+    opaque = np.concatenate([bytes_, np.full((*ids.shape, 1), 255)], axis=-1).astype(np.uint8)
+    for folder, alpha in (("opaque", 255), ("whole", 3)):
+        opaque[..., 3] = alpha
+        (tmp_path / folder).mkdir()
+        for number, section in enumerate(opaque):
+            Image.fromarray(section).save(tmp_path / folder / f"labels_{number:05}.png")
+        expected = ids if alpha == 255 else ids + np.uint32(alpha << 24)
+        volume = open_volume(tmp_path / folder, voxel_size=(8, 8, 8))
+        check(volume, expected)
+        assert dict(volume.rows())["colours"].startswith("read as ids")
+    one = open_volume(tmp_path / "opaque/labels_00002.png", voxel_size=(8, 8, 8))
+    np.testing.assert_array_equal(one.read(), ids[2:3])
+    for suffix, dtype in ((".png", np.uint16), (".tif", np.uint32)):
+        write_sections(tmp_path / suffix, suffix, DATA.astype(dtype))
+        assert "colours" not in dict(open_volume(tmp_path / suffix, voxel_size=(8, 8, 8)).rows())

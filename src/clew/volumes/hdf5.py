@@ -13,6 +13,7 @@ import numpy as np
 from clew.errors import InputError
 from clew.volumes.geometry import attribute_geometry
 from clew.volumes.listing import DatasetRow, choose_dataset
+from clew.volumes.neuroproof import with_bodies
 from clew.volumes.volume import Layout, Stored, first_line
 
 CACHE_BYTES = 64 << 20
@@ -110,14 +111,16 @@ def open_hdf5(path: str, dataset: str) -> Stored:
         levels = [read_attributes(node) for node in _upwards(array)]
         record = levels[0].get("clew")
         source = f"{path}:{key}"
+        bodies = with_bodies(array, key, source)
         return Stored(
-            array=array,
+            array=array if bodies is None else bodies,
             geometry=attribute_geometry(levels, array.shape, source),
             format="HDF5",
             source=source,
             metadata={**levels[-1], **levels[0]},
             record=record if isinstance(record, Mapping) else {},
             chunks=array.chunks,
+            notes=() if bodies is None else (bodies.note,),
             close=file.close,
         )
     except BaseException:

@@ -1,4 +1,4 @@
-"""TIFF stacks and folders of sections (TIFF, PNG, JPEG)."""
+"""TIFF stacks and folders of sections (TIFF, PNG, JPEG); ids as colours in PNG."""
 
 import contextlib
 import itertools
@@ -55,7 +55,9 @@ def open_images(path: str) -> Stored:
     read = _reader([Path(path)])
     first = read(0)
     array = Sections((1,), (first.shape[0], first.shape[1]), first.dtype, read)
-    return Stored(array, Geometry(("z", "y", "x")), Path(path).suffix[1:].upper(), path)
+    return Stored(
+        array, Geometry(("z", "y", "x")), Path(path).suffix[1:].upper(), path, notes=tuple(_colours(first, Path(path)))
+    )
 
 
 def _open_folder(folder: Path) -> Stored:
@@ -67,7 +69,7 @@ def _open_folder(folder: Path) -> Stored:
     read = _reader(files)
     first = read(0)
     array = Sections((len(files),), (first.shape[0], first.shape[1]), first.dtype, read)
-    notes = (("sections", f"{files[0].name} … {files[-1].name}"), *_gaps(files))
+    notes = (("sections", f"{files[0].name} … {files[-1].name}"), *_gaps(files), *_colours(first, files[0]))
     return Stored(
         array=array,
         geometry=Geometry(("z", "y", "x"), source="a folder of sections carries none"),
@@ -101,11 +103,27 @@ def _read_image(file: Path) -> NDArray[Any]:
             Image.MAX_IMAGE_PIXELS = None  # sections of electron microscopes are larger than Pillow expects
             with Image.open(file) as opened:
                 image = np.asarray(opened)
+            image = coloured_ids(image) if opened.mode == "RGBA" else image
     except (OSError, ValueError, SyntaxError, IndexError, RuntimeError) as error:
         raise InputError(f"{file} cannot be read: {first_line(error)}") from error
     if image.ndim != 2:
         raise InputError(f"{file} must be a grey image of one section, not of shape {image.shape}; convert it")
     return image
+
+
+def coloured_ids(image: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """Ids stored as colours (y, x, RGBA): R + 256 G + 256² B, and 256³ A where A is not 255 (opaque).
+
+    So Raveler and DVID write label sections of FIB-25; their ids stay below 255 · 256³.
+    """
+    red, green, blue, alpha = np.moveaxis(image.astype(np.uint32), -1, 0)
+    return red | green << 8 | blue << 16 | np.where(alpha == 255, np.uint32(0), alpha) << 24
+
+
+def _colours(image: NDArray[Any], file: Path) -> list[tuple[str, str]]:
+    """A note where ids are stored as colours: no grey PNG has 32 bits."""
+    coloured = image.dtype == np.uint32 and file.suffix.lower() not in TIFF_SUFFIXES
+    return [("colours", "read as ids: R + 256 G + 256² B")] if coloured else []
 
 
 def _gaps(files: Sequence[Path]) -> list[tuple[str, str]]:
