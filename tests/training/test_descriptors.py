@@ -81,19 +81,16 @@ def test_the_loss_counts_voxels_of_objects_only():
 
 
 def test_targets_of_a_crop():
-    labels = np.zeros((1, 3, 12), np.uint32)
-    labels[..., :4] = labels[..., 6:] = 3
-    annotated = np.ones(labels.shape, bool)
-    annotated[..., 10:] = False
-    trained = annotated.copy()
+    surroundings = np.zeros((1, 3, 18), np.uint32)
+    surroundings[..., :7] = surroundings[..., 9:13] = 3
+    trained = np.ones((1, 3, 12), bool)
     trained[..., 0] = False
-    found = descriptor_targets(labels, annotated, trained, 40.0, (10.0, 10.0, 10.0))
+    found = descriptor_targets(surroundings, trained, 40.0, (10.0, 10.0, 10.0))
     assert not found[..., 0].any()
-    assert not found[..., 10:].any()
-    pieces = np.zeros_like(labels)
-    pieces[..., :4], pieces[..., 6:10] = 1, 2
-    expected = local_shape_descriptors(pieces, sigma=40, voxel_size=(10, 10, 10))
-    np.testing.assert_array_equal(found[..., 1:10], expected[..., 1:10])
+    pieces = np.zeros_like(surroundings)
+    pieces[..., :7], pieces[..., 9:13] = 1, 2
+    expected = local_shape_descriptors(pieces, sigma=40, voxel_size=(10, 10, 10))[..., 3:15]
+    np.testing.assert_array_equal(found[..., 1:], expected[..., 1:])
 
 
 @pytest.mark.parametrize(("sigma", "voxel_size"), [(0, (1, 1, 1)), (2, (1, 0, 1)), (float("nan"), (1, 1, 1))])

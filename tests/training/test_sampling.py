@@ -137,3 +137,20 @@ def test_sites_lie_between_those_that_were_tried_and_are_well_annotated():
     starts = {int(sites.draw_center(rng)[2] - 7.5) for _ in range(500)}
     assert starts == set(range(34))
     assert sites.middle[2] == pytest.approx(16 + 7.5, abs=1)
+
+
+@pytest.mark.parametrize("augmentation", [PLAIN, AugmentationOptions(warp_probability=1.0)])
+def test_surroundings_are_the_labels_around_a_crop(augmentation):
+    labels = np.random.default_rng(1).integers(1, 3, (5, 5, 5)).repeat(12, 0).repeat(12, 1).repeat(12, 2)
+    volume = TrainingVolume((100 * labels).astype(np.uint8), labels.astype(np.uint32), labels > 0)
+    sampler = Sampler((volume,), (20, 20, 20), (12, 12, 14), TrainingOptions(), augmentation, context=(7, 2, 9))
+    for seed in range(6):
+        crop = sampler.cut(volume, np.array([29.5, 29.5, 29.5]), np.random.default_rng(seed))
+        assert crop.surroundings.shape == (26, 16, 32)
+        np.testing.assert_array_equal(crop.surroundings[7:-7, 2:-2, 9:-9], crop.labels)
+        shown = crop.raw[4:-4, 4:-4, 3:-3]
+        dark, light = (np.median(shown[crop.labels == label]) for label in (1, 2))
+        assert light > dark
+        assert np.mean((shown > (dark + light) / 2) == (crop.labels == 2)) > 0.95
+    if augmentation is PLAIN:
+        np.testing.assert_array_equal(crop.surroundings, labels[17:43, 22:38, 14:46])

@@ -61,9 +61,7 @@ def collate(crops: list[Crop], offsets: tuple[Triple, ...], margin: int) -> Batc
 def describe(crops: list[Crop], options: TrainingOptions, voxel_size: tuple[float, float, float]) -> Tensor:
     """Local shape descriptors (batch, 10, z, y, x) of a list of crops, 0 where they are not trained."""
     described = [
-        descriptor_targets(
-            crop.labels, crop.mask, trimmed(crop.mask, options.margin), options.descriptor_sigma, voxel_size
-        )
+        descriptor_targets(crop.surroundings, trimmed(crop.mask, options.margin), options.descriptor_sigma, voxel_size)
         for crop in crops
     ]
     return torch.from_numpy(np.stack(described))

@@ -51,25 +51,30 @@ def local_shape_descriptors(
     volume = as_labels(labels, "labels")
     if not (sigma > 0 and all(size > 0 for size in voxel_size)):
         raise InputError(f"sigma and voxel size must be above 0 nm, not {sigma} and {voxel_size}")
-    z, y, x = (_window(sigma / size) for size in voxel_size)
+    reaches = window_reach(sigma, voxel_size)
+    z, y, x = (_window(sigma / size, reach) for size, reach in zip(voxel_size, reaches, strict=True))
     return _normalise(object_moments(volume, _names(volume), (z, y, x)))
 
 
+def window_reach(sigma: float, voxel_size: tuple[float, float, float]) -> tuple[int, int, int]:
+    """Voxels (z, y, x) that the window of a voxel reaches on each side."""
+    z, y, x = (int(CUT * sigma / size + 0.5) for size in voxel_size)
+    return z, y, x
+
+
 def descriptor_targets(
-    labels: NDArray,
-    annotated: NDArray[np.bool_],
-    trained: NDArray[np.bool_],
-    sigma: float,
-    voxel_size: tuple[float, ...],
+    surroundings: NDArray, trained: NDArray[np.bool_], sigma: float, voxel_size: tuple[float, float, float]
 ) -> NDArray[np.float32]:
     """Local shape descriptors of a training crop, 0 where `trained` is false.
 
-    Each connected component of the annotated labels is an object, as for the affinities. What the crop cuts off is not
-    seen: near its faces the descriptors are those of the part inside.
+    Each connected component of the annotated labels is an object, as for the affinities. The crop lies in the middle of
+    its `surroundings` (labels, 0 where there is no annotation), which reach as far as the window: so its faces cut
+    nothing off, but those of the annotated volume do.
     """
-    z, y, x = voxel_size
-    objects = split_components(np.where(annotated, labels, 0))
-    return np.where(trained, local_shape_descriptors(objects, sigma=sigma, voxel_size=(z, y, x)), np.float32(0))
+    described = local_shape_descriptors(split_components(surroundings), sigma=sigma, voxel_size=voxel_size)
+    context = ((have - size) // 2 for have, size in zip(surroundings.shape, trained.shape, strict=True))
+    inner = tuple(slice(start, start + size) for start, size in zip(context, trained.shape, strict=True))
+    return np.where(trained, described[(slice(None), *inner)], np.float32(0))
 
 
 def descriptor_loss(logits: Tensor, targets: Tensor) -> Tensor:
@@ -85,9 +90,8 @@ def descriptor_loss(logits: Tensor, targets: Tensor) -> Tensor:
     return errors.sum() / (weights.sum() * logits.shape[1]).clamp(min=1)
 
 
-def _window(sigma: float) -> NDArray[np.float32]:
+def _window(sigma: float, reach: int) -> NDArray[np.float32]:
     """Weight, weight × offset, weight × offset² for offsets in units of sigma (given in voxels); the weights sum to 1."""
-    reach = int(CUT * sigma + 0.5)
     offsets = np.arange(-reach, reach + 1) / sigma
     weights = np.exp(-(offsets**2) / 2)
     weights /= weights.sum()

@@ -1,11 +1,13 @@
 """Random training crops from annotated volumes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from clew.errors import InputError
 from clew.training.augmentation import (
@@ -35,11 +37,13 @@ class TrainingVolume(NamedTuple):
 
 
 class Crop(NamedTuple):
-    """A training example: raw (z, y, x) float32 in [-1, 1]; labels and mask of the network's output, centred in it."""
+    """A training example: raw (z, y, x) float32 in [-1, 1]; labels and mask of the network's output, centred in it; the
+    annotated labels (0 elsewhere) with the sampler's context around them, and empty if it has none."""
 
     raw: NDArray[np.float32]
     labels: NDArray
     mask: NDArray[np.bool_]
+    surroundings: NDArray = np.empty((0, 0, 0))
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,8 @@ class Sampler:
     """Draws crops from prepared volumes, by their weights, where they are annotated.
 
     Annotation may be sparse, such as every fifth section: a crop is compared with the best-annotated one of its volume.
-    Crops are resampled on the `device`, and always handed out as numpy arrays.
+    Crops are resampled on the `device`, and always handed out as numpy arrays. With a `context` (z, y, x), labels are
+    sampled by so many voxels farther on each side, as the surroundings of the crop.
     """
 
     volumes: tuple[TrainingVolume, ...]
@@ -56,6 +61,7 @@ class Sampler:
     options: TrainingOptions
     augmentation: AugmentationOptions
     device: str = "cpu"
+    context: Shape = (0, 0, 0)
 
     def __post_init__(self) -> None:
         check_augmentation(self.augmentation)
@@ -95,14 +101,18 @@ class Sampler:
     def cut(self, volume: TrainingVolume, center: NDArray[np.float64], rng: np.random.Generator) -> Crop:
         """The crop around a centre (z, y, x) in voxels, augmented at random."""
         axes, flips = random_order(rng, self.augmentation)
-        outer, inner = _before(self.input_shape, axes), _before(self.output_shape, axes)
-        field = sampling_field(outer, rng, self.augmentation, self.device)
-        raw = scale_raw(sample_raw(volume.raw, center, outer, field))
+        outer, inner, context = (_before(s, axes) for s in (self.input_shape, self.output_shape, self.context))
+        wide = _widened(inner, context)
+        more = [max(0, -(-(have - need) // 2)) for have, need in zip(wide, outer, strict=True)]
+        field = sampling_field(_widened(outer, more), rng, self.augmentation, self.device)
+        raw = scale_raw(sample_raw(volume.raw, center, outer, _inner(field, more)))
         raw = change_intensity(raw, rng, self.augmentation)
         if self.augmentation.serial_sections:
             damage_sections(raw, rng, self.augmentation)
-        labels, mask = sample_labels(volume.labels, volume.mask, center, inner, field)
-        return Crop(*(np.ascontiguousarray(np.flip(array.transpose(axes), flips)) for array in (raw, labels, mask)))
+        labels, mask = sample_labels(volume.labels, volume.mask, center, wide, field)
+        parts = [raw, _inner(labels, context), _inner(mask, context)]
+        parts += [np.where(mask, labels, 0)] if any(context) else []
+        return Crop(*(np.ascontiguousarray(np.flip(array.transpose(axes), flips)) for array in parts))
 
     def _is_rich(self, crop: Crop) -> bool:
         """Whether a crop holds enough annotated neurons."""
@@ -133,3 +143,16 @@ def _before(shape: Shape, axes: tuple[int, ...]) -> Shape:
     """The shape that has `shape` after a transposition."""
     z, y, x = (shape[axes.index(axis)] for axis in range(3))
     return z, y, x
+
+
+def _widened(shape: Shape, context: Sequence[int]) -> Shape:
+    z, y, x = (size + 2 * more for size, more in zip(shape, context, strict=True))
+    return z, y, x
+
+
+def _inner(array: Any, context: Sequence[int]) -> Any:
+    """An array or a field (or None) without the context at the ends of its last three axes."""
+    if array is None or not any(context):
+        return array
+    inner = array[(..., *(slice(more, size - more) for size, more in zip(array.shape[-3:], context, strict=True)))]
+    return inner.contiguous() if isinstance(inner, Tensor) else np.ascontiguousarray(inner)

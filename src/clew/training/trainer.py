@@ -20,6 +20,7 @@ from clew.network.options import Triple
 from clew.network.precision import Precision, autocast
 from clew.network.unet import UNet, crop_center, valid_input_shape
 from clew.training.batches import Batch, collate, describe, prepared_ahead
+from clew.training.descriptors import window_reach
 from clew.training.losses import loss_terms
 from clew.training.malis_threads import NEAREST, MalisThreads, Weights
 from clew.training.options import AugmentationOptions, TrainingOptions
@@ -144,7 +145,8 @@ class Trainer:
         prepared = tuple(
             prepare_volume(volume, options.boundary_steps, per_section=options.per_section) for volume in volumes
         )
-        self.sampler = Sampler(prepared, input_shape, self.output_shape, options, augmentation, device)
+        context = window_reach(options.descriptor_sigma, self.voxel_size) if options.descriptor_weight else (0, 0, 0)
+        self.sampler = Sampler(prepared, input_shape, self.output_shape, options, augmentation, device, context)
         self.malis = MalisThreads(min(2 * options.batch, os.cpu_count() or 1), options.malis_passes)
 
     def __iter__(self) -> Iterator[StepReport]:
