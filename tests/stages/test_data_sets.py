@@ -13,6 +13,7 @@ from clew.errors import InputError
 from clew.evaluation.scores import evaluate
 from clew.stages.annotated_volume import SURROUNDINGS, read_annotated
 from clew.stages.planning import look_at
+from clew.stages.run_file import options_in
 from clew.synthetic.volume import synthesize
 from clew.volumes.save import save_volume
 
@@ -175,3 +176,21 @@ def test_snemi3d_stacks(tmp_path: Path) -> None:
     assert voxel_size == (30, 6, 6)
     np.testing.assert_array_equal(volume.raw, made.raw)
     np.testing.assert_array_equal(volume.labels, made.labels)
+
+
+@pytest.mark.parametrize("name", ["cremi", "snemi3d"])
+def test_plan_of_a_data_set(name: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    voxel_size = {"cremi": (40, 4, 4), "snemi3d": (30, 6, 6)}[name]
+    made = synthesize((20, 64, 160), voxel_size=voxel_size)
+    save_volume(tmp_path / "raw.zarr", made.raw, voxel_size=voxel_size)
+    save_volume(tmp_path / "labels.zarr", made.labels, voxel_size=voxel_size)
+    item, output = f"{tmp_path}/raw.zarr,{tmp_path}/labels.zarr", tmp_path / "plan.toml"
+    pipeline.plan([item], output=str(output), data_set=name, timing=False)
+    for stage in (pipeline.train, pipeline.predict, pipeline.segment, pipeline.evaluate):
+        options = options_in(output, stage)
+        stage.record_of(**options)
+    assert options_in(output, pipeline.train)["preset"] == ("cremi" if name == "cremi" else "small-anisotropic")
+    assert ("recipe for GPUs" in capsys.readouterr().out) == (name == "cremi")
+    with pytest.raises(InputError, match="voxels of fib-25 are 8×8×8 nm"):
+        pipeline.plan([item], output=str(tmp_path / "b.toml"), data_set="fib-25", timing=False)
+    assert not (tmp_path / "b.toml").exists()

@@ -33,9 +33,11 @@ from clew.training.annotation import (
     label_statistics,
 )
 from clew.training.contrast import check_contrast
+from clew.training.data_sets import DATA_SETS, check_voxels, plan_data_set
 from clew.training.options import AugmentationOptions, TrainingOptions
 from clew.training.planning import (
     GIGABYTE,
+    USUAL_EDGE,
     Choice,
     MachineFacts,
     Plan,
@@ -78,6 +80,7 @@ def write_plan(
     voxel_size: Triple | None,
     device: str,
     timing: bool,
+    data_set: str | None,
     strict: bool,
     overwrite: bool,
 ) -> None:
@@ -98,9 +101,15 @@ def write_plan(
     volumes = [facts for item in items if (facts := usable[item].facts)]
     if len({volume.voxel_size for volume in volumes}) > 1:
         raise InputError("all volumes of a training must have one voxel size; plan those of each size for themselves")
+    if data_set is not None:
+        check_voxels(data_set, volumes[0].voxel_size)
     machine = look_around(device, plan)
-    measured = time_training(volumes[0], usable[items[0]].volume, machine) if timing else None
-    made = make_plan(volumes, machine, hours=hours, timing=measured, checkpoint=f"{plan.stem}.pt")
+    checkpoint = f"{plan.stem}.pt"
+    if data_set is not None and DATA_SETS[data_set].preset is not None:
+        measured, made = None, plan_data_set(data_set, volumes, machine, checkpoint=checkpoint)
+    else:
+        measured = time_training(volumes[0], usable[items[0]].volume, machine) if timing else None
+        made = make_plan(volumes, machine, hours=hours, timing=measured, checkpoint=checkpoint)
     write_run_file(plan, made, items)
     for line in cost_lines(made, machine, measured):
         say(line)
@@ -304,9 +313,9 @@ def cost_lines(made: Plan, machine: MachineFacts, timing: Timing | None) -> list
 
 
 def _hours(made: Plan, machine: MachineFacts, timing: Timing | None) -> str:
-    if timing is None or made.cost.hours is None:
-        return "not timed: give --timing"
     options = made.tables["train"]
+    if timing is None or made.cost.hours is None:
+        return "not timed: give --timing" if options["preset"].value in USUAL_EDGE else "not timed: a recipe for GPUs"
     voxels = math.prod(options["crop"].value) * options["batch"].value
     sure = "to within a quarter" if timing.spread < STEADY else f"a guess, steps vary by ×{timing.spread:.1f}"
     if not machine.gpu and timing.share < BUSY:

@@ -17,11 +17,12 @@ from clew.training.options import SERIAL_SECTIONS, AugmentationOptions, Training
 VoxelSize = tuple[float, float, float]
 GIGABYTE = 1e9
 
-BYTES_PER_VOXEL = {"small": 1110, "small-anisotropic": 1170, "tiny": 450, "fib25": 700, "segem": 1530}
+BYTES_PER_VOXEL = {"small": 1110, "small-anisotropic": 1170, "tiny": 450, "cremi": 700, "fib25": 700, "segem": 1530}
 """Memory of a training step for each voxel of its crops.
 
 Measured on a CPU, as the growth of the peak with the crop (small ones: from 0.26 to 0.88 megavoxels) with padding `same`; the
-larger of float32 and bfloat16, which differ by less than a tenth.
+larger of float32 and bfloat16, which differ by less than a tenth. `cremi`, not measured, is taken to be as `fib25`, which pools
+hardly less.
 """
 BYTES_PER_PARAMETER = 28
 """Weights, their average, gradients, two moments, and copies in the layout of the kernels (measured with 84 million)."""
@@ -230,7 +231,8 @@ def make_plan(
         "segment": segmentation_choices(volumes[0].voxel_size) | _threshold_choice(slab),
         "evaluate": {},
     }
-    return Plan(tables, _cost(volumes, machine, crop, batch, steps, timing))
+    preset = choose_preset(volumes[0].voxel_size)
+    return Plan(tables, plan_cost(volumes, machine, preset, math.prod(crop) * batch, steps, timing))
 
 
 def choose_crop(
@@ -328,7 +330,7 @@ def augmentation_choices(voxel_size: VoxelSize) -> dict[str, Choice]:
     recipe, usual = (SERIAL_SECTIONS if serial else AugmentationOptions()), AugmentationOptions()
     differing = [field.name for field in fields(recipe) if getattr(recipe, field.name) != getattr(usual, field.name)]
     reason = "serial sections" if serial else ""
-    choices = {name: Choice(_plain(getattr(recipe, name)), reason) for name in differing}
+    choices = {name: Choice(plain(getattr(recipe, name)), reason) for name in differing}
     if serial:
         names = [name for name in vars(recipe) if name.endswith("_sections") and name not in differing]
         choices |= {name: Choice(getattr(recipe, name), "share of sections, as in the paper") for name in names}
@@ -398,11 +400,10 @@ def _mean_seconds(timing: Timing) -> float:
     return share * timing.plain + (1 - share) * timing.malis
 
 
-def _cost(
-    volumes: Sequence[VolumeFacts], machine: MachineFacts, crop: Triple, batch: int, steps: int, timing: Timing | None
+def plan_cost(
+    volumes: Sequence[VolumeFacts], machine: MachineFacts, preset: str, voxels: int, steps: int, timing: Timing | None
 ) -> Cost:
-    preset = choose_preset(volumes[0].voxel_size)
-    voxels = math.prod(crop) * batch
+    """What so many steps cost, each of crops of so many voxels in all."""
     step = training_memory(preset, voxels)
     hours = None if timing is None else steps * voxels * _mean_seconds(timing) / 3600 / TIME_FOR_STEPS
     checkpoint, state = 4 * _parameters(preset), 16 * _parameters(preset)
@@ -418,5 +419,6 @@ def _parameters(preset: str) -> int:
         return count_parameters(UNet(PRESETS[preset]))
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value as it stands in a TOML file."""
     return list(value) if isinstance(value, tuple) else value
