@@ -1,18 +1,25 @@
-"""The bundled network: clew's prediction beside the same weights run without thought."""
+"""The bundled network: clew's prediction beside the same weights run without thought, in each arithmetic."""
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 
 from benchmarks.measure import Row, Table
 from benchmarks.workload import Workload
+from clew.network.precision import Precision
+
+Job = Callable[[], object]
 
 EDGE = 128
 THREADS = (1, 2)
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
+TARGET = 2.0
+"""Seconds per megavoxel on two threads, in the arithmetic that is chosen by itself."""
 
 
 def measure(work: Workload, repeats: int) -> list[Table]:
-    """Seconds per megavoxel of output of one tile.
+    """Seconds per megavoxel of output of one tile, on the CPU and on a GPU if there is one.
 
     CPU seconds, judged for two threads as CPU / 2: what two free cores would need if they shared the work evenly. The
     naive way may keep the few voxels by which a valid output is longer than a tile on the common grid.
@@ -20,6 +27,7 @@ def measure(work: Workload, repeats: int) -> list[Table]:
     import torch
 
     from clew.network.bundled import bundled_names, open_checkpoint
+    from clew.network.precision import autocast, has_bfloat16_units
     from clew.network.prediction import predict_affinities
     from clew.network.unet import valid_input_shape
     from clew.synthetic.volume import synthesize
@@ -34,37 +42,52 @@ def measure(work: Workload, repeats: int) -> list[Table]:
     patch = torch.from_numpy(surrounded)[None, None].float() / 127.5 - 1
     with torch.inference_mode():
         covered = plain(patch).shape[-1] ** 3
-    jobs = {
-        f"{name}, clew": (lambda: predict_affinities(network, raw), edge**3),
-        f"{name}, naive": (lambda: _naive(plain, patch), covered),
-    }
+
+    def naive(device: str, precision: Precision) -> np.ndarray:
+        """All channels, channels-first, as most training code predicts."""
+        with torch.inference_mode(), autocast(device, precision):
+            return torch.sigmoid(plain.to(device)(patch.to(device)))[0].cpu().numpy()
+
+    def jobs(device: str, precision: Precision) -> dict[str, tuple[Job, int]]:
+        return {
+            "clew": (lambda: predict_affinities(network, raw, device=device, precision=precision), edge**3),
+            "naive": (lambda: naive(device, precision), covered),
+        }
+
     before, rows = torch.get_num_threads(), []
     for threads in THREADS:
         torch.set_num_threads(threads)
-        spent = {job: (float("inf"), float("inf")) for job in jobs}
-        for _ in range(repeats):
-            for job, (run, voxels) in jobs.items():
-                cpu, wall = _seconds(run)
-                spent[job] = min(spent[job], (1e6 * cpu / voxels, 1e6 * wall / voxels))
-        for job, (cpu, wall) in spent.items():
-            target = 2.0 if job.endswith("clew") and threads == 2 else None
-            label = f"{job}, {threads} thread{'s' * (threads > 1)}"
-            rows.append(Row(label, cpu / threads, "s/megavoxel", target, f"CPU {cpu:.2f}, wall {wall:.2f}"))
-        fast, slow = (spent[job][0] for job in jobs)
-        rows.append(Row(f"**naive / clew, {threads} threads**", slow / fast, "×"))
+        for precision in PRECISIONS:
+            label = f"{name}, {precision}, {threads} thread{'s' * (threads > 1)}"
+            usual = (precision == "bfloat16") == has_bfloat16_units("cpu")
+            target = TARGET if usual and threads == 2 else None
+            rows += _rows(label, _in_turns(jobs("cpu", precision), repeats), threads, target)
     torch.set_num_threads(before)
-    return [Table(f"Prediction, one tile of {edge}³ (CPU seconds / threads)", rows)]
+    if torch.cuda.is_available():
+        for precision in PRECISIONS:
+            rows += _rows(f"{name}, {precision}, CUDA", _in_turns(jobs("cuda", precision), repeats), None, None)
+    else:
+        rows.append(Row(f"{name}, CUDA", None, "s/megavoxel", note="no CUDA device on this machine"))
+    return [Table(f"Prediction, one tile of {edge}³ (CPU seconds / threads; on CUDA wall seconds)", rows)]
 
 
-def _naive(network: object, patch: object) -> np.ndarray:
-    """All channels, channels-first, as most training code predicts."""
-    import torch
+def _in_turns(jobs: dict[str, tuple[Job, int]], repeats: int) -> dict[str, tuple[float, float]]:
+    """Smallest CPU and wall seconds per megavoxel of each job."""
+    spent = {job: (float("inf"), float("inf")) for job in jobs}
+    for _ in range(repeats):
+        for job, (run, voxels) in jobs.items():
+            cpu, wall = time.process_time(), time.perf_counter()
+            run()
+            taken = (time.process_time() - cpu, time.perf_counter() - wall)
+            spent[job] = (min(spent[job][0], 1e6 * taken[0] / voxels), min(spent[job][1], 1e6 * taken[1] / voxels))
+    return spent
 
-    with torch.inference_mode():
-        return torch.sigmoid(network(patch))[0].numpy()  # type: ignore[operator]
 
-
-def _seconds(run: object) -> tuple[float, float]:
-    cpu, wall = time.process_time(), time.perf_counter()
-    run()  # type: ignore[operator]
-    return time.process_time() - cpu, time.perf_counter() - wall
+def _rows(label: str, spent: dict[str, tuple[float, float]], threads: int | None, target: float | None) -> list[Row]:
+    rows, figures = [], []
+    for job, (cpu, wall) in spent.items():
+        figure = wall if threads is None else cpu / threads
+        note = f"{1e6 / figure:,.0f} voxels/s; CPU {cpu:.2f}, wall {wall:.2f}"
+        rows.append(Row(f"{label}, {job}", figure, "s/megavoxel", target if job == "clew" else None, note))
+        figures.append(figure)
+    return [*rows, Row(f"**{label}, naive / clew**", figures[1] / figures[0], "×")]
