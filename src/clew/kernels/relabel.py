@@ -38,28 +38,52 @@ def _search(table, names, found):
         found[np.uint64(k)] = table[np.uint64(_slot(table, _first_slot(table, name), name)), 1]
 
 
+@inline
+def _new_names(labels, start, stop, width, places):
+    """List where a row's names differ from those above, and how often the name before differs too; count both.
+
+    Row 0 of `places` lists the former, row 1 those of them where the voxel before has another name as well.
+    """
+    above = width if start > 0 else 0
+    differing, new = 0, 0
+    for i in range(start, stop):
+        places[0, np.uint64(differing)] = i
+        differing += np.int64((labels[np.uint64(i)] != labels[np.uint64(i - above)]) | (start == 0))
+    for k in range(differing):
+        i = places[0, np.uint64(k)]
+        places[1, np.uint64(new)] = i
+        new += np.int64((i == start) | (labels[np.uint64(i)] != labels[np.uint64(max(i - 1, 0))]))
+    return differing, new
+
+
 @kernel
-def relabel_rows(labels, table, out):
-    """out = second column of the table for (rows, x) labels, 0 stays 0; returns where the first unknown label is, or -1."""
-    width = labels.shape[1]
-    for row in range(labels.shape[0]):
-        mine, result = labels[row], out[row]
-        above, above_result = labels[max(row - 1, 0)], out[max(row - 1, 0)]
-        x = 0
-        while x < width:
-            name = np.int64(mine[np.uint64(x)])
-            if name == 0:
-                value = np.int64(0)
-            elif row > 0 and name == np.int64(above[np.uint64(x)]):
-                value = above_result[np.uint64(x)]
-            else:
-                slot = np.uint64(_slot(table, _first_slot(table, name), name))
-                if table[slot, 0] == 0:
-                    return row * width + x
-                value = table[slot, 1]
-            while x < width and np.int64(mine[np.uint64(x)]) == name:
-                result[np.uint64(x)] = value
-                x += 1
+def relabel_rows(labels, width, table, places, out):
+    """out = second column of the table for the labels of rows of `width`; returns where the first unknown label is, or -1.
+
+    0 stays 0. A row is a copy of the row of results above, written over where names differ: with the result before
+    if that has the same name, else with the value looked up, for which all lines were asked first. Both are lists made
+    without a branch; `places` is room for them, (3, width).
+    """
+    for start in range(0, labels.shape[0], width):
+        stop, above = start + width, width if start > 0 else 0
+        differing, new = _new_names(labels, start, stop, width, places)
+        for i in range(start, stop):
+            out[np.uint64(i)] = out[np.uint64(i - above)]
+        for k in range(new):
+            slot = _first_slot(table, np.int64(labels[np.uint64(places[1, np.uint64(k)])]))
+            places[2, np.uint64(k)] = slot
+            prefetch(table, slot)
+        for k in range(new):
+            i = np.uint64(places[1, np.uint64(k)])
+            name = np.int64(labels[i])
+            slot = np.uint64(_slot(table, places[2, np.uint64(k)], name))
+            if name != 0 and table[slot, 0] == 0:
+                return np.int64(i)
+            out[i] = table[slot, 1] if name != 0 else 0
+        for k in range(differing):
+            i = places[0, np.uint64(k)]
+            same = np.int64((i > start) & (labels[np.uint64(i)] == labels[np.uint64(max(i - 1, 0))]))
+            out[np.uint64(i)] = out[np.uint64(i - same)]
     return -1
 
 

@@ -74,14 +74,14 @@ def relabel(fragments: np.ndarray, ids: np.ndarray, lookup: np.ndarray) -> NDArr
     if fragments.dtype not in (np.uint32, np.uint64):
         raise InputError(f"fragments must be uint64 or uint32, not {fragments.dtype}: convert them with astype")
     fragments = np.ascontiguousarray(fragments)
-    rows = fragments.reshape(-1, fragments.shape[-1])
+    names, width = fragments.reshape(-1), fragments.shape[-1]
     segmentation = np.empty(fragments.shape, np.uint64)
     unknown = relabel_rows(
-        rows.view(np.int64) if rows.dtype == np.uint64 else rows,
-        id_table(ids, lookup.view(np.int64)), segmentation.view(np.int64).reshape(rows.shape),
+        names.view(np.int64) if names.dtype == np.uint64 else names, width, id_table(ids, lookup.view(np.int64)),
+        np.empty((3, width), np.int64), segmentation.view(np.int64).reshape(-1),
     )  # fmt: skip
     if unknown >= 0:
-        name = fragments.reshape(-1)[unknown]
+        name = names[unknown]
         raise InputError(
             f"fragment {name} is not among the {len(ids)} ids of the lookup: was it made for other fragments?"
         )
