@@ -21,9 +21,16 @@ WRITE_RETRIES = 10
 """Of a request to object storage, two seconds apart at most."""
 
 
-def create_array(folder: str | Path, layout: Layout) -> tuple[TensorStoreArray, tuple[int, ...]]:
-    """Create the array in a local or remote folder; also returns the unit of writing (the shard, or else the chunk)."""
+def create_array(
+    folder: str | Path, layout: Layout, block_shape: Sequence[int] | None = None
+) -> tuple[TensorStoreArray, tuple[int, ...]]:
+    """Create the array in a local or remote folder; also returns the unit of writing (the shard, or else the chunk).
+
+    It is not sharded where that would make two blocks of the given shape share a shard.
+    """
     unit = shard_shape(layout.shape, layout.chunks, layout.dtype.itemsize)
+    if block_shape is not None and any(block % shard for block, shard in zip(block_shape, unit, strict=True)):
+        unit = layout.chunks
     spec = {
         "driver": "zarr3",
         "kvstore": kvstore_spec(str(folder)),
@@ -39,6 +46,12 @@ def create_array(folder: str | Path, layout: Layout) -> tuple[TensorStoreArray, 
     }
     store = tensorstore.open(spec, create=True, context=context(retries=WRITE_RETRIES)).result()
     return TensorStoreArray(store), unit
+
+
+def open_array(folder: Path) -> TensorStoreArray:
+    """An array made by `create_array` in a local folder, to read and to write."""
+    spec = {"driver": "zarr3", "kvstore": kvstore_spec(str(folder))}
+    return TensorStoreArray(tensorstore.open(spec, open=True, context=context()).result())
 
 
 def group_metadata(title: str, scale: str, layout: Layout, record: Mapping[str, Any]) -> str:

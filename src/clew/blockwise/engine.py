@@ -1,0 +1,144 @@
+"""Run tasks on many workers, by a ledger: what is finished is not done again, what fails is noted, and too much stops all."""
+
+import os
+import resource
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import dataclass, field
+
+from clew.blockwise.executor import Queue, Task
+from clew.blockwise.ledger import HEARTBEAT, Ledger, LostLockError, task_name
+from clew.blockwise.store import Store
+
+SAME_ERRORS = 5
+"""So many tasks that fail with the same words stop a run."""
+KIBIBYTE = 1024
+
+
+class TasksFailedError(RuntimeError):
+    """Some tasks failed; the ledger says which and why."""
+
+
+@dataclass
+class Work:
+    """What a run did: tasks done by it, and the largest resident memory of each worker in bytes."""
+
+    tasks: int = 0
+    peaks: dict[str, int] = field(default_factory=dict)
+
+
+def run_by_ledger(
+    tasks: Sequence[Task],
+    store: Store,
+    ledger: Ledger,
+    pool: Executor,
+    *,
+    wave: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Work:
+    """Do all tasks that the ledger does not list as done, at most `wave` at a time on the pool.
+
+    A failed task holds up only those that need it; all others are done before the run ends.
+
+    Parameters
+    ----------
+    tasks : sequence of Task
+    store : Store
+        Can be pickled if the pool is of processes.
+    ledger : Ledger
+        Held by this run.
+    pool : Executor
+    wave : int
+        Tasks handed to the pool at a time: a few for each worker, so that no scheduler has to keep all of them.
+    progress
+        Called with the numbers of tasks done and of all tasks.
+
+    Raises
+    ------
+    TasksFailedError
+        At the end, where tasks failed; at once, where `SAME_ERRORS` of them failed in the same way.
+    LostLockError
+        Where another run has taken over.
+    """
+    queue, finished, work = Queue(tasks), ledger.done(), Work()
+    running: dict[Future[tuple[str, int]], int] = {}
+    errors: Counter[str] = Counter()
+    beaten = time.monotonic()
+    try:
+        while True:
+            _submit(queue, tasks, finished, running, pool, wave, store, ledger)
+            progress(len(tasks) - queue.left, len(tasks))
+            if not running:
+                break
+            ended, _ = wait(running, timeout=HEARTBEAT, return_when=FIRST_COMPLETED)
+            for future in ended:
+                _end(future, running.pop(future), queue, tasks, ledger, work, errors)
+            if time.monotonic() - beaten > HEARTBEAT:
+                ledger.beat()
+                beaten = time.monotonic()
+    finally:
+        for future in running:
+            future.cancel()
+    if queue.left:
+        raise TasksFailedError(
+            f"{sum(errors.values())} tasks failed and {queue.left - sum(errors.values())} wait for them, first: "
+            f"{next(iter(errors))}; see clew status {ledger.folder}, then clew retry {ledger.folder}"
+        )
+    return work
+
+
+def run_task(task: Task, store: Store, ledger: Ledger) -> tuple[str, int]:
+    """Do a task and mark it, unless the run has lost its folder; returns the worker and its largest resident memory."""
+    ledger.check()
+    task.work(store)
+    ledger.check()
+    ledger.mark(task)
+    return f"{os.uname().nodename}:{os.getpid()}", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIBIBYTE
+
+
+def _submit(
+    queue: Queue,
+    tasks: Sequence[Task],
+    finished: set[str],
+    running: dict[Future[tuple[str, int]], int],
+    pool: Executor,
+    wave: int,
+    store: Store,
+    ledger: Ledger,
+) -> None:
+    while queue.ready and len(running) < wave:
+        number, task = queue.take(0)
+        if task_name(task.writes[0]) in finished:
+            queue.done(number)
+        else:
+            running[pool.submit(run_task, task, store, ledger)] = number
+
+
+def _end(
+    future: Future[tuple[str, int]],
+    number: int,
+    queue: Queue,
+    tasks: Sequence[Task],
+    ledger: Ledger,
+    work: Work,
+    errors: Counter[str],
+) -> None:
+    error = future.exception()
+    if error is None:
+        worker, peak = future.result()
+        work.tasks += 1
+        work.peaks[worker] = max(peak, work.peaks.get(worker, 0))
+        queue.done(number)
+        return
+    if isinstance(error, LostLockError):
+        raise error
+    text = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+    ledger.note_failure(tasks[number], text)
+    errors[text] += 1
+    if errors[text] >= SAME_ERRORS:
+        raise TasksFailedError(
+            f"stopped after {SAME_ERRORS} tasks failed in the same way: {text}; "
+            f"see clew status {ledger.folder}, then clew retry {ledger.folder}"
+        )

@@ -1,0 +1,71 @@
+"""The store of a run on files: inputs in any format that clew reads, outputs as OME-Zarr, tables as one file each."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clew.blockwise.ledger import task_name
+from clew.blockwise.store import FolderStore, Key
+from clew.segmentation.blocks import Box, Domain, within
+from clew.volumes.geometry import Triple
+from clew.volumes.open import open_volume
+from clew.volumes.shared import SharedVolume
+from clew.volumes.volume import Volume
+
+
+class FileStore(FolderStore):
+    """Tables and volumes as files, for processes on any machine that sees them; can be pickled.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the tables.
+    domain : Domain
+        Where the first voxel of the volumes lies.
+    inputs : paths by name
+        Volumes that are read only.
+    outputs : SharedVolume by name
+    voxel_size : (z, y, x) nm
+        Of inputs that do not say it.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        domain: Domain,
+        inputs: Mapping[str, str],
+        outputs: Mapping[str, SharedVolume],
+        voxel_size: Triple,
+    ) -> None:
+        super().__init__(folder, domain)
+        self.inputs = dict(inputs)
+        self.outputs = dict(outputs)
+        self._voxel_size = voxel_size
+        self._opened: dict[str, Volume] = {}
+
+    def save(self, key: Key, table: Mapping[str, np.ndarray]) -> None:
+        self._file(key).parent.mkdir(parents=True, exist_ok=True)
+        super().save(key, table)
+
+    def read(self, volume: str, box: Box) -> np.ndarray:
+        part = within(box, self._box)
+        if volume in self.outputs:
+            return self.outputs[volume][part]
+        source = self._input(volume)
+        return np.asarray(source[(slice(0, 3), *part)] if source.ndim == 4 else source[part])
+
+    def write(self, volume: str, box: Box, values: np.ndarray) -> None:
+        self.outputs[volume][within(box, self._box)] = values
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_opened": {}}
+
+    def _file(self, key: Key) -> Path:
+        return self.folder / f"{task_name(key)}.npz"
+
+    def _input(self, name: str) -> Volume:
+        if name not in self._opened:
+            self._opened[name] = open_volume(self.inputs[name], voxel_size=self._voxel_size)
+        return self._opened[name]
