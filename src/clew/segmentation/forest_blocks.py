@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from clew.errors import InputError
 from clew.kernels import components, forest_blocks, watershed
 from clew.kernels.forest import touching_pairs
+from clew.kernels.relabel import positions_of
 from clew.segmentation.affinities import quantise
 from clew.segmentation.blocks import Block, Box, Triple, global_numbers, plane_of, shape_of, within
 from clew.segmentation.fragment_options import FragmentOptions
@@ -275,8 +276,7 @@ def _best_voxels(
     `touching_pairs` does not name them: few are asked for, and what is sorted for all pairs should be short.
     """
     keys = _unordered(pairs[:, 0], pairs[:, 1])
-    order = np.argsort(keys)
-    keys, best = keys[order], np.full(len(keys), np.iinfo(np.int64).max)
+    best = np.full(len(keys), np.iinfo(np.int64).max)
     chosen = np.zeros(count, bool)
     chosen[pairs] = True
     voxels = np.flatnonzero(forest_blocks.look_up(numbers.reshape(levels.shape[1:]), chosen))
@@ -285,14 +285,12 @@ def _best_voxels(
         step = int(np.prod(levels.shape[2 + channel :]))
         others = np.take(numbers, voxels - step, mode="clip")
         rows = np.flatnonzero((here != others) & chosen[others])
-        rows = rows[voxels[rows] // step % levels.shape[1 + channel] > 0]
-        found = _unordered(here[rows], others[rows])
-        places = np.minimum(np.searchsorted(keys, found), len(keys) - 1)
-        same = keys[places] == found
+        places = positions_of(keys, _unordered(here[rows], others[rows]))
+        same = np.flatnonzero(places >= 0)
+        same = same[voxels[rows[same]] // step % levels.shape[1 + channel] > 0]
         inner = voxels[rows[same]]
         ranks = (255 - levels[channel].reshape(-1)[inner].astype(np.int64)) << 40 | (3 * inner + channel)
         np.minimum.at(best, places[same], ranks)
-    best[order] = best.copy()
     return (255 - (best >> 40)).astype(np.uint8), best & ((1 << 40) - 1)
 
 
