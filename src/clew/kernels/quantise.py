@@ -11,10 +11,9 @@ def quantise_values(values: np.ndarray, levels: np.ndarray) -> int:
 
     Returns the number of values outside [0, 1], NaN and infinity among them; what is written for those means nothing.
     """
-    bad = 0
+    bad = np.int32(0)
     for i in range(values.size):
-        value = values[i]
-        inside = (value >= 0) & (value <= 1)
-        bad += not inside
-        levels[i] = np.uint8(np.int32(np.rint((value if inside else np.float32(0)) * np.float32(255))))
+        inside = min(max(np.float32(0), values[i]), np.float32(1))
+        bad += np.int32(inside != values[i])
+        levels[i] = np.uint8(np.int32(np.rint(inside * np.float32(255))))
     return bad
