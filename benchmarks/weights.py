@@ -1,8 +1,9 @@
-"""Make the bundled networks anew: `make weights DATA=FOLDER` (about three hours on two cores with AMX, a day without).
+"""Make a bundled network anew: `make weights DATA=FOLDER NETWORK=NAME` (one to two hours on two cores with AMX, a day without).
 
-1. Train without sections 120 to 150 of the sample, voxel by voxel on small crops.
-2. Go on with constrained MALIS on larger crops; checkpoint and threshold are chosen by the segmentation of these sections.
-3. Go on from there on all annotation, and keep threshold and held-out scores of step 2 in the record.
+1. Train without sections 120 to 150 of the sample, in one or more steps that each go on from the one before: voxel by voxel
+   on small crops, then with constrained MALIS on larger ones where that was found to help. Checkpoint and threshold are
+   chosen by the segmentation of these sections.
+2. Go on from there on all annotation, and keep threshold and held-out scores of the last step in the record.
 
 The network for sections four times as thick as pixels learns from the isotropic sample, thinned.
 """
@@ -20,7 +21,6 @@ from clew.network.options import BUNDLED
 from clew.training.options import SERIAL_SECTIONS
 
 FILES = ("fib25_sample2.h5", "fib_small_train.h5", "fib_small_example.h5")
-STEPS = ("voxels", "held-out", "everything")
 
 
 class Recipe(NamedTuple):
@@ -30,21 +30,20 @@ class Recipe(NamedTuple):
     files: tuple[str, ...]
     held_out: str
     options: dict[str, Any]
-    voxels: dict[str, Any]
-    malis: dict[str, Any]
-    held_out_malis: dict[str, Any]
-    all_malis: dict[str, Any]
+    first: dict[str, Any]
+    then: tuple[dict[str, Any], ...]
+    everything: dict[str, Any]
 
 
+MALIS: dict[str, Any] = {"crop": (96, 96, 96), "malis_after": 0, "warmup": 50}
 ISOTROPIC = Recipe(
     BUNDLED,
     FILES,
     "120:150,:,:",
     {"elastic_spacing": (24.0, 24.0, 24.0), "scaling": 0.0},
     {"steps": 8000, "malis_after": 8000, "learning_rate": 1e-3, "validate_every": 1000},
-    {"crop": (96, 96, 96), "malis_after": 0, "warmup": 50},
-    {"steps": 1500, "learning_rate": 4e-4, "validate_every": 300},
-    {"steps": 1000, "learning_rate": 3e-4, "validate_every": 250},
+    ({**MALIS, "steps": 1500, "learning_rate": 4e-4, "validate_every": 300},),
+    {**MALIS, "steps": 1000, "learning_rate": 3e-4, "validate_every": 250},
 )
 ANISOTROPIC = Recipe(
     "fib-40x10x10nm",
@@ -52,43 +51,42 @@ ANISOTROPIC = Recipe(
     THINNED_HELD_OUT,
     {
         **dataclasses.asdict(SERIAL_SECTIONS),
-        "per_section": True,
-        "margin": 2,
-        "validation_surroundings": 10,
-        "offsets": "-1,0,0;0,-1,0;0,0,-1;0,-4,0;0,0,-4;0,-12,0;0,0,-12",
+        "per_section": True, "margin": 2, "validation_surroundings": 10, "crop": (24, 96, 96), "validate_every": 500,
     },
     {
-        "preset": "small-anisotropic", "crop": (24, 96, 96),
-        "steps": 5000, "malis_after": 5000, "learning_rate": 1e-3, "validate_every": 500,
+        "preset": "small-anisotropic", "offsets": "-1,0,0;0,-1,0;0,0,-1;0,-4,0;0,0,-4;0,-12,0;0,0,-12",
+        "steps": 5000, "malis_after": 5000, "learning_rate": 1e-3,
     },
-    {"crop": (28, 128, 128), "malis_after": 0, "warmup": 50},
-    {"steps": 800, "learning_rate": 4e-4, "validate_every": 200},
-    {"steps": 600, "learning_rate": 3e-4, "validate_every": 200},
+    (),
+    {"steps": 1500, "malis_after": 1500, "learning_rate": 5e-4, "warmup": 50},
 )  # fmt: skip
 
 
 def main(folder: Path, work: Path, name: str) -> None:
-    """Train the three steps of one network in `work` and write the bundled checkpoint."""
+    """Train all steps of one network in `work` and write the bundled checkpoint."""
     recipe = {recipe.name: recipe for recipe in (ISOTROPIC, ANISOTROPIC)}[name]
     work.mkdir(parents=True, exist_ok=True)
-    one, two, three = (str(work / f"{step}.pt") for step in STEPS)
     part, whole = _data(recipe, folder, work)
-    options, malis = recipe.options, recipe.options | recipe.malis
-    first = malis | {"offsets": None}
-    pipeline.train(one, data=part, held_out=recipe.held_out, **options, **recipe.voxels)
-    pipeline.train(two, data=part, held_out=recipe.held_out, initial=one, **first, **recipe.held_out_malis)
-    pipeline.train(three, data=whole, initial=two, **first, **recipe.all_malis)
-    bundle(recipe, [Path(path) for path in (one, two, three)], WEIGHTS / f"{name}.pt")
+    paths: list[Path] = []
+    for step in (recipe.first, *recipe.then, recipe.everything):
+        last = step is recipe.everything
+        initial = str(paths[-1]) if paths else None
+        paths.append(work / f"{len(paths) + 1}.pt")
+        pipeline.train(
+            str(paths[-1]), data=whole if last else part, held_out=None if last else recipe.held_out, initial=initial,
+            **recipe.options, **step,
+        )  # fmt: skip
+    bundle(recipe, paths, WEIGHTS / f"{name}.pt")
 
 
 def bundle(recipe: Recipe, paths: list[Path], target: Path) -> None:
     """The network trained on everything with the threshold and scores that the held-out one had."""
-    first, chosen, final = (load_checkpoint(path) for path in paths)
+    *_, chosen, final = steps = [load_checkpoint(path) for path in paths]
     record = {
         "trained_on": "all annotation of " + ", ".join(recipe.files),
         "chosen_on": f"{recipe.held_out} of {recipe.files[0]} by a network that had not seen it",
         "held_out_scores": chosen.record["held_out_scores"],
-        "steps": [checkpoint.record["step"] for checkpoint in (first, chosen, final)],
+        "steps": [checkpoint.record["step"] for checkpoint in steps],
     }
     target.parent.mkdir(exist_ok=True)
     bundled = dataclasses.replace(final, threshold=chosen.threshold, score=chosen.score, record=record)

@@ -1,0 +1,137 @@
+"""`segment-blocks` on the command line: the same result as `segment`, whatever is killed on the way."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from clew import pipeline
+from clew.blockwise.ledger import Ledger
+from clew.errors import InputError
+from clew.network.options import NEAREST_OFFSETS
+from clew.stages.tables import load_merge_tree
+from clew.synthetic.volume import synthesize
+from clew.training.targets import affinity_targets
+from clew.volumes.affinities import affinity_attributes
+from clew.volumes.open import open_volume
+from clew.volumes.save import save_volume
+
+pytestmark = pytest.mark.compiled
+SHAPE = (24, 48, 64)
+OPTIONS = {"block_shape": (16, 16, 32), "minimum_size": 20, "threshold": 0.4}
+PATIENCE = 120.0
+
+
+@pytest.fixture(scope="module")
+def affinities(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("affinities") / "affinities.zarr"
+    targets, _ = affinity_targets(synthesize(SHAPE, seed=3).labels, NEAREST_OFFSETS)
+    noise = np.random.default_rng(0).integers(0, 120, targets.shape)
+    values = np.where(targets, 255 - noise, noise).astype(np.uint8)
+    save_volume(path, values, voxel_size=(8, 8, 8), attributes=affinity_attributes(NEAREST_OFFSETS, "uint8"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def expected(affinities: Path) -> Path:
+    folder = affinities.parent / "whole"
+    pipeline.segment(str(affinities), str(folder), threshold=0.4, minimum_size=20)
+    return folder
+
+
+def assert_same(folder: Path, expected: Path) -> None:
+    for name in ("fragments.zarr", "segmentation.zarr"):
+        np.testing.assert_array_equal(open_volume(folder / name).read(), open_volume(expected / name).read())
+    found, whole = (load_merge_tree(str(path / "merge_tree.h5"))[0] for path in (folder, expected))
+    for column in ("fragments", "sizes", "merges", "scores"):
+        np.testing.assert_array_equal(getattr(found, column), getattr(whole, column))
+
+
+@contextmanager
+def at_work(affinities: Path, folder: Path, *more: str) -> Iterator[subprocess.Popen]:
+    command = [str(Path(sys.executable).with_name("clew")), "segment-blocks", str(affinities), str(folder), "--threshold", "0.4",
+               "--minimum-size", "20", "--block-shape", "16,16,32", *more]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stderr is not None
+        process.stderr.close()
+
+
+def wait_for(folder: Path, tasks: int, process: subprocess.Popen) -> None:
+    """Until so many tasks are done."""
+    end = time.monotonic() + PATIENCE
+    while len(Ledger(folder).done()) < tasks:
+        assert process.poll() is None, "ended too early"
+        assert time.monotonic() < end, "too slow"
+        time.sleep(0.02)
+
+
+def workers_of(process: subprocess.Popen) -> list[psutil.Process]:
+    return [
+        child for child in psutil.Process(process.pid).children(recursive=True) if "spawn" in " ".join(child.cmdline())
+    ]
+
+
+def test_killed_workers_and_a_killed_client_change_nothing(affinities: Path, expected: Path, tmp_path: Path):
+    folder = tmp_path / "blocks"
+    with at_work(affinities, folder, "--workers", "2") as process:
+        wait_for(folder, 5, process)
+        workers_of(process)[-1].send_signal(signal.SIGKILL)
+        wait_for(folder, 40, process)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    assert not (folder / "segmentation.zarr" / "zarr.json").exists()
+    with pytest.raises(InputError):
+        open_volume(folder / "segmentation.zarr")
+    pipeline.retry(str(folder), workers=1)
+    assert_same(folder, expected)
+
+
+def test_a_killed_scheduler_changes_nothing(affinities: Path, expected: Path, tmp_path: Path):
+    folder = tmp_path / "blocks"
+    with scheduler(tmp_path) as (address, process), at_work(affinities, folder, "--scheduler", address) as client:
+        wait_for(folder, 20, client)
+        process.send_signal(signal.SIGKILL)
+        client.wait(PATIENCE)
+        assert client.returncode != 0
+    pipeline.segment_blocks(str(affinities), str(folder), workers=1, **OPTIONS)
+    assert_same(folder, expected)
+
+
+@contextmanager
+def scheduler(folder: Path) -> Iterator[tuple[str, subprocess.Popen]]:
+    """A Dask scheduler with one worker."""
+    file = folder / "scheduler.json"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
+    dask = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
+    worker = [sys.executable, "-m", "distributed.cli.dask_worker"]
+    started = subprocess.Popen(
+        [*dask, "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)], **quiet
+    )
+    helper = subprocess.Popen(
+        [*worker, "--scheduler-file", str(file), "--nthreads", "1", "--no-dashboard", "--death-timeout", "5"], **quiet
+    )
+    try:
+        end = time.monotonic() + PATIENCE
+        while not file.exists() and time.monotonic() < end:
+            time.sleep(0.05)
+        import json
+
+        time.sleep(0.1)
+        yield json.loads(file.read_text())["address"], started
+    finally:
+        for process in (started, helper):
+            process.kill()
+            process.wait()
