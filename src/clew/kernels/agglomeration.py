@@ -18,13 +18,13 @@ BINS = 272
 
 # columns of an edge, int32: its two regions, and
 KEY, LEVEL, _WAITING = 4, 5, 7
-_SLOT, _CHAIN, _TAIL, _SIZE = 10, 11, 12, 13
+SLOT, CHAIN, TAIL, SIZE = 10, 11, 12, 13
 # columns of an edge, int64: number of values; their sum (MEAN, TOP); first cell << 9 | number of cells (QUANTILE)
-COUNT, SUM, _CELLS = 4, 5, 7
+COUNT, SUM, CELLS = 4, 5, 7
 # columns of a region, int32; the first four belong to the segment of its initial edges
-_START, _STOP, _FOLLOWING, _LAST, NAME, HELD, REGION_COLUMNS = 0, 1, 2, 3, 4, 5, 6
+START, STOP, FOLLOWING, LAST, NAME, HELD, REGION_COLUMNS = 0, 1, 2, 3, 4, 5, 6
 # states of an edge
-_FRESH, _STALE, GONE = 0, 1, 2
+FRESH, _STALE, GONE = 0, 1, 2
 
 
 @inline
@@ -76,14 +76,14 @@ def _enter_all(table, edges, states):
 def _add_cells(edges, wide, cells, edge, histogram, sign):
     """Add the sparse histograms of an edge's chain to a dense one, which has 16 coarse bins behind its 256."""
     while edge >= 0:
-        packed = wide[np.uint64(edge), _CELLS]
+        packed = wide[np.uint64(edge), CELLS]
         start = packed >> 9
         for k in range(start, start + (packed & 511)):
             cell = cells[np.uint64(k)]
             value, count = cell & 255, (cell >> 8) * sign
             histogram[np.uint64(value)] += count
             histogram[np.uint64(256 + (value >> 4))] += count
-        edge = np.int64(edges[np.uint64(edge), _CHAIN])
+        edge = np.int64(edges[np.uint64(edge), CHAIN])
 
 
 @inline
@@ -107,15 +107,15 @@ def _score(kind, percent, edges, wide, cells, dense, scratch, edge):
     if kind != QUANTILE:
         return wide[np.uint64(edge), SUM] * 257 // count
     index = min(percent * count // 100, count - 1)
-    slot = np.int64(edges[np.uint64(edge), _SLOT])
+    slot = np.int64(edges[np.uint64(edge), SLOT])
     if slot >= 0:
         return np.int64(_value_at(dense[slot], index))
-    if edges[np.uint64(edge), _CHAIN] >= 0:
+    if edges[np.uint64(edge), CHAIN] >= 0:
         _add_cells(edges, wide, cells, edge, scratch, 1)
         level = np.int64(_value_at(scratch, index))
         _add_cells(edges, wide, cells, edge, scratch, -1)
         return level
-    k = wide[np.uint64(edge), _CELLS] >> 9
+    k = wide[np.uint64(edge), CELLS] >> 9
     while index >= cells[np.uint64(k)] >> 8:
         index -= cells[np.uint64(k)] >> 8
         k += 1
@@ -125,17 +125,17 @@ def _score(kind, percent, edges, wide, cells, dense, scratch, edge):
 @inline
 def _pool_histograms(edges, wide, cells, dense, free, keeper, other):
     """Add the values of `other` to `keeper`: short histograms are chained, long ones made dense."""
-    mine, yours = np.int64(edges[np.uint64(keeper), _SLOT]), np.int64(edges[np.uint64(other), _SLOT])
+    mine, yours = np.int64(edges[np.uint64(keeper), SLOT]), np.int64(edges[np.uint64(other), SLOT])
     if mine >= 0 and yours >= 0:
         for k in range(BINS):
             dense[np.uint64(mine), k] += dense[np.uint64(yours), k]
         _release(dense, free, yours)
         return
-    size = edges[np.uint64(keeper), _SIZE] + edges[np.uint64(other), _SIZE]
+    size = edges[np.uint64(keeper), SIZE] + edges[np.uint64(other), SIZE]
     if mine < 0 and yours < 0 and size < DENSE:
-        edges[np.uint64(edges[np.uint64(keeper), _TAIL]), _CHAIN] = other
-        edges[np.uint64(keeper), _TAIL] = edges[np.uint64(other), _TAIL]
-        edges[np.uint64(keeper), _SIZE] = size
+        edges[np.uint64(edges[np.uint64(keeper), TAIL]), CHAIN] = other
+        edges[np.uint64(keeper), TAIL] = edges[np.uint64(other), TAIL]
+        edges[np.uint64(keeper), SIZE] = size
         return
     slot = max(mine, yours)
     if slot < 0:
@@ -145,7 +145,7 @@ def _pool_histograms(edges, wide, cells, dense, free, keeper, other):
         _add_cells(edges, wide, cells, keeper, dense[slot], 1)
     if yours < 0:
         _add_cells(edges, wide, cells, other, dense[slot], 1)
-    edges[np.uint64(keeper), _SLOT] = slot
+    edges[np.uint64(keeper), SLOT] = slot
 
 
 @inline
@@ -171,8 +171,7 @@ def _pool_top(wide, tops, keeper, other):
             tops[keeper, k] = yours[j]
             j += 1
         total += np.int64(tops[keeper, k])
-    wide[keeper, COUNT] = count
-    wide[keeper, SUM] = total
+    wide[keeper, COUNT], wide[keeper, SUM] = count, total
 
 
 @inline
@@ -199,13 +198,13 @@ def _gather(stays, goes, edges, states, regions, entries, table, moving):
     """
     count, segment, mask = 0, goes, table.shape[0] - 1
     while segment >= 0:
-        for place in range(regions[np.uint64(segment), _START], regions[np.uint64(segment), _STOP]):
+        for place in range(regions[np.uint64(segment), START], regions[np.uint64(segment), STOP]):
             moved = np.int64(entries[np.uint64(place)])
             moving[np.uint64(count), 0] = moved
             if states[np.uint64(moved)] != GONE:
                 prefetch(edges, moved)
                 count += 1
-        segment = np.int64(regions[np.uint64(segment), _FOLLOWING])
+        segment = np.int64(regions[np.uint64(segment), FOLLOWING])
     for k in range(count):
         moved = np.uint64(moving[np.uint64(k), 0])
         other = np.int64(edges[moved, 0]) + np.int64(edges[moved, 1]) - goes
@@ -220,21 +219,21 @@ def _gather(stays, goes, edges, states, regions, entries, table, moving):
 @inline
 def _list_moved(stays, goes, count, regions, entries, moving):
     """Put the edges moving[:count, 0] into the segments of one region and append these, if not empty, to those of another."""
-    last, segment, k = np.int64(regions[np.uint64(stays), _LAST]), goes, 0
+    last, segment, k = np.int64(regions[np.uint64(stays), LAST]), goes, 0
     while segment >= 0:
-        place = np.int64(regions[np.uint64(segment), _START])
-        while place < regions[np.uint64(segment), _STOP] and k < count:
+        place = np.int64(regions[np.uint64(segment), START])
+        while place < regions[np.uint64(segment), STOP] and k < count:
             entries[np.uint64(place)] = moving[np.uint64(k), 0]
             place += 1
             k += 1
-        following = np.int64(regions[np.uint64(segment), _FOLLOWING])
-        if place > regions[np.uint64(segment), _START]:
-            regions[np.uint64(last), _FOLLOWING] = segment
-            regions[np.uint64(segment), _FOLLOWING] = -1
+        following = np.int64(regions[np.uint64(segment), FOLLOWING])
+        if place > regions[np.uint64(segment), START]:
+            regions[np.uint64(last), FOLLOWING] = segment
+            regions[np.uint64(segment), FOLLOWING] = -1
             last = segment
-        regions[np.uint64(segment), _STOP] = place
+        regions[np.uint64(segment), STOP] = place
         segment = following
-    regions[np.uint64(stays), _LAST] = last
+    regions[np.uint64(stays), LAST] = last
 
 
 @inline
@@ -251,8 +250,8 @@ def _merge(
     if degrees[np.uint64(stays)] < degrees[np.uint64(goes)]:
         stays, goes = goes, stays
     states[np.uint64(edge)] = GONE
-    if kind == QUANTILE and edges[np.uint64(edge), _SLOT] >= 0:
-        _release(dense, free, np.int64(edges[np.uint64(edge), _SLOT]))
+    if kind == QUANTILE and edges[np.uint64(edge), SLOT] >= 0:
+        _release(dense, free, np.int64(edges[np.uint64(edge), SLOT]))
     count, kept = _gather(stays, goes, edges, states, regions, entries, table, moving), 0
     for k in range(count):
         moved = moving[np.uint64(k), 0]
@@ -312,61 +311,11 @@ def _pop(heap, size):
 
 
 @kernel
-def _list_edges(ends, regions, degrees, entries):
-    """Each region's edges as one segment of `entries`."""
-    degrees[:] = 0
-    for edge in range(ends.shape[0]):
-        degrees[np.uint64(ends[np.uint64(edge), 0])] += 1
-        degrees[np.uint64(ends[np.uint64(edge), 1])] += 1
-    start = np.int32(0)
-    for region in range(regions.shape[0]):
-        regions[region, _START] = regions[region, _STOP] = start
-        regions[region, _FOLLOWING] = -1
-        regions[region, _LAST] = regions[region, NAME] = region
-        start += degrees[region]
-    for edge in range(ends.shape[0]):
-        for side in range(2):
-            region = np.uint64(ends[edge, side])
-            entries[np.uint64(regions[region, _STOP])] = edge
-            regions[region, _STOP] += 1
-
-
-@kernel
-def prepare(kind, percent, ends, values, graph, statistics):
-    """Lay out edges, regions and table; edge e joins ends[e], has key e, and holds counts[k] values bins[k] from starts[e]
-    to starts[e + 1]; `values` are starts, bins and counts."""
-    edges, wide, states, regions, degrees, _, entries, table, used, _ = graph
-    cells, dense, _, scratch, tops = statistics
-    starts, bins, counts = values
-    _list_edges(ends, regions, degrees, entries)
+def score_edges(kind, percent, graph, statistics):
+    """Give every edge its first score and enter it in the table."""
+    edges, wide, states, _, _, _, _, table, used, _ = graph
+    cells, dense, _, scratch, _ = statistics
     for edge in range(edges.shape[0]):
-        count, total = 0, 0
-        start, stop = starts[np.uint64(edge)], starts[np.uint64(edge + 1)]
-        for k in range(stop - 1, start - 1, -1):
-            value, number = np.int64(bins[np.uint64(k)]), counts[np.uint64(k)]
-            if kind == TOP:
-                for _ in range(min(number, tops.shape[1] - count)):
-                    tops[edge, count] = value
-                    total += value
-                    count += 1
-            else:
-                count += number
-                total += number * value
-                if kind == QUANTILE:
-                    cells[np.uint64(k)] = (number << 8) | value
-        wide[np.uint64(edge), COUNT] = count
-        if kind == QUANTILE:
-            edges[np.uint64(edge), _SLOT] = -1
-            edges[np.uint64(edge), _CHAIN] = -1
-            edges[np.uint64(edge), _TAIL] = edge
-            edges[np.uint64(edge), _SIZE] = stop - start
-            wide[np.uint64(edge), _CELLS] = (start << 9) | (stop - start)
-        else:
-            wide[np.uint64(edge), SUM] = total
-        edges[np.uint64(edge), 0] = ends[np.uint64(edge), 0]
-        edges[np.uint64(edge), 1] = ends[np.uint64(edge), 1]
-        edges[np.uint64(edge), KEY] = edge
-        states[np.uint64(edge)] = _FRESH
         edges[np.uint64(edge), LEVEL] = _score(kind, percent, edges, wide, cells, dense, scratch, edge)
     used[0] = _enter_all(table, edges, states)
 
@@ -379,8 +328,7 @@ def _record(edges, regions, sizes, edge, minimum_size, merges, levels, count, le
         return count
     merges[count, 0] = min(regions[one, NAME], regions[two, NAME])
     merges[count, 1] = max(regions[one, NAME], regions[two, NAME])
-    merges[count, 2] = edges[np.uint64(edge), KEY]
-    levels[count] = level
+    merges[count, 2], levels[count] = edges[np.uint64(edge), KEY], level
     return count + 1
 
 
@@ -396,11 +344,9 @@ def merge_in_buckets(kind, percent, floor, minimum_size, graph, statistics, queu
     edges, wide, states, regions, degrees, sizes, entries, table, used, moving = graph
     cells, dense, free, scratch, tops = statistics
     order, bounds, waiting, heap = queue
-    touched = np.zeros(1, np.int64)
-    count = 0
+    touched, count = np.zeros(1, np.int64), 0
     for level in range(bounds.shape[0] - 2, floor - 1, -1):
-        place, stop = bounds[level], bounds[level + 1]
-        size = 0
+        place, stop, size = bounds[level], bounds[level + 1], 0
         edge = np.int64(waiting[level])
         while edge >= 0:
             size = _push(heap, size, (np.int64(edges[np.uint64(edge), KEY]) << 32) | edge)
@@ -417,7 +363,7 @@ def merge_in_buckets(kind, percent, floor, minimum_size, graph, statistics, queu
                 continue
             if states[np.uint64(edge)] == _STALE:
                 now = _score(kind, percent, edges, wide, cells, dense, scratch, edge)
-                states[np.uint64(edge)] = _FRESH
+                states[np.uint64(edge)] = FRESH
                 edges[np.uint64(edge), LEVEL] = now
                 if now < level:
                     edges[np.uint64(edge), _WAITING] = waiting[now]
@@ -433,9 +379,9 @@ def merge_in_buckets(kind, percent, floor, minimum_size, graph, statistics, queu
             before, count = count, _record(edges, regions, sizes, edge, minimum_size, merges, levels, count, level)
             if count > before:
                 _merge(
-                kind, edge, edges, wide, states, regions, degrees, sizes, entries, table, used, moving, cells, dense,
-                free, tops, touched,
-            )  # fmt: skip
+                    kind, edge, edges, wide, states, regions, degrees, sizes, entries, table, used, moving, cells,
+                    dense, free, tops, touched,
+                )  # fmt: skip
     return count
 
 
@@ -446,8 +392,8 @@ def list_values(edges, wide, statistics, chosen, starts, bins, counts):
     cell = 0
     for row in range(chosen.shape[0]):
         edge, starts[row], histogram = np.int64(chosen[row]), cell, scratch
-        if edges[np.uint64(edge), _SLOT] >= 0:
-            histogram = dense[np.int64(edges[np.uint64(edge), _SLOT])]
+        if edges[np.uint64(edge), SLOT] >= 0:
+            histogram = dense[np.int64(edges[np.uint64(edge), SLOT])]
         else:
             _add_cells(edges, wide, cells, edge, scratch, 1)
         for value in range(256):
@@ -455,7 +401,7 @@ def list_values(edges, wide, statistics, chosen, starts, bins, counts):
                 if cell < bins.shape[0]:
                     bins[cell], counts[cell] = value, histogram[np.uint64(value)]
                 cell += 1
-        if edges[np.uint64(edge), _SLOT] < 0:
+        if edges[np.uint64(edge), SLOT] < 0:
             _add_cells(edges, wide, cells, edge, scratch, -1)
     starts[chosen.shape[0]] = cell
 
@@ -490,8 +436,7 @@ def merge_from_heap(kind, percent, floor, minimum_size, graph, statistics, heap,
         for k in range(1, touched[0] + 1):
             edge = np.int64(touched[k])
             level = np.int64(_score(kind, percent, edges, wide, cells, dense, scratch, edge))
-            edges[edge, LEVEL] = level
-            states[edge] = _FRESH
+            edges[edge, LEVEL], states[edge] = level, FRESH
             holders[edges[edge, KEY]] = edge
             size = _push(heap, size, ((FULL - level) << 32) | np.int64(edges[edge, KEY]))
     return count

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from clew.errors import InputError
 from clew.kernels import agglomeration as kernels
+from clew.kernels.agglomeration_layout import lay_out
 from clew.kernels.relabel import positions_of
 from clew.segmentation.agglomeration_options import AgglomerationOptions
 from clew.segmentation.region_graph import RegionGraph
@@ -199,7 +200,8 @@ def _prepared(graph: RegionGraph, kind: int, percent: int, largest: int) -> tupl
         np.empty((len(ends), 2), np.int64),
     )  # fmt: skip
     statistics = _statistics(kind, len(graph.bins), len(ends), largest)
-    kernels.prepare(kind, percent, ends, (graph.starts, graph.bins, graph.counts), state, statistics)
+    lay_out(kind, ends, (graph.starts, graph.bins, graph.counts), state, statistics)
+    kernels.score_edges(kind, percent, state, statistics)
     return state, statistics
 
 
