@@ -140,7 +140,7 @@ def test_a_loss_that_is_not_finite_leaves_its_crop(data: str, tmp_path: Path) ->
         assert kept["raw"].shape == kept["labels"].shape == (32, 32, 32)
 
 
-@pytest.mark.parametrize(("batch", "hint"), [(3, "--batch 1 --accumulate 3"), (1, "half as long")])
+@pytest.mark.parametrize(("batch", "hint"), [(3, "--batch 1 --accumulate 3"), (1, "--crop 16,16,16")])
 def test_a_batch_that_does_not_fit(
     data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int, hint: str
 ) -> None:
@@ -240,6 +240,52 @@ def test_unannotated_volume_is_refused(tmp_path: Path) -> None:
         save_volume(tmp_path / f"{name}.zarr", np.zeros((32, 32, 32), dtype), voxel_size=(10, 10, 10))
     with pytest.raises(InputError, match="no annotated neuron"):
         read_annotated(f"{tmp_path}/raw.zarr,{tmp_path}/labels.zarr")
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_one_label_only_is_refused(data: str, tmp_path: Path, background: bool) -> None:
+    from clew.volumes.save import save_volume
+
+    labels = np.full(open_volume(data.split(",")[0]).shape, 7, np.uint64)
+    labels[: 10 * background] = 0
+    save_volume(tmp_path / "one.zarr", labels, voxel_size=open_volume(data.split(",")[0]).voxel_size)
+    with pytest.raises(InputError, match="no training volume holds two neurons: with one label only"):
+        pipeline.train(str(tmp_path / "net.pt"), data=[f"{data.split(',')[0]},{tmp_path}/one.zarr"], **RECIPE)
+    assert not (tmp_path / "net.training").exists()
+
+
+def test_data_without_a_crop_leave_no_run_behind(data: str, tmp_path: Path) -> None:
+    network = str(tmp_path / "net.pt")
+    with pytest.raises(InputError, match="no crop of .* holds 500 neurons or more"):
+        pipeline.train(network, data=[data], minimum_objects=500, **RECIPE)
+    assert not list(tmp_path.iterdir()), "the corrected command would be refused as another configuration"
+
+
+def test_volumes_may_vanish_while_training(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import shutil
+
+    import tifffile
+
+    from clew.stages import annotated_volume
+    from clew.volumes.save import save_volume
+
+    raw, labels = (open_volume(path) for path in data.split(","))
+    metadata = {"axes": "ZYX", "spacing": 10, "unit": "nm"}
+    tifffile.imwrite(tmp_path / "raw.tif", raw.read(), imagej=True, resolution=(0.1, 0.1), metadata=metadata)
+    save_volume(tmp_path / "labels.zarr", labels.read(), voxel_size=(10, 10, 10))
+    item = f"{tmp_path}/raw.tif,{tmp_path}/labels.zarr"
+    volume = read_annotated(item).volume
+    (tmp_path / "raw.tif").write_bytes(b"")
+    np.testing.assert_array_equal(volume.raw, raw.read())
+    embed = annotated_volume.embed
+
+    def vanish(*given: object) -> object:
+        shutil.rmtree(tmp_path / "labels.zarr", ignore_errors=True)
+        return embed(*given)
+
+    monkeypatch.setattr(annotated_volume, "embed", vanish)
+    with pytest.raises(InputError, match="no file or folder .*labels.zarr"):
+        read_annotated(f"{data.split(',')[0]},{tmp_path}/labels.zarr")
 
 
 def test_real_layout_is_understood(real_data: Path) -> None:

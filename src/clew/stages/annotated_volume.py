@@ -51,8 +51,11 @@ def read_annotated(item: str) -> Annotated:
     ids, mask = read_labels(others, places, box, paths[1])
     if not (ids * mask).any():
         raise InputError(f"{item} has no annotated neuron: all labels inside the mask are 0")
+    values = raw.read(box)
+    for path in paths:
+        open_volume(path).close()  # in a zarr that vanished meanwhile, what is missing was read as 0
     z, y, x = (axis.start for axis in box)
-    return Annotated(TrainingVolume(raw.read(box), ids, mask), raw.voxel_size, (z, y, x))
+    return Annotated(TrainingVolume(values, ids, mask), raw.voxel_size, (z, y, x))
 
 
 def paths_of(item: str) -> list[str]:

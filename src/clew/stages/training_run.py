@@ -124,11 +124,12 @@ def run_training(
             network, volumes, options, augmentation, voxel_size=voxel_size, device=own_device, precision=precision,
             processes=processes,
         )  # fmt: skip
+        trainer.sampler.draw(0)  # data without a usable crop are refused before the folder is made
         state = processes.share(run.begin() if run else None)
         if state is not None:
             trainer.load_state(state)
         interruption = Interruption(trainer.stop)
-        with interruption.listening(), _memory_explained(options):
+        with interruption.listening(), _memory_explained(options, network.options.factor):
             if run is None:
                 for _ in trainer:
                     pass
@@ -168,18 +169,20 @@ def _lead(trainer: Trainer, run: RunFolder, judge: Judge, interruption: Interrup
 
 
 @contextmanager
-def _memory_explained(options: TrainingOptions) -> Iterator[None]:
+def _memory_explained(options: TrainingOptions, factor: Triple) -> Iterator[None]:
     """Say what would fit where a batch does not."""
     try:
         yield
-    except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+    except (RuntimeError, MemoryError) as error:
+        known = isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+        if not known:
             raise
         crop = ",".join(str(size) for size in options.crop)
         crops = options.batch * options.accumulate
         hint = f"--batch 1 --accumulate {crops} takes the same steps in about 1/{options.batch} of it"
         if options.batch == 1:
-            hint = "a crop half as long on each axis needs about an eighth of it"
+            half = ",".join(str(max(size // 2 // f, 1) * f) for size, f in zip(options.crop, factor, strict=True))
+            hint = f"--crop {half}, about half as long on each axis, needs about an eighth of it"
         raise InputError(
             f"a batch of {options.batch} crops of {crop} voxels does not fit in the memory: {hint}; "
             "clew plan finds out what fits"
@@ -202,7 +205,17 @@ def _read_volumes(data: list[str]) -> list[Annotated]:
     sizes = {each.voxel_size for each in read}
     if len(sizes) > 1:
         raise InputError(f"all training volumes must have one voxel size, not {sorted(sizes)} nm")
+    if not any(_has_borders(each.volume) for each in read):
+        raise InputError("no training volume holds two neurons: with one label only there is no border to learn; annotate "
+                         "more, or look with clew plan")  # fmt: skip
     return read
+
+
+def _has_borders(volume: TrainingVolume) -> bool:
+    """Whether there are at least two annotated neurons."""
+    ids = volume.labels[volume.mask]
+    ids = ids[ids > 0]
+    return bool(ids.size and (ids != ids[0]).any())
 
 
 def _held_out(text: str, annotated: Annotated, score: str) -> HeldOut:

@@ -137,7 +137,9 @@ class Volume:
 
     def _read_stored(self, stored: tuple[slice, ...]) -> NDArray[Any]:
         try:
-            block = np.asarray(self._array[stored])
+            block = self._array[stored]
+            # a copy of what is mapped into memory: the file may be cut off or vanish later
+            block = np.array(block) if isinstance(block, np.memmap) else np.asarray(block)
         except InputError:
             raise
         except (OSError, ValueError, RuntimeError, KeyError) as error:
