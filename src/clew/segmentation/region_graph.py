@@ -226,16 +226,21 @@ def _doubled(values: np.ndarray) -> np.ndarray:
     return np.concatenate([values, np.zeros_like(values)])
 
 
+def _ordered_edges(keys: np.ndarray, ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lexicographic order of the edges, and their ranks (smaller, larger) in this order."""
+    one, two = ranks[keys >> 32], ranks[keys & 0xFFFFFFFF]
+    ends = np.stack([np.minimum(one, two), np.maximum(one, two)], axis=1)
+    order = np.argsort((ends[:, 0] << 32) | ends[:, 1])
+    return order, ends[order]
+
+
 def _assemble(names: np.ndarray, sizes: np.ndarray, keys: np.ndarray, records: list[_Records]) -> RegionGraph:
-    """Fragments by ascending id, edges in lexicographic order, a sparse histogram for each."""
+    """Fragments by ascending id, edges in lexicographic order, a sparse histogram for each; uses the records up."""
     ids = names.view(np.uint64)
     order = np.argsort(ids, kind="stable")
     ranks = np.empty(len(ids), np.int64)
     ranks[order] = np.arange(len(ids))
-    one, two = ranks[keys >> 32], ranks[keys & 0xFFFFFFFF]
-    ends = np.stack([np.minimum(one, two), np.maximum(one, two)], axis=1)
-    edge_order = np.argsort((ends[:, 0] << 32) | ends[:, 1])
-    ends = ends[edge_order]
+    edge_order, ends = _ordered_edges(keys, ranks)
     numbers = np.zeros(len(keys), np.int64)
     for contacts, _ in records:
         count_contacts(contacts, numbers)
@@ -243,8 +248,8 @@ def _assemble(names: np.ndarray, sizes: np.ndarray, keys: np.ndarray, records: l
     np.cumsum(numbers[edge_order], out=segments[1:])
     numbers[edge_order] = segments[:-1]
     bins = np.empty(segments[-1], np.uint8)
-    for contacts, levels in records:
-        gather_contacts(contacts, levels, numbers, bins)
+    while records:
+        gather_contacts(*records.pop(), numbers, bins)
     starts, counts = np.empty_like(segments), np.empty(len(bins), np.int64)
     cells = count_levels(segments, bins, starts, counts)
     bins.resize(cells, refcheck=False)
