@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from clew.errors import InputError
+from clew.network.bundled import bundled_names
 from clew.network.checkpoint import Checkpoint
 from clew.network.options import NEAREST_OFFSETS, Triple, UNetOptions
 from clew.network.precision import Precision, autocast
@@ -154,7 +155,8 @@ def check_raw(
     if any(not 0.8 <= have / want <= 1.25 for have, want in zip(voxel_size, trained, strict=True)):
         raise InputError(
             f"raw has voxels of {voxel_size} nm, the network was trained for {trained} nm (z, y, x); "
-            "give --voxel-size if the file is wrong, or train a network for this voxel size"
+            "give --voxel-size if the file is wrong, choose another network with --checkpoint (clew comes with "
+            f"{', '.join(bundled_names())}), or train one for this voxel size"
         )
 
 
