@@ -58,15 +58,13 @@ def _assemble(paths: dict[str, str], target: Path) -> None:
     import h5py
     from PIL import Image
 
+    from clew.volumes.neuroproof import STACK, TRANSFORMS, Bodies
     from clew.volumes.replace import written_beside
 
     sections = sorted(name for name in paths if name.endswith(".png"))
     raw = np.stack([np.asarray(Image.open(paths[name]).convert("L")) for name in sections])
     with gzip.open(paths[TRUTH]) as packed, h5py.File(io.BytesIO(packed.read())) as truth:
-        pieces, (before, after) = truth["stack"][()], truth["transforms"][()].T
-    bodies = np.zeros(int(max(before.max(), pieces.max())) + 1, np.uint64)
-    bodies[before] = after
-    labels = bodies[pieces]
+        labels = Bodies(truth[STACK], truth[TRANSFORMS][()], TRUTH)[:, :, :]
     mask = np.zeros(raw.shape, np.uint8)
     mask[:ANNOTATED_SECTIONS] = 1
     with written_beside(target, True) as partial, h5py.File(partial, "w") as file:
