@@ -15,6 +15,7 @@ _PUBLIC = {
     "clew.evaluation.errors": ("largest_errors", "locate_errors"),
     "clew.evaluation.overlap": ("OverlapTable", "overlap_table"),
     "clew.evaluation.scores": ("Scores", "evaluate", "score_thresholds"),
+    "clew.evaluation.skeletons": ("SkeletonScores", "Skeletons", "read_nodes", "score_skeletons", "skeleton_errors"),
     "clew.network.checkpoint": ("Checkpoint", "load_checkpoint", "save_checkpoint"),
     "clew.network.bundled": ("open_checkpoint",),
     "clew.network.options": ("PRESETS", "UNetOptions"),
