@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from clew import __version__
-from clew.errors import InputError
+from clew.errors import InputError, UnfinishedError
 
-BAD_INPUT, INTERRUPTED = 2, 130
+UNFINISHED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -27,6 +27,8 @@ def main(arguments: list[str] | None = None) -> None:
         _stop(" ".join(str(error).split()), BAD_INPUT)
     except InputError as error:
         _stop(str(error), BAD_INPUT)
+    except UnfinishedError as error:
+        _stop(str(error), UNFINISHED)
     except OSError as error:
         _stop(f"{error.filename or 'file'}: {error.strerror or error}", BAD_INPUT)
     except MemoryError as error:

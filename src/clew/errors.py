@@ -1,4 +1,4 @@
-"""The one exception for bad input."""
+"""The exceptions that end a command with one line."""
 
 
 class InputError(ValueError):
@@ -6,3 +6,7 @@ class InputError(ValueError):
 
     The command line prints the message without a traceback and exits with code 2.
     """
+
+
+class UnfinishedError(RuntimeError):
+    """Work could not be finished: one clear line says what happened and how to go on. Exit code 1."""

@@ -56,7 +56,7 @@ def run(folder, tasks, plan, *, restart=False, wave=2):
 
 
 def test_a_second_run_does_only_what_is_left(tmp_path: Path):
-    with pytest.raises(TasksFailedError, match="1 tasks failed and 2 wait for them"):
+    with pytest.raises(TasksFailedError, match="1 of the tasks failed and 2 wait for them"):
         run(tmp_path / "run", chain(6, broken=(3,)), {"size": 1})
     ledger = Ledger(tmp_path / "run")
     assert sorted(ledger.done()) == ["number/0", "number/1", "number/2"]
@@ -70,7 +70,7 @@ def test_a_second_run_does_only_what_is_left(tmp_path: Path):
 
 
 def test_what_does_not_depend_on_a_failure_is_done(tmp_path: Path):
-    with pytest.raises(TasksFailedError, match="1 tasks failed and 0 wait"):
+    with pytest.raises(TasksFailedError, match="1 of the tasks failed and 0 wait"):
         run(tmp_path / "run", separate(9, broken=(2,)), {})
     done, failed = Ledger(tmp_path / "run").counts()
     assert (done["free"], failed["free"]) == (8, 1)

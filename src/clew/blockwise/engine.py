@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from clew.blockwise.executor import Queue, Task
 from clew.blockwise.ledger import HEARTBEAT, Ledger, LostLockError, task_name
 from clew.blockwise.store import Store
+from clew.errors import UnfinishedError
 
 SAME_ERRORS = 5
 """So many tasks that fail with the same words stop a run."""
 KIBIBYTE = 1024
 
 
-class TasksFailedError(RuntimeError):
+class TasksFailedError(UnfinishedError):
     """Some tasks failed; the ledger says which and why."""
 
 
@@ -82,9 +83,10 @@ def run_by_ledger(
         for future in running:
             future.cancel()
     if queue.left:
+        failed = sum(errors.values())
         raise TasksFailedError(
-            f"{sum(errors.values())} tasks failed and {queue.left - sum(errors.values())} wait for them, first: "
-            f"{next(iter(errors))}; see clew status {ledger.folder}, then clew retry {ledger.folder}"
+            f"{failed} of the tasks failed and {queue.left - failed} wait for them; first: {next(iter(errors))}; "
+            f"see clew status {ledger.folder}, then clew retry {ledger.folder}"
         )
     return work
 

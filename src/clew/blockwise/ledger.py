@@ -19,7 +19,7 @@ from typing import Any
 
 from clew.blockwise.executor import Task
 from clew.blockwise.store import Key
-from clew.errors import InputError
+from clew.errors import InputError, UnfinishedError
 
 HEARTBEAT = 10.0
 """Seconds between signs of life of a run."""
@@ -27,7 +27,7 @@ SILENCE = 60.0
 """Seconds without one after which a run on another machine counts as dead."""
 
 
-class LostLockError(RuntimeError):
+class LostLockError(UnfinishedError):
     """Another run has taken the folder over; nothing more may be written."""
 
 

@@ -12,7 +12,9 @@ from clew.blockwise.grid import Grid, Place
 from clew.blockwise.relabelling import relabel_tasks
 from clew.blockwise.store import MemoryStore, Store, Table
 from clew.segmentation.agglomeration_options import AgglomerationOptions
+from clew.segmentation.forest_blocks import check_method
 from clew.segmentation.fragment_options import FragmentOptions
+from clew.segmentation.graph_blocks import reducible_score
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,11 @@ class SegmentationOptions:
     threshold: float
     minimum_size: int = 0
     remove_below: int = 0
+
+    def check(self) -> None:
+        """Refuse, before any work, what is not exact in blocks."""
+        check_method(self.fragments)
+        reducible_score(self.agglomeration.score)
 
 
 @dataclass(frozen=True)

@@ -123,9 +123,9 @@ def start_forest(
     InputError
         As `extract_fragments`, for `seeded-flood` (which no block can decide), or for a block that is too large.
     """
-    check_options(options)
+    check_method(options)
     context = context_of(block, options)
-    _check_block(affinities.shape[1:], context, options)
+    _check_block(affinities.shape[1:], context)
     levels = quantise(np.asarray(affinities))
     inside = mask_bytes(mask, levels.shape[1:])
     flags = _block_flags(levels, inside, block, context, options)
@@ -217,11 +217,16 @@ def join_forests(forests: Sequence[Forest], tokens: Tokens, block: Block) -> tup
     return waiting, left, Renames(old, new[numbers + 1])
 
 
-def _check_block(shape: tuple[int, ...], context: Box, options: FragmentOptions) -> None:
+def check_method(options: FragmentOptions) -> None:
+    """Refuse fragments that no block can decide, and options that make no sense."""
+    check_options(options)
     if options.method == "seeded-flood":
         raise InputError(
             "seeded-flood has no bound and is not exact in blocks: choose seeded-forest or affinity-watershed"
         )
+
+
+def _check_block(shape: tuple[int, ...], context: Box) -> None:
     if shape != shape_of(context):
         raise InputError(f"the affinities of this block's context must be of shape {shape_of(context)}, not {shape}")
     if np.prod(shape, dtype=np.int64) >= LARGEST_BLOCK:

@@ -85,7 +85,7 @@ def start_graph(graph: RegionGraph, fragments: np.ndarray, block: Block, score: 
     InputError
         For an unknown score or one that is not exact in blocks.
     """
-    kind = _reducible(score).kind
+    kind = reducible_score(score).kind
     names, faces = _reached(fragments, block)
     graph = initial_graph(graph, score)
     cells = graph.starts, graph.bins, graph.counts
@@ -104,7 +104,7 @@ def join_graphs(parts: Sequence[tuple[OpenGraph, Block]], block: Block, score: s
     faces = np.concatenate([graph.faces & _outer_faces(part, block) for graph, part in parts])
     edges, keys = (np.concatenate([getattr(graph, name) for graph, _ in parts]) for name in ("edges", "keys"))
     cells = _joined_cells([(graph.starts, graph.bins, graph.counts) for graph, _ in parts])
-    edges, keys, cells = _pool_contacts(edges, keys, cells, _reducible(score).maximum)
+    edges, keys, cells = _pool_contacts(edges, keys, cells, reducible_score(score).maximum)
     order = np.lexsort((keys[:, 1], keys[:, 0]))
     return _open_graph(names, faces, edges[order], keys[order], _chosen_cells(cells, order))
 
@@ -117,7 +117,7 @@ def merge_inside(graph: OpenGraph, options: AgglomerationOptions) -> tuple[Merge
     InputError
         For an unknown score, one that is not exact in blocks, or a floor outside [0, 1].
     """
-    _reducible(options.score)
+    reducible_score(options.score)
     sizes = np.ones(len(graph.regions), np.int64)
     table = RegionGraph(graph.regions, sizes, graph.edges, graph.starts, graph.bins, graph.counts)
     done = run_merges(table, options, 0, graph.faces != 0)
@@ -159,7 +159,8 @@ def block_sizes(graph: RegionGraph) -> Sizes:
 _Cells = tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]
 
 
-def _reducible(score: str) -> Score:
+def reducible_score(score: str) -> Score:
+    """The score taken apart; refused where it is not exact in blocks."""
     parsed = parse_score(score)
     if parsed.kind == kernels.TOP:
         raise InputError(f"the score {score} is not exact in blocks: choose mean or hist_quant_Q, or work in core")

@@ -55,6 +55,7 @@ def prepare(
     affinities: str, folder: Path, mask: str | None, options: SegmentationOptions, block_shape: Triple
 ) -> BlockRun:
     """Open the inputs and lay out store and tasks; nothing is written."""
+    options.check()
     source = open_affinities(affinities)
     z, y, x = source.shape[1:]
     grid = Grid(Domain((0, 0, 0), (z, y, x), (z, y, x)), block_shape)
