@@ -1,6 +1,8 @@
 """`segment-blocks` on the command line: the same result as `segment`, whatever is killed on the way."""
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,8 +16,9 @@ import psutil
 import pytest
 
 from clew import pipeline
+from clew.blockwise.engine import TasksFailedError
 from clew.blockwise.ledger import Ledger
-from clew.errors import InputError
+from clew.errors import InputError, UnfinishedError
 from clew.network.options import NEAREST_OFFSETS
 from clew.stages.tables import load_merge_tree
 from clew.synthetic.volume import synthesize
@@ -127,7 +130,6 @@ def scheduler(folder: Path) -> Iterator[tuple[str, subprocess.Popen]]:
         end = time.monotonic() + PATIENCE
         while not file.exists() and time.monotonic() < end:
             time.sleep(0.05)
-        import json
 
         time.sleep(0.1)
         yield json.loads(file.read_text())["address"], started
@@ -135,3 +137,59 @@ def scheduler(folder: Path) -> Iterator[tuple[str, subprocess.Popen]]:
         for process in (started, helper):
             process.kill()
             process.wait()
+
+
+def test_a_damaged_chunk_is_named_and_mended(affinities: Path, expected: Path, tmp_path: Path, capsys):
+    damaged, folder = tmp_path / "affinities.zarr", tmp_path / "blocks"
+    shutil.copytree(affinities, damaged)
+    chunk = max(
+        (path for path in (damaged / "s0" / "c").rglob("*") if path.is_file()), key=lambda path: path.stat().st_size
+    )
+    whole = chunk.read_bytes()
+    chunk.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(TasksFailedError, match="affinities.zarr"):
+        pipeline.segment_blocks(str(damaged), str(folder), workers=1, **OPTIONS)
+    pipeline.status(str(folder))
+    said = capsys.readouterr().out
+    assert "× InputError" in said
+    assert "not at work" in said
+    chunk.write_bytes(whole)
+    pipeline.retry(str(folder), workers=1)
+    pipeline.status(str(folder))
+    assert "finished" in capsys.readouterr().out
+    assert_same(folder, expected)
+
+
+def test_a_full_disk_is_said_and_survived(affinities: Path, expected: Path, tmp_path: Path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=900k", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("no small disk can be mounted here")
+    try:
+        with pytest.raises(UnfinishedError, match="the disk is full"):
+            pipeline.segment_blocks(str(affinities), str(disk / "blocks"), workers=1, **OPTIONS)
+        subprocess.run(["mount", "-o", "remount,size=60m", disk], check=True)
+        pipeline.segment_blocks(str(affinities), str(disk / "blocks"), workers=1, **OPTIONS)
+        assert_same(disk / "blocks", expected)
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_what_is_not_exact_is_refused_before_anything_is_written(affinities: Path, tmp_path: Path):
+    for options in ({"method": "seeded-flood"}, {"score": "mean_top_3"}, {"mask": str(affinities)}):
+        with pytest.raises(InputError):
+            pipeline.segment_blocks(str(affinities), str(tmp_path / "blocks"), **{**OPTIONS, **options})
+    assert not (tmp_path / "blocks").exists()
+
+
+def test_the_job_script_of_a_cluster(affinities: Path, tmp_path: Path, capsys):
+    table = tmp_path / "cluster.toml"
+    table.write_text('[cluster]\nsystem = "slurm"\nqueue = "short"\ncores = 2\nmemory = "4GB"\nwalltime = "00:20:00"\n')
+    pipeline.segment_blocks(str(affinities), str(tmp_path / "blocks"), cluster=str(table), dry_run=True)
+    said = capsys.readouterr().out
+    assert "#SBATCH -p short" in said
+    assert "#SBATCH -t 00:20:00" in said
+    assert not (tmp_path / "blocks").exists()
+    table.write_text('[cluster]\nsystem = "fax"\n')
+    with pytest.raises(InputError, match="one of slurm, lsf, pbs, sge"):
+        pipeline.segment_blocks(str(affinities), str(tmp_path / "blocks"), cluster=str(table), dry_run=True)

@@ -12,6 +12,7 @@ from clew.blockwise.executor import Queue, Task
 from clew.blockwise.ledger import HEARTBEAT, Ledger, LostLockError, task_name
 from clew.blockwise.store import Store
 from clew.errors import UnfinishedError
+from clew.volumes.replace import disk_is_full
 
 SAME_ERRORS = 5
 """So many tasks that fail with the same words stop a run."""
@@ -62,6 +63,8 @@ def run_by_ledger(
         At the end, where tasks failed; at once, where `SAME_ERRORS` of them failed in the same way.
     LostLockError
         Where another run has taken over.
+    UnfinishedError
+        Where the disk is full.
     """
     queue, finished, work = Queue(tasks), ledger.done(), Work()
     running: dict[Future[tuple[str, int]], int] = {}
@@ -136,6 +139,8 @@ def _end(
         return
     if isinstance(error, LostLockError):
         raise error
+    if disk_is_full(error):
+        raise UnfinishedError(f"the disk is full: make room for {ledger.folder}, and give the same command again")
     text = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
     ledger.note_failure(tasks[number], text)
     errors[text] += 1
