@@ -124,7 +124,7 @@ def test_a_long_crop_keeps_its_shape_under_transposition():
     labels = np.random.default_rng(0).integers(1, 5, (40, 40, 40))
     turning = dataclasses.replace(AugmentationOptions(), transpose="all")
     sampler = sampler_of(volume_of(labels), augmentation=turning, crop=(8, 12, 20))
-    shapes = {tuple(array.shape for array in sampler.draw(step)) for step in range(20)}
+    shapes = {tuple(array.shape for array in sampler.draw(step)[:3]) for step in range(20)}
     assert shapes == {((8, 12, 20),) * 3}
 
 
