@@ -16,7 +16,7 @@ LAYERS = (
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 ONLY_IN = {"torch": {"network", "training", "stages"}, "numba": {"kernels"}, "neuroglancer": {"view"},
            "tensorstore": {"volumes"}, "h5py": {"volumes", "stages"}, "matplotlib": {"view", "stages"},
-           "cyclopts": {"cli"}, "distributed": {"blockwise"}, "pydantic": {"stages"}}  # fmt: skip
+           "cyclopts": {"cli"}, "openvino": {"network"}, "distributed": {"blockwise"}, "pydantic": {"stages"}}  # fmt: skip
 SCIENCE = {"evaluation", "segmentation", "network", "training", "synthetic", "kernels"}
 FILE_READERS = {"h5py", "tifffile", "tensorstore", "zarr", "csv", "tomllib"}
 MODULES = sorted(path for path in ROOT.rglob("*.py") if path.name != "__main__.py")

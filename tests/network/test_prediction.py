@@ -1,9 +1,12 @@
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 import torch
 
 from clew.errors import InputError
 from clew.network.checkpoint import Checkpoint
+from clew.network.openvino_runtime import Runtime, resolve_runtime
 from clew.network.options import UNetOptions, axis_offsets
 from clew.network.precision import Precision
 from clew.network.prediction import check_raw, predict_affinities, resolve_device, tile_grid
@@ -11,6 +14,11 @@ from clew.network.unet import UNet
 
 OPTIONS = UNetOptions(features=(3, 4, 5), pooling=((1, 2, 2), (2, 2, 2)), encoder_convolutions=(1, 1, 1),
                       decoder_convolutions=(1, 1), residual=True, offsets=axis_offsets(1, 3))  # fmt: skip
+
+
+OPENVINO = pytest.param(
+    "openvino", marks=pytest.mark.skipif(find_spec("openvino") is None, reason="OpenVINO is not installed")
+)
 
 
 @pytest.fixture(scope="module")
@@ -29,12 +37,15 @@ def whole(network: UNet, raw: np.ndarray) -> np.ndarray:
     return predict_affinities(network, raw, tile=(64, 64, 64), precision="float32")
 
 
+@pytest.mark.parametrize("runtime", ["torch", OPENVINO])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("tile", [(4, 4, 4), (8, 12, 16), (23, 8, 64), (10, 10, 10)])
-def test_the_tile_does_not_change_the_result(network: UNet, raw: np.ndarray, tile: tuple, precision: Precision) -> None:
-    whole = predict_affinities(network, raw, tile=(64, 64, 64), precision=precision)
+def test_the_tile_does_not_change_the_result(
+    network: UNet, raw: np.ndarray, tile: tuple, precision: Precision, runtime: Runtime
+) -> None:
+    whole = predict_affinities(network, raw, tile=(64, 64, 64), precision=precision, runtime=runtime)
     assert whole.std() > 5
-    tiled = predict_affinities(network, raw, tile=tile, precision=precision)
+    tiled = predict_affinities(network, raw, tile=tile, precision=precision, runtime=runtime)
     assert np.abs(tiled.astype(int) - whole).max() <= 1
 
 
@@ -43,6 +54,28 @@ def test_bfloat16_is_near_float32(network: UNet, raw: np.ndarray, whole: np.ndar
     difference = np.abs(predicted.astype(int) - whole)
     assert difference.mean() < 1
     assert difference.max() > 0, "bfloat16 was asked for, float32 was done"
+
+
+@pytest.mark.parametrize("runtime", [OPENVINO])
+def test_openvino_agrees_with_torch(network: UNet, raw: np.ndarray, runtime: Runtime) -> None:
+    before = {name: weight.clone() for name, weight in network.state_dict().items()}
+    expected = predict_affinities(network, raw, precision="float32", runtime="torch")
+    predicted = predict_affinities(network, raw, precision="float32", runtime=runtime)
+    assert np.abs(predicted.astype(int) - expected).max() <= 1
+    assert all(torch.equal(weight, before[name]) for name, weight in network.state_dict().items())
+
+
+def test_the_runtime_that_is_there_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clew.network.openvino_runtime.find_spec", lambda name: name)
+    assert resolve_runtime("auto", "cpu") == "openvino"
+    assert resolve_runtime("auto", "cuda") == "torch"
+    assert resolve_runtime("torch", "cpu") == "torch"
+    with pytest.raises(InputError, match="OpenVINO predicts on the CPU, not on cuda"):
+        resolve_runtime("openvino", "cuda")
+    monkeypatch.setattr("clew.network.openvino_runtime.find_spec", lambda name: None)
+    assert resolve_runtime("auto", "cpu") == "torch"
+    with pytest.raises(InputError, match=r"OpenVINO is not installed; pip install clew\[openvino\]"):
+        resolve_runtime("openvino", "cpu")
 
 
 @pytest.mark.parametrize("box", [np.s_[3:9, 5:30, 7:8], np.s_[0:23, 0:3, 30:37]])

@@ -15,8 +15,12 @@ def autocast(device: str, precision: Precision) -> torch.autocast:
     faster than float32); without such units it is slower, and `auto` is float32.
     """
     kind = torch.device(device).type
-    bfloat16 = has_bfloat16_units(kind) if precision == "auto" else precision == "bfloat16"
-    return torch.autocast(kind, torch.bfloat16, enabled=bfloat16)
+    return torch.autocast(kind, torch.bfloat16, enabled=uses_bfloat16(kind, precision))
+
+
+def uses_bfloat16(kind: str, precision: Precision) -> bool:
+    """Whether a kind of device (`cpu`, `cuda`) works in bfloat16 at the given precision."""
+    return has_bfloat16_units(kind) if precision == "auto" else precision == "bfloat16"
 
 
 def full_precision(kind: str) -> AbstractContextManager[object]:

@@ -16,6 +16,7 @@ from torch import nn
 from clew.errors import InputError
 from clew.network.bundled import bundled_names
 from clew.network.checkpoint import Checkpoint
+from clew.network.openvino_runtime import OpenvinoPredictor, Runtime, resolve_runtime
 from clew.network.options import NEAREST_OFFSETS, Triple, UNetOptions
 from clew.network.precision import Precision, autocast
 from clew.network.symmetries import Box, Read, Symmetry, TestTimeAugmentation, symmetries
@@ -42,12 +43,20 @@ class AffinityPredictor(nn.Module):
         super().__init__()
         channels = [network.options.offsets.index(offset) for offset in NEAREST_OFFSETS]
         self.network = network
+        self.options = network.options
         self.register_buffer("weight", network.head.weight.detach()[channels].clone())
         self.register_buffer("bias", network.head.bias.detach()[channels].clone())
+
+    @property
+    def device(self) -> torch.device:
+        return self.weight.device
 
     def forward(self, raw: torch.Tensor) -> torch.Tensor:
         features = self.network.extract_features(raw)
         return torch.sigmoid(to_logits(features, self.weight, self.bias))
+
+
+Predictor = AffinityPredictor | OpenvinoPredictor
 
 
 def predict_affinities(
@@ -58,6 +67,7 @@ def predict_affinities(
     tile: Triple | None = None,
     device: str = "cpu",
     precision: Precision = "auto",
+    runtime: Runtime = "auto",
     test_time_augmentation: TestTimeAugmentation = "none",
     voxel_size: tuple[float, float, float] = (1, 1, 1),
 ) -> NDArray[np.uint8]:
@@ -72,6 +82,8 @@ def predict_affinities(
         Part to predict; the raw around it serves as context. The whole volume by default.
     tile
         Output voxels (z, y, x) of a tile, rounded up to the total pooling factor. The result agrees for all tiles to within 1/255.
+    runtime
+        OpenVINO or PyTorch; `auto` is OpenVINO on the CPU where it is installed.
     test_time_augmentation
         Average the affinities of the volume over its mirror images (`flips`, 8 times the work), or over the mirror images
         of all transposes as well (`all`, up to 48 times).
@@ -88,7 +100,7 @@ def predict_affinities(
     box = box or (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
     affinities = np.empty((3, *(part.stop - part.start for part in box)), np.uint8)
     tiles = predict_tiles(
-        network, raw.__getitem__, shape, box=box, tile=tile, device=device, precision=precision,
+        network, raw.__getitem__, shape, box=box, tile=tile, device=device, precision=precision, runtime=runtime,
         test_time_augmentation=test_time_augmentation, voxel_size=voxel_size,
     )  # fmt: skip
     for part, values in tiles:
@@ -106,6 +118,7 @@ def predict_tiles(
     tile: Triple | None = None,
     device: str = "cpu",
     precision: Precision = "auto",
+    runtime: Runtime = "auto",
     test_time_augmentation: TestTimeAugmentation = "none",
     voxel_size: tuple[float, float, float] = (1, 1, 1),
 ) -> Iterator[Tile]:
@@ -115,7 +128,7 @@ def predict_tiles(
     same pooling grid and full context whatever the tile and the box. A mirrored volume has its own corner: each symmetry
     of test-time augmentation sees one grid for the whole volume, and the average keeps this property.
     """
-    predictor = AffinityPredictor(deepcopy(network)).eval().to(device, memory_format=torch.channels_last_3d)
+    predictor = _prepare(network, device, precision, runtime)
     box = box or (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
     seen = symmetries(test_time_augmentation, voxel_size)
     for part in tile_grid(network.options, box, tile):
@@ -167,23 +180,29 @@ def resolve_device(device: str) -> str:
     return device if device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _predict_seen(
-    predictor: AffinityPredictor, read: Read, shape: Triple, part: Box, symmetry: Symmetry
-) -> torch.Tensor:
+def _prepare(network: UNet, device: str, precision: Precision, runtime: Runtime) -> Predictor:
+    """The network's copy that predicts: as PyTorch or OpenVINO runs it."""
+    predictor = AffinityPredictor(deepcopy(network)).eval()
+    if resolve_runtime(runtime, device) == "openvino":
+        return OpenvinoPredictor(predictor, network.options, precision)
+    return predictor.to(device, memory_format=torch.channels_last_3d)
+
+
+def _predict_seen(predictor: Predictor, read: Read, shape: Triple, part: Box, symmetry: Symmetry) -> torch.Tensor:
     """Affinities (3, z, y, x) float32 of a part of a volume, as the network finds them under a symmetry."""
     seen = symmetry.see_box(symmetry.widen(part), shape)
     affinities = _predict_part(predictor, symmetry.see_through(read, shape), symmetry.see_shape(shape), seen)
     return symmetry.restore(affinities)
 
 
-def _predict_part(predictor: AffinityPredictor, read: Read, shape: Triple, part: Box) -> torch.Tensor:
+def _predict_part(predictor: Predictor, read: Read, shape: Triple, part: Box) -> torch.Tensor:
     """Affinities (3, z, y, x) float32 of a part of a volume; the network's output starts on the pooling grid."""
-    options = predictor.network.options
+    options = predictor.options
     step = tuple(_round_up(p.stop, f) - _round_down(p.start, f) for p, f in zip(part, options.factor, strict=True))
     patch = _read_context(read, shape, part, step, options)
     skip = [p.start % f for p, f in zip(part, options.factor, strict=True)]
     z, y, x = (slice(s, s + p.stop - p.start) for s, p in zip(skip, part, strict=True))
-    affinities: torch.Tensor = predictor(_to_tensor(patch, predictor.weight.device))[0, :, z, y, x]
+    affinities: torch.Tensor = predictor(_to_tensor(patch, predictor.device))[0, :, z, y, x]
     return affinities
 
 

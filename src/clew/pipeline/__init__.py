@@ -51,6 +51,7 @@ def predict(
     box: str | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
+    runtime: Literal["auto", "torch", "openvino"] = "auto",
     test_time_augmentation: Literal["none", "flips", "all"] = "none",
     voxel_size: Triple | None = None,
     overwrite: bool = False,
@@ -74,6 +75,8 @@ def predict(
         cpu, cuda, or what is there.
     precision
         Arithmetic of the network; auto is bfloat16 on GPUs and CPUs with matrix units for it, else float32.
+    runtime
+        What runs the network; auto is OpenVINO on the CPU where it is installed (pip install clew[openvino]), else torch.
     test_time_augmentation
         Average over the mirror images of the volume (flips: 8 times the work), or over those of its transposes too (all: 48
         times for isotropic voxels, 16 times where only y and x are equal).
@@ -104,7 +107,8 @@ def predict(
     ):  # fmt: skip
         tiles = predict_tiles(
             model.network, source.read, (shape_z, shape_y, shape_x), box=part, tile=tile, device=resolve_device(device),
-            precision=precision, test_time_augmentation=test_time_augmentation, voxel_size=source.voxel_size,
+            precision=precision, runtime=runtime, test_time_augmentation=test_time_augmentation,
+            voxel_size=source.voxel_size,
         )  # fmt: skip
         for predicted in track(tiles, len(tile_grid(model.network.options, part, tile)), "predict"):
             output[(slice(None), *shift_box(predicted.box, part))] = predicted.affinities

@@ -1,0 +1,61 @@
+"""OpenVINO in place of PyTorch on the CPU: it fuses convolutions with what follows them. All that clew knows about it is here."""
+
+from importlib.util import find_spec
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from clew.errors import InputError
+from clew.network.options import UNetOptions
+from clew.network.precision import Precision, uses_bfloat16
+from clew.network.unet import valid_input_shape
+
+Runtime = Literal["auto", "torch", "openvino"]
+
+
+class OpenvinoPredictor:
+    """A network converted from PyTorch in memory, and compiled for the shape of input that it saw last.
+
+    Only the last shape is kept: a compiled network holds the memory of its tile, and compiling takes a fraction of a second.
+    """
+
+    def __init__(self, predictor: nn.Module, options: UNetOptions, precision: Precision) -> None:
+        import openvino
+
+        shape, _ = valid_input_shape(options, (1, 1, 1))
+        with torch.inference_mode():
+            traced = torch.jit.trace(predictor, torch.zeros(1, 1, *shape), check_trace=False)
+            self.model = openvino.convert_model(traced, input=[(1, 1, -1, -1, -1)])
+        self.core = openvino.Core()
+        self.settings = {
+            "INFERENCE_PRECISION_HINT": "bf16" if uses_bfloat16("cpu", precision) else "f32",
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "NUM_STREAMS": 1,
+        }
+        self.compiled: Any = None
+        self.shape: torch.Size | None = None
+        self.options = options
+        self.device = torch.device("cpu")
+
+    def __call__(self, raw: torch.Tensor) -> torch.Tensor:
+        """Affinities (1, 3, z, y, x) float32 of raw (1, 1, z, y, x) float32."""
+        if raw.shape != self.shape:
+            self.compiled = None  # its memory goes before that of the next one comes
+            self.model.reshape(list(raw.shape))
+            self.compiled = self.core.compile_model(self.model, "CPU", self.settings)
+            self.shape = raw.shape
+        return torch.from_numpy(self.compiled(raw.numpy())[0])
+
+
+def resolve_runtime(runtime: Runtime, device: str) -> Runtime:
+    """`auto` is OpenVINO on the CPU where it is installed, else PyTorch."""
+    on_cpu = torch.device(device).type == "cpu"
+    installed = find_spec("openvino") is not None
+    if runtime == "auto":
+        return "openvino" if on_cpu and installed else "torch"
+    if runtime == "openvino" and not installed:
+        raise InputError("OpenVINO is not installed; pip install clew[openvino], or choose --runtime torch")
+    if runtime == "openvino" and not on_cpu:
+        raise InputError(f"OpenVINO predicts on the CPU, not on {device}; choose --device cpu or --runtime torch")
+    return runtime
