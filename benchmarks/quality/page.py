@@ -40,12 +40,13 @@ def _tables(rows: list[Row]) -> Iterable[str]:
         way = usual_way(per_section).name
         own = [row for row in rows if row.volume == volume]
         chosen = [row for row in own if row.fragments == way and row.score == SCORE]
-        yield f"\n## {volume.capitalize()}: losses\n\n{STEPS} steps; {way}, `{SCORE}`; up to {len(SEEDS)} seeds.\n"
-        yield from _table("recipe", chosen, lambda row: row.recipe, [recipe.name for recipe in RECIPES])
+        words = f"{STEPS} steps; {way}, `{SCORE}`; up to {len(SEEDS)} seeds."
+        recipes = [recipe.name for recipe in RECIPES]
+        yield from _section(f"{volume.capitalize()}: losses", words, "recipe", chosen, lambda row: row.recipe, recipes)
         own = [row for row in own if row.recipe == RICHEST]
-        yield f"\n## {volume.capitalize()}: fragments and scores\n\nOf the recipe *{RICHEST}*.\n"
         names = list(dict.fromkeys(_segmentation(row) for row in own))
-        yield from _table("segmentation", own, _segmentation, names)
+        words, title = f"Of the recipe *{RICHEST}*.", f"{volume.capitalize()}: fragments and scores"
+        yield from _section(title, words, "segmentation", own, _segmentation, names)
     yield ""
 
 
@@ -53,11 +54,17 @@ def _segmentation(row: Row) -> str:
     return f"{row.fragments}, `{row.score}`"
 
 
-def _table(title: str, rows: list[Row], key: Callable[[Row], str], names: list[str]) -> Iterable[str]:
+def _section(
+    title: str, words: str, kind: str, rows: list[Row], key: Callable[[Row], str], names: list[str]
+) -> Iterable[str]:
+    """A table with its heading, where there are rows."""
+    if not rows:
+        return
+    yield f"\n## {title}\n\n{words}\n"
     groups: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         groups[key(row)].append(row)
-    yield f"| {title} | runs | VOI split | VOI merge | VOI sum | adapted Rand error |\n|---|---:|---|---|---|---|"
+    yield f"| {kind} | runs | VOI split | VOI merge | VOI sum | adapted Rand error |\n|---|---:|---|---|---|---|"
     for name in names:
         if group := groups.get(name):
             spreads = (_spread([getattr(row, column) for row in group]) for column in COLUMNS)
