@@ -11,7 +11,7 @@ from clew.network.options import UNetOptions
 from clew.network.precision import Precision, uses_bfloat16
 from clew.network.unet import valid_input_shape
 
-Runtime = Literal["auto", "torch", "openvino"]
+Runtime = Literal["torch", "openvino"]
 
 
 class OpenvinoPredictor:
@@ -48,14 +48,9 @@ class OpenvinoPredictor:
         return torch.from_numpy(self.compiled(raw.numpy())[0])
 
 
-def resolve_runtime(runtime: Runtime, device: str) -> Runtime:
-    """`auto` is OpenVINO on the CPU where it is installed, else PyTorch."""
-    on_cpu = torch.device(device).type == "cpu"
-    installed = find_spec("openvino") is not None
-    if runtime == "auto":
-        return "openvino" if on_cpu and installed else "torch"
-    if runtime == "openvino" and not installed:
+def check_runtime(runtime: Runtime, device: str) -> None:
+    """Refuse OpenVINO where it is not installed, or not asked to predict on the CPU."""
+    if runtime == "openvino" and find_spec("openvino") is None:
         raise InputError("OpenVINO is not installed; pip install clew[openvino], or choose --runtime torch")
-    if runtime == "openvino" and not on_cpu:
+    if runtime == "openvino" and torch.device(device).type != "cpu":
         raise InputError(f"OpenVINO predicts on the CPU, not on {device}; choose --device cpu or --runtime torch")
-    return runtime

@@ -16,7 +16,7 @@ from torch import nn
 from clew.errors import InputError
 from clew.network.bundled import bundled_names
 from clew.network.checkpoint import Checkpoint
-from clew.network.openvino_runtime import OpenvinoPredictor, Runtime, resolve_runtime
+from clew.network.openvino_runtime import OpenvinoPredictor, Runtime, check_runtime
 from clew.network.options import NEAREST_OFFSETS, Triple, UNetOptions
 from clew.network.precision import Precision, autocast
 from clew.network.symmetries import Box, Read, Symmetry, TestTimeAugmentation, symmetries
@@ -67,7 +67,7 @@ def predict_affinities(
     tile: Triple | None = None,
     device: str = "cpu",
     precision: Precision = "auto",
-    runtime: Runtime = "auto",
+    runtime: Runtime = "torch",
     test_time_augmentation: TestTimeAugmentation = "none",
     voxel_size: tuple[float, float, float] = (1, 1, 1),
 ) -> NDArray[np.uint8]:
@@ -83,7 +83,7 @@ def predict_affinities(
     tile
         Output voxels (z, y, x) of a tile, rounded up to the total pooling factor. The result agrees for all tiles to within 1/255.
     runtime
-        OpenVINO or PyTorch; `auto` is OpenVINO on the CPU where it is installed.
+        PyTorch, or OpenVINO (on the CPU), which is faster on large volumes in bfloat16.
     test_time_augmentation
         Average the affinities of the volume over its mirror images (`flips`, 8 times the work), or over the mirror images
         of all transposes as well (`all`, up to 48 times).
@@ -118,7 +118,7 @@ def predict_tiles(
     tile: Triple | None = None,
     device: str = "cpu",
     precision: Precision = "auto",
-    runtime: Runtime = "auto",
+    runtime: Runtime = "torch",
     test_time_augmentation: TestTimeAugmentation = "none",
     voxel_size: tuple[float, float, float] = (1, 1, 1),
 ) -> Iterator[Tile]:
@@ -183,7 +183,8 @@ def resolve_device(device: str) -> str:
 def _prepare(network: UNet, device: str, precision: Precision, runtime: Runtime) -> Predictor:
     """The network's copy that predicts: as PyTorch or OpenVINO runs it."""
     predictor = AffinityPredictor(deepcopy(network)).eval()
-    if resolve_runtime(runtime, device) == "openvino":
+    check_runtime(runtime, device)
+    if runtime == "openvino":
         return OpenvinoPredictor(predictor, network.options, precision)
     return predictor.to(device, memory_format=torch.channels_last_3d)
 

@@ -51,7 +51,7 @@ def predict(
     box: str | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
-    runtime: Literal["auto", "torch", "openvino"] = "auto",
+    runtime: Literal["torch", "openvino"] = "torch",
     test_time_augmentation: Literal["none", "flips", "all"] = "none",
     voxel_size: Triple | None = None,
     overwrite: bool = False,
@@ -76,7 +76,7 @@ def predict(
     precision
         Arithmetic of the network; auto is bfloat16 on GPUs and CPUs with matrix units for it, else float32.
     runtime
-        What runs the network; auto is OpenVINO on the CPU where it is installed (pip install clew[openvino]), else torch.
+        What runs the network; openvino (pip install clew[openvino]; CPU only) is faster on large volumes in bfloat16.
     test_time_augmentation
         Average over the mirror images of the volume (flips: 8 times the work), or over those of its transposes too (all: 48
         times for isotropic voxels, 16 times where only y and x are equal).

@@ -59,7 +59,7 @@ def validate(
         Where and in which arithmetic the network runs.
     """
     wide, inner = _grown(box, raw.shape, surroundings)
-    affinities = predict_affinities(network, raw, box=wide, device=device, precision=precision, runtime="torch")
+    affinities = predict_affinities(network, raw, box=wide, device=device, precision=precision)
     fragments = extract_fragments(affinities, options=fragment_options)
     tree = agglomerate(build_region_graph(affinities, fragments), options=agglomeration_options)
     table = overlap_table(fragments[inner], split_components(labels[box]))
