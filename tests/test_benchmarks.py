@@ -116,7 +116,7 @@ def test_command_writes_tables_and_json(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_comparison_of_fragments_finds_the_truth(work: Workload):
-    lines = list(fragments.compare(work.levels, work.labels, 50, slice(None)))
+    lines = list(fragments.compare(work.levels, work.labels, fragments.ways(50), slice(None)))
     assert len(lines) == len(fragments.ways(50)) * len(fragments.SCORES)
     assert min(line.scores.voi_sum for line in lines) < 1
     assert fragments.markdown(lines).count("**") == 2 * sum(
