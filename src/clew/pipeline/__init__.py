@@ -68,7 +68,8 @@ def predict(
     checkpoint
         Checkpoint file, or the name of a bundled one.
     tile
-        Output voxels z,y,x predicted at a time; the result does not depend on it (to within 1/255).
+        Output voxels z,y,x predicted at a time; the result does not depend on it (to within 1/255; in bfloat16
+        a few affinities in a million differ by 2 or 3 of 255).
     box
         Part of the volume in voxels, as z0:z1,y0:y1,x0:x1 (each end may be left out); the raw around it serves as context.
     device
