@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clew.blockwise.grid import Grid, beside, check_chunks
+from clew.blockwise.grid import Grid, beside
 from clew.errors import InputError
 from clew.segmentation.blocks import Domain, global_numbers, shape_of
 
@@ -79,6 +79,3 @@ def test_what_makes_no_sense_is_refused():
         Grid(Domain((0, 0, 3), (4, 4, 3), (4, 4, 4)), (2, 2, 2))
     with pytest.raises(InputError, match="at least one voxel"):
         Grid(Domain((0, 0, 0), (4, 4, 4), (4, 4, 4)), (2, 0, 2))
-    check_chunks((128, 64, 64), (64, 64, 32))
-    with pytest.raises(InputError, match="whole chunks"):
-        check_chunks((128, 96, 64), (64, 64, 32))

@@ -19,7 +19,7 @@ class Grid:
     ----------
     domain : Domain
     block_shape : voxels (z, y, x)
-        Whole chunks of the outputs, so that no two blocks write to one chunk (`check_chunks`).
+        Whole chunks of the outputs, so that no two blocks write to one chunk (`SharedVolume` sees to it).
 
     Raises
     ------
@@ -102,9 +102,3 @@ def beside(place: Place, axis: int, step: int) -> Place:
     """The block so many steps further along an axis."""
     z, y, x = (at + step * (axis == a) for a, at in enumerate(place))
     return z, y, x
-
-
-def check_chunks(block_shape: Triple, chunks: Triple) -> None:
-    """Refuse blocks that are not whole chunks: two blocks would write to one chunk."""
-    if any(size % chunk for size, chunk in zip(block_shape, chunks, strict=True)):
-        raise InputError(f"a block must consist of whole chunks of {chunks} voxels, not be of shape {block_shape}")
