@@ -13,14 +13,15 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.thinned import THINNED_HELD_OUT, write_thinned
+from benchmarks.thinned import HELD_OUT, THINNED_HELD_OUT, write_thinned
+from benchmarks.workload import SAMPLE
 from clew import pipeline
 from clew.network.bundled import WEIGHTS
 from clew.network.checkpoint import load_checkpoint, save_checkpoint
 from clew.network.options import BUNDLED
 from clew.training.options import SERIAL_SECTIONS
 
-FILES = ("fib25_sample2.h5", "fib_small_train.h5", "fib_small_example.h5")
+FILES = (SAMPLE, "fib_small_train.h5", "fib_small_example.h5")
 
 
 class Recipe(NamedTuple):
@@ -39,7 +40,7 @@ MALIS: dict[str, Any] = {"crop": (96, 96, 96), "malis_after": 0, "warmup": 50}
 ISOTROPIC = Recipe(
     BUNDLED,
     FILES,
-    "120:150,:,:",
+    f"{HELD_OUT.start}:{HELD_OUT.stop},:,:",
     {"elastic_spacing": (24.0, 24.0, 24.0), "scaling": 0.0},
     {"steps": 8000, "malis_after": 8000, "learning_rate": 1e-3, "validate_every": 1000},
     ({**MALIS, "steps": 1500, "learning_rate": 4e-4, "validate_every": 300},),

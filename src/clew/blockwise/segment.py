@@ -45,6 +45,14 @@ class Passed:
     graph_bytes: int
     merges: int
 
+    @property
+    def words(self) -> str:
+        """For people."""
+        return (
+            f"level {self.level}: {self.blocks} blocks passed up {self.pairs} pairs of the forest"
+            f" ({self.forest_bytes / 1e6:.2f} MB) and {self.edges} edges ({self.graph_bytes / 1e6:.2f} MB)"
+        )
+
 
 def segmentation_tasks(grid: Grid, options: SegmentationOptions, *, masked: bool = False) -> list[Task]:
     """All tasks from affinities to `fragments`, the table ("tree",) and `segmentation`."""

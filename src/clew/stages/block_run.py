@@ -56,6 +56,7 @@ def prepare(
 ) -> BlockRun:
     """Open the inputs and lay out store and tasks; nothing is written."""
     options.check()
+    affinities, mask, folder = absolute(affinities), mask and absolute(mask), folder.absolute()
     source = open_affinities(affinities)
     z, y, x = source.shape[1:]
     grid = Grid(Domain((0, 0, 0), (z, y, x), (z, y, x)), block_shape)
@@ -75,9 +76,14 @@ def prepare(
 
 def run_in_blocks(run: BlockRun, folder: Path, record: Record, workers: Workers, *, restart: bool) -> None:
     """Do what is left to do, finish the volumes, and say what each level passed up."""
+    folder = folder.absolute()
     ledger = Ledger(folder)
     parameters = {name: value for name, value in record["parameters"].items() if name not in UNDECIDING}
-    plan = parameters | {INPUT: _fingerprint(run.source), TASKS: Counter(task.writes[0][0] for task in run.tasks)}
+    plan = (
+        parameters
+        | run.store.inputs
+        | {INPUT: _fingerprint(run.source), TASKS: Counter(task.writes[0][0] for task in run.tasks)}
+    )
     with ledger.held():
         ledger.begin(plan, restart=restart)
         ledger.forget_failures()
@@ -107,13 +113,10 @@ def show_status(folder: Path) -> None:
     rate = _rate(folder)
     if left and rate:
         say(f"{left} tasks left, about {left / rate / 60:.1f} minutes at the latest pace")
-    say(
-        "finished"
-        if not left
-        else "at work"
-        if ledger.in_use()
-        else "not at work: give the same command again, or clew retry"
-    )
+    if not left:
+        say("finished")
+    else:
+        say("at work" if ledger.in_use() else "not at work: give the same command again, or clew retry")
 
 
 def parameters_of(folder: Path) -> dict[str, Any]:
@@ -143,6 +146,11 @@ def say_job(workers: Workers) -> None:
     say(job_script(workers.cluster))
 
 
+def absolute(path: str) -> str:
+    """The path for workers that have another working folder; addresses stay."""
+    return path if "://" in path else os.path.abspath(os.path.expanduser(path))
+
+
 def _work(run: BlockRun, ledger: Ledger, workers: Workers) -> Work:
     shape = [part.stop - part.start for part in context_of(run.grid.block((0, 0, 0)), run.options.fragments)]
     with started(workers, BYTES_A_VOXEL * int(np.prod(shape))) as pool:
@@ -164,20 +172,14 @@ def _finish(run: BlockRun, folder: Path, record: Record) -> None:
 
 def _report(run: BlockRun, work: Work) -> None:
     for level in passed_up(run.grid, run.store)[:-1]:
-        say(
-            f"level {level.level}: {level.blocks} blocks passed up {level.pairs} pairs of the forest"
-            f" ({level.forest_bytes / 1e6:.2f} MB) and {level.edges} edges ({level.graph_bytes / 1e6:.2f} MB)"
-        )
+        say(level.words)
     if work.peaks:
         say(f"{work.tasks} tasks on {len(work.peaks)} workers, of at most {max(work.peaks.values()) / 1e9:.2f} GB each")
 
 
 def _fingerprint(source: Volume) -> dict[str, Any]:
     """By what an input is known again."""
-    return {
-        "path": os.path.abspath(source.source) if os.path.exists(source.source) else source.source,
-        "shape": source.shape, "dtype": str(source.dtype), "written": source.attributes.get("created"),
-    }  # fmt: skip
+    return {"shape": source.shape, "dtype": str(source.dtype), "written": source.attributes.get("created")}
 
 
 def _rate(folder: Path) -> float:

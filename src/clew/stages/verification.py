@@ -24,10 +24,7 @@ def verify_paths(
         outcome = "; ".join(result.differences) or "identical"
         say(f"blocks of {'×'.join(map(str, result.block_shape)):<12} {how:<13} {outcome}")
         for level in result.passed[:-1]:
-            say(
-                f"    level {level.level}: {level.blocks} blocks passed up {level.pairs} pairs of the forest"
-                f" ({level.forest_bytes / 1e6:.2f} MB) and {level.edges} edges ({level.graph_bytes / 1e6:.2f} MB)"
-            )
+            say(f"    {level.words}")
         differences += bool(result.differences)
     if differences:
         raise RuntimeError(f"{differences} of {trials} segmentations in blocks differ from the whole: an error in clew")
