@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.measure import Row, Table
 from benchmarks.workload import Workload
-from clew.network.precision import Precision
+from clew.network.options import Precision
 
 Job = Callable[[], object]
 

@@ -7,8 +7,7 @@ import torch
 from clew.errors import InputError
 from clew.network.checkpoint import Checkpoint
 from clew.network.openvino_runtime import Runtime, check_runtime
-from clew.network.options import UNetOptions, axis_offsets
-from clew.network.precision import Precision
+from clew.network.options import Precision, UNetOptions, axis_offsets
 from clew.network.prediction import check_raw, predict_affinities, resolve_device, tile_grid
 from clew.network.unet import UNet
 

@@ -7,42 +7,45 @@ from typing import Any
 import numpy as np
 
 from clew.blockwise.ledger import task_name
-from clew.blockwise.store import FolderStore, Key
-from clew.segmentation.blocks import Box, Domain, within
-from clew.volumes.geometry import Triple
+from clew.blockwise.store import Key, TableFolder
+from clew.segmentation.blocks import Box, Triple
+from clew.volumes.geometry import Triple as Lengths
 from clew.volumes.open import open_volume
 from clew.volumes.shared import SharedVolume
 from clew.volumes.volume import Volume
 
+ORIGIN = (0, 0, 0)
 
-class FileStore(FolderStore):
+
+class FileStore(TableFolder):
     """Tables and volumes as files, for processes on any machine that sees them; can be pickled.
 
     Parameters
     ----------
     folder : Path
         Of the tables.
-    domain : Domain
-        Where the first voxel of the volumes lies.
     inputs : paths by name
         Volumes that are read only.
     outputs : SharedVolume by name
     voxel_size : (z, y, x) nm
         Of inputs that do not say it.
+    places : voxels (z, y, x) by name
+        Where in the whole volume the first voxel of an input or output lies; at its corner where not named.
     """
 
     def __init__(
         self,
         folder: Path,
-        domain: Domain,
         inputs: Mapping[str, str],
         outputs: Mapping[str, SharedVolume],
-        voxel_size: Triple,
+        voxel_size: Lengths,
+        places: Mapping[str, Triple] | None = None,
     ) -> None:
-        super().__init__(folder, domain)
+        super().__init__(folder)
         self.inputs = dict(inputs)
         self.outputs = dict(outputs)
         self._voxel_size = voxel_size
+        self._places = dict(places or {})
         self._opened: dict[str, Volume] = {}
 
     def save(self, key: Key, table: Mapping[str, np.ndarray]) -> None:
@@ -50,17 +53,22 @@ class FileStore(FolderStore):
         super().save(key, table)
 
     def read(self, volume: str, box: Box) -> np.ndarray:
-        part = within(box, self._box)
+        part = self._inside(volume, box)
         if volume in self.outputs:
             return self.outputs[volume][part]
         source = self._input(volume)
         return np.asarray(source[(slice(0, 3), *part)] if source.ndim == 4 else source[part])
 
     def write(self, volume: str, box: Box, values: np.ndarray) -> None:
-        self.outputs[volume][within(box, self._box)] = values
+        self.outputs[volume][self._inside(volume, box)] = values
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_opened": {}}
+
+    def _inside(self, volume: str, box: Box) -> Box:
+        low = self._places.get(volume, ORIGIN)
+        z, y, x = (slice(part.start - start, part.stop - start) for part, start in zip(box, low, strict=True))
+        return z, y, x
 
     def _file(self, key: Key) -> Path:
         return self.folder / f"{task_name(key)}.npz"

@@ -76,6 +76,11 @@ class Ledger:
         if not file.exists():
             _write(file, plan)
 
+    @property
+    def begun(self) -> bool:
+        """Whether the folder holds a run."""
+        return (self.folder / "plan.json").exists()
+
     def plan(self) -> dict[str, Any]:
         """The plan of the run in the folder."""
         try:

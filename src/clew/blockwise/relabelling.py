@@ -4,6 +4,7 @@ Volumes: `fragments` (and `truth`) in, `segmentation` (z, y, x) uint64 out.
 """
 
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +13,34 @@ from clew.blockwise.agglomeration import load_contacts, load_tree
 from clew.blockwise.executor import Task, keys
 from clew.blockwise.grid import Grid, Place
 from clew.blockwise.store import Store, as_record, as_table
+from clew.evaluation._labels import as_labels
+from clew.evaluation.border import mask_borders
 from clew.evaluation.overlap import OverlapTable, merge_tables, overlap_table
 from clew.segmentation.agglomeration import MergeTree
 from clew.segmentation.agglomeration_options import AgglomerationOptions
+from clew.segmentation.blocks import within
 from clew.segmentation.dust import remove_small
 from clew.segmentation.dust_blocks import dust_contacts, join_dust_parts, segment_sizes
 from clew.segmentation.region_graph import RegionGraph
 from clew.segmentation.relabel import relabel, segment_lookup
+from clew.volumes.cremi import without_special
+from clew.volumes.geometry import Triple
+
+
+class Border(NamedTuple):
+    """How near to a border between neurons truth is left out.
+
+    voxel_size : (z, y, x) nm; distance : nm, per section.
+    """
+
+    voxel_size: Triple
+    distance: float
+
+    @property
+    def reach(self) -> tuple[int, int, int]:
+        """Voxels around a block that decide."""
+        _, y, x = (int(self.distance // size) + 1 for size in self.voxel_size)
+        return 0, y, x
 
 
 def relabel_tasks(
@@ -57,11 +79,18 @@ def relabel_tasks(
     return tasks
 
 
-def overlap_tasks(grid: Grid) -> list[Task]:
-    """Tasks that count the overlap of `segmentation` with `truth`, into the table ("overlap",)."""
+def overlap_tasks(grid: Grid, border: Border | None = None) -> list[Task]:
+    """Tasks that count the overlap of `segmentation` with `truth`, into the table ("overlap",).
+
+    Parameters
+    ----------
+    grid : Grid
+    border : Border, optional
+        Truth near borders is left out, as by `mask_borders` of the whole.
+    """
     tasks = []
     for place in grid.places():
-        work = partial(_count, grid=grid, place=place)
+        work = partial(_count, grid=grid, place=place, border=border)
         tasks.append(Task(work, (("segmentation", *place),), (("overlap", *place),)))
     tasks.append(Task(partial(_add_up, grid=grid), keys("overlap", grid.places()), (("overlap",),)))
     return tasks
@@ -109,9 +138,15 @@ def _relabel(store: Store, *, grid: Grid, place: Place) -> None:
     store.save(("segmentation", *place), {})
 
 
-def _count(store: Store, *, grid: Grid, place: Place) -> None:
-    box = grid.block(place).owned
-    store.save(("overlap", *place), as_table(overlap_table(store.read("segmentation", box), store.read("truth", box))))
+def _count(store: Store, *, grid: Grid, place: Place, border: Border | None) -> None:
+    block = grid.block(place)
+    reach = (0, 0, 0) if border is None else border.reach
+    context = block.grown(reach, reach)
+    truth = without_special(as_labels(store.read("truth", context), "truth"))
+    if border is not None:
+        truth = mask_borders(truth, border.voxel_size, border.distance)
+    table = overlap_table(store.read("segmentation", block.owned), truth[within(block.owned, context)])
+    store.save(("overlap", *place), as_table(table))
 
 
 def _add_up(store: Store, *, grid: Grid) -> None:

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 
 from clew.blockwise.agglomeration import agglomeration_tasks
-from clew.blockwise.executor import Task
+from clew.blockwise.executor import Task, run_serial
 from clew.blockwise.fragments import fragment_tasks
 from clew.blockwise.grid import Grid, Place
 from clew.blockwise.relabelling import relabel_tasks
 from clew.blockwise.store import MemoryStore, Store, Table
 from clew.segmentation.agglomeration_options import AgglomerationOptions
+from clew.segmentation.blocks import Domain
 from clew.segmentation.forest_blocks import check_method
 from clew.segmentation.fragment_options import FragmentOptions
 from clew.segmentation.graph_blocks import reducible_score
@@ -94,3 +95,12 @@ def _passed(store: Store, level: int, places: list[Place]) -> Passed:
 
 def _bytes(table: Table) -> int:
     return sum(values.nbytes for values in table.values())
+
+
+def compile_kernels() -> None:
+    """Segment next to nothing, so that the cache of compiled kernels is filled by one worker and read by the others."""
+    shape = (8, 8, 8)
+    grid = Grid(Domain((0, 0, 0), shape, shape), (4, 8, 8))
+    options = SegmentationOptions(FragmentOptions(), AgglomerationOptions(), 0.5, minimum_size=2)
+    affinities = np.random.default_rng(0).integers(0, 256, (3, *shape), np.uint8)
+    run_serial(segmentation_tasks(grid, options), memory_store(grid, affinities))

@@ -61,20 +61,16 @@ class MemoryStore:
         self.volumes[volume][(..., *within(box, self._box))] = values
 
 
-class FolderStore:
-    """Tables and volumes as files of a folder, for processes of one machine.
+class TableFolder:
+    """Tables as files of a folder.
 
     Parameters
     ----------
     folder : Path
-        Volumes are `NAME.npy` in it; tables are written beside them.
-    domain : Domain
-        Where the first voxel of the volumes lies.
     """
 
-    def __init__(self, folder: Path, domain: Domain) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._box = _box_of(domain)
 
     def load(self, key: Key) -> Table:
         with np.load(self._file(key)) as table:
@@ -86,14 +82,30 @@ class FolderStore:
         np.savez(beside, allow_pickle=False, **dict(table))
         beside.replace(file)
 
+    def _file(self, key: Key) -> Path:
+        return self.folder / ("-".join(map(str, key)) + ".npz")
+
+
+class FolderStore(TableFolder):
+    """Tables and volumes as files of a folder, for processes of one machine.
+
+    Parameters
+    ----------
+    folder : Path
+        Volumes are `NAME.npy` in it; tables are written beside them.
+    domain : Domain
+        Where the first voxel of the volumes lies.
+    """
+
+    def __init__(self, folder: Path, domain: Domain) -> None:
+        super().__init__(folder)
+        self._box = _box_of(domain)
+
     def read(self, volume: str, box: Box) -> np.ndarray:
         return np.array(self._volume(volume, "r")[(..., *within(box, self._box))])
 
     def write(self, volume: str, box: Box, values: np.ndarray) -> None:
         self._volume(volume, "r+")[(..., *within(box, self._box))] = values
-
-    def _file(self, key: Key) -> Path:
-        return self.folder / ("-".join(map(str, key)) + ".npz")
 
     def _volume(self, volume: str, mode: Literal["r", "r+"]) -> np.ndarray:
         return np.load(self.folder / f"{volume}.npy", mmap_mode=mode)

@@ -3,35 +3,20 @@
 import contextlib
 import logging
 import os
-from collections.abc import Iterator, Mapping
+import sys
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from clew.blockwise.worker_options import Workers
 from clew.errors import InputError
 
 SYSTEMS = {"slurm": "SLURMCluster", "lsf": "LSFCluster", "pbs": "PBSCluster", "sge": "SGECluster"}
 WAVE = 4
 """Tasks handed out for each worker at a time."""
-
-
-@dataclass(frozen=True)
-class Workers:
-    """Where tasks run.
-
-    Parameters
-    ----------
-    count
-        Processes of this machine, each with one thread; 0 for as many as cores and memory allow.
-    scheduler
-        Address of a Dask scheduler to use instead.
-    cluster
-        Jobs of a batch system to use instead: `system` (slurm, lsf, pbs or sge), `jobs`, and what dask-jobqueue takes.
-    """
-
-    count: int = 0
-    scheduler: str | None = None
-    cluster: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -44,18 +29,29 @@ class Pool:
 
 
 @contextlib.contextmanager
-def started(workers: Workers, bytes_of_a_worker: int) -> Iterator[Pool]:
+def started(
+    workers: Workers, bytes_of_a_worker: int, *, most: int | None = None, warm_up: Callable[[], None] | None = None
+) -> Iterator[Pool]:
     """Start or join workers; they are let go when the block ends.
 
-    One worker compiles the kernels before the others need them.
+    Parameters
+    ----------
+    workers : Workers
+    bytes_of_a_worker : int
+        Memory that a task needs at most; fewer processes are started where it is short.
+    most : int, optional
+        Processes that make sense on this machine.
+    warm_up : callable, optional
+        Done by one worker before the others start: kernels are compiled once.
 
     Raises
     ------
     InputError
-        For a scheduler that does not answer, or a cluster that cannot be used.
+        For a scheduler that does not answer, a cluster that cannot be used, or a resource that no worker has.
     """
     from distributed import Client
 
+    count = workers.workers or min(local_count(bytes_of_a_worker), most or sys.maxsize)
     with contextlib.ExitStack() as stack:
         if workers.scheduler is not None:
             try:
@@ -63,16 +59,37 @@ def started(workers: Workers, bytes_of_a_worker: int) -> Iterator[Pool]:
             except OSError as error:
                 raise InputError(f"no Dask scheduler answers at {workers.scheduler}: {error}") from error
         else:
-            client = stack.enter_context(Client(stack.enter_context(_cluster(workers, bytes_of_a_worker))))
+            client = stack.enter_context(Client(stack.enter_context(_cluster(workers, count))))
         client.wait_for_workers(1, timeout=None if workers.cluster else 60)
-        client.submit(_compile_kernels, pure=False).result()
-        count = max(len(client.scheduler_info(n_workers=-1)["workers"]), _wanted(workers, bytes_of_a_worker))
-        yield Pool(client.get_executor(pure=False), WAVE * count, client.dashboard_link)
+        running = client.scheduler_info(n_workers=-1)["workers"].values()
+        needed = {} if workers.resource is None else {workers.resource: 1}
+        if workers.scheduler and not any(needed.keys() <= worker["resources"].keys() for worker in running):
+            raise InputError(
+                f"no worker of {workers.scheduler} has the resource {workers.resource}: start some with "
+                f'dask worker --resources "{workers.resource}=1"'
+            )
+        if warm_up is not None:
+            client.submit(warm_up, pure=False, resources=needed).result()
+        tasks = WAVE * max(len(running), _wanted(workers, count))
+        yield Pool(client.get_executor(pure=False, resources=needed), tasks, client.dashboard_link)
 
 
-def job_script(cluster: Mapping[str, Any]) -> str:
+def own_device(device: str) -> str:
+    """The device of this worker: the processes on a machine of several GPUs, numbered, take one each."""
+    from distributed import get_worker
+
+    try:
+        name = str(get_worker().name)
+    except ValueError:
+        return device
+    return f"{device}:{name}" if device == "cuda" and name.isdigit() else device
+
+
+def job_script(workers: Workers) -> str:
     """The script that a batch system would be given for one job."""
-    with _batch_cluster(cluster) as found:
+    if workers.cluster is None:
+        raise InputError("--dry-run shows the job script of a cluster: give --cluster FILE.toml")
+    with _batch_cluster(_read_cluster(workers.cluster)) as found:
         return str(found.job_script())
 
 
@@ -84,23 +101,39 @@ def local_count(bytes_of_a_worker: int) -> int:
     return max(1, min(cores, int(psutil.virtual_memory().available // max(bytes_of_a_worker, 1))))
 
 
-def _wanted(workers: Workers, bytes_of_a_worker: int) -> int:
+def _wanted(workers: Workers, count: int) -> int:
+    """Workers that will be there in the end, as far as can be known."""
     if workers.cluster is not None:
-        return int(workers.cluster.get("jobs", 1)) * int(workers.cluster.get("processes", 1))
-    return 1 if workers.scheduler else workers.count or local_count(bytes_of_a_worker)
+        cluster = _read_cluster(workers.cluster)
+        return int(cluster.get("jobs", 1)) * int(cluster.get("processes", 1))
+    return 1 if workers.scheduler else count
 
 
-def _cluster(workers: Workers, bytes_of_a_worker: int) -> Any:
+def _cluster(workers: Workers, count: int) -> Any:
     if workers.cluster is not None:
-        cluster = _batch_cluster(workers.cluster)
-        cluster.scale(jobs=int(workers.cluster.get("jobs", 1)))
+        options = _read_cluster(workers.cluster)
+        cluster = _batch_cluster(options)
+        cluster.scale(jobs=int(options.get("jobs", 1)))
         return cluster
     from distributed import LocalCluster
 
     return LocalCluster(
-        n_workers=workers.count or local_count(bytes_of_a_worker), threads_per_worker=1, processes=True,
-        dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL, memory_limit="auto",
+        n_workers=count, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0",
+        silence_logs=logging.CRITICAL, memory_limit="auto",
+        resources=None if workers.resource is None else {workers.resource: 1},
     )  # fmt: skip
+
+
+def _read_cluster(path: str) -> Mapping[str, Any]:
+    """The table [cluster] of a TOML file."""
+    try:
+        with Path(path).open("rb") as file:
+            found = tomllib.load(file).get("cluster")
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{path} has no table [cluster]")
+    return found
 
 
 def _batch_cluster(cluster: Mapping[str, Any]) -> Any:
@@ -116,21 +149,3 @@ def _batch_cluster(cluster: Mapping[str, Any]) -> Any:
         return getattr(dask_jobqueue, SYSTEMS[system])(**options)
     except (TypeError, ValueError) as error:
         raise InputError(f"[cluster]: {error}") from error
-
-
-def _compile_kernels() -> None:
-    """Segment next to nothing, so that numba's cache is filled by one worker and read by the others."""
-    import numpy as np
-
-    from clew.blockwise.executor import run_serial
-    from clew.blockwise.grid import Grid
-    from clew.blockwise.segment import SegmentationOptions, memory_store, segmentation_tasks
-    from clew.segmentation.agglomeration_options import AgglomerationOptions
-    from clew.segmentation.blocks import Domain
-    from clew.segmentation.fragment_options import FragmentOptions
-
-    shape = (8, 8, 8)
-    grid = Grid(Domain((0, 0, 0), shape, shape), (4, 8, 8))
-    options = SegmentationOptions(FragmentOptions(), AgglomerationOptions(), 0.5, minimum_size=2)
-    affinities = np.random.default_rng(0).integers(0, 256, (3, *shape), np.uint8)
-    run_serial(segmentation_tasks(grid, options), memory_store(grid, affinities))

@@ -1,17 +1,15 @@
 """OpenVINO in place of PyTorch on the CPU: it fuses convolutions with what follows them. All that clew knows about it is here."""
 
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
 from clew.errors import InputError
-from clew.network.options import UNetOptions
-from clew.network.precision import Precision, uses_bfloat16
+from clew.network.options import Precision, Runtime, UNetOptions
+from clew.network.precision import uses_bfloat16
 from clew.network.unet import valid_input_shape
-
-Runtime = Literal["torch", "openvino"]
 
 
 class OpenvinoPredictor:

@@ -1,9 +1,16 @@
 """Network architectures as plain records, and the named presets."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Gt
 
 Triple = tuple[int, int, int]
+Shape = tuple[Annotated[int, Gt(0)], Annotated[int, Gt(0)], Annotated[int, Gt(0)]]
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "float32", "bfloat16"]
+Runtime = Literal["torch", "openvino"]
+TestTimeAugmentation = Literal["none", "flips", "all"]
 
 NEAREST_OFFSETS: tuple[Triple, ...] = ((-1, 0, 0), (0, -1, 0), (0, 0, -1))
 
@@ -79,6 +86,33 @@ class UNetOptions:
                 reach[axis] += convolutions * scale[axis]
                 scale[axis] *= self.pooling[level][axis] if level < depth else 1
         return reach[0], reach[1], reach[2]
+
+
+@dataclass(frozen=True)
+class PredictionOptions:
+    """How a network predicts.
+
+    Parameters
+    ----------
+    tile
+        Output voxels z,y,x predicted at a time; the result does not depend on it (to within 1/255; in bfloat16
+        a few affinities in a million differ by 2 or 3 of 255).
+    device
+        cpu, cuda, or what is there.
+    precision
+        Arithmetic of the network; auto is bfloat16 on GPUs and CPUs with matrix units for it, else float32.
+    runtime
+        What runs the network; openvino (pip install clew[openvino]; CPU only) is faster on large volumes in bfloat16.
+    test_time_augmentation
+        Average over the mirror images of the volume (flips: 8 times the work), or over those of its transposes too (all: 48
+        times for isotropic voxels, 16 times where only y and x are equal).
+    """
+
+    tile: Shape | None = None
+    device: Device = "auto"
+    precision: Precision = "auto"
+    runtime: Runtime = "torch"
+    test_time_augmentation: TestTimeAugmentation = "none"
 
 
 BUNDLED = "fib-10nm"

@@ -1,11 +1,10 @@
 """The arithmetic of a network: 32-bit floats, or bfloat16 where the processor has matrix units for it."""
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal
 
 import torch
 
-Precision = Literal["auto", "float32", "bfloat16"]
+from clew.network.options import Precision
 
 
 def autocast(device: str, precision: Precision) -> torch.autocast:

@@ -3,7 +3,7 @@
 import itertools
 import math
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from functools import reduce
 from typing import NamedTuple
@@ -16,14 +16,16 @@ from torch import nn
 from clew.errors import InputError
 from clew.network.bundled import bundled_names
 from clew.network.checkpoint import Checkpoint
-from clew.network.openvino_runtime import OpenvinoPredictor, Runtime, check_runtime
-from clew.network.options import NEAREST_OFFSETS, Triple, UNetOptions
-from clew.network.precision import Precision, autocast
-from clew.network.symmetries import Box, Read, Symmetry, TestTimeAugmentation, symmetries
+from clew.network.openvino_runtime import OpenvinoPredictor, check_runtime
+from clew.network.options import NEAREST_OFFSETS, Precision, Runtime, TestTimeAugmentation, Triple, UNetOptions
+from clew.network.precision import autocast
+from clew.network.symmetries import Box, Read, Symmetry, symmetries
 from clew.network.unet import UNet, to_logits, valid_input_shape
 
 LARGEST_TILE = 7_000_000
 """Output voxels of a tile where the user says nothing."""
+BYTES_A_VOXEL = 300
+"""Memory that prediction takes for each output voxel of a tile, its context included."""
 
 
 class Tile(NamedTuple):
@@ -100,11 +102,16 @@ def predict_affinities(
     """
     shape = (raw.shape[0], raw.shape[1], raw.shape[2])
     box = box or (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
-    affinities = np.empty((3, *(part.stop - part.start for part in box)), np.uint8)
     tiles = predict_tiles(
         network, raw.__getitem__, shape, box=box, tile=tile, device=device, precision=precision, runtime=runtime,
         test_time_augmentation=test_time_augmentation, voxel_size=voxel_size,
     )  # fmt: skip
+    return put_together(tiles, box)
+
+
+def put_together(tiles: Iterable[Tile], box: Box) -> NDArray[np.uint8]:
+    """Affinities (3, z, y, x) of a box from the tiles that cover it."""
+    affinities = np.empty((3, *(part.stop - part.start for part in box)), np.uint8)
     for part, values in tiles:
         inner = tuple(slice(p.start - b.start, p.stop - b.start) for p, b in zip(part, box, strict=True))
         affinities[(slice(None), *inner)] = values
@@ -130,6 +137,7 @@ def predict_tiles(
     same pooling grid and full context whatever the tile and the box. A mirrored volume has its own corner: each symmetry
     of test-time augmentation sees one grid for the whole volume, and the average keeps this property.
     """
+    device = resolve_device(device)
     predictor = _prepare(network, device, precision, runtime)
     box = box or (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
     seen = symmetries(test_time_augmentation, voxel_size)

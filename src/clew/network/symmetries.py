@@ -3,17 +3,15 @@
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from clew.network.options import Triple
+from clew.network.options import TestTimeAugmentation, Triple
 
 Box = tuple[slice, slice, slice]
 Read = Callable[[Box], NDArray[np.uint8]]
-TestTimeAugmentation = Literal["none", "flips", "all"]
 
 EQUAL_VOXELS = 0.01
 """Axes whose voxel sizes differ by less than this share are exchanged by transposes."""

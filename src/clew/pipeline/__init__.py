@@ -13,13 +13,13 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt
 
 from clew.errors import InputError
-from clew.network.options import BUNDLED, PRESETS
-from clew.pipeline.blocks import retry, segment_blocks, status, verify_blocks
+from clew.network.options import BUNDLED, PRESETS, Device, Precision, PredictionOptions
+from clew.pipeline.blocks import evaluate_blocks, predict_blocks, retry, segment_blocks, status, verify_blocks
 from clew.segmentation.agglomeration_options import AgglomerationChoice, AgglomerationOptions
 from clew.segmentation.fragment_options import FragmentOptions
 from clew.stages.declaration import Record, stage
 from clew.stages.option_types import Shape, Threshold, Triple
-from clew.stages.progress import say, timed, track
+from clew.stages.progress import say, timed
 from clew.synthetic.options import SyntheticOptions
 from clew.training.options import AugmentationOptions, TrainingOptions
 
@@ -47,12 +47,8 @@ def predict(
     affinities: str,
     *,
     checkpoint: str = BUNDLED,
-    tile: Shape | None = None,
     box: str | None = None,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
-    precision: Literal["auto", "float32", "bfloat16"] = "auto",
-    runtime: Literal["torch", "openvino"] = "torch",
-    test_time_augmentation: Literal["none", "flips", "all"] = "none",
+    prediction_options: PredictionOptions,
     voxel_size: Triple | None = None,
     overwrite: bool = False,
     record: Record,
@@ -67,52 +63,19 @@ def predict(
         Output, (3, z, y, x) uint8, for example affinities.zarr.
     checkpoint
         Checkpoint file, or the name of a bundled one.
-    tile
-        Output voxels z,y,x predicted at a time; the result does not depend on it (to within 1/255; in bfloat16
-        a few affinities in a million differ by 2 or 3 of 255).
     box
         Part of the volume in voxels, as z0:z1,y0:y1,x0:x1 (each end may be left out); the raw around it serves as context.
-    device
-        cpu, cuda, or what is there.
-    precision
-        Arithmetic of the network; auto is bfloat16 on GPUs and CPUs with matrix units for it, else float32.
-    runtime
-        What runs the network; openvino (pip install clew[openvino]; CPU only) is faster on large volumes in bfloat16.
-    test_time_augmentation
-        Average over the mirror images of the volume (flips: 8 times the work), or over those of its transposes too (all: 48
-        times for isotropic voxels, 16 times where only y and x are equal).
     voxel_size
         Voxel size z,y,x in nm, where the volume does not say it.
     overwrite
         Replace an existing output.
     """
-    from clew.network.bundled import open_checkpoint
-    from clew.network.prediction import check_raw, predict_tiles, resolve_device, tile_grid
-    from clew.stages.boxes import parse_box, shift_box
-    from clew.volumes.affinities import affinity_attributes
-    from clew.volumes.open import open_volume
-    from clew.volumes.save import create_volume
+    from clew.stages.prediction import predict_volume
 
-    model = open_checkpoint(checkpoint)
-    source = open_volume(raw, voxel_size=voxel_size)
-    check_raw(source.shape, source.dtype, model, source.voxel_size)
-    part = parse_box(box, source.shape)
-    shape = tuple(axis.stop - axis.start for axis in part)
-    shape_z, shape_y, shape_x = source.shape
-    offset = [o + s * axis.start for o, s, axis in zip(source.offset, source.voxel_size, part, strict=True)]
-    record |= affinity_attributes(model.network.options.offsets[:3], "uint8") | model.suggestion
-    with (
-        timed("predict", prod(shape)),
-        create_volume(affinities, shape=(3, *shape), dtype="uint8", voxel_size=source.voxel_size, offset=offset,
-                      attributes=record, overwrite=overwrite) as output,
-    ):  # fmt: skip
-        tiles = predict_tiles(
-            model.network, source.read, (shape_z, shape_y, shape_x), box=part, tile=tile, device=resolve_device(device),
-            precision=precision, runtime=runtime, test_time_augmentation=test_time_augmentation,
-            voxel_size=source.voxel_size,
-        )  # fmt: skip
-        for predicted in track(tiles, len(tile_grid(model.network.options, part, tile)), "predict"):
-            output[(slice(None), *shift_box(predicted.box, part))] = predicted.affinities
+    predict_volume(
+        raw, affinities, checkpoint=checkpoint, box=box, options=prediction_options, voxel_size=voxel_size,
+        overwrite=overwrite, record=record,
+    )  # fmt: skip
 
 
 @stage
@@ -383,7 +346,7 @@ def plan(
     output: str = "plan.toml",
     hours: Annotated[float, Gt(0)] = 8.0,
     voxel_size: Triple | None = None,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
+    device: Device = "auto",
     timing: bool = True,
     data_set: Literal["cremi", "fib-25", "segem", "snemi3d"] | None = None,
     strict: bool = False,
@@ -429,8 +392,8 @@ def train(
     offsets: list[tuple[int, int, int]] | None = None,
     initial: str | None = None,
     score: str = AgglomerationOptions.score,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
-    precision: Literal["auto", "float32", "bfloat16"] = "auto",
+    device: Device = "auto",
+    precision: Precision = "auto",
     processes: Annotated[int, Gt(0)] = 1,
     training_options: TrainingOptions,
     augmentation_options: AugmentationOptions,
@@ -662,7 +625,7 @@ def demo(directory: str = "demo", *, data: str | None = None, overwrite: bool = 
 
 
 STAGES = (
-    info, predict, extract_fragments, build_region_graph, agglomerate, relabel, segment, segment_blocks, status, retry,
-    verify_blocks, evaluate, plan, train, augment, synthesize, convert, view, run, demo,
+    info, predict, extract_fragments, build_region_graph, agglomerate, relabel, segment, evaluate, predict_blocks,
+    segment_blocks, evaluate_blocks, status, retry, verify_blocks, plan, train, augment, synthesize, convert, view, run, demo,
 )  # fmt: skip
 """All commands, in the order of `clew --help`."""

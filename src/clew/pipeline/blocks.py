@@ -1,14 +1,71 @@
-"""The way in blocks: the segmentation of volumes of any size, and the proof that blocks change nothing."""
+"""The way in blocks: prediction, segmentation and scores of volumes of any size, and the proof that blocks change nothing."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 from annotated_types import Ge, Gt
 
+from clew.blockwise.worker_options import Workers
+from clew.network.options import BUNDLED, PredictionOptions
 from clew.segmentation.agglomeration_options import AgglomerationChoice, AgglomerationOptions
 from clew.segmentation.fragment_options import FragmentOptions
-from clew.stages.declaration import Record, stage
-from clew.stages.option_types import Shape, Threshold
+from clew.stages.declaration import Record, command_name, stage
+from clew.stages.option_types import Shape, Threshold, Triple
+
+
+@stage
+def predict_blocks(
+    raw: str,
+    folder: str,
+    *,
+    checkpoint: str = BUNDLED,
+    box: str | None = None,
+    block_shape: Shape = (256, 256, 256),
+    prediction_options: PredictionOptions,
+    voxel_size: Triple | None = None,
+    volumes: str | None = None,
+    worker_options: Workers,
+    dry_run: bool = False,
+    restart: bool = False,
+    record: Record,
+) -> None:
+    """Predict the affinities of a raw volume of any size in blocks, on many workers: what `predict` does, to within 1/255.
+
+    The same command goes on where it was interrupted; `status` and `retry` look after the folder.
+
+    Parameters
+    ----------
+    raw
+        Raw volume (z, y, x) uint8.
+    folder
+        Where affinities.zarr and the state of the run are written.
+    checkpoint
+        Checkpoint file, or the name of a bundled one.
+    box
+        Part of the volume in voxels, as z0:z1,y0:y1,x0:x1 (each end may be left out); the raw around it serves as context.
+    block_shape
+        Voxels z,y,x of a block, predicted in tiles. Multiples of 64 are stored best.
+    voxel_size
+        Voxel size z,y,x in nm, where the volume does not say it.
+    volumes
+        Where affinities.zarr is written, if not in the folder: another one, or an address (s3://bucket/place).
+    dry_run
+        Only show the job script of the cluster.
+    restart
+        Discard what an earlier run left.
+    """
+    from clew.stages.block_prediction import prediction_run
+    from clew.stages.block_run import run_in_blocks, say_job
+
+    if dry_run:
+        say_job(worker_options)
+        return
+    run = prediction_run(
+        raw, Path(folder), volumes, checkpoint, box, prediction_options, voxel_size, block_shape,
+        here=worker_options.scheduler is None and worker_options.cluster is None,
+    )  # fmt: skip
+    run_in_blocks(run, record, worker_options, restart=restart)
 
 
 @stage
@@ -23,9 +80,8 @@ def segment_blocks(
     threshold: Threshold | None = None,
     minimum_size: Annotated[int, Ge(0)] = 0,
     remove_below: Annotated[int, Ge(0)] = 0,
-    workers: Annotated[int, Ge(0)] = 0,
-    scheduler: str | None = None,
-    cluster: str | None = None,
+    volumes: str | None = None,
+    worker_options: Workers,
     dry_run: bool = False,
     restart: bool = False,
     record: Record,
@@ -39,43 +95,85 @@ def segment_blocks(
     affinities
         Affinities (offset, z, y, x), uint8 or float32 in [0, 1].
     folder
-        Where fragments.zarr, segmentation.zarr, merge_tree.h5 and the state of the run are written.
+        Where fragments.zarr, segmentation.zarr (with coarser scales for viewers), merge_tree.h5 and the state of the run
+        are written.
     mask
         Volume (z, y, x), 0 where there is nothing to segment.
     block_shape
-        Voxels z,y,x of a block; the result does not depend on it. Multiples of 64 are stored best.
+        Voxels z,y,x of a block; the result does not depend on it (`seeded-flood`: nearly). Multiples of 64 are stored best.
     threshold
         Merge while 1 - score < threshold; a larger one merges more. By default the one stored with the network.
     minimum_size
         Segments of fewer voxels join their best neighbour.
     remove_below
         Segments of still fewer voxels are removed (0 in the output).
-    workers
-        Processes on this machine; 0 for as many as cores and memory allow.
-    scheduler
-        Address of a running Dask scheduler whose workers to use instead, for example tcp://node7:8786.
-    cluster
-        TOML file with a table [cluster]: workers are jobs of this batch system (SLURM, LSF, PBS, SGE).
+    volumes
+        Where the volumes are written, if not in the folder: another one, or an address (s3://bucket/place).
     dry_run
         Only show the job script of the cluster.
     restart
-        Discard what an earlier run left in the folder.
+        Discard what an earlier run left.
     """
     from clew.blockwise.segment import SegmentationOptions
-    from clew.blockwise.workers import Workers
-    from clew.stages.block_run import prepare, read_cluster, run_in_blocks, say_job
+    from clew.stages.block_run import run_in_blocks, say_job
+    from clew.stages.block_segmentation import segmentation_run
     from clew.stages.files import chosen_threshold, open_affinities
 
-    where = Workers(workers, scheduler, read_cluster(cluster))
     if dry_run:
-        say_job(where)
+        say_job(worker_options)
         return
     attributes = open_affinities(affinities).attributes
     agglomeration = agglomeration_options.complete(attributes.get("suggested_score"))
     threshold = chosen_threshold(threshold, attributes, agglomeration.score, affinities)
     options = SegmentationOptions(fragment_options, agglomeration, threshold, minimum_size, remove_below)
-    run = prepare(affinities, Path(folder), mask, options, block_shape)
-    run_in_blocks(run, Path(folder), record, where, restart=restart)
+    run = segmentation_run(affinities, Path(folder), volumes, mask, options, block_shape)
+    run_in_blocks(run, record, worker_options, restart=restart)
+
+
+@stage
+def evaluate_blocks(
+    segmentation: str,
+    truth: str,
+    folder: str,
+    *,
+    merge_tree: str | None = None,
+    thresholds: Annotated[int, Gt(1)] = 51,
+    border: Annotated[float, Ge(0)] = 0.0,
+    box: str | None = None,
+    block_shape: Shape = (256, 256, 256),
+    worker_options: Workers,
+    restart: bool = False,
+    record: Record,
+) -> None:
+    """Compare a segmentation of any size with the truth in blocks, on many workers: the scores of `evaluate`.
+
+    Parameters
+    ----------
+    segmentation
+        Segmentation (z, y, x), or the fragments of the merge tree.
+    truth
+        True neuron ids (z, y, x), of which voxels with 0 are ignored. Truth and segmentation may be parts of each other, by
+        their offsets.
+    folder
+        Where scores.json and the state of the run are written.
+    merge_tree
+        Merge tree of the fragments: scores are then given for many thresholds.
+    thresholds
+        Number of thresholds from 0 to 1.
+    border
+        Ignore truth within this distance (nm, per section) of a border between neurons; CREMI uses 25.
+    box
+        Part of the segmentation in voxels to compare, as z0:z1,y0:y1,x0:x1.
+    block_shape
+        Voxels z,y,x of a block; the scores do not depend on it.
+    restart
+        Discard what an earlier run left.
+    """
+    from clew.stages.block_run import run_in_blocks
+    from clew.stages.block_scoring import scoring_run
+
+    run = scoring_run(segmentation, truth, Path(folder), merge_tree, thresholds, border, box, block_shape)
+    run_in_blocks(run, record, worker_options, restart=restart)
 
 
 @stage
@@ -85,7 +183,7 @@ def status(folder: str) -> None:
     Parameters
     ----------
     folder
-        Folder of `segment-blocks`.
+        Folder of `predict-blocks`, `segment-blocks` or `evaluate-blocks`.
     """
     from clew.stages.block_run import show_status
 
@@ -93,30 +191,19 @@ def status(folder: str) -> None:
 
 
 @stage
-def retry(
-    folder: str,
-    *,
-    workers: Annotated[int, Ge(0)] = 0,
-    scheduler: str | None = None,
-    cluster: str | None = None,
-) -> None:
+def retry(folder: str, *, worker_options: Workers) -> None:
     """Go on with a run in blocks whose tasks failed, with the options it was begun with.
 
     Parameters
     ----------
     folder
-        Folder of `segment-blocks`.
-    workers
-        Processes on this machine; 0 for as many as cores and memory allow.
-    scheduler
-        Address of a running Dask scheduler whose workers to use instead.
-    cluster
-        TOML file with a table [cluster]: workers are jobs of this batch system.
+        Folder of `predict-blocks`, `segment-blocks` or `evaluate-blocks`.
     """
-    from clew.stages.block_run import parameters_of
+    from clew.stages.block_run import begun_with
 
-    where = {"workers": workers, "scheduler": scheduler, "cluster": cluster}
-    segment_blocks(**parameters_of(Path(folder)) | where)
+    command, keywords = begun_with(Path(folder))
+    begun = {command_name(function): function for function in (predict_blocks, segment_blocks, evaluate_blocks)}
+    begun[command](**keywords | asdict(worker_options))
 
 
 @stage

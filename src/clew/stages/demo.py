@@ -16,7 +16,7 @@ from clew.network.options import BUNDLED
 from clew.stages.files import chosen_threshold
 from clew.stages.progress import say, stage_times
 from clew.stages.sample import find_sample
-from clew.stages.scoring import Curve, best_of, curve_figure, score_tree
+from clew.stages.scoring import Curve, best_of, curve_figure, score_overlap
 from clew.stages.tables import load_merge_tree
 from clew.training.targets import split_components
 from clew.view.figures import affinity_figure, save_figure, section_figure
@@ -69,7 +69,7 @@ def _report(directory: Path, origin: str) -> Report:
     arrays["truth"] = split_components(arrays["truth"])
     tree, attributes = load_merge_tree(str(directory / "merge_tree.h5"))
     threshold = chosen_threshold(None, attributes, tree.score, "merge_tree.h5")
-    curve = score_tree(arrays["fragments"], arrays["truth"], str(directory / "merge_tree.h5"), np.linspace(0, 1, 51))
+    curve = score_overlap(overlap_table(arrays["fragments"], arrays["truth"]), str(directory / "merge_tree.h5"), 51)
     voxel_size = volumes["raw"].voxel_size
     figures = {
         "neurons": section_figure(arrays["raw"], arrays["segmentation"], arrays["truth"], voxel_size=voxel_size),

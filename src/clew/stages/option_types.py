@@ -2,8 +2,9 @@
 
 from typing import Annotated
 
-from annotated_types import Gt, Interval
+from annotated_types import Interval
+
+from clew.network.options import Shape as Shape
 
 Triple = tuple[float, float, float]
-Shape = tuple[Annotated[int, Gt(0)], Annotated[int, Gt(0)], Annotated[int, Gt(0)]]
 Threshold = Annotated[float, Interval(ge=0, le=1)]

@@ -3,17 +3,16 @@
 import dataclasses
 import json as json_text
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from clew.errors import InputError
 from clew.evaluation.border import mask_borders
-from clew.evaluation.overlap import overlap_table
+from clew.evaluation.overlap import OverlapTable, overlap_table
 from clew.evaluation.scores import Scores, best_threshold, score_table, score_thresholds
 from clew.segmentation.relabel import segment_lookup
-from clew.stages.boxes import parse_box
+from clew.stages.boxes import Box, parse_box
 from clew.stages.files import as_ids
 from clew.stages.progress import say
 from clew.stages.skeleton_scoring import Followed, score_against_skeletons
@@ -25,6 +24,15 @@ from clew.volumes.open import open_volume
 from clew.volumes.volume import Volume
 
 Curve = list[tuple[float, Scores]]
+
+
+class Pair(NamedTuple):
+    """Segmentation and truth, and the box of each in which both are."""
+
+    segmentation: Volume
+    truth: Volume
+    here: Box
+    there: Box
 
 
 def score_paths(
@@ -52,18 +60,17 @@ def score_paths(
             raise InputError("evaluate: border, components and plot are for a volume as truth, not for skeletons")
         return score_against_skeletons(segmentation, truth, merge_tree=merge_tree, thresholds=thresholds,
                                        minimum_nodes=minimum_nodes, box=box, json=json)  # fmt: skip
-    ids, labels, voxel_size = _read_pair(segmentation, truth, box)
+    pair = match_volumes(segmentation, truth, box)
+    ids, labels = as_ids(pair.segmentation.read(pair.here), segmentation), as_ids(pair.truth.read(pair.there), truth)
+    labels = without_special(labels)
     if border:
-        labels = mask_borders(labels, voxel_size, border)
-    labels = split_components(labels) if components else labels
-    if merge_tree:
-        curve = score_tree(ids, labels, merge_tree, np.linspace(0, 1, thresholds))
-    else:
-        curve = [(float("nan"), score_table(overlap_table(split_components(ids) if components else ids, labels)))]
-    _say_table(curve)
+        labels = mask_borders(labels, pair.truth.voxel_size, border)
+    if components:
+        ids, labels = ids if merge_tree else split_components(ids), split_components(labels)
+    curve = score_overlap(overlap_table(ids, labels), merge_tree, thresholds)
+    say_scores(curve)
     if json:
-        rows = [{"threshold": threshold, **dataclasses.asdict(scores)} for threshold, scores in curve]
-        Path(json).write_text(json_text.dumps(rows, indent=1).replace("NaN", "null") + "\n")
+        save_scores(curve, Path(json))
     if plot:
         from clew.view.figures import save_figure
 
@@ -71,13 +78,14 @@ def score_paths(
     return curve
 
 
-def score_tree(ids: NDArray[np.uint64], labels: NDArray[Any], merge_tree: str, thresholds: NDArray[Any]) -> Curve:
-    """Scores of all thresholds from one pass over the voxels of the fragments."""
+def score_overlap(table: OverlapTable, merge_tree: str | None, thresholds: int) -> Curve:
+    """Scores of a segmentation, or, if the segments of the table are those of a merge tree, of so many thresholds."""
+    if merge_tree is None:
+        return [(float("nan"), score_table(table))]
     tree, _ = load_merge_tree(merge_tree)
-    table = overlap_table(ids, labels)
-    lookups = (segment_lookup(tree, float(threshold)) for threshold in thresholds)
-    scores = score_thresholds(table, tree.fragments, lookups)
-    return [(float(threshold), score) for threshold, score in zip(thresholds, scores, strict=True)]
+    steps = [float(threshold) for threshold in np.linspace(0, 1, thresholds)]
+    scores = score_thresholds(table, tree.fragments, (segment_lookup(tree, threshold) for threshold in steps))
+    return list(zip(steps, scores, strict=True))
 
 
 def best_of(curve: Curve) -> tuple[float, Scores]:
@@ -94,10 +102,8 @@ def curve_figure(curve: Curve) -> Any:
     return threshold_figure(thresholds, splits, merges, chosen=best_of(curve)[0])
 
 
-def _read_pair(
-    segmentation: str, truth: str, box: str | None
-) -> tuple[NDArray[np.uint64], NDArray[np.uint64], tuple[float, float, float]]:
-    """Segmentation and truth where both are; if one is larger, it is cut to the other by the offsets in nm."""
+def match_volumes(segmentation: str, truth: str, box: str | None) -> Pair:
+    """Open segmentation and truth, and find where both are; if one is larger, it is cut to the other by the offsets in nm."""
     labels = open_volume(truth)
     ids = open_volume(segmentation, voxel_size=labels.voxel_size)
     part = parse_box(box, ids.shape)
@@ -112,8 +118,13 @@ def _read_pair(
         if any(cut != slice(0, size) for cut, size in zip(there, labels.shape, strict=True)):
             raise _apart(ids, labels)
         say(f"compared where the truth lies: {','.join(f'{cut.start}:{cut.stop}' for cut in found)} of {segmentation}")
-    known = without_special(as_ids(labels.read(there), truth))
-    return as_ids(ids.read(found), segmentation), known, labels.voxel_size
+    return Pair(ids, labels, (found[0], found[1], found[2]), (there[0], there[1], there[2]))
+
+
+def save_scores(curve: Curve, path: Path) -> None:
+    """Write scores as JSON."""
+    rows = [{"threshold": threshold, **dataclasses.asdict(scores)} for threshold, scores in curve]
+    path.write_text(json_text.dumps(rows, indent=1).replace("NaN", "null") + "\n")
 
 
 def _start(ids: Volume, labels: Volume) -> tuple[int, int, int]:
@@ -132,7 +143,8 @@ def _apart(ids: Volume, labels: Volume) -> InputError:
     )
 
 
-def _say_table(curve: Curve) -> None:
+def say_scores(curve: Curve) -> None:
+    """Scores as a table."""
     say("threshold  VOI split  VOI merge    VOI sum  adapted Rand  CREMI score")
     best = best_of(curve)[0] if len(curve) > 1 else None
     for threshold, scores in curve:

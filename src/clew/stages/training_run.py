@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from clew.errors import InputError
 from clew.network.bundled import open_checkpoint
 from clew.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from clew.network.options import NEAREST_OFFSETS, PRESETS, Triple, UNetOptions
-from clew.network.precision import Precision
+from clew.network.options import NEAREST_OFFSETS, PRESETS, Precision, Triple, UNetOptions
 from clew.network.prediction import resolve_device
 from clew.network.unet import UNet, with_descriptors
 from clew.segmentation.agglomeration import parse_score

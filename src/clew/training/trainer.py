@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from clew.errors import InputError
-from clew.network.options import Triple
-from clew.network.precision import Precision, autocast
+from clew.network.options import Precision, Triple
+from clew.network.precision import autocast
 from clew.network.unet import UNet, crop_center, valid_input_shape
 from clew.training.batches import Batch, collate, describe, prepared_ahead
 from clew.training.descriptors import window_reach

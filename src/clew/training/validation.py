@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from clew.evaluation.overlap import overlap_table
 from clew.evaluation.scores import Scores, best_threshold, score_thresholds
-from clew.network.precision import Precision
+from clew.network.options import Precision
 from clew.network.prediction import predict_affinities
 from clew.network.symmetries import Box
 from clew.network.unet import UNet

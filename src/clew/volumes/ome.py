@@ -52,23 +52,22 @@ def ome_geometry(image: Mapping[str, Any], name: str, shape: Sequence[int], sour
     )
 
 
-def ome_attributes(name: str, scale_name: str, axes: str, voxel_size: Triple, offset: Triple) -> dict[str, Any]:
-    """Attributes (OME-Zarr 0.5) of a group with one scale."""
+def ome_attributes(name: str, axes: str, scales: Mapping[str, tuple[Triple, Triple]]) -> dict[str, Any]:
+    """Attributes (OME-Zarr 0.5) of a group whose scales, finest first, have these voxel sizes and offsets (z, y, x) in nm."""
     spatial = [{"name": axis, "type": "space", "unit": "nanometer"} for axis in SPATIAL]
     channel = [{"name": "c", "type": "channel"}] if axes.startswith("c") else []
-    scale = [1.0] * len(channel) + list(voxel_size)
-    translation = [0.0] * len(channel) + list(offset)
     image = {
         "name": name,
         "axes": [*channel, *spatial],
         "datasets": [
             {
-                "path": scale_name,
+                "path": path,
                 "coordinateTransformations": [
-                    {"type": "scale", "scale": scale},
-                    {"type": "translation", "translation": translation},
+                    {"type": "scale", "scale": [1.0] * len(channel) + list(voxel_size)},
+                    {"type": "translation", "translation": [0.0] * len(channel) + list(offset)},
                 ],
             }
+            for path, (voxel_size, offset) in scales.items()
         ],
     }
     return {"ome": {"version": "0.5", "multiscales": [image]}}

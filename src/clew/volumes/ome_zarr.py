@@ -1,4 +1,4 @@
-"""Write OME-Zarr 0.5: a zarr 3 group of one scale `s0`, sharded where it has many chunks."""
+"""Write OME-Zarr 0.5: a zarr 3 group of the scales `s0`, `s1`, …, each sharded where it has many chunks."""
 
 import json
 import math
@@ -48,15 +48,16 @@ def create_array(
     return TensorStoreArray(store), unit
 
 
-def open_array(folder: Path) -> TensorStoreArray:
-    """An array made by `create_array` in a local folder, to read and to write."""
-    spec = {"driver": "zarr3", "kvstore": kvstore_spec(str(folder))}
-    return TensorStoreArray(tensorstore.open(spec, open=True, context=context()).result())
+def open_array(folder: str) -> TensorStoreArray:
+    """An array made by `create_array`, to read and to write."""
+    spec = {"driver": "zarr3", "kvstore": kvstore_spec(folder)}
+    return TensorStoreArray(tensorstore.open(spec, open=True, context=context(retries=WRITE_RETRIES)).result())
 
 
-def group_metadata(title: str, scale: str, layout: Layout, record: Mapping[str, Any]) -> str:
-    """`zarr.json` of the group of one array: OME 0.5 and what clew records."""
-    ome = ome_attributes(title, scale, layout.axes, layout.voxel_size, layout.offset)
+def group_metadata(title: str, scales: Mapping[str, Layout], record: Mapping[str, Any]) -> str:
+    """`zarr.json` of the group of one array at some scales, finest first: OME 0.5 and what clew records."""
+    places = {name: (layout.voxel_size, layout.offset) for name, layout in scales.items()}
+    ome = ome_attributes(title, next(iter(scales.values())).axes, places)
     document = {"zarr_format": 3, "node_type": "group", "attributes": {**ome, "clew": dict(record)}}
     return json.dumps(document, indent=2)
 

@@ -53,11 +53,11 @@ def created_remote(
     scale = f"s0-{uuid.uuid4().hex[:8]}" if before else "s0"
     try:
         with _said(url):
-            _try_writing(url)
+            try_writing(url)
             array, unit = create_array(join(url, scale), layout)
         yield array, unit
         with _said(url):
-            write_bytes(url, "zarr.json", group_metadata(PurePosixPath(url).stem, scale, layout, record).encode())
+            write_bytes(url, "zarr.json", group_metadata(PurePosixPath(url).stem, {scale: layout}, record).encode())
     except BaseException:
         with contextlib.suppress(*_FAILURES):
             remove_remote(join(url, scale))
@@ -74,7 +74,7 @@ def _arrays(url: str) -> list[str]:
     return scale_names(image) if image else []
 
 
-def _try_writing(url: str) -> None:
+def try_writing(url: str) -> None:
     """Write an object and remove it: where there is no such bucket, tensorstore tries to create an array for ever."""
     folder = join(url, f"trial-{uuid.uuid4().hex[:8]}")
     write_bytes(folder, "trial", b"")

@@ -198,7 +198,7 @@ def _created(
 
         store, unit = create_array(partial / "s0", layout)
         yield store, unit
-        (partial / "zarr.json").write_text(group_metadata(target.stem, "s0", layout, record))
+        (partial / "zarr.json").write_text(group_metadata(target.stem, {"s0": layout}, record))
 
 
 def chunk_shape(shape: Sequence[int]) -> tuple[int, ...]:

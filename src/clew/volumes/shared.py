@@ -1,8 +1,9 @@
 """OME-Zarr that many processes write at once, block by block; it opens as a volume only when it is finished."""
 
 import math
+import shutil
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ import numpy as np
 from clew.errors import InputError
 from clew.volumes.chunked import TensorStoreArray
 from clew.volumes.geometry import Triple
+from clew.volumes.location import is_remote, join, read_bytes, remove_remote, write_bytes
 from clew.volumes.ome_zarr import create_array, group_metadata, open_array
+from clew.volumes.replace import written_beside
 from clew.volumes.save import record_of
 from clew.volumes.volume import Layout
 
@@ -19,20 +22,22 @@ SMALLEST_PART = 16
 
 
 class SharedVolume:
-    """An OME-Zarr volume (z, y, x) in the making; can be pickled.
+    """One scale of an OME-Zarr volume in the making; can be pickled.
 
     Parameters
     ----------
     path
-        Local folder `name.zarr`.
+        Folder `name.zarr`, local or in object storage.
     shape
-        Voxels.
+        Voxels (z, y, x) or (c, z, y, x).
     dtype
         Of the voxels.
     voxel_size, offset
         (z, y, x) in nm.
     block_shape
-        Blocks that begin at multiples of this are written by one process each; they are whole chunks.
+        Voxels (z, y, x): blocks that begin at multiples of this are written by one process each; they are whole chunks.
+    scale
+        Number of the scale, 0 for the finest.
 
     Raises
     ------
@@ -42,42 +47,73 @@ class SharedVolume:
 
     def __init__(
         self,
-        path: Path,
+        path: str,
         shape: Sequence[int],
         dtype: Any,
         *,
         voxel_size: Triple,
         offset: Triple,
         block_shape: Sequence[int],
+        scale: int = 0,
     ) -> None:
         self.path = path
-        self.block_shape = tuple(block_shape)
-        chunks = tuple(_chunk(block, length) for block, length in zip(block_shape, shape, strict=True))
-        self.layout = Layout(tuple(shape), np.dtype(dtype), "zyx", voxel_size, offset, chunks)
+        self.name = f"s{scale}"
+        channels = tuple(shape[:-3])
+        chunks = tuple(_chunk(block, length) for block, length in zip(block_shape, shape[-3:], strict=True))
+        axes = "czyx"[-len(shape) :]
+        self.layout = Layout(tuple(shape), np.dtype(dtype), axes, voxel_size, offset, (1,) * len(channels) + chunks)
+        self._block_shape = channels + tuple(block_shape)
         self._array: TensorStoreArray | None = None
+
+    @property
+    def exists(self) -> bool:
+        """Whether the array has been made."""
+        return read_bytes(self._folder, "zarr.json") is not None
 
     def create(self) -> None:
         """Make the empty array."""
-        create_array(self.path / "s0", self.layout, self.block_shape)
+        create_array(self._folder, self.layout, self._block_shape)
 
-    def finish(self, attributes: Mapping[str, Any]) -> None:
-        """Make it a volume, with what is to be recorded."""
-        document = group_metadata(self.path.stem, "s0", self.layout, record_of(attributes))
-        (self.path / "zarr.json").write_text(document)
+    def remove(self) -> None:
+        """Remove the whole volume."""
+        if is_remote(self.path):
+            remove_remote(self.path)
+        else:
+            shutil.rmtree(self.path, ignore_errors=True)
 
     def __getitem__(self, selection: tuple[slice, ...]) -> np.ndarray:
-        return np.asarray(self._opened()[selection])
+        return np.asarray(self._opened()[self._channels + selection])
 
     def __setitem__(self, selection: tuple[slice, ...], values: np.ndarray) -> None:
-        self._opened()[selection] = values
+        self._opened()[self._channels + selection] = values
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_array": None}
 
+    @property
+    def _folder(self) -> str:
+        return join(self.path, self.name)
+
+    @property
+    def _channels(self) -> tuple[slice, ...]:
+        return tuple(slice(0, length) for length in self.layout.shape[:-3])
+
     def _opened(self) -> TensorStoreArray:
         if self._array is None:
-            self._array = open_array(self.path / "s0")
+            self._array = open_array(self._folder)
         return self._array
+
+
+def finish_volume(scales: Sequence[SharedVolume], attributes: Mapping[str, Any]) -> None:
+    """Make the scales of a volume, finest first, one that others can open, with what is to be recorded."""
+    path = scales[0].path
+    layouts = {scale.name: scale.layout for scale in scales}
+    document = group_metadata(PurePosixPath(path).stem, layouts, record_of(attributes))
+    if is_remote(path):
+        write_bytes(path, "zarr.json", document.encode())
+        return
+    with written_beside(Path(path) / "zarr.json", overwrite=True) as partial:
+        partial.write_text(document)
 
 
 def _chunk(block: int, length: int) -> int:

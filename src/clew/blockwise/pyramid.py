@@ -1,0 +1,75 @@
+"""Tasks that make the coarser scales of a volume, for viewers.
+
+Volumes: `NAME` in, `NAME-1`, `NAME-2`, … out. Exact at block borders: every coarse voxel is made of fine ones of its own.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import product
+
+from clew.blockwise.executor import Task, keys
+from clew.blockwise.grid import Grid, Place
+from clew.blockwise.store import Store
+from clew.segmentation.blocks import Box, Domain, Triple
+from clew.volumes.pyramid import Scale, pool
+
+SECTIONS = 64
+"""Coarse sections made at a time: a whole number of chunks."""
+
+
+def scale_name(volume: str, scale: int) -> str:
+    """Name of a scale in the store."""
+    return f"{volume}-{scale}" if scale else volume
+
+
+def scale_tasks(volume: str, shape: Triple, scales: Sequence[Scale], block_shape: Triple) -> list[Task]:
+    """All tasks for the coarser scales of a volume whose blocks are written by tasks named (volume, z, y, x).
+
+    Parameters
+    ----------
+    volume : str
+    shape : voxels (z, y, x)
+        Of the volume.
+    scales : sequence of Scale
+        The coarser ones, finest first.
+    block_shape : voxels (z, y, x)
+        Of the blocks of all scales.
+    """
+    tasks, finer = [], _grid(shape, block_shape)
+    for number, scale in enumerate(scales, 1):
+        coarser = _grid(scale.shape, block_shape)
+        names = scale_name(volume, number - 1), scale_name(volume, number)
+        for place in coarser.places():
+            work = partial(_pool, names=names, grid=coarser, place=place, scale=scale, finer=finer.domain.high)
+            reads = keys(names[0], _parts(place, scale.factors, finer))
+            tasks.append(Task(work, reads, ((names[1], *place),)))
+        finer = coarser
+    return tasks
+
+
+def _grid(shape: Triple, block_shape: Triple) -> Grid:
+    return Grid(Domain((0, 0, 0), shape, shape), block_shape)
+
+
+def _parts(place: Place, factors: Triple, finer: Grid) -> list[Place]:
+    """The blocks of the next finer scale that a block is made of."""
+    counts = finer.levels[0]
+    z, y, x = (
+        range(at * factor, min((at + 1) * factor, count))
+        for at, factor, count in zip(place, factors, counts, strict=True)
+    )
+    return list(product(z, y, x))
+
+
+def _pool(store: Store, *, names: tuple[str, str], grid: Grid, place: Place, scale: Scale, finer: Triple) -> None:
+    for box in _slabs(grid.block(place).owned):
+        z, y, x = (
+            slice(part.start * factor, min(part.stop * factor, length))
+            for part, factor, length in zip(box, scale.factors, finer, strict=True)
+        )
+        store.write(names[1], box, pool(store.read(names[0], (z, y, x)), scale.factors))
+
+
+def _slabs(box: Box) -> Iterator[Box]:
+    for start in range(box[0].start, box[0].stop, SECTIONS):
+        yield slice(start, min(start + SECTIONS, box[0].stop)), box[1], box[2]

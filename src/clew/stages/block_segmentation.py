@@ -1,0 +1,77 @@
+"""`clew segment-blocks`: what a segmentation in blocks reads, does and leaves."""
+
+from functools import partial
+from math import prod
+from pathlib import Path
+
+import numpy as np
+
+from clew.blockwise.agglomeration import load_tree
+from clew.blockwise.files import FileStore
+from clew.blockwise.grid import Grid
+from clew.blockwise.pyramid import scale_name, scale_tasks
+from clew.blockwise.segment import SegmentationOptions, compile_kernels, passed_up, segmentation_tasks
+from clew.errors import InputError
+from clew.segmentation.blocks import Domain, Triple, shape_of
+from clew.segmentation.forest_blocks import context_of
+from clew.stages.block_run import BlockRun, absolute
+from clew.stages.declaration import Record
+from clew.stages.files import open_affinities, suggestion
+from clew.stages.progress import say
+from clew.stages.tables import save_merge_tree
+from clew.volumes.location import join
+from clew.volumes.open import open_volume
+from clew.volumes.pyramid import Scale, coarser_scales
+from clew.volumes.shared import SharedVolume, finish_volume
+from clew.volumes.volume import Volume
+
+BYTES_A_VOXEL = 60
+"""Memory of a worker for each voxel of a block with its context, at most."""
+OUTPUTS = {"pieces": np.uint32, "fragments": np.uint64, "segmentation": np.uint64}
+
+
+def segmentation_run(
+    affinities: str, folder: Path, volumes: str | None, mask: str | None, options: SegmentationOptions,
+    block_shape: Triple,
+) -> BlockRun:  # fmt: skip
+    """Open the inputs and lay out the run; nothing is written."""
+    options.check()
+    affinities, mask, folder = absolute(affinities), mask and absolute(mask), folder.absolute()
+    source = open_affinities(affinities)
+    z, y, x = source.shape[1:]
+    grid = Grid(Domain((0, 0, 0), (z, y, x), (z, y, x)), block_shape)
+    inputs = {"affinities": affinities} | ({} if mask is None else {"mask": mask})
+    if mask is not None and open_volume(mask, voxel_size=source.voxel_size).shape != (z, y, x):
+        raise InputError(f"{mask} must have the shape {(z, y, x)} of {affinities}")
+    whole = Scale((z, y, x), source.voxel_size, source.offset)
+    scales = coarser_scales(whole.shape, whole.voxel_size, whole.offset)
+    place = str(folder) if volumes is None else absolute(volumes)
+    outputs = {name: _volume(place, name, whole, block_shape, 0) for name in OUTPUTS}
+    for number, scale in enumerate(scales, 1):
+        outputs[scale_name("segmentation", number)] = _volume(place, "segmentation", scale, block_shape, number)
+    store = FileStore(folder / "tables", inputs, outputs, source.voxel_size)
+    tasks = segmentation_tasks(grid, options, masked=mask is not None)
+    return BlockRun(
+        folder, store, tasks + scale_tasks("segmentation", whole.shape, scales, block_shape), (source,), z * y * x,
+        BYTES_A_VOXEL * prod(shape_of(context_of(grid.block((0, 0, 0)), options.fragments))),
+        partial(_finish, source=source, folder=folder, store=store, grid=grid, score=options.agglomeration.score),
+        warm_up=compile_kernels,
+    )  # fmt: skip
+
+
+def _volume(place: str, name: str, scale: Scale, block_shape: Triple, number: int) -> SharedVolume:
+    return SharedVolume(
+        join(place, f"{name}.zarr"), scale.shape, OUTPUTS[name], voxel_size=scale.voxel_size, offset=scale.offset,
+        block_shape=block_shape, scale=number,
+    )  # fmt: skip
+
+
+def _finish(record: Record, *, source: Volume, folder: Path, store: FileStore, grid: Grid, score: str) -> None:
+    """The outputs become volumes and a table that others read; said is what each level passed up."""
+    record |= suggestion(source.attributes)
+    save_merge_tree(str(folder / "merge_tree.h5"), load_tree(store, score), dict(record), overwrite=True)
+    for path in ("fragments", "segmentation"):
+        scales = [volume for name, volume in store.outputs.items() if name.partition("-")[0] == path]
+        finish_volume(scales, record)
+    for level in passed_up(grid, store)[:-1]:
+        say(level.words)

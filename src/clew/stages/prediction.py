@@ -1,0 +1,78 @@
+"""Prediction from files to files: of a whole volume in this process, or laid out as blocks for many."""
+
+from dataclasses import asdict, dataclass
+from math import prod
+
+from clew.network.bundled import open_checkpoint
+from clew.network.checkpoint import Checkpoint
+from clew.network.options import PredictionOptions
+from clew.network.prediction import check_raw, predict_tiles, tile_grid
+from clew.segmentation.blocks import Box, Triple, shape_of
+from clew.stages.boxes import parse_box, shift_box
+from clew.stages.declaration import Record
+from clew.stages.progress import timed, track
+from clew.volumes.affinities import affinity_attributes
+from clew.volumes.geometry import Triple as Lengths
+from clew.volumes.open import open_volume
+from clew.volumes.save import create_volume
+from clew.volumes.volume import Volume
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A volume that a network can predict, and the part of it that is wanted."""
+
+    model: Checkpoint
+    raw: Volume
+    box: Box
+
+    @property
+    def shape(self) -> Triple:
+        """Of the part."""
+        return shape_of(self.box)
+
+    @property
+    def offset(self) -> Lengths:
+        """Of the part, in nm."""
+        raw = self.raw
+        z, y, x = (o + s * axis.start for o, s, axis in zip(raw.offset, raw.voxel_size, self.box, strict=True))
+        return z, y, x
+
+    @property
+    def attributes(self) -> Record:
+        """What is recorded with the affinities beside the stage."""
+        found = affinity_attributes(self.model.network.options.offsets[:3], "uint8") | self.model.suggestion
+        return Record(found)
+
+
+def open_prediction(raw: str, checkpoint: str, box: str | None, voxel_size: Lengths | None) -> Prediction:
+    """Open raw and network, and check that they fit."""
+    model, source = open_checkpoint(checkpoint), open_volume(raw, voxel_size=voxel_size)
+    check_raw(source.shape, source.dtype, model, source.voxel_size)
+    return Prediction(model, source, parse_box(box, source.shape))
+
+
+def predict_volume(
+    raw: str,
+    affinities: str,
+    *,
+    checkpoint: str,
+    box: str | None,
+    options: PredictionOptions,
+    voxel_size: Lengths | None,
+    overwrite: bool,
+    record: Record,
+) -> None:
+    """Predict tile by tile."""
+    job = open_prediction(raw, checkpoint, box, voxel_size)
+    z, y, x = job.raw.shape
+    with (
+        timed("predict", prod(job.shape)),
+        create_volume(affinities, shape=(3, *job.shape), dtype="uint8", voxel_size=job.raw.voxel_size, offset=job.offset,
+                      attributes=record | job.attributes, overwrite=overwrite) as output,
+    ):  # fmt: skip
+        tiles = predict_tiles(
+            job.model.network, job.raw.read, (z, y, x), box=job.box, voxel_size=job.raw.voxel_size, **asdict(options)
+        )
+        for predicted in track(tiles, len(tile_grid(job.model.network.options, job.box, options.tile)), "predict"):
+            output[(slice(None), *shift_box(predicted.box, job.box))] = predicted.affinities

@@ -1,0 +1,81 @@
+"""Coarser scales of a volume, for viewers: which there are, and how voxels become one."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from clew.errors import InputError
+from clew.kernels import downsample
+from clew.volumes.geometry import Triple
+
+Factors = tuple[int, int, int]
+
+COARSEST = 64
+"""Scales end where no axis is longer than this."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One scale of a pyramid.
+
+    Parameters
+    ----------
+    shape : voxels (z, y, x)
+    voxel_size : (z, y, x) nm
+    offset : (z, y, x) nm
+        Of the centre of the first voxel, like the offset of the volume.
+    factors : (z, y, x)
+        Voxels of the next finer scale that become one.
+    """
+
+    shape: Factors
+    voxel_size: Triple
+    offset: Triple
+    factors: Factors = (1, 1, 1)
+
+
+def coarser_scales(shape: Factors, voxel_size: Triple, offset: Triple) -> list[Scale]:
+    """The scales above a volume: axes are halved until voxels are cubes, as far as they go, and then together."""
+    return list(_coarser(Scale(shape, voxel_size, offset)))
+
+
+def pool(values: np.ndarray, factors: Factors) -> np.ndarray:
+    """A coarser scale of (z, y, x) voxels: of uint8 and uint16 the mean (an image), of others the most frequent (labels).
+
+    Of equally frequent labels the smallest that is not 0. Windows begin at multiples of the factors and may be cut at the
+    far end of each axis. Exact at block borders, for blocks that begin at multiples of the factors.
+
+    Raises
+    ------
+    InputError
+        For values that are not whole numbers.
+    """
+    if values.dtype.kind not in "ub":
+        raise InputError(
+            f"coarser scales are made of images (uint8, uint16) and labels (uint32, uint64), not {values.dtype}"
+        )
+    shape = tuple(-(-length // factor) for length, factor in zip(values.shape, factors, strict=True))
+    pooled = np.empty(shape, values.dtype)
+    kernel = downsample.pool_image if values.dtype.itemsize <= 2 else downsample.pool_labels
+    kernel(np.ascontiguousarray(values), np.array(factors), pooled)
+    return pooled
+
+
+def _coarser(scale: Scale) -> Iterator[Scale]:
+    while max(scale.shape) > COARSEST:
+        smallest = min(size for size, length in zip(scale.voxel_size, scale.shape, strict=True) if length > 1)
+        z, y, x = (
+            2 if length > 1 and size < 2 * smallest else 1
+            for length, size in zip(scale.shape, scale.voxel_size, strict=True)
+        )
+        scale = _next(scale, (z, y, x))
+        yield scale
+
+
+def _next(scale: Scale, factors: Factors) -> Scale:
+    z, y, x = (-(-length // factor) for length, factor in zip(scale.shape, factors, strict=True))
+    depth, height, width = (size * factor for size, factor in zip(scale.voxel_size, factors, strict=True))
+    lows = zip(scale.offset, scale.voxel_size, factors, strict=True)
+    low_z, low_y, low_x = (start + size * (factor - 1) / 2 for start, size, factor in lows)
+    return Scale((z, y, x), (depth, height, width), (low_z, low_y, low_x), factors)
