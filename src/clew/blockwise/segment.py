@@ -7,14 +7,15 @@ import numpy as np
 
 from clew.blockwise.agglomeration import agglomeration_tasks
 from clew.blockwise.executor import Task, run_serial
+from clew.blockwise.flood import flood_tasks
 from clew.blockwise.fragments import fragment_tasks
 from clew.blockwise.grid import Grid, Place
 from clew.blockwise.relabelling import relabel_tasks
 from clew.blockwise.store import MemoryStore, Store, Table
 from clew.segmentation.agglomeration_options import AgglomerationOptions
 from clew.segmentation.blocks import Domain
-from clew.segmentation.forest_blocks import check_method
 from clew.segmentation.fragment_options import FragmentOptions
+from clew.segmentation.fragments import check_options
 from clew.segmentation.graph_blocks import reducible_score
 
 
@@ -28,9 +29,14 @@ class SegmentationOptions:
     minimum_size: int = 0
     remove_below: int = 0
 
+    @property
+    def floods(self) -> bool:
+        """Whether fragments are approximate at block borders."""
+        return self.fragments.method == "seeded-flood"
+
     def check(self) -> None:
-        """Refuse, before any work, what is not exact in blocks."""
-        check_method(self.fragments)
+        """Refuse, before any work, what cannot be done in blocks."""
+        check_options(self.fragments)
         reducible_score(self.agglomeration.score)
 
 
@@ -57,8 +63,9 @@ class Passed:
 
 def segmentation_tasks(grid: Grid, options: SegmentationOptions, *, masked: bool = False) -> list[Task]:
     """All tasks from affinities to `fragments`, the table ("tree",) and `segmentation`."""
+    make = flood_tasks if options.floods else fragment_tasks
     return [
-        *fragment_tasks(grid, options.fragments, masked=masked),
+        *make(grid, options.fragments, masked=masked),
         *agglomeration_tasks(grid, options.agglomeration),
         *relabel_tasks(
             grid, options.threshold, options.agglomeration, minimum_size=options.minimum_size,
@@ -76,20 +83,22 @@ def memory_store(grid: Grid, affinities: Any, mask: Any = None, **more: Any) -> 
     return MemoryStore(grid.domain, {**outputs, **inputs, **more})
 
 
-def passed_up(grid: Grid, store: Store) -> list[Passed]:
-    """What went up from each level, for the report of every run."""
-    return [_passed(store, level, grid.places(level)) for level in range(grid.top + 1)]
+def passed_up(grid: Grid, store: Store, *, forests: bool = True) -> list[Passed]:
+    """What went up from each level, for the report of every run; a flood has no `forests`."""
+    return [_passed(store, level, grid.places(level), forests=forests) for level in range(grid.top + 1)]
 
 
-def _passed(store: Store, level: int, places: list[Place]) -> Passed:
+def _passed(store: Store, level: int, places: list[Place], *, forests: bool) -> Passed:
     """Of one level, a block's tables in memory at a time."""
     pairs = forest_bytes = edges = graph_bytes = merges = 0
     for place in places:
-        forest, graph = store.load(("forest", level, *place)), store.load(("graph", level, *place))
-        pairs, edges = pairs + len(forest["indices"]), edges + len(graph["edges"])
-        forest_bytes, graph_bytes = forest_bytes + _bytes(forest), graph_bytes + _bytes(graph)
-        forest_bytes += _bytes(store.load(("tokens", level, *place))) if level else 0
+        graph = store.load(("graph", level, *place))
+        edges, graph_bytes = edges + len(graph["edges"]), graph_bytes + _bytes(graph)
         merges += len(store.load(("merges", level, *place))["levels"])
+        if forests:
+            forest = store.load(("forest", level, *place))
+            pairs, forest_bytes = pairs + len(forest["indices"]), forest_bytes + _bytes(forest)
+            forest_bytes += _bytes(store.load(("tokens", level, *place))) if level else 0
     return Passed(level, len(places), pairs, forest_bytes, edges, graph_bytes, merges)
 
 

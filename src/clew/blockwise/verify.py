@@ -16,6 +16,7 @@ from clew.segmentation.agglomeration import MergeTree, agglomerate
 from clew.segmentation.agglomeration_options import AgglomerationOptions
 from clew.segmentation.blocks import Domain, Triple
 from clew.segmentation.dust import join_dust, remove_small
+from clew.segmentation.forest_blocks import check_method
 from clew.segmentation.fragments import extract_fragments
 from clew.segmentation.region_graph import build_region_graph
 from clew.segmentation.relabel import relabel, segment_lookup
@@ -73,6 +74,7 @@ def verify_blocks(
     InputError
         For bad affinities, or options that are not exact in blocks.
     """
+    check_method(options.fragments)
     shape = affinities.shape[1:]
     expected = _whole(affinities, mask, options)
     for _ in range(trials):

@@ -54,7 +54,7 @@ def segmentation_run(
     return BlockRun(
         folder, store, tasks + scale_tasks("segmentation", whole.shape, scales, block_shape), (source,), z * y * x,
         BYTES_A_VOXEL * prod(shape_of(context_of(grid.block((0, 0, 0)), options.fragments))),
-        partial(_finish, source=source, folder=folder, store=store, grid=grid, score=options.agglomeration.score),
+        partial(_finish, source=source, folder=folder, store=store, grid=grid, options=options),
         warm_up=compile_kernels,
     )  # fmt: skip
 
@@ -66,12 +66,18 @@ def _volume(place: str, name: str, scale: Scale, block_shape: Triple, number: in
     )  # fmt: skip
 
 
-def _finish(record: Record, *, source: Volume, folder: Path, store: FileStore, grid: Grid, score: str) -> None:
+def _finish(
+    record: Record, *, source: Volume, folder: Path, store: FileStore, grid: Grid, options: SegmentationOptions
+) -> None:
     """The outputs become volumes and a table that others read; said is what each level passed up."""
     record |= suggestion(source.attributes)
-    save_merge_tree(str(folder / "merge_tree.h5"), load_tree(store, score), dict(record), overwrite=True)
+    save_merge_tree(
+        str(folder / "merge_tree.h5"), load_tree(store, options.agglomeration.score), dict(record), overwrite=True
+    )
     for path in ("fragments", "segmentation"):
         scales = [volume for name, volume in store.outputs.items() if name.partition("-")[0] == path]
         finish_volume(scales, record)
-    for level in passed_up(grid, store)[:-1]:
+    for level in passed_up(grid, store, forests=not options.floods)[:-1]:
         say(level.words)
+    if options.floods:
+        say("seeded-flood is approximate at block borders: other blocks give other fragments there")
