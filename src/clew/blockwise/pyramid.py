@@ -6,12 +6,14 @@ Volumes: `NAME` in, `NAME-1`, `NAME-2`, … out. Exact at block borders: every c
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import product
+from typing import Any
 
 from clew.blockwise.executor import Task, keys
 from clew.blockwise.grid import Grid, Place
 from clew.blockwise.store import Store
 from clew.segmentation.blocks import Box, Domain, Triple
 from clew.volumes.pyramid import Scale, pool
+from clew.volumes.shared import SharedVolume
 
 SECTIONS = 64
 """Coarse sections made at a time: a whole number of chunks."""
@@ -22,21 +24,32 @@ def scale_name(volume: str, scale: int) -> str:
     return f"{volume}-{scale}" if scale else volume
 
 
-def scale_tasks(volume: str, shape: Triple, scales: Sequence[Scale], block_shape: Triple) -> list[Task]:
+def shared_scales(
+    path: str, volume: str, dtype: Any, scales: Sequence[Scale], block_shape: Triple
+) -> dict[str, SharedVolume]:
+    """The arrays of all scales of a volume, finest first, by their name in the store."""
+    return {
+        scale_name(volume, number): SharedVolume(
+            path, scale.shape, dtype, voxel_size=scale.voxel_size, offset=scale.offset, block_shape=block_shape,
+            scale=number,
+        )
+        for number, scale in enumerate(scales)
+    }  # fmt: skip
+
+
+def scale_tasks(volume: str, scales: Sequence[Scale], block_shape: Triple) -> list[Task]:
     """All tasks for the coarser scales of a volume whose blocks are written by tasks named (volume, z, y, x).
 
     Parameters
     ----------
     volume : str
-    shape : voxels (z, y, x)
-        Of the volume.
     scales : sequence of Scale
-        The coarser ones, finest first.
+        Finest first: that of the volume, then the coarser ones.
     block_shape : voxels (z, y, x)
         Of the blocks of all scales.
     """
-    tasks, finer = [], _grid(shape, block_shape)
-    for number, scale in enumerate(scales, 1):
+    tasks, finer = [], _grid(scales[0].shape, block_shape)
+    for number, scale in enumerate(scales[1:], 1):
         coarser = _grid(scale.shape, block_shape)
         names = scale_name(volume, number - 1), scale_name(volume, number)
         for place in coarser.places():

@@ -14,7 +14,15 @@ from annotated_types import Ge, Gt
 
 from clew.errors import InputError
 from clew.network.options import BUNDLED, PRESETS, Device, Precision, PredictionOptions
-from clew.pipeline.blocks import evaluate_blocks, predict_blocks, retry, segment_blocks, status, verify_blocks
+from clew.pipeline.blocks import (
+    convert_blocks,
+    evaluate_blocks,
+    predict_blocks,
+    retry,
+    segment_blocks,
+    status,
+    verify_blocks,
+)
 from clew.segmentation.agglomeration_options import AgglomerationChoice, AgglomerationOptions
 from clew.segmentation.fragment_options import FragmentOptions
 from clew.stages.declaration import Record, stage
@@ -626,6 +634,7 @@ def demo(directory: str = "demo", *, data: str | None = None, overwrite: bool = 
 
 STAGES = (
     info, predict, extract_fragments, build_region_graph, agglomerate, relabel, segment, evaluate, predict_blocks,
-    segment_blocks, evaluate_blocks, status, retry, verify_blocks, plan, train, augment, synthesize, convert, view, run, demo,
+    segment_blocks, evaluate_blocks, convert_blocks, status, retry, verify_blocks, plan, train, augment, synthesize,
+    convert, view, run, demo,
 )  # fmt: skip
 """All commands, in the order of `clew --help`."""

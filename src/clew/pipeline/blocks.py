@@ -131,6 +131,45 @@ def segment_blocks(
 
 
 @stage
+def convert_blocks(
+    source: str,
+    folder: str,
+    *,
+    voxel_size: Triple | None = None,
+    offset: Triple | None = None,
+    block_shape: Shape = (256, 256, 256),
+    volumes: str | None = None,
+    worker_options: Workers,
+    restart: bool = False,
+    record: Record,
+) -> None:
+    """Copy a volume of any size to OME-Zarr in blocks, on many workers, with coarser scales for viewers.
+
+    Parameters
+    ----------
+    source
+        Volume (z, y, x) of any format that clew reads: an image (uint8, uint16) or labels.
+    folder
+        Where volume.zarr and the state of the run are written.
+    voxel_size
+        Voxel size z,y,x in nm, instead of what the volume says.
+    offset
+        Offset z,y,x in nm, instead of what the volume says.
+    block_shape
+        Voxels z,y,x of a block. Multiples of 64 are stored best.
+    volumes
+        Where volume.zarr is written, if not in the folder: another one, or an address (s3://bucket/place).
+    restart
+        Discard what an earlier run left.
+    """
+    from clew.stages.block_conversion import conversion_run
+    from clew.stages.block_run import run_in_blocks
+
+    run = conversion_run(source, Path(folder), volumes, voxel_size, offset, block_shape)
+    run_in_blocks(run, record, worker_options, restart=restart)
+
+
+@stage
 def evaluate_blocks(
     segmentation: str,
     truth: str,
@@ -183,7 +222,7 @@ def status(folder: str) -> None:
     Parameters
     ----------
     folder
-        Folder of `predict-blocks`, `segment-blocks` or `evaluate-blocks`.
+        Folder of `predict-blocks`, `segment-blocks`, `evaluate-blocks` or `convert-blocks`.
     """
     from clew.stages.block_run import show_status
 
@@ -197,12 +236,15 @@ def retry(folder: str, *, worker_options: Workers) -> None:
     Parameters
     ----------
     folder
-        Folder of `predict-blocks`, `segment-blocks` or `evaluate-blocks`.
+        Folder of `predict-blocks`, `segment-blocks`, `evaluate-blocks` or `convert-blocks`.
     """
     from clew.stages.block_run import begun_with
 
     command, keywords = begun_with(Path(folder))
-    begun = {command_name(function): function for function in (predict_blocks, segment_blocks, evaluate_blocks)}
+    begun = {
+        command_name(function): function
+        for function in (predict_blocks, segment_blocks, evaluate_blocks, convert_blocks)
+    }
     begun[command](**keywords | asdict(worker_options))
 
 

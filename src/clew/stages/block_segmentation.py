@@ -9,7 +9,7 @@ import numpy as np
 from clew.blockwise.agglomeration import load_tree
 from clew.blockwise.files import FileStore
 from clew.blockwise.grid import Grid
-from clew.blockwise.pyramid import scale_name, scale_tasks
+from clew.blockwise.pyramid import scale_tasks, shared_scales
 from clew.blockwise.segment import SegmentationOptions, compile_kernels, passed_up, segmentation_tasks
 from clew.errors import InputError
 from clew.segmentation.blocks import Domain, Triple, shape_of
@@ -43,26 +43,20 @@ def segmentation_run(
     inputs = {"affinities": affinities} | ({} if mask is None else {"mask": mask})
     if mask is not None and open_volume(mask, voxel_size=source.voxel_size).shape != (z, y, x):
         raise InputError(f"{mask} must have the shape {(z, y, x)} of {affinities}")
-    whole = Scale((z, y, x), source.voxel_size, source.offset)
-    scales = coarser_scales(whole.shape, whole.voxel_size, whole.offset)
+    finest = Scale((z, y, x), source.voxel_size, source.offset)
+    scales = {name: [finest] for name in OUTPUTS}
+    scales["segmentation"] += coarser_scales(finest)
     place = str(folder) if volumes is None else absolute(volumes)
-    outputs = {name: _volume(place, name, whole, block_shape, 0) for name in OUTPUTS}
-    for number, scale in enumerate(scales, 1):
-        outputs[scale_name("segmentation", number)] = _volume(place, "segmentation", scale, block_shape, number)
+    outputs: dict[str, SharedVolume] = {}
+    for name, dtype in OUTPUTS.items():
+        outputs |= shared_scales(join(place, f"{name}.zarr"), name, dtype, scales[name], block_shape)
     store = FileStore(folder / "tables", inputs, outputs, source.voxel_size)
     tasks = segmentation_tasks(grid, options, masked=mask is not None)
     return BlockRun(
-        folder, store, tasks + scale_tasks("segmentation", whole.shape, scales, block_shape), (source,), z * y * x,
+        folder, store, tasks + scale_tasks("segmentation", scales["segmentation"], block_shape), (source,), z * y * x,
         BYTES_A_VOXEL * prod(shape_of(context_of(grid.block((0, 0, 0)), options.fragments))),
         partial(_finish, source=source, folder=folder, store=store, grid=grid, options=options),
         warm_up=compile_kernels,
-    )  # fmt: skip
-
-
-def _volume(place: str, name: str, scale: Scale, block_shape: Triple, number: int) -> SharedVolume:
-    return SharedVolume(
-        join(place, f"{name}.zarr"), scale.shape, OUTPUTS[name], voxel_size=scale.voxel_size, offset=scale.offset,
-        block_shape=block_shape, scale=number,
     )  # fmt: skip
 
 

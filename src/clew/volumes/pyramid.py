@@ -1,6 +1,5 @@
 """Coarser scales of a volume, for viewers: which there are, and how voxels become one."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,9 +34,18 @@ class Scale:
     factors: Factors = (1, 1, 1)
 
 
-def coarser_scales(shape: Factors, voxel_size: Triple, offset: Triple) -> list[Scale]:
-    """The scales above a volume: axes are halved until voxels are cubes, as far as they go, and then together."""
-    return list(_coarser(Scale(shape, voxel_size, offset)))
+def coarser_scales(scale: Scale) -> list[Scale]:
+    """The scales above one, finest first: axes are halved until voxels are cubes, as far as they go, and then together."""
+    found = []
+    while max(scale.shape) > COARSEST:
+        smallest = min(size for size, length in zip(scale.voxel_size, scale.shape, strict=True) if length > 1)
+        z, y, x = (
+            2 if length > 1 and size < 2 * smallest else 1
+            for length, size in zip(scale.shape, scale.voxel_size, strict=True)
+        )
+        scale = _next(scale, (z, y, x))
+        found.append(scale)
+    return found
 
 
 def pool(values: np.ndarray, factors: Factors) -> np.ndarray:
@@ -60,17 +68,6 @@ def pool(values: np.ndarray, factors: Factors) -> np.ndarray:
     kernel = downsample.pool_image if values.dtype.itemsize <= 2 else downsample.pool_labels
     kernel(np.ascontiguousarray(values), np.array(factors), pooled)
     return pooled
-
-
-def _coarser(scale: Scale) -> Iterator[Scale]:
-    while max(scale.shape) > COARSEST:
-        smallest = min(size for size, length in zip(scale.voxel_size, scale.shape, strict=True) if length > 1)
-        z, y, x = (
-            2 if length > 1 and size < 2 * smallest else 1
-            for length, size in zip(scale.shape, scale.voxel_size, strict=True)
-        )
-        scale = _next(scale, (z, y, x))
-        yield scale
 
 
 def _next(scale: Scale, factors: Factors) -> Scale:
