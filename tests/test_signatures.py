@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from clew import cli, pipeline
+from clew.blockwise.worker_options import Workers
 from clew.errors import InputError
+from clew.network.options import PredictionOptions
 from clew.segmentation.agglomeration_options import AgglomerationChoice, AgglomerationOptions
 from clew.segmentation.fragment_options import FragmentOptions
 from clew.stages.declaration import command_name
@@ -19,6 +21,12 @@ RECORDS = {
     "extract_fragments": (FragmentOptions,),
     "agglomerate": (AgglomerationChoice,),
     "segment": (FragmentOptions, AgglomerationChoice),
+    "predict": (PredictionOptions,),
+    "predict_blocks": (PredictionOptions, Workers),
+    "segment_blocks": (FragmentOptions, AgglomerationChoice, Workers),
+    "evaluate_blocks": (Workers,),
+    "convert_blocks": (Workers,),
+    "retry": (Workers,),
     "verify_blocks": (FragmentOptions, AgglomerationOptions),
     "train": (TrainingOptions, AugmentationOptions),
     "augment": (AugmentationOptions,),

@@ -113,6 +113,13 @@ def test_a_killed_scheduler_changes_nothing(affinities: Path, expected: Path, tm
     assert_same(folder, expected)
 
 
+def test_tasks_go_only_to_workers_with_the_resource(affinities: Path, tmp_path: Path):
+    with scheduler(tmp_path) as (address, _):
+        with pytest.raises(InputError, match=r'has the resource GPU: .* --resources "GPU=1"'):
+            pipeline.segment_blocks(str(affinities), str(tmp_path / "b"), scheduler=address, resource="GPU", **OPTIONS)
+        assert Ledger(tmp_path / "b").done() == set()
+
+
 @contextmanager
 def scheduler(folder: Path) -> Iterator[tuple[str, subprocess.Popen]]:
     """A Dask scheduler with one worker."""
@@ -180,7 +187,7 @@ def test_a_full_disk_is_said_and_survived(affinities: Path, expected: Path, tmp_
 
 
 def test_what_is_not_exact_is_refused_before_anything_is_written(affinities: Path, tmp_path: Path):
-    for options in ({"method": "seeded-flood"}, {"score": "mean_top_3"}, {"mask": str(affinities)}):
+    for options in ({"score": "mean_top_3"}, {"mask": str(affinities)}):
         with pytest.raises(InputError):
             pipeline.segment_blocks(str(affinities), str(tmp_path / "blocks"), **{**OPTIONS, **options})
     assert not (tmp_path / "blocks").exists()
