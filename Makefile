@@ -8,7 +8,7 @@ FOLDER ?= verify-large
 NETWORK ?= fib-10nm
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo test setup lint test-without-jit coverage bench weights study clean
+.PHONY: demo test setup lint test-without-jit coverage bench bench-scale verify-large weights study clean
 
 demo: $(READY)
 	$(BIN)/clew demo demo $(if $(DATA),--data $(DATA))
@@ -40,6 +40,14 @@ coverage: $(READY)
 # speed and memory against peers, in one run
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+# time and memory of segmentation in blocks, to a gigavoxel, from the labels in $(DATA)
+bench-scale: $(READY)
+	$(BIN)/python -m benchmarks.scale $(if $(DATA),--data $(DATA))
+
+# the large volume in $(DATA), predicted once into $(FOLDER), in two shapes of block: identical?
+verify-large: $(READY)
+	$(BIN)/python -m benchmarks.verify_large --data $(DATA) --folder $(FOLDER)
 
 # a bundled network, from the annotated volumes in $(DATA)
 weights: $(READY)

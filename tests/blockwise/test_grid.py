@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clew.blockwise.grid import Grid, beside
+from clew.blockwise.grid import Grid, beside, even_blocks
 from clew.errors import InputError
 from clew.segmentation.blocks import Domain, global_numbers, shape_of
 
@@ -79,3 +79,9 @@ def test_what_makes_no_sense_is_refused():
         Grid(Domain((0, 0, 3), (4, 4, 3), (4, 4, 4)), (2, 2, 2))
     with pytest.raises(InputError, match="at least one voxel"):
         Grid(Domain((0, 0, 0), (4, 4, 4), (4, 4, 4)), (2, 0, 2))
+
+
+def test_blocks_of_a_volume_are_even():
+    assert even_blocks((520, 520, 520)) == (192, 192, 192)
+    assert even_blocks((256, 257, 10)) == (256, 192, 64)
+    assert even_blocks((4000, 1, 64)) == (256, 64, 64)

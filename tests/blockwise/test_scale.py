@@ -14,6 +14,9 @@ from benchmarks import scale, scale_model, tissue, verify_large  # noqa: E402
 from benchmarks.noted import FIRST, STAGES  # noqa: E402
 
 from clew.errors import InputError  # noqa: E402
+from clew.segmentation.agglomeration import MergeTree  # noqa: E402
+from clew.stages.tables import save_merge_tree  # noqa: E402
+from clew.volumes.save import save_volume  # noqa: E402
 
 pytestmark = pytest.mark.compiled
 SIZE = 24
@@ -122,24 +125,24 @@ def test_a_disk_that_is_too_small_is_said_before(tmp_path: Path, base: Path):
 def test_real_blocks_are_identical(tmp_path: Path, real_data: Path, monkeypatch: pytest.MonkeyPatch, capsys):
     if not (real_data / verify_large.RAW).exists():
         pytest.skip(f"{verify_large.RAW} is not in {real_data}")
-    given = ["--data", str(real_data), "--folder", str(tmp_path), "--box", "100:132,100:164,200:264", "--tile", "64"]
-    segmented = [*given, "--workers", "0", "--block-shapes", "20,30,40", "32,64,17"]
-    verify_large.main(segmented)
-    assert "identical" in capsys.readouterr().out
-    before = np.load(tmp_path / "affinities.npy")
-    assert before.any()
-    monkeypatch.setattr(verify_large, "predict_tiles", None)
-    verify_large.main(segmented)
-    assert "predicted" not in capsys.readouterr().out, "it goes on where it was"
-    with pytest.raises(InputError, match="holds another prediction"):
-        verify_large.main([*given, "--tile", "32"])
+    given = ["--data", str(real_data), "--folder", str(tmp_path), "--box", "100:132,100:164,200:264", "--workers", "1"]
+    verify_large.main([*given, "--block-shapes", "20,30,40", "32,64,17"])
+    said = capsys.readouterr().out
+    assert "identical: fragments, merge tree, segmentation" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["prediction"]
+    monkeypatch.setattr(verify_large, "compare", lambda one, other: ["the fragments differ"])
+    with pytest.raises(SystemExit):
+        verify_large.main([*given, "--block-shapes", "20,30,40", "32,64,17"])
+    assert capsys.readouterr().out.count("dashboard") == said.count("dashboard") - 1, "predicted once"
 
 
 def test_what_differs_is_named(tmp_path: Path):
     for name, value in (("a", 1), ("b", 2)):
-        (tmp_path / name).mkdir()
-        np.save(tmp_path / name / "fragments.npy", np.full((2, 2, 2), value))
-        np.save(tmp_path / name / "segmentation.npy", np.zeros((2, 2, 2)))
-        np.savez(tmp_path / name / "tree.npz", merges=[value], sizes=[1])
-    found = verify_large.compare(tmp_path / "a", tmp_path / "b")
-    assert found == ["the fragments of a and b differ in 8 voxels", "the merges of the merge trees of a and b differ"]
+        for volume, voxel in (("fragments", value), ("segmentation", 0)):
+            save_volume(tmp_path / name / f"{volume}.zarr", np.full((2, 2, 2), voxel, np.uint64), voxel_size=(1, 1, 1))
+        names = np.array([1, 2], np.uint64)
+        tree = MergeTree(names, np.full(2, 4), names[None], np.array([0.5 * value]), "mean")
+        save_merge_tree(str(tmp_path / name / "merge_tree.h5"), tree, {}, overwrite=False)
+    assert verify_large.compare(tmp_path / "a", tmp_path / "b") == [
+        "the fragments of a and b differ in 8 voxels", "the scores of the merge trees of a and b differ"
+    ]  # fmt: skip

@@ -7,8 +7,18 @@ from itertools import product
 from clew.errors import InputError
 from clew.segmentation.blocks import Block, Box, Domain, Triple
 
+LARGEST_EDGE = 256
+"""Of a block where the user says nothing, in voxels."""
+CHUNK = 64
+"""Edges of such a block are multiples of this."""
 Place = tuple[int, int, int]
 """Number of a block along z, y, x."""
+
+
+def even_blocks(shape: Triple) -> Triple:
+    """A block of at most 256 voxels along each axis, so that the last blocks of a volume are not much smaller."""
+    z, y, x = (-(-length // (-(-length // LARGEST_EDGE) * CHUNK)) * CHUNK for length in shape)
+    return z, y, x
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from clew.network.precision import autocast
 from clew.network.symmetries import Box, Read, Symmetry, symmetries
 from clew.network.unet import UNet, to_logits, valid_input_shape
 
-LARGEST_TILE = 7_000_000
-"""Output voxels of a tile where the user says nothing."""
+LARGEST_TILE = 2**23
+"""Output voxels of a tile where the user says nothing: 256 × 256 × 128."""
 BYTES_A_VOXEL = 300
 """Memory that prediction takes for each output voxel of a tile, its context included."""
 
@@ -218,7 +218,7 @@ def _predict_part(predictor: Predictor, read: Read, shape: Triple, part: Box) ->
 
 
 def _default_tile(options: UNetOptions, box: Box) -> Triple:
-    """The box, halved along its longest axis until a tile is small enough: little overlap at about two gigabytes."""
+    """The box, halved along its longest axis until a tile is small enough: little overlap at two or three gigabytes."""
     sizes = [part.stop - part.start for part in box]
     while math.prod(sizes) > LARGEST_TILE:
         longest = sizes.index(max(sizes))

@@ -21,7 +21,7 @@ def predict_blocks(
     *,
     checkpoint: str = BUNDLED,
     box: str | None = None,
-    block_shape: Shape = (256, 256, 256),
+    block_shape: Shape | None = None,
     prediction_options: PredictionOptions,
     voxel_size: Triple | None = None,
     volumes: str | None = None,
@@ -45,7 +45,7 @@ def predict_blocks(
     box
         Part of the volume in voxels, as z0:z1,y0:y1,x0:x1 (each end may be left out); the raw around it serves as context.
     block_shape
-        Voxels z,y,x of a block, predicted in tiles. Multiples of 64 are stored best.
+        Voxels z,y,x of a block, predicted in tiles; by default even parts of at most 256. Multiples of 64 are stored best.
     voxel_size
         Voxel size z,y,x in nm, where the volume does not say it.
     volumes
@@ -74,7 +74,7 @@ def segment_blocks(
     folder: str,
     *,
     mask: str | None = None,
-    block_shape: Shape = (256, 256, 256),
+    block_shape: Shape | None = None,
     fragment_options: FragmentOptions,
     agglomeration_options: AgglomerationChoice,
     threshold: Threshold | None = None,
@@ -100,7 +100,8 @@ def segment_blocks(
     mask
         Volume (z, y, x), 0 where there is nothing to segment.
     block_shape
-        Voxels z,y,x of a block; the result does not depend on it (`seeded-flood`: nearly). Multiples of 64 are stored best.
+        Voxels z,y,x of a block; by default even parts of at most 256. The result does not depend on it (`seeded-flood`: nearly).
+        Multiples of 64 are stored best.
     threshold
         Merge while 1 - score < threshold; a larger one merges more. By default the one stored with the network.
     minimum_size
@@ -137,7 +138,7 @@ def convert_blocks(
     *,
     voxel_size: Triple | None = None,
     offset: Triple | None = None,
-    block_shape: Shape = (256, 256, 256),
+    block_shape: Shape | None = None,
     volumes: str | None = None,
     worker_options: Workers,
     restart: bool = False,
@@ -156,7 +157,7 @@ def convert_blocks(
     offset
         Offset z,y,x in nm, instead of what the volume says.
     block_shape
-        Voxels z,y,x of a block. Multiples of 64 are stored best.
+        Voxels z,y,x of a block; by default even parts of at most 256. Multiples of 64 are stored best.
     volumes
         Where volume.zarr is written, if not in the folder: another one, or an address (s3://bucket/place).
     restart
@@ -179,7 +180,7 @@ def evaluate_blocks(
     thresholds: Annotated[int, Gt(1)] = 51,
     border: Annotated[float, Ge(0)] = 0.0,
     box: str | None = None,
-    block_shape: Shape = (256, 256, 256),
+    block_shape: Shape | None = None,
     worker_options: Workers,
     restart: bool = False,
     record: Record,
@@ -204,7 +205,7 @@ def evaluate_blocks(
     box
         Part of the segmentation in voxels to compare, as z0:z1,y0:y1,x0:x1.
     block_shape
-        Voxels z,y,x of a block; the scores do not depend on it.
+        Voxels z,y,x of a block; by default even parts of at most 256. The scores do not depend on it.
     restart
         Discard what an earlier run left.
     """

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from clew.blockwise.copying import copy_tasks
 from clew.blockwise.files import FileStore
-from clew.blockwise.grid import Grid
+from clew.blockwise.grid import Grid, even_blocks
 from clew.blockwise.pyramid import scale_tasks, shared_scales
 from clew.errors import InputError
 from clew.segmentation.blocks import Domain, Triple
@@ -24,7 +24,7 @@ BYTES_A_VOXEL = 40
 
 def conversion_run(
     source: str, folder: Path, volumes: str | None, voxel_size: Lengths | None, offset: Lengths | None,
-    block_shape: Triple,
+    block_shape: Triple | None,
 ) -> BlockRun:  # fmt: skip
     """Open the input and lay out the run; nothing is written."""
     source, folder = absolute(source), folder.absolute()
@@ -36,6 +36,7 @@ def conversion_run(
     z, y, x = volume.shape
     scales = [Scale((z, y, x), volume.voxel_size, volume.offset)]
     scales += coarser_scales(scales[0])
+    block_shape = block_shape or even_blocks((z, y, x))
     grid = Grid(Domain((0, 0, 0), (z, y, x), (z, y, x)), block_shape)
     path = join(str(folder) if volumes is None else absolute(volumes), "volume.zarr")
     outputs = shared_scales(path, "volume", volume.dtype, scales, block_shape)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from clew.blockwise.files import FileStore
-from clew.blockwise.grid import Grid
+from clew.blockwise.grid import Grid, even_blocks
 from clew.blockwise.prediction import prediction_tasks
 from clew.network.bundled import bundled_names
 from clew.network.options import PredictionOptions
@@ -27,7 +27,7 @@ BYTES_OF_NETWORK = 700_000_000
 
 def prediction_run(
     raw: str, folder: Path, volumes: str | None, checkpoint: str, box: str | None, options: PredictionOptions,
-    voxel_size: Lengths | None, block_shape: Triple, *, here: bool,
+    voxel_size: Lengths | None, block_shape: Triple | None, *, here: bool,
 ) -> BlockRun:  # fmt: skip
     """Open the inputs and lay out the run; nothing is written.
 
@@ -38,6 +38,7 @@ def prediction_run(
     job = open_prediction(raw, checkpoint, box, voxel_size)
     z, y, x = job.raw.shape
     low, high = (tuple(getattr(part, end) for part in job.box) for end in ("start", "stop"))
+    block_shape = block_shape or even_blocks(job.shape)
     grid = Grid(Domain((low[0], low[1], low[2]), (high[0], high[1], high[2]), (z, y, x)), block_shape)
     place = str(folder) if volumes is None else absolute(volumes)
     output = SharedVolume(

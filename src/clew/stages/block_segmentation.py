@@ -8,7 +8,7 @@ import numpy as np
 
 from clew.blockwise.agglomeration import load_tree
 from clew.blockwise.files import FileStore
-from clew.blockwise.grid import Grid
+from clew.blockwise.grid import Grid, even_blocks
 from clew.blockwise.pyramid import scale_tasks, shared_scales
 from clew.blockwise.segment import SegmentationOptions, compile_kernels, passed_up, segmentation_tasks
 from clew.errors import InputError
@@ -32,13 +32,14 @@ OUTPUTS = {"pieces": np.uint32, "fragments": np.uint64, "segmentation": np.uint6
 
 def segmentation_run(
     affinities: str, folder: Path, volumes: str | None, mask: str | None, options: SegmentationOptions,
-    block_shape: Triple,
+    block_shape: Triple | None,
 ) -> BlockRun:  # fmt: skip
     """Open the inputs and lay out the run; nothing is written."""
     options.check()
     affinities, mask, folder = absolute(affinities), mask and absolute(mask), folder.absolute()
     source = open_affinities(affinities)
     z, y, x = source.shape[1:]
+    block_shape = block_shape or even_blocks((z, y, x))
     grid = Grid(Domain((0, 0, 0), (z, y, x), (z, y, x)), block_shape)
     inputs = {"affinities": affinities} | ({} if mask is None else {"mask": mask})
     if mask is not None and open_volume(mask, voxel_size=source.voxel_size).shape != (z, y, x):
