@@ -24,7 +24,7 @@ from clew.network.unet import UNet, to_logits, valid_input_shape
 
 LARGEST_TILE = 2**23
 """Output voxels of a tile where the user says nothing: 256 × 256 × 128."""
-BYTES_A_VOXEL = 300
+BYTES_A_VOXEL = 330
 """Memory that prediction takes for each output voxel of a tile, its context included."""
 
 
