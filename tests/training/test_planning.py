@@ -71,7 +71,7 @@ def test_every_plan_can_be_trained(facts: VolumeFacts, machine: MachineFacts, ti
     )
     assert all(2 * chosen["margin"] < size for size in chosen["crop"])
     assert 0 < chosen["warmup"] < chosen["malis_after"] < chosen["steps"]
-    assert 1 <= chosen["batch"] <= planning.LARGEST_BATCH
+    assert 1 <= chosen["batch"] * chosen["accumulate"] <= planning.LARGEST_BATCH
     smallest = planning.usual_crop(facts.voxel_size, training_extent(facts))
     voxels = math.prod(chosen["crop"]) * chosen["batch"]
     needed = planning.training_memory(chosen["preset"], voxels)
@@ -93,6 +93,18 @@ def test_time_makes_crops_and_batches_larger() -> None:
     small_gpu = SERVER._replace(gpu_memory=10**9)
     assert math.prod(options(volume(), machine=small_gpu, timing=FAST)["crop"]) <= 64**3
     assert options(volume(), hours=4)["steps"] < slow["steps"] <= 2 * options(volume(), hours=4)["steps"] + 1000
+
+
+def test_a_gpu_takes_a_step_in_passes_that_fit() -> None:
+    large, machines = volume((1000, 1000, 1000)), (SERVER, SERVER._replace(gpu_memory=6 * 10**9))
+    made = [make_plan([large], machine, hours=80, timing=FAST, checkpoint="a.pt") for machine in machines]
+    steps = [{key: choice.value for key, choice in plan.tables["train"].items()} for plan in made]
+    assert [step["batch"] * step["accumulate"] for step in steps] == [8, 8]
+    assert steps[0]["accumulate"] == 2, "MALIS of one pass during the next"
+    assert steps[1]["accumulate"] > 2
+    assert made[1].cost.gpu_memory <= 0.6 * 6e9 < made[0].cost.gpu_memory
+    work = [planning.Step(tuple(step["crop"]), step["batch"], step["accumulate"]).voxels for step in steps]
+    assert made[0].cost.hours / work[0] / steps[0]["steps"] == made[1].cost.hours / work[1] / steps[1]["steps"]
 
 
 def test_small_data_are_not_trained_on_for_ever() -> None:

@@ -1,7 +1,6 @@
 """`clew plan`: read annotated volumes, name what is wrong with them, decide, time a step, write the run file."""
 
 import json
-import math
 import os
 import shutil
 from collections.abc import Sequence
@@ -41,6 +40,7 @@ from clew.training.planning import (
     Choice,
     MachineFacts,
     Plan,
+    Step,
     Timing,
     VolumeFacts,
     choose_offsets,
@@ -294,13 +294,13 @@ def say_volume(item: str, seen: Looked) -> None:
 def cost_lines(made: Plan, machine: MachineFacts, timing: Timing | None) -> list[str]:
     """The cost as rows of a table."""
     cost, options = made.cost, made.tables["train"]
-    crop = options["crop"].value
+    step = _step(made)
     rows = [
         ("machine", f"{machine.cores} cores, {machine.memory / GIGABYTE:.0f} GB"
                     + (", bfloat16 units" if machine.bfloat16 and not machine.gpu else "")
                     + (f"; {machine.gpu}, {machine.gpu_memory / GIGABYTE:.0f} GB" if machine.gpu else "; no GPU")),
         ("network", options["preset"].value),
-        ("crop", " × ".join(map(str, crop)) + f" voxels, {options['batch'].value} in a step"),
+        ("crop", " × ".join(map(str, step.crop)) + f" voxels, {step.crops} in a step, {step.batch} at a time"),
         ("steps", f"{cost.steps:,}"),
         ("hours", _hours(made, machine, timing)),
         ("memory", f"{cost.memory / GIGABYTE:.1f} GB of {machine.memory / GIGABYTE:.0f} (to within a third)"),
@@ -312,11 +312,16 @@ def cost_lines(made: Plan, machine: MachineFacts, timing: Timing | None) -> list
     return ["plan", *(f"  {name:<10}  {value}" for name, value in rows)]
 
 
+def _step(made: Plan) -> Step:
+    options = made.tables["train"]
+    return Step(*(options[name].value for name in Step._fields if name in options))
+
+
 def _hours(made: Plan, machine: MachineFacts, timing: Timing | None) -> str:
     options = made.tables["train"]
     if timing is None or made.cost.hours is None:
         return "not timed: give --timing" if options["preset"].value in USUAL_EDGE else "not timed: a recipe for GPUs"
-    voxels = math.prod(options["crop"].value) * options["batch"].value
+    voxels = _step(made).voxels
     sure = "to within a quarter" if timing.spread < STEADY else f"a guess, steps vary by ×{timing.spread:.1f}"
     if not machine.gpu and timing.share < BUSY:
         sure = (f"as busy as this machine is, with {timing.share:.0%} of its cores left; else about "

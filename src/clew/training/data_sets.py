@@ -14,6 +14,7 @@ from clew.training.planning import (
     Choice,
     MachineFacts,
     Plan,
+    Step,
     VolumeFacts,
     VoxelSize,
     augmentation_choices,
@@ -94,7 +95,7 @@ def plan_data_set(name: str, volumes: Sequence[VolumeFacts], machine: MachineFac
         "evaluate": {"border": Choice(data_set.border, "as the challenge scores")} if data_set.border else {},
     }
     options = PRESETS[data_set.preset]
-    read = math.prod(valid_input_shape(options, data_set.crop)[0])
+    read = Step(valid_input_shape(options, data_set.crop)[0])
     return Plan(tables, plan_cost(volumes, machine, data_set.preset, read, STEPS, None))
 
 

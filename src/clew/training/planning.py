@@ -54,6 +54,7 @@ ENOUGH_STEPS = 10_000
 EXPOSURES = 1000
 """Times that a voxel is seen before more steps bring no more, by rule of thumb: small data do not need long training."""
 LARGEST_BATCH = 8
+"""Crops of a step."""
 VALIDATIONS = 20
 HELD_OUT = 0.2
 """Share of the longest annotated axis that is held out."""
@@ -106,6 +107,29 @@ class Timing(NamedTuple):
     malis: float
     spread: float
     share: float
+
+
+class Step(NamedTuple):
+    """What a step of training goes through: so many passes, each of a batch of crops of one shape."""
+
+    crop: Triple
+    batch: int = 1
+    accumulate: int = 1
+
+    @property
+    def crops(self) -> int:
+        """In all."""
+        return self.batch * self.accumulate
+
+    @property
+    def voxels(self) -> int:
+        """In all."""
+        return self.crops * math.prod(self.crop)
+
+    @property
+    def voxels_of_pass(self) -> int:
+        """In memory at a time."""
+        return self.batch * math.prod(self.crop)
 
 
 class Choice(NamedTuple):
@@ -214,15 +238,15 @@ def make_plan(
     -------
     Plan, whose tables are options of the stages `train`, `predict`, `segment` and `evaluate` but for paths of the data.
     """
-    crop, batch = choose_crop(volumes, machine, hours, timing)
-    steps = choose_steps(volumes, math.prod(crop) * batch, hours, timing)
+    work = choose_step(volumes, machine, hours, timing)
+    steps = choose_steps(volumes, work.voxels, hours, timing)
     slab = held_out_slab(volumes[0])
     tables = {
         "train": {
             "checkpoint": Choice(checkpoint, "the network; log and state go to the folder .training beside it"),
             **_held_out_choice(volumes[0], slab),
             **network_choices(volumes[0].voxel_size),
-            **crop_choices(volumes, machine, crop, batch),
+            **crop_choices(volumes, machine, work),
             **schedule_choices(steps, hours, timing),
             **border_choices(volumes),
             **augmentation_choices(volumes[0].voxel_size),
@@ -232,13 +256,14 @@ def make_plan(
         "evaluate": {},
     }
     preset = choose_preset(volumes[0].voxel_size)
-    return Plan(tables, plan_cost(volumes, machine, preset, math.prod(crop) * batch, steps, timing))
+    return Plan(tables, plan_cost(volumes, machine, preset, work, steps, timing))
 
 
-def choose_crop(
-    volumes: Sequence[VolumeFacts], machine: MachineFacts, hours: float, timing: Timing | None
-) -> tuple[Triple, int]:
-    """The largest crop, then the largest batch, that fit in memory and leave time for enough steps."""
+def choose_step(volumes: Sequence[VolumeFacts], machine: MachineFacts, hours: float, timing: Timing | None) -> Step:
+    """The largest crop that fits in memory, then as many crops as leave time for enough steps, in passes that fit.
+
+    A GPU goes through them in two passes at least, so that the MALIS weights of one are computed while it does the next.
+    """
     voxel_size, extent = volumes[0].voxel_size, training_extent(volumes[0])
     preset = choose_preset(voxel_size)
     edges = EDGES if preset == "small" else FLAT_EDGES
@@ -251,13 +276,13 @@ def choose_crop(
 
     affordable = [crop for crop in usable if math.prod(crop) <= usual or enough(math.prod(crop))]
     crop = max(affordable or usable[:1], key=math.prod)
-    batch = 1
-    while machine.gpu and batch < LARGEST_BATCH:
-        twice = 2 * batch * math.prod(crop)
-        if not (enough(twice) and _fits(volumes, machine, preset, twice)):
-            break
-        batch *= 2
-    return crop, batch
+    number = 1
+    while machine.gpu and number < LARGEST_BATCH and enough(2 * number * math.prod(crop)):
+        number *= 2
+    batch = max(number // 2, 1)
+    while batch > 1 and not _fits(volumes, machine, preset, batch * math.prod(crop)):
+        batch //= 2
+    return Step(crop, batch, number // batch)
 
 
 def choose_steps(volumes: Sequence[VolumeFacts], voxels: int, hours: float, timing: Timing | None) -> int:
@@ -282,15 +307,21 @@ def network_choices(voxel_size: VoxelSize) -> dict[str, Choice]:
     }  # fmt: skip
 
 
-def crop_choices(volumes: Sequence[VolumeFacts], machine: MachineFacts, crop: Triple, batch: int) -> dict[str, Choice]:
-    """Crop and batch, and what goes with their size."""
-    preset = choose_preset(volumes[0].voxel_size)
-    needed = training_memory(preset, math.prod(crop) * batch)
+def crop_choices(volumes: Sequence[VolumeFacts], machine: MachineFacts, work: Step) -> dict[str, Choice]:
+    """Crops of a step, and what goes with their size."""
+    preset, crop = choose_preset(volumes[0].voxel_size), work.crop
+    needed = training_memory(preset, work.voxels_of_pass)
     room = machine.gpu_memory if machine.gpu else machine.memory
     place = machine.gpu or f"{machine.cores} cores"
     return {
         "crop": Choice(list(crop), f"takes about {needed / GIGABYTE:.1f} GB of {room / GIGABYTE:.0f} ({place})"),
-        "batch": Choice(batch, "crops in a step"),
+        "batch": Choice(work.batch, "crops in memory at a time"),
+        "accumulate": Choice(
+            work.accumulate,
+            f"such passes make a step of {work.crops} crops: MALIS of one is computed while the GPU does the next"
+            if work.accumulate > 1
+            else "passes in a step",
+        ),
         "padding": Choice("same", "several times cheaper on crops of this size than full context"),
         "margin": Choice(
             min(TrainingOptions.margin, crop[0] // 6), "voxels at the faces of the crop that bring no loss"
@@ -401,11 +432,11 @@ def _mean_seconds(timing: Timing) -> float:
 
 
 def plan_cost(
-    volumes: Sequence[VolumeFacts], machine: MachineFacts, preset: str, voxels: int, steps: int, timing: Timing | None
+    volumes: Sequence[VolumeFacts], machine: MachineFacts, preset: str, work: Step, steps: int, timing: Timing | None
 ) -> Cost:
-    """What so many steps cost, each of crops of so many voxels in all."""
-    step = training_memory(preset, voxels)
-    hours = None if timing is None else steps * voxels * _mean_seconds(timing) / 3600 / TIME_FOR_STEPS
+    """What so many steps cost."""
+    step = training_memory(preset, work.voxels_of_pass)
+    hours = None if timing is None else steps * work.voxels * _mean_seconds(timing) / 3600 / TIME_FOR_STEPS
     checkpoint, state = 4 * _parameters(preset), 16 * _parameters(preset)
     segmented = math.prod(b - a for a, b in volumes[0].box) * HELD_OUT if held_out_slab(volumes[0]) else 0
     disk = checkpoint + 2 * state + segmented * (3 + 8 + 8)
