@@ -4,6 +4,9 @@ import csv
 import errno
 import os
 import signal
+import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -161,6 +164,33 @@ def test_processes_train_as_one_with_a_larger_batch(data: str, tmp_path: Path) -
     assert [step for step, _ in rows[1]] == ["1", "2", "3"]
     for (_, loss), (_, same) in zip(*rows, strict=True):
         assert float(loss) == pytest.approx(float(same), rel=1e-4)
+
+
+def test_torchrun_on_two_nodes_trains_as_two_processes(data: str, tmp_path: Path) -> None:
+    """Two launchers that know of each other only by address and port, as on two machines."""
+    recipe = {**RECIPE, "steps": 3, "malis_after": 1, "device": "cpu", "precision": "float32", "held_out": "0:16,:,:"}
+    pipeline.train(str(tmp_path / "two.pt"), data=[data], processes=2, **recipe)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = [word for name, value in recipe.items() for word in (f"--{name.replace('_', '-')}", as_text(value))]
+    programs = Path(sys.executable).parent
+    nodes = [
+        subprocess.Popen(
+            [programs / "torchrun", "--nnodes", "2", "--node-rank", str(rank), "--nproc-per-node", "1", "--master-addr",
+             "127.0.0.1", "--master-port", str(port), "--no-python", programs / "clew", "train", tmp_path / "nodes.pt",
+             "--data", data, *options],
+            env=os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}, stderr=subprocess.PIPE, text=True,
+        )
+        for rank in (0, 1)
+    ]  # fmt: skip
+    said = [node.communicate(timeout=120)[1] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], said
+    assert_equal_weights(tmp_path / "nodes.pt", tmp_path / "two.pt", rtol=1e-3, atol=1e-5)
+
+
+def as_text(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def test_bad_input_of_processes_is_one_line(data: str, tmp_path: Path) -> None:
