@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,10 @@ def test_workers_predict_and_retry_goes_on(folder: Path, tmp_path: Path, capsys:
     done = Ledger(Path(run)).done()
     assert len(done) == 3 * 2 * 2
     (Path(run) / "done" / "affinities" / "1-0-1").unlink()
+    written = open_volume(f"{run}/affinities.zarr").attributes["created"]
+    time.sleep(1.1)
     pipeline.retry(run, workers=1)
+    assert open_volume(f"{run}/affinities.zarr").attributes["created"] == written
     assert Ledger(Path(run)).done() == done
     assert "1 tasks on 1 workers" in capsys.readouterr().out
     with pytest.raises(InputError, match=r"box \(None, now 0:16,:,:\)"):

@@ -105,8 +105,13 @@ class SharedVolume:
 
 
 def finish_volume(scales: Sequence[SharedVolume], attributes: Mapping[str, Any]) -> None:
-    """Make the scales of a volume, finest first, one that others can open, with what is to be recorded."""
+    """Make the scales of a volume, finest first, one that others can open, with what is to be recorded.
+
+    One that is finished is left as it is: what was made from it knows it by the time in its record.
+    """
     path = scales[0].path
+    if read_bytes(path, "zarr.json") is not None:
+        return
     layouts = {scale.name: scale.layout for scale in scales}
     document = group_metadata(PurePosixPath(path).stem, layouts, record_of(attributes))
     if is_remote(path):
