@@ -24,6 +24,7 @@ RECORDS = {
     "predict": (PredictionOptions,),
     "predict_blocks": (PredictionOptions, Workers),
     "segment_blocks": (FragmentOptions, AgglomerationChoice, Workers),
+    "relabel_blocks": (Workers,),
     "evaluate_blocks": (Workers,),
     "convert_blocks": (Workers,),
     "retry": (Workers,),

@@ -139,6 +139,16 @@ def test_volumes_may_lie_in_object_storage(folder: Path, tmp_path: Path, s3, bac
         expected = open_volume(tmp_path / "whole" / f"{name}.zarr").read()
         np.testing.assert_array_equal(open_volume(f"s3://bucket/deep/{name}.zarr").read(), expected)
     assert not list((tmp_path / "run").glob("*.zarr"))
+    other = {"threshold": 0.7, "minimum_size": 30, "remove_below": 5}
+    with pytest.raises(InputError, match="there is no run in"):
+        pipeline.relabel_blocks(str(tmp_path / "whole"), str(tmp_path / "other"), **other)
+    pipeline.relabel_blocks(str(tmp_path / "run"), str(tmp_path / "other"), **other)
+    parts = [str(tmp_path / "whole" / name) for name in ("fragments.zarr", "merge_tree.h5")]
+    graph = str(tmp_path / "whole" / "region_graph.h5")
+    pipeline.relabel(*parts, str(tmp_path / "whole.zarr"), region_graph=graph, **other)
+    relabelled = open_volume(tmp_path / "other" / "segmentation.zarr").read()
+    np.testing.assert_array_equal(relabelled, open_volume(tmp_path / "whole.zarr").read())
+    assert (relabelled != expected).any()
     with pytest.raises(InputError, match="does not belong to a run in"):
         pipeline.segment_blocks(affinities, str(tmp_path / "second"), volumes="s3://bucket/deep", **options)
     pipeline.segment_blocks(affinities, str(tmp_path / "run"), volumes="s3://bucket/deep", restart=True, **options)

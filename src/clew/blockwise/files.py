@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from clew.blockwise.ledger import task_name
-from clew.blockwise.store import Key, TableFolder
+from clew.blockwise.store import Key, Table, TableFolder, read_table
 from clew.segmentation.blocks import Box, Triple
 from clew.volumes.geometry import Triple as Lengths
 from clew.volumes.open import open_volume
@@ -31,6 +31,8 @@ class FileStore(TableFolder):
         Of inputs that do not say it.
     places : voxels (z, y, x) by name
         Where in the whole volume the first voxel of an input or output lies; at its corner where not named.
+    earlier : Path, optional
+        Folder of the tables of a finished run, for those that this one does not write.
     """
 
     def __init__(
@@ -40,13 +42,21 @@ class FileStore(TableFolder):
         outputs: Mapping[str, SharedVolume],
         voxel_size: Lengths,
         places: Mapping[str, Triple] | None = None,
+        earlier: Path | None = None,
     ) -> None:
         super().__init__(folder)
         self.inputs = dict(inputs)
         self.outputs = dict(outputs)
         self._voxel_size = voxel_size
         self._places = dict(places or {})
+        self._earlier = earlier
         self._opened: dict[str, Volume] = {}
+
+    def load(self, key: Key) -> Table:
+        file = self._file(key)
+        if self._earlier is not None and not file.exists():
+            file = self._earlier / f"{task_name(key)}.npz"
+        return read_table(file)
 
     def save(self, key: Key, table: Mapping[str, np.ndarray]) -> None:
         self._file(key).parent.mkdir(parents=True, exist_ok=True)

@@ -73,8 +73,7 @@ class TableFolder:
         self.folder = folder
 
     def load(self, key: Key) -> Table:
-        with np.load(self._file(key)) as table:
-            return {name: table[name] for name in table.files}
+        return read_table(self._file(key))
 
     def save(self, key: Key, table: Mapping[str, np.ndarray]) -> None:
         file = self._file(key)
@@ -109,6 +108,12 @@ class FolderStore(TableFolder):
 
     def _volume(self, volume: str, mode: Literal["r", "r+"]) -> np.ndarray:
         return np.load(self.folder / f"{volume}.npy", mmap_mode=mode)
+
+
+def read_table(file: Path) -> Table:
+    """The arrays in a file, by name."""
+    with np.load(file) as table:
+        return {name: table[name] for name in table.files}
 
 
 def as_table(record: Any) -> Table:

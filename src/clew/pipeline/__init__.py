@@ -18,6 +18,7 @@ from clew.pipeline.blocks import (
     convert_blocks,
     evaluate_blocks,
     predict_blocks,
+    relabel_blocks,
     retry,
     segment_blocks,
     status,
@@ -634,7 +635,7 @@ def demo(directory: str = "demo", *, data: str | None = None, overwrite: bool = 
 
 STAGES = (
     info, predict, extract_fragments, build_region_graph, agglomerate, relabel, segment, evaluate, predict_blocks,
-    segment_blocks, evaluate_blocks, convert_blocks, status, retry, verify_blocks, plan, train, augment, synthesize,
+    segment_blocks, relabel_blocks, evaluate_blocks, convert_blocks, status, retry, verify_blocks, plan, train, augment, synthesize,
     convert, view, run, demo,
 )  # fmt: skip
 """All commands, in the order of `clew --help`."""

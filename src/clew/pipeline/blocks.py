@@ -132,6 +132,45 @@ def segment_blocks(
 
 
 @stage
+def relabel_blocks(
+    blocks: str,
+    folder: str,
+    *,
+    threshold: Threshold,
+    minimum_size: Annotated[int, Ge(0)] = 0,
+    remove_below: Annotated[int, Ge(0)] = 0,
+    volumes: str | None = None,
+    worker_options: Workers,
+    restart: bool = False,
+    record: Record,
+) -> None:
+    """Cut the merge tree of `segment-blocks` at another threshold, in blocks, on many workers: what `relabel` does.
+
+    Parameters
+    ----------
+    blocks
+        Folder of a finished `segment-blocks`.
+    folder
+        Where segmentation.zarr (with coarser scales for viewers) and the state of the run are written.
+    threshold
+        Merge while 1 - score < threshold; a larger one merges more.
+    minimum_size
+        Segments of fewer voxels join their best neighbour.
+    remove_below
+        Segments of still fewer voxels are removed (0 in the output).
+    volumes
+        Where segmentation.zarr is written, if not in the folder: another one, or an address (s3://bucket/place).
+    restart
+        Discard what an earlier run left.
+    """
+    from clew.stages.block_relabelling import relabelling_run
+    from clew.stages.block_run import run_in_blocks
+
+    run = relabelling_run(Path(blocks), Path(folder), volumes, threshold, minimum_size, remove_below)
+    run_in_blocks(run, record, worker_options, restart=restart)
+
+
+@stage
 def convert_blocks(
     source: str,
     folder: str,
@@ -223,7 +262,7 @@ def status(folder: str) -> None:
     Parameters
     ----------
     folder
-        Folder of `predict-blocks`, `segment-blocks`, `evaluate-blocks` or `convert-blocks`.
+        Folder of `predict-blocks` or one of its kin.
     """
     from clew.stages.block_run import show_status
 
@@ -237,15 +276,13 @@ def retry(folder: str, *, worker_options: Workers) -> None:
     Parameters
     ----------
     folder
-        Folder of `predict-blocks`, `segment-blocks`, `evaluate-blocks` or `convert-blocks`.
+        Folder of `predict-blocks` or one of its kin.
     """
     from clew.stages.block_run import begun_with
 
     command, keywords = begun_with(Path(folder))
-    begun = {
-        command_name(function): function
-        for function in (predict_blocks, segment_blocks, evaluate_blocks, convert_blocks)
-    }
+    functions = (predict_blocks, segment_blocks, relabel_blocks, evaluate_blocks, convert_blocks)
+    begun = {command_name(function): function for function in functions}
     begun[command](**keywords | asdict(worker_options))
 
 

@@ -45,6 +45,7 @@ PATHS = {
     "initial",
     "directory",
     "folder",
+    "blocks",
     "volumes",
     "cluster",
     "json",
