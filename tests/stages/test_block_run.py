@@ -204,3 +204,38 @@ def test_the_job_script_of_a_cluster(affinities: Path, tmp_path: Path, capsys):
     table.write_text('[cluster]\nsystem = "fax"\n')
     with pytest.raises(InputError, match="one of slurm, lsf, pbs, sge"):
         pipeline.segment_blocks(str(affinities), str(tmp_path / "blocks"), cluster=str(table), dry_run=True)
+
+
+def test_jobs_of_a_cluster_do_the_work(
+    affinities: Path, expected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A batch system that starts each job at once, on this machine."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name, text in (("sbatch", SBATCH), ("scancel", SCANCEL)):
+        (programs / name).write_text(text.format(folder=programs))
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+    Path("cluster.toml").write_text(
+        '[cluster]\nsystem = "slurm"\njobs = 2\ncores = 1\nmemory = "2GB"\ninterface = "lo"\n'
+        'worker_extra_args = ["--resources", "CPU=1"]\n'
+    )
+    pipeline.segment_blocks(str(affinities), "blocks", cluster="cluster.toml", resource="CPU", **OPTIONS)
+    assert_same(tmp_path / "blocks", expected)
+    assert len((programs / "jobs").read_text().split()) == 2
+    end = time.monotonic() + PATIENCE
+    while any(map(psutil.pid_exists, map(int, (programs / "jobs").read_text().split()))):
+        assert time.monotonic() < end, "jobs go on after the run"
+        time.sleep(0.1)
+
+
+SBATCH = """#!/bin/sh
+cp "$1" {folder}/job-$$.sh
+setsid sh {folder}/job-$$.sh > {folder}/log 2>&1 &
+echo $! >> {folder}/jobs
+echo "Submitted batch job $!"
+"""
+SCANCEL = """#!/bin/sh
+kill -- -"$1"
+"""

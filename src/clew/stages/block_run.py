@@ -135,6 +135,8 @@ def _begin(run: BlockRun, ledger: Ledger, record: Record, *, restart: bool) -> N
 
 
 def _work(run: BlockRun, ledger: Ledger, workers: Workers) -> Work:
+    if workers.cluster:
+        say("waiting for the first job to start")
     with started(workers, run.bytes_of_a_worker, most=run.most_workers, warm_up=run.warm_up) as pool:
         say(f"dashboard: {pool.dashboard}")
         with counted(len(run.tasks), "tasks") as progress:
