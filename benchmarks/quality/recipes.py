@@ -49,6 +49,7 @@ ENTROPY = {"loss": "cross-entropy", "malis_weight": 0.0}
 ONE_PASS = {"loss": "squared-error", "malis_weight": 1.0, "malis_share": 0.0, "malis_passes": 1}
 TWO_PASSES = {"loss": "squared-error", "malis_weight": 1.0, "malis_share": 0.0}
 THEN = {"loss": "squared-error", "malis_weight": 1.0, "malis_share": 0.5}
+HALF = {"loss": "cross-entropy", "malis_weight": 0.5, "malis_share": 0.5}
 LONG = (1, 4, 12)
 DESCRIPTORS = {"descriptors": True}
 
@@ -62,6 +63,7 @@ RECIPES = (
     Recipe("cross-entropy, descriptors", ENTROPY | {"descriptor_weight": 1.0}, network=DESCRIPTORS),
     Recipe("squared error, then MALIS; long-range", THEN, LONG),
     Recipe("squared error, then MALIS; descriptors", THEN | {"descriptor_weight": 1.0}, network=DESCRIPTORS),
+    Recipe("cross-entropy, then half MALIS", HALF),
 )
 
 RICHEST = "squared error, then MALIS; long-range"
