@@ -122,6 +122,12 @@ def test_missing_gpu_is_said() -> None:
         resolve_device("cuda")
 
 
+def test_more_processes_than_gpus_share_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [resolve_device(device) for device in ("auto", "cuda:1", "cuda:4")] == ["cuda", "cuda:1", "cuda:0"]
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
 def test_gpu_agrees_with_cpu(network: UNet, raw: np.ndarray, whole: np.ndarray) -> None:
     predicted = predict_affinities(network, raw, device="cuda", precision="float32")

@@ -184,9 +184,12 @@ def check_raw(
 
 
 def resolve_device(device: str) -> str:
-    """`cuda` where there is a GPU and `auto` was asked for, else `cpu`."""
-    if device == "cuda" and not torch.cuda.is_available():
+    """`cuda` where there is a GPU and `auto` was asked for, else `cpu`; of `cuda:N` the N-th GPU, counted round and round."""
+    kind, _, number = device.partition(":")
+    if kind == "cuda" and not torch.cuda.is_available():
         raise InputError("no CUDA device was found; choose --device cpu")
+    if number:
+        return f"{kind}:{int(number) % torch.cuda.device_count()}"
     return device if device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
 
 
