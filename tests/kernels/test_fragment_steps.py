@@ -39,7 +39,7 @@ def test_forest_of_basins_is_kruskal_on_voxels(volume, dtype, low):
     components.unite_touching_seeds(flags, numbers, per_section)
     firsts, seeded = components.number_components(flags, numbers)
     pairs = forest.touching_pairs(levels, numbers, seeded, low, per_section)
-    labels = forest.seeded_forest(pairs, seeded, firsts)[numbers].reshape(seeds.shape)
+    labels = forest.seeded_forest(pairs.ends, seeded, firsts)[numbers].reshape(seeds.shape)
     np.testing.assert_array_equal(labels, naive.seeded_forest(levels, mask, seeds, low, per_section))
 
 
@@ -88,10 +88,23 @@ def test_long_lists_of_pairs_come_in_chunks(monkeypatch):
     seeded = np.zeros(991, np.uint8)
     whole = forest.touching_pairs(levels, numbers, seeded, 1, False)
     monkeypatch.setattr(forest, "CHUNK", 50)
-    np.testing.assert_array_equal(forest.touching_pairs(levels, numbers, seeded, 1, False), whole)
-    pairs = naive.voxel_pairs(levels, np.ones((9, 10, 11), bool))
-    expected = [[1 + np.ravel_multi_index(v, (9, 10, 11)) for v in pair[2:]] for pair in pairs if pair[0] >= 1]
-    np.testing.assert_array_equal(whole, expected)
+    np.testing.assert_array_equal(forest.touching_pairs(levels, numbers, seeded, 1, False).ends, whole.ends)
+    pairs = [pair for pair in naive.voxel_pairs(levels, np.ones((9, 10, 11), bool)) if pair[0] >= 1]
+    expected = [[1 + np.ravel_multi_index(v, (9, 10, 11)) for v in pair[2:]] for pair in pairs]
+    np.testing.assert_array_equal(whole.ends, expected)
+
+
+@settings(max_examples=50, deadline=None)
+@given(volumes())
+def test_pairs_know_their_voxels(volume):
+    levels, seeds, per_section = volume
+    numbers = 1 + np.arange(seeds.size, dtype=np.uint32)
+    seeded = np.zeros(seeds.size + 1, np.uint8)
+    found = forest.touching_pairs(levels, numbers, seeded, 1, per_section, indexed=True)
+    pairs = naive.voxel_pairs(levels, np.ones(seeds.shape, bool), per_section)
+    expected = [pair[:2] for pair in pairs if pair[0] >= 1]
+    rows = np.arange(len(found.ends))
+    assert list(zip(found.strengths(rows).tolist(), found.indices.tolist(), strict=True)) == expected
 
 
 @pytest.mark.parametrize("dtype", [np.uint32, np.int64])

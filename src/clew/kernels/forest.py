@@ -1,5 +1,7 @@
 """Seeded maximum spanning forest over basins, by Kruskal's method on pairs in strict order."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from clew.kernels._jit import inline, kernel
@@ -13,10 +15,34 @@ RECENT = 1 << 12
 """Pairs of basins remembered (a power of two), to leave out most of the pairs that a better one has outdone."""
 
 
+class Pairs(NamedTuple):
+    """Pairs of voxels of two basins in strict order: strongest first, ties by the pair's index 3 · voxel + channel.
+
+    ends : (pairs, 2) uint32 or int64, the two basins; indices : (pairs,) uint32, or none where they were not asked for;
+    stops : (256,) int64, the row after the last pair of each strength.
+    """
+
+    ends: np.ndarray
+    indices: np.ndarray
+    stops: np.ndarray
+
+    def strengths(self, rows: np.ndarray) -> np.ndarray:
+        """(rows,) uint8: the affinities of the pairs in some rows."""
+        return (255 - np.searchsorted(self.stops[::-1], rows, side="right")).astype(np.uint8)
+
+
 def touching_pairs(
-    affinities: np.ndarray, numbers: np.ndarray, seeded: np.ndarray, low: int, per_section: bool
-) -> np.ndarray:
+    affinities: np.ndarray,
+    numbers: np.ndarray,
+    seeded: np.ndarray,
+    low: int,
+    per_section: bool,
+    *,
+    indexed: bool = False,
+) -> Pairs:
     """Pairs of voxels of two basins that are not both seeded, with affinity ≥ `low`, in strict order.
+
+    Pairs that come after another pair of the same two basins are left out where that is noticed cheaply.
 
     Parameters
     ----------
@@ -26,12 +52,8 @@ def touching_pairs(
     seeded : (basins + 1,) uint8
     per_section
         Pairs in the plane only.
-
-    Returns
-    -------
-    (pairs, 2), dtype of `numbers`
-        The two basins of each pair, strongest first, ties by the pair's index 3 · voxel + channel. Pairs that come
-        after another pair of the same two basins are left out where that is noticed cheaply.
+    indexed
+        Whether indices are wanted; fewer than 2³² / 3 voxels then.
     """
     shape = affinities.shape[1:]
     levels = affinities.reshape(3, -1)
@@ -41,14 +63,16 @@ def touching_pairs(
     chunks = []
     row = 0
     while row < shape[0] * shape[1]:
-        chunk = (np.empty(room, numbers.dtype), np.empty(room, numbers.dtype), np.empty(room, np.uint8))
+        ones, others, strengths = (np.empty(room, dtype) for dtype in (numbers.dtype, numbers.dtype, np.uint8))
+        chunk = (ones, others, strengths, np.empty(room if indexed else 0, np.uint32))
         row, found = _collect_pairs(levels, numbers, shape, seeded, low, per_section, row, recent, counts, chunk)
         chunks.append([part[:found] for part in chunk])
-    pairs = np.empty((counts.sum(), 2), numbers.dtype)
-    starts = counts[::-1].cumsum()[::-1] - counts
+    ends = np.empty((counts.sum(), 2), numbers.dtype)
+    indices = np.empty(len(ends) if indexed else 0, np.uint32)
+    stops = counts[::-1].cumsum()[::-1] - counts
     for chunk in chunks:
-        _sort_pairs(*chunk, starts, pairs)
-    return pairs
+        _sort_pairs(*chunk, stops, ends, indices)
+    return Pairs(ends, indices, stops)
 
 
 @inline
@@ -77,7 +101,7 @@ def _collect_pairs(affinities, numbers, shape, seeded, low, per_section, row, re
     steps = np.array([height * width, width, 1], np.uint64)
     contacts = np.empty(3 * width + 1, np.uint32)
     recent_ones, recent_others, recent_best = recent
-    ones, others, strengths = chunk
+    ones, others, strengths, indices = chunk
     found = _U(0)
     while row < depth * height and ones.size - np.int64(found) > 3 * width:
         start = np.int64(row) * width
@@ -103,6 +127,8 @@ def _collect_pairs(affinities, numbers, shape, seeded, low, per_section, row, re
             ones[found] = one
             others[found] = other
             strengths[found] = strength
+            if indices.size:
+                indices[found] = np.uint32(_U(3) * voxel + channel)
             found += _U(use)
             counts[strength] += np.int64(use)
         row += 1
@@ -110,12 +136,14 @@ def _collect_pairs(affinities, numbers, shape, seeded, low, per_section, row, re
 
 
 @kernel
-def _sort_pairs(ones, others, strengths, starts, pairs):
+def _sort_pairs(ones, others, strengths, indices, starts, ends, sorted_indices):
     for i in range(ones.size):
         place = _U(starts[strengths[i]])
         starts[strengths[i]] += 1
-        pairs[place, 0] = ones[i]
-        pairs[place, 1] = others[i]
+        ends[place, 0] = ones[i]
+        ends[place, 1] = others[i]
+        if indices.size:
+            sorted_indices[place] = indices[i]
 
 
 def seeded_forest(pairs: np.ndarray, seeded: np.ndarray, firsts: np.ndarray) -> np.ndarray:

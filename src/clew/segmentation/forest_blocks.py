@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from clew.errors import InputError
 from clew.kernels import components, forest_blocks, watershed
 from clew.kernels.forest import touching_pairs
-from clew.kernels.relabel import positions_of
 from clew.segmentation.affinities import quantise
 from clew.segmentation.blocks import Block, Box, Triple, global_numbers, plane_of, shape_of, within
 from clew.segmentation.fragment_options import FragmentOptions
@@ -131,11 +130,10 @@ def start_forest(
     flags = _block_flags(levels, inside, block, context, options)
     numbers, parts, planes = _components(flags, block, options)
     seen = np.ascontiguousarray(levels[(slice(None), *within(block.seen, context))])
-    pairs = touching_pairs(seen, numbers, parts.seeded, level_of(options.low), options.per_section)
-    roots, kept = forest_blocks.decide_pairs(pairs, parts.seeded, parts.frozen)
-    waiting_pairs = pairs[kept]
-    strengths, indices = _best_voxels(waiting_pairs, len(roots), seen, numbers, options.per_section)
-    names, waiting = _settle(parts, roots, (waiting_pairs, strengths, _global_pairs(indices, block)))
+    pairs = touching_pairs(seen, numbers, parts.seeded, level_of(options.low), options.per_section, indexed=True)
+    roots, kept = forest_blocks.decide_pairs(pairs.ends, parts.seeded, parts.frozen)
+    indices = _global_pairs(pairs.indices[kept].astype(np.int64), block)
+    names, waiting = _settle(parts, roots, (pairs.ends[kept], pairs.strengths(kept), indices))
     used = np.flatnonzero(roots == np.arange(len(roots)))
     places = np.zeros(len(roots), np.uint32)
     places[used] = np.arange(len(used))
@@ -271,37 +269,6 @@ def _components(
         frozen[plane] = 1
     frozen[0] = 0
     return numbers, _Parts(firsts.copy(), firsts, seeded, frozen), planes
-
-
-def _best_voxels(
-    pairs: NDArray[np.uint32], count: int, levels: NDArray[np.uint8], numbers: NDArray[np.uint32], per_section: bool
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Strength and index (3 · voxel + channel) of the pair of voxels, first in the strict order, of some pairs of basins.
-
-    `touching_pairs` does not name them: few are asked for, and what is sorted for all pairs should be short.
-    """
-    keys = _unordered(pairs[:, 0], pairs[:, 1])
-    best = np.full(len(keys), np.iinfo(np.int64).max)
-    chosen = np.zeros(count, bool)
-    chosen[pairs] = True
-    voxels = np.flatnonzero(forest_blocks.look_up(numbers.reshape(levels.shape[1:]), chosen))
-    here = numbers[voxels]
-    for channel in range(1 if per_section else 0, 3):
-        step = int(np.prod(levels.shape[2 + channel :]))
-        others = np.take(numbers, voxels - step, mode="clip")
-        rows = np.flatnonzero((here != others) & chosen[others])
-        places = positions_of(keys, _unordered(here[rows], others[rows]))
-        same = np.flatnonzero(places >= 0)
-        same = same[voxels[rows[same]] // step % levels.shape[1 + channel] > 0]
-        inner = voxels[rows[same]]
-        ranks = (255 - levels[channel].reshape(-1)[inner].astype(np.int64)) << 40 | (3 * inner + channel)
-        np.minimum.at(best, places[same], ranks)
-    return (255 - (best >> 40)).astype(np.uint8), best & ((1 << 40) - 1)
-
-
-def _unordered(one: NDArray[np.uint32], other: NDArray[np.uint32]) -> NDArray[np.uint64]:
-    """One number for two, whatever their order."""
-    return np.minimum(one, other).astype(np.uint64) << np.uint64(32) | np.maximum(one, other)
 
 
 def _or_none(names: NDArray[np.uint64]) -> NDArray[np.uint64]:

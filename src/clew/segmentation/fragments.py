@@ -109,7 +109,7 @@ def _seeded_forest(levels: np.ndarray, inside: np.ndarray, options: FragmentOpti
     components.unite_touching_seeds(flags, numbers, options.per_section)
     firsts, seeded = components.number_components(flags, numbers)
     pairs = forest.touching_pairs(levels, numbers, seeded, level_of(options.low), options.per_section)
-    components.spread_labels(forest.seeded_forest(pairs, seeded, firsts), result)
+    components.spread_labels(forest.seeded_forest(pairs.ends, seeded, firsts), result)
     return result.reshape(levels.shape[1:])
 
 
