@@ -125,6 +125,31 @@ def seeded_forest(levels, mask, seeds, low, per_section=False):
     return canonical([group for group in groups if group], mask.shape)
 
 
+def decided_pairs(pairs, seeded, frozen):
+    """Sets of components that join, and rows of the pairs that wait: those of the forest of all that may not choose.
+
+    Seeds are one there; all pairs are gone through, however late.
+    """
+    sets = [{number} for number in range(1, len(seeded))]
+    groups = [{number for number in range(len(seeded)) if number == 0 or seeded[number]}]
+    groups += [{number} for number in range(1, len(seeded)) if not seeded[number]]
+    waiting = []
+    for row, (one, other) in enumerate(pairs):
+        mine, theirs = (next(found for found in sets if end in found) for end in (one, other))
+        may_not = [any(seeded[end] or frozen[end] for end in found) for found in (mine, theirs)]
+        if mine is theirs:
+            continue
+        if not all(may_not):
+            sets = [found for found in sets if found is not mine and found is not theirs] + [mine | theirs]
+            continue
+        owners = [next(end for end in found if seeded[end] or frozen[end]) for found in (mine, theirs)]
+        one_group, other_group = (next(group for group in groups if owner in group) for owner in owners)
+        if one_group is not other_group:
+            groups = [g for g in groups if g is not one_group and g is not other_group] + [one_group | other_group]
+            waiting.append(row)
+    return sets, waiting
+
+
 def affinity_watershed(levels, mask, low, high, per_section=False):
     """Every voxel unites along its first pair in strict order; pairs of at least `high` always unite."""
     sets = Sets(np.ndindex(mask.shape))

@@ -82,14 +82,14 @@ def capped_distance(
     -------
     (z, y, x) uint16
     """
-    distance = np.empty(interior.shape, np.uint16)
-    _along_rows(interior, cap, distance)
-    distance = np.ascontiguousarray(distance[:, :, kept[2]])
-    _along_columns(distance, cap)
-    distance = np.ascontiguousarray(distance[:, kept[1]])
+    (z0, z1), (y0, y1), (x0, x1) = (axis.indices(length)[:2] for axis, length in zip(kept, interior.shape, strict=True))
+    distance = np.empty((*interior.shape[:2], x1 - x0), np.uint16)
+    _along_rows(interior, cap, x0, distance)
+    _along_columns(distance, cap, y0, y1)
     if not per_section:
-        _along_depth(distance, cap)
-    return np.ascontiguousarray(distance[kept[0]])
+        _along_depth(distance, y1 - y0, cap, z0, z1)
+        z0, z1 = 0, z1 - z0
+    return np.ascontiguousarray(distance[z0:z1, : y1 - y0])
 
 
 @inline
@@ -110,39 +110,43 @@ def _relax(target, lines, middle, cap):
 
 
 @kernel
-def _along_rows(interior, cap, distance):
+def _along_rows(interior, cap, first, distance):
+    """Squared distance along x, of the columns from `first` on."""
     depth, height, width = interior.shape
+    line = np.empty(width, np.uint16)
     for z in range(depth):
         for y in range(height):
             inside = interior[z, y]
-            row = distance[z, y]
             steps = cap
             for x in range(width):
                 steps = min(steps + 1, cap) if inside[x] else 0
-                row[x] = np.uint16(steps)
+                line[x] = np.uint16(steps)
             steps = cap
             for x in range(width - 1, -1, -1):
-                steps = min(steps + 1, np.int64(row[x]))
-                row[x] = np.uint16(steps * steps)
+                steps = min(steps + 1, np.int64(line[x]))
+                line[x] = np.uint16(steps * steps)
+            distance[z, y] = line[first : first + distance.shape[2]]
 
 
 @kernel
-def _along_columns(distance, cap):
+def _along_columns(distance, cap, first, stop):
+    """The minimum along y, in place; rows first … stop - 1 become rows 0, 1, …"""
     depth, height, width = distance.shape
     lines = np.full((height + 2 * cap, width), np.uint16(cap * cap))
     for z in range(depth):
         lines[cap : cap + height] = distance[z]
-        for y in range(height):
-            _relax(distance[z, y], lines, y + cap, cap)
+        for y in range(first, stop):
+            _relax(distance[z, y - first], lines, y + cap, cap)
 
 
 @kernel
-def _along_depth(distance, cap):
-    depth, height, width = distance.shape
+def _along_depth(distance, height, cap, first, stop):
+    """The minimum along z of rows below `height`, in place; sections first … stop - 1 become sections 0, 1, …"""
+    depth, _, width = distance.shape
     for start in range(0, width, COLUMNS):
-        stop = min(width, start + COLUMNS)
-        lines = np.full((depth + 2 * cap, stop - start), np.uint16(cap * cap))
+        end = min(width, start + COLUMNS)
+        lines = np.full((depth + 2 * cap, end - start), np.uint16(cap * cap))
         for y in range(height):
-            lines[cap : cap + depth] = distance[:, y, start:stop]
-            for z in range(depth):
-                _relax(distance[z, y, start:stop], lines, z + cap, cap)
+            lines[cap : cap + depth] = distance[:, y, start:end]
+            for z in range(first, stop):
+                _relax(distance[z - first, y, start:end], lines, z + cap, cap)

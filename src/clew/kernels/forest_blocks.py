@@ -85,6 +85,53 @@ def _flatten(parents):
         parents[i] = _root(parents, np.int64(i))
 
 
+def number_roots(roots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers 0, 1, … of the roots, in their order.
+
+    Parameters
+    ----------
+    roots : (components,), as `decide_pairs` returns them
+
+    Returns
+    -------
+    places : (components,) uint32
+        Number of each one's root.
+    used : (numbers,) int64
+        The roots.
+    """
+    places, used = np.empty(roots.size, np.uint32), np.empty(roots.size, np.int64)
+    count = _number_roots(roots, places, used)
+    return places, used[:count].copy()
+
+
+@kernel
+def _number_roots(roots, places, used):
+    count = 0
+    for i in range(roots.size):
+        if roots[i] == i:
+            places[i] = count
+            used[count] = i
+            count += 1
+    for i in range(roots.size):
+        places[i] = places[_U(roots[i])]
+    return count
+
+
+def smallest(values: np.ndarray, places: np.ndarray, count: int) -> np.ndarray:
+    """(count,) uint64: the smallest of the `values` that are not 0 at each of the `places` 0 … count - 1; 0 for none."""
+    result = np.zeros(count, np.uint64)
+    _find_smallest(values, places, result)
+    return result
+
+
+@kernel
+def _find_smallest(values, places, result):
+    for i in range(values.size):
+        place = _U(places[i])
+        if values[i] != 0 and (result[place] == 0 or values[i] < result[place]):
+            result[place] = values[i]
+
+
 def unite_numbers(ones: np.ndarray, others: np.ndarray, count: int) -> np.ndarray:
     """(count,) int64: the smallest number of the set of each of 0 … count - 1, after uniting ones[i] with others[i]."""
     parents = np.arange(count, dtype=np.int64)

@@ -22,7 +22,6 @@ from clew.segmentation.fragments import NEVER, check_options, find_seeds, level_
 
 LARGEST_BLOCK = 2**30
 """Voxels of a block with its context must be fewer: 3 · voxel + channel is kept in 32 bits."""
-_NONE = np.uint64(2**64 - 1)
 
 
 class Tokens(NamedTuple):
@@ -133,14 +132,12 @@ def start_forest(
     pairs = touching_pairs(seen, numbers, parts.seeded, level_of(options.low), options.per_section, indexed=True)
     roots, kept = forest_blocks.decide_pairs(pairs.ends, parts.seeded, parts.frozen)
     indices = _global_pairs(pairs.indices[kept].astype(np.int64), block)
-    names, waiting = _settle(parts, roots, (pairs.ends[kept], pairs.strengths(kept), indices))
-    used = np.flatnonzero(roots == np.arange(len(roots)))
-    places = np.zeros(len(roots), np.uint32)
-    places[used] = np.arange(len(used))
+    names, places, waiting = _settle(parts, roots, (pairs.ends[kept], pairs.strengths(kept), indices))
+    names = _global_names(names, block)
     own = numbers.reshape(flags.shape)[within(block.owned, block.seen)]
     return BlockFragments(
-        forest_blocks.look_up(own, places[roots]), _global_names(names[used], block), _global_forest(waiting, block),
-        {face: _global_names(names[plane], block) for face, plane in planes.items()},
+        forest_blocks.look_up(own, places), names, _global_forest(waiting, block),
+        {face: names[places[plane]] for face, plane in planes.items()},
     )  # fmt: skip
 
 
@@ -197,12 +194,10 @@ def join_forests(forests: Sequence[Forest], tokens: Tokens, block: Block) -> tup
     names, numbers = np.unique(number_of, return_inverse=True)
     rows = numbers[places] + 1
     count = len(names) + 1
-    ids, firsts, seeded = np.full(count, _NONE), np.full(count, _NONE), np.zeros(count, np.uint8)
-    np.minimum.at(ids, rows, np.concatenate([part.ids for part in forests]))
-    np.minimum.at(firsts, rows, _or_none(np.concatenate([part.firsts for part in forests])))
+    ids = forest_blocks.smallest(np.concatenate([part.ids for part in forests]), rows, count)
+    firsts = forest_blocks.smallest(np.concatenate([part.firsts for part in forests]), rows, count)
+    seeded = np.zeros(count, np.uint8)
     np.maximum.at(seeded, rows, np.concatenate([part.seeded for part in forests]))
-    ids[0], firsts[0] = 0, _NONE
-    firsts[firsts == _NONE] = 0
     outer = ~block.holds_alone(tokens.voxels)
     owners = numbers[np.searchsorted(old, tokens.owners)] + 1
     frozen = np.zeros(count, np.uint8)
@@ -210,7 +205,8 @@ def join_forests(forests: Sequence[Forest], tokens: Tokens, block: Block) -> tup
     pairs, strengths, indices = _edges_in_order(forests, old, numbers)
     roots, kept = forest_blocks.decide_pairs(pairs, seeded, frozen)
     parts = _Parts(ids, firsts, seeded, frozen)
-    new, waiting = _settle(parts, roots, (pairs[kept], strengths[kept], indices[kept]))
+    found, new_places, waiting = _settle(parts, roots, (pairs[kept], strengths[kept], indices[kept]))
+    new = found[new_places]
     left = _distinct(Tokens(tokens.voxels[outer], new[owners[outer]]))
     return waiting, left, Renames(old, new[numbers + 1])
 
@@ -268,11 +264,7 @@ def _components(
     for plane in planes.values():
         frozen[plane] = 1
     frozen[0] = 0
-    return numbers, _Parts(firsts.copy(), firsts, seeded, frozen), planes
-
-
-def _or_none(names: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    return np.where(names == 0, _NONE, names)
+    return numbers, _Parts(firsts, firsts, seeded, frozen), planes
 
 
 def _global_names(names: NDArray[np.uint64], block: Block) -> NDArray[np.uint64]:
@@ -293,21 +285,18 @@ def _global_pairs(indices: NDArray[np.int64], block: Block) -> NDArray[np.int64]
 
 def _settle(
     parts: _Parts, roots: NDArray[Any], edges: tuple[np.ndarray, NDArray[np.uint8], NDArray[np.int64]]
-) -> tuple[NDArray[np.uint64], Forest]:
-    """Names of all components after the decisions, and the forest of those that wait."""
+) -> tuple[NDArray[np.uint64], NDArray[np.uint32], Forest]:
+    """Names after the decisions, where among them that of each component is, and the forest of those that wait."""
     pairs, strengths, indices = edges
-    ids, lowest = parts.ids.copy(), _or_none(parts.firsts)
-    np.minimum.at(ids, roots, parts.ids)
-    np.minimum.at(lowest, roots, lowest.copy())
-    lowest[lowest == _NONE] = 0
-    ends = roots[pairs]
-    waits = parts.frozen != 0
+    places, used = forest_blocks.number_roots(roots)
+    ids, lowest = (forest_blocks.smallest(values, places, len(used)) for values in (parts.ids, parts.firsts))
+    seeded, waits = parts.seeded[used], parts.frozen[used] != 0
+    ends = places[pairs]
     waits[ends] = True
-    names = np.where(waits, ids, np.where(parts.seeded != 0, lowest, np.uint64(0)))
+    names = np.where(waits, ids, np.where(seeded != 0, lowest, np.uint64(0)))
     rows = np.flatnonzero(waits)
     rows = rows[np.argsort(ids[rows], kind="stable")]
-    forest = Forest(ids[rows], lowest[rows], parts.seeded[rows], ids[ends], strengths, indices)
-    return names[roots], forest
+    return names, places, Forest(ids[rows], lowest[rows], seeded[rows], ids[ends], strengths, indices)
 
 
 def _unite_shared(old: NDArray[np.uint64], tokens: Tokens) -> NDArray[np.int64]:

@@ -1,0 +1,48 @@
+"""What a block decides about its forest, and the names that follow, against their slow twins."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clew.kernels import forest_blocks
+from naive import fragments as naive
+
+
+@st.composite
+def forests(draw):
+    count = draw(st.integers(0, 12))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    pairs = rng.integers(1, max(count, 1) + 1, (draw(st.integers(0, 40)) if count > 1 else 0, 2))
+    pairs = pairs[pairs[:, 0] != pairs[:, 1]]
+    seeded, frozen = (np.append(0, rng.random(count) < share).astype(np.uint8) for share in rng.random(2))
+    return pairs, seeded, frozen
+
+
+@settings(max_examples=200, deadline=None)
+@given(forests(), st.sampled_from([np.uint32, np.int64]))
+def test_decided_and_waiting_pairs(forest, dtype):
+    pairs, seeded, frozen = forest
+    roots, kept = forest_blocks.decide_pairs(pairs.astype(dtype), seeded, frozen)
+    sets, waiting = naive.decided_pairs(pairs.tolist(), seeded, frozen)
+    assert kept.tolist() == waiting
+    for members in sets:
+        chosen = [one for one in members if seeded[one] or frozen[one]] or members
+        assert {int(roots[one]) for one in members} <= set(chosen)
+        assert len({int(roots[one]) for one in members}) == 1
+
+
+@settings(max_examples=100, deadline=None)
+@given(forests())
+def test_numbers_of_roots(forest):
+    roots, _ = forest_blocks.decide_pairs(*forest)
+    places, used = forest_blocks.number_roots(roots)
+    assert used.tolist() == sorted(set(roots.tolist()))
+    assert [used[place] for place in places] == roots.tolist()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2**64 - 1) | st.just(0))))
+def test_smallest_of_each(rows):
+    places, values = np.array([place for place, _ in rows], np.int64), np.array([value for _, value in rows], np.uint64)
+    found = forest_blocks.smallest(values, places, 7)
+    assert found.tolist() == [min((v for p, v in rows if p == place and v), default=0) for place in range(7)]
