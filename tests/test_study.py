@@ -69,6 +69,7 @@ def test_rows_are_kept_and_averaged(tmp_path: Path):
         runs.Row("isotropic", "cross-entropy", seed, 600, 1.0, "seeded forest", page.SCORE, 0.5, split, 0.5, 0.1)
         for seed, split in enumerate((0.25, 0.75))
     ]
+    rows.append(rows[0]._replace(border=25.0, voi_split=0.125))
     for row in rows:
         runs.append_rows(tmp_path / "rows.csv", [row])
     read = page.read_rows(tmp_path / "rows.csv")
@@ -78,6 +79,8 @@ def test_rows_are_kept_and_averaged(tmp_path: Path):
     text = (tmp_path / "page.md").read_text()
     assert text.startswith("Words.\n")
     assert "old tables" not in text
+    assert "losses, away from borders" in text
+    assert "| cross-entropy | 1 | 0.125 | 0.500 | 0.625 | 0.100 |" in text
     assert "| cross-entropy | 2 | 0.500 ± 0.354 | 0.500 ± 0.000 | 1.000 ± 0.354 | 0.100 ± 0.000 |" in text
 
 

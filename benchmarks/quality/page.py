@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from benchmarks.quality.recipes import RECIPES, RICHEST, SEEDS, STEPS
-from benchmarks.quality.runs import Row, usual_way
+from benchmarks.quality.runs import BORDERS, Row, usual_way
 from clew.segmentation.agglomeration_options import AgglomerationOptions
 
 ROWS = Path("docs/explanation/study.csv")
@@ -39,10 +39,15 @@ def _tables(rows: list[Row]) -> Iterable[str]:
     for volume, per_section in VOLUMES.items():
         way = usual_way(per_section).name
         own = [row for row in rows if row.volume == volume]
+        away = [row for row in own if row.border and row.fragments == way and row.score == SCORE]
+        own = [row for row in own if not row.border]
         chosen = [row for row in own if row.fragments == way and row.score == SCORE]
         words = f"{STEPS} steps; {way}, `{SCORE}`; up to {len(SEEDS)} seeds."
         recipes = [recipe.name for recipe in RECIPES]
         yield from _section(f"{volume.capitalize()}: losses", words, "recipe", chosen, lambda row: row.recipe, recipes)
+        title = f"{volume.capitalize()}: losses, away from borders"
+        words = f"As above, truth within {BORDERS[-1]:g} nm of a border left out."
+        yield from _section(title, words, "recipe", away, lambda row: row.recipe, recipes)
         own = [row for row in own if row.recipe == RICHEST]
         names = list(dict.fromkeys(_segmentation(row) for row in own))
         words, title = f"Of the recipe *{RICHEST}*.", f"{volume.capitalize()}: fragments and scores"

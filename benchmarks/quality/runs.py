@@ -12,12 +12,15 @@ import torch
 from benchmarks.fragments import Way, compare, ways
 from benchmarks.quality.recipes import RICHEST, Recipe
 from benchmarks.quality.volumes import Study
+from clew.evaluation.border import mask_borders
 from clew.network.prediction import predict_affinities
 from clew.network.unet import UNet
 from clew.segmentation.fragment_options import FragmentOptions
 from clew.training.trainer import Trainer
 
 DUST = 500
+BORDERS = (0.0, 25.0)
+"""Truth is scored whole, and as the CREMI challenge does, to tell topology from the place of membranes."""
 THRESHOLDS = np.linspace(0, 1, 21).tolist()
 
 
@@ -35,6 +38,8 @@ class Row(NamedTuple):
     voi_split: float
     voi_merge: float
     adapted_rand_error: float
+    border: float = 0.0
+    """Truth within this distance (nm, per section) of a border is left out of the scores."""
 
     @property
     def voi_sum(self) -> float:
@@ -74,10 +79,13 @@ def usual_way(per_section: bool) -> Way:
 
 def _rows(study: Study, recipe: Recipe, seed: int, steps: int, seconds: float, network: UNet) -> Iterator[Row]:
     affinities = predict_affinities(network, study.raw, box=study.segmented)
-    chosen = ways(DUST) if recipe.name == RICHEST else [usual_way(study.per_section)]
-    for line in compare(affinities, study.truth, chosen, study.scored, THRESHOLDS):
-        scores = line.scores
-        yield Row(
-            study.name, recipe.name, seed, steps, seconds, line.way, line.score, line.threshold,
-            scores.voi_split, scores.voi_merge, scores.adapted_rand_error,
-        )  # fmt: skip
+    for border in BORDERS:
+        everything = recipe.name == RICHEST and not border
+        chosen = ways(DUST) if everything else [usual_way(study.per_section)]
+        truth = mask_borders(study.truth, study.voxel_size, border) if border else study.truth
+        for line in compare(affinities, truth, chosen, study.scored, THRESHOLDS):
+            scores = line.scores
+            yield Row(
+                study.name, recipe.name, seed, steps, seconds, line.way, line.score, line.threshold,
+                scores.voi_split, scores.voi_merge, scores.adapted_rand_error, border,
+            )  # fmt: skip
