@@ -11,11 +11,14 @@ from dataclasses import dataclass, field
 from clew.blockwise.executor import Queue, Task
 from clew.blockwise.ledger import HEARTBEAT, Ledger, LostLockError, task_name
 from clew.blockwise.store import Store
+from clew.blockwise.trouble import in_words
 from clew.errors import UnfinishedError
 from clew.volumes.replace import disk_is_full
 
 SAME_ERRORS = 5
 """So many tasks that fail with the same words stop a run."""
+WATCH = 30.0
+"""Seconds in which no task ended after which a run looks whether its workers are well."""
 KIBIBYTE = 1024
 
 
@@ -39,6 +42,7 @@ def run_by_ledger(
     *,
     wave: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    watch: Callable[[], None] = lambda: None,
 ) -> Work:
     """Do all tasks that the ledger does not list as done, at most `wave` at a time on the pool.
 
@@ -56,6 +60,8 @@ def run_by_ledger(
         Tasks handed to the pool at a time: a few for each worker, so that no scheduler has to keep all of them.
     progress
         Called with the numbers of tasks done and of all tasks.
+    watch
+        Called every `WATCH` seconds in which no task ends.
 
     Raises
     ------
@@ -69,7 +75,7 @@ def run_by_ledger(
     queue, finished, work = Queue(tasks), ledger.done(), Work()
     running: dict[Future[tuple[str, int]], int] = {}
     errors: Counter[str] = Counter()
-    beaten = time.monotonic()
+    beaten = moved = time.monotonic()
     try:
         while True:
             _submit(queue, tasks, finished, running, pool, wave, store, ledger)
@@ -79,9 +85,14 @@ def run_by_ledger(
             ended, _ = wait(running, timeout=HEARTBEAT, return_when=FIRST_COMPLETED)
             for future in ended:
                 _end(future, running.pop(future), queue, tasks, ledger, work, errors)
-            if time.monotonic() - beaten > HEARTBEAT:
+            now = time.monotonic()
+            if now - beaten > HEARTBEAT:
                 ledger.beat()
-                beaten = time.monotonic()
+                beaten = now
+            if ended or now - moved > WATCH:
+                moved = now
+                if not ended:
+                    watch()
     finally:
         for future in running:
             future.cancel()
@@ -141,7 +152,7 @@ def _end(
         raise error
     if disk_is_full(error):
         raise UnfinishedError(f"the disk is full: make room for {ledger.folder}, and give the same command again")
-    text = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+    text = in_words(error)
     ledger.note_failure(tasks[number], text)
     errors[text] += 1
     if errors[text] >= SAME_ERRORS:

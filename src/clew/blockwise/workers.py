@@ -8,24 +8,30 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from clew.blockwise.worker_options import Workers
-from clew.errors import InputError
+from clew.errors import InputError, UnfinishedError
 
 SYSTEMS = {"slurm": "SLURMCluster", "lsf": "LSFCluster", "pbs": "PBSCluster", "sge": "SGECluster"}
 WAVE = 4
 """Tasks handed out for each worker at a time."""
 
+NEVER = tuple(f"distributed.worker.memory.{what}" for what in ("target", "spill", "pause"))
+"""What workers do not do when memory gets short: Dask holds nothing of ours that could be put away, so that a paused worker
+would wait for ever. At 95 % the nanny kills it; the task is tried thrice again (allowed-failures), and has then failed."""
+
 
 @dataclass(frozen=True)
 class Pool:
-    """Running workers: an executor, how many tasks to hand out at a time, and the page of their dashboard."""
+    """Running workers: an executor, how many tasks to hand out at a time, the page of their dashboard, what ails them all."""
 
     executor: Executor
     wave: int
     dashboard: str
+    trouble: Callable[[], str] = lambda: ""
 
 
 @contextlib.contextmanager
@@ -48,8 +54,12 @@ def started(
     ------
     InputError
         For a scheduler that does not answer, a cluster that cannot be used, or a resource that no worker has.
+    UnfinishedError
+        Where workers do not even have the memory to start.
     """
     from distributed import Client
+
+    from clew.blockwise.trouble import why_nothing_moves
 
     count = workers.workers or min(local_count(bytes_of_a_worker), most or sys.maxsize)
     with contextlib.ExitStack() as stack:
@@ -69,9 +79,18 @@ def started(
                 f'dask worker --resources "{workers.resource}=1"'
             )
         if warm_up is not None:
-            client.submit(warm_up, pure=False, resources=needed).result()
+            _warm_up(client.submit(warm_up, pure=False, resources=needed))
         tasks = WAVE * max(len(running), _wanted(workers, count))
-        yield Pool(client.get_executor(pure=False, resources=needed), tasks, client.dashboard_link)
+        executor = client.get_executor(pure=False, resources=needed)
+        yield Pool(executor, tasks, client.dashboard_link, partial(why_nothing_moves, client))
+
+
+def _warm_up(done: Any) -> None:
+    from clew.blockwise.trouble import in_words
+
+    error = done.exception()
+    if error is not None:
+        raise UnfinishedError(f"the first task of all, small as it is, failed: {in_words(error)}") from error
 
 
 def own_device(device: str) -> str:
@@ -115,13 +134,15 @@ def _cluster(workers: Workers, count: int) -> Any:
         cluster = _batch_cluster(options)
         cluster.scale(jobs=int(options.get("jobs", 1)))
         return cluster
+    import dask
     from distributed import LocalCluster
 
-    return LocalCluster(
-        n_workers=count, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0",
-        silence_logs=logging.CRITICAL, memory_limit="auto",
-        resources=None if workers.resource is None else {workers.resource: 1},
-    )  # fmt: skip
+    with dask.config.set(dict.fromkeys(NEVER, False)):
+        return LocalCluster(
+            n_workers=count, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0",
+            silence_logs=logging.CRITICAL, memory_limit="auto",
+            resources=None if workers.resource is None else {workers.resource: 1},
+        )  # fmt: skip
 
 
 def _read_cluster(path: str) -> Mapping[str, Any]:
@@ -142,6 +163,8 @@ def _batch_cluster(cluster: Mapping[str, Any]) -> Any:
     except ModuleNotFoundError:
         raise InputError("batch systems need dask-jobqueue: pip install clew[cluster]") from None
     options = {name: value for name, value in cluster.items() if name not in ("system", "jobs")}
+    exports = [f"export DASK_{name.upper().replace('.', '__')}=False" for name in NEVER]
+    options["job_script_prologue"] = [*options.get("job_script_prologue", []), *exports]
     system = str(cluster.get("system", "")).lower()
     if system not in SYSTEMS:
         raise InputError(f"[cluster] needs a system, one of {', '.join(SYSTEMS)}, not {system!r}")

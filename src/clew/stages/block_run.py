@@ -141,8 +141,14 @@ def _work(run: BlockRun, ledger: Ledger, workers: Workers) -> Work:
         say(f"dashboard: {pool.dashboard}")
         with counted(len(run.tasks), "tasks") as progress:
             return run_by_ledger(
-                run.tasks, run.store, ledger, pool.executor, wave=pool.wave, progress=lambda done, _: progress(done)
-            )
+                run.tasks, run.store, ledger, pool.executor, wave=pool.wave, progress=lambda done, _: progress(done),
+                watch=lambda: _say_any(pool.trouble()),
+            )  # fmt: skip
+
+
+def _say_any(words: str) -> None:
+    if words:
+        say(words)
 
 
 def _fingerprint(source: Volume) -> dict[str, Any]:
