@@ -8,15 +8,17 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
 
-from clew.blockwise.executor import Queue, Task
+from clew.blockwise.executor import Queue, Task, writers_of
 from clew.blockwise.ledger import HEARTBEAT, Ledger, LostLockError, task_name
-from clew.blockwise.store import Store
+from clew.blockwise.store import DamagedError, Store
 from clew.blockwise.trouble import in_words
 from clew.errors import UnfinishedError
 from clew.volumes.replace import disk_is_full
 
 SAME_ERRORS = 5
 """So many tasks that fail with the same words stop a run."""
+ALL_ERRORS = 100
+"""So many failed tasks stop a run, whatever their words."""
 WATCH = 30.0
 """Seconds in which no task ended after which a run looks whether its workers are well."""
 KIBIBYTE = 1024
@@ -66,7 +68,7 @@ def run_by_ledger(
     Raises
     ------
     TasksFailedError
-        At the end, where tasks failed; at once, where `SAME_ERRORS` of them failed in the same way.
+        At the end, where tasks failed; at once, where `SAME_ERRORS` of them failed in the same way, or `ALL_ERRORS` in any.
     LostLockError
         Where another run has taken over.
     UnfinishedError
@@ -152,11 +154,18 @@ def _end(
         raise error
     if disk_is_full(error):
         raise UnfinishedError(f"the disk is full: make room for {ledger.folder}, and give the same command again")
+    if isinstance(error, DamagedError):
+        for task in writers_of(tasks[number], tasks):
+            ledger.unmark(task)
     text = in_words(error)
     ledger.note_failure(tasks[number], text)
     errors[text] += 1
-    if errors[text] >= SAME_ERRORS:
+    if errors[text] >= SAME_ERRORS or errors.total() >= ALL_ERRORS:
+        way = (
+            f"{SAME_ERRORS} tasks failed in the same way"
+            if errors[text] >= SAME_ERRORS
+            else f"{ALL_ERRORS} tasks failed"
+        )
         raise TasksFailedError(
-            f"stopped after {SAME_ERRORS} tasks failed in the same way: {text}; "
-            f"see clew status {ledger.folder}, then clew retry {ledger.folder}"
+            f"stopped after {way}: {text}; see clew status {ledger.folder}, then clew retry {ledger.folder}"
         )

@@ -106,6 +106,11 @@ def _check_finished(queue: Queue) -> None:
         raise ValueError(f"{queue.left} tasks read what is written after them")
 
 
+def writers_of(task: Task, tasks: Iterable[Task]) -> list[Task]:
+    """The tasks that write what a task reads."""
+    return [other for other in tasks if not set(task.reads).isdisjoint(other.writes)]
+
+
 def keys(name: str, places: Iterable[tuple[int, ...]], *level: int) -> tuple[Key, ...]:
     """Keys of several blocks."""
     return tuple((name, *level, *place) for place in places)

@@ -7,14 +7,17 @@ from typing import Any
 import numpy as np
 
 from clew.blockwise.ledger import task_name
-from clew.blockwise.store import Key, Table, TableFolder, read_table
+from clew.blockwise.store import AGAIN, DamagedError, Key, Table, TableFolder, read_table
+from clew.errors import InputError
 from clew.segmentation.blocks import Box, Triple
 from clew.volumes.geometry import Triple as Lengths
 from clew.volumes.open import open_volume
 from clew.volumes.shared import SharedVolume
-from clew.volumes.volume import Volume
+from clew.volumes.volume import Volume, first_line
 
 ORIGIN = (0, 0, 0)
+DAMAGE = ("DATA_LOSS", "FAILED_PRECONDITION")
+"""How tensorstore begins to say that a chunk fails its checksum, or cannot be decoded."""
 
 
 class FileStore(TableFolder):
@@ -64,13 +67,27 @@ class FileStore(TableFolder):
 
     def read(self, volume: str, box: Box) -> np.ndarray:
         part = self._inside(volume, box)
-        if volume in self.outputs:
-            return self.outputs[volume][part]
-        source = self._input(volume)
-        return np.asarray(source[(slice(0, 3), *part)] if source.ndim == 4 else source[part])
+        try:
+            if volume in self.outputs:
+                return self.outputs[volume][part]
+            source = self._input(volume)
+            return np.asarray(source[(slice(0, 3), *part)] if source.ndim == 4 else source[part])
+        except (ValueError, RuntimeError, OSError) as error:
+            where = ",".join(f"{edge.start}:{edge.stop}" for edge in part)
+            what = f"box {where} of {volume}: {first_line(error)}"
+            if volume in self.outputs and str(error).startswith(DAMAGE):
+                raise DamagedError(f"{what}: {AGAIN}") from error
+            raise InputError(what) from error
 
     def write(self, volume: str, box: Box, values: np.ndarray) -> None:
-        self.outputs[volume][self._inside(volume, box)] = values
+        output, part = self.outputs[volume], self._inside(volume, box)
+        try:
+            output[part] = values
+        except ValueError as error:
+            if not str(error).startswith(DAMAGE):
+                raise
+            output.discard(part)  # a chunk at the edge of the volume is read before it is written
+            output[part] = values
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_opened": {}}

@@ -131,6 +131,10 @@ class Ledger:
         with contextlib.suppress(FileNotFoundError):
             self._place("failed", task).unlink()
 
+    def unmark(self, task: Task) -> None:
+        """Let a finished task be done again by the next run."""
+        self._place("done", task).unlink(missing_ok=True)
+
     def note_failure(self, task: Task, error: str) -> None:
         """Keep the error of a task."""
         _write(self._place("failed", task), {"error": error, "time": time.time()})

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import zipfile
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -9,12 +10,18 @@ from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 
+from clew.errors import InputError
 from clew.segmentation.blocks import Box, Domain, within
 
 Key = tuple[str | int, ...]
 """What a task writes, e.g. ("forest", level, z, y, x)."""
 Table = dict[str, np.ndarray]
 Record = TypeVar("Record")
+AGAIN = "clew retry makes it again; if that does not help, the same command with --restart does"
+
+
+class DamagedError(InputError):
+    """What a task of the run itself wrote can no longer be read: the task has to be done again."""
 
 
 class Store(Protocol):
@@ -111,9 +118,12 @@ class FolderStore(TableFolder):
 
 
 def read_table(file: Path) -> Table:
-    """The arrays in a file, by name."""
-    with np.load(file) as table:
-        return {name: table[name] for name in table.files}
+    """The arrays in a file, by name, each checked against its checksum."""
+    try:
+        with np.load(file) as table:
+            return {name: table[name] for name in table.files}
+    except (zipfile.BadZipFile, EOFError, ValueError, LookupError, RuntimeError, OSError) as error:
+        raise DamagedError(f"{file} is missing or damaged ({error}): {AGAIN}") from error
 
 
 def as_table(record: Any) -> Table:

@@ -56,6 +56,13 @@ class TensorStoreArray:
         if errors:
             raise errors[0]
 
+    def discard(self, selection: tuple[slice, ...]) -> None:
+        """Remove the stored chunks of zarr 3 that a box touches, whatever is in them."""
+        unit = self.store.chunk_layout.write_chunk.shape
+        numbers = (range(box.start // step, -(-box.stop // step)) for box, step in zip(selection, unit, strict=True))
+        for place in itertools.product(*numbers):
+            self.store.kvstore.write("/".join(("c", *map(str, place))), None).result()
+
 
 def _parts(chosen: slice, step: int) -> Iterator[tuple[slice, slice]]:
     """Cut a slice (of step 1) at multiples of the chunk: where it lies in the array and in the block."""

@@ -87,6 +87,10 @@ class SharedVolume:
     def __setitem__(self, selection: tuple[slice, ...], values: np.ndarray) -> None:
         self._opened()[self._channels + selection] = values
 
+    def discard(self, selection: tuple[slice, ...]) -> None:
+        """Remove the stored chunks that a box touches, so that damaged ones can be written again."""
+        self._opened().discard(self._channels + selection)
+
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_array": None}
 

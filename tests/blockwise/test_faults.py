@@ -1,0 +1,158 @@
+"""Damaged inputs, damaged tables and volumes of a run itself: named, and mended to the same result."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clew import pipeline
+from clew.blockwise.engine import TasksFailedError
+from clew.blockwise.ledger import Ledger
+from clew.blockwise.store import DamagedError, read_table
+from clew.blockwise.workers import Pool
+from clew.stages import block_run
+from clew.volumes import ome_zarr
+from clew.volumes.open import open_volume
+from clew.volumes.volume import Layout
+from stages.test_block_run import OPTIONS, affinities, assert_same, expected
+
+__all__ = ["affinities", "expected"]
+pytestmark = pytest.mark.compiled
+CHUNKS = (1, 8, 16, 32)
+
+
+NEAR = OPTIONS | {"distance_cap": 3, "seed_window": 3}
+"""Each block reads only what is near to it."""
+
+
+@pytest.fixture(scope="module")
+def expected_of_near(affinities: Path) -> Path:
+    folder = affinities.parent / "near"
+    options = {name: value for name, value in NEAR.items() if name != "block_shape"}
+    pipeline.segment(str(affinities), str(folder), **options)
+    return folder
+
+
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers are threads: what fails is not they."""
+
+    @contextmanager
+    def started(*_, **__) -> Iterator[Pool]:
+        with ThreadPoolExecutor(2) as executor:
+            yield Pool(executor, 8, "")
+
+    monkeypatch.setattr(block_run, "started", started)
+
+
+def in_small_chunks(source: Path, path: Path, *, sharded: bool) -> list[Path]:
+    """A copy of affinities; its files of chunks, the largest first."""
+    volume = open_volume(source)
+    layout = Layout(volume.shape, volume.dtype, "czyx", volume.voxel_size, volume.offset, CHUNKS)
+    array, _ = ome_zarr.create_array(path / "s0", layout, None if sharded else CHUNKS)
+    array[tuple(slice(0, length) for length in volume.shape)] = volume.read()
+    (path / "zarr.json").write_text(ome_zarr.group_metadata("affinities", {"s0": layout}, volume.attributes))
+    return sorted(chunks(path), key=lambda file: -file.stat().st_size)
+
+
+def chunks(volume: Path) -> list[Path]:
+    return [file for file in (volume / "s0" / "c").rglob("*") if file.is_file()]
+
+
+def flip(file: Path, place: int) -> None:
+    """Turn round one bit of a byte."""
+    content = bytearray(file.read_bytes())
+    content[place] ^= 4
+    file.write_bytes(content)
+
+
+def cut_off(file: Path) -> None:
+    os.truncate(file, file.stat().st_size // 2)
+
+
+def hide(file: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may read every file")
+    file.chmod(0)
+
+
+DAMAGES = {
+    "a flipped bit in a shard": (True, lambda file: flip(file, 100)),
+    "a flipped bit in a chunk": (False, lambda file: flip(file, 100)),
+    "a chunk cut off": (False, cut_off),
+    "a chunk that may not be read": (False, hide),
+}
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_input_is_named_and_the_rest_is_done(
+    affinities: Path, expected_of_near: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+):
+    sharded, apply = DAMAGES[damage]
+    monkeypatch.setattr(ome_zarr, "SHARD_WHERE_CHUNKS", 4)
+    source, folder = tmp_path / "affinities.zarr", tmp_path / "blocks"
+    chunk, *others = in_small_chunks(affinities, source, sharded=sharded)
+    assert sharded == (not others)
+    shutil.copy2(chunk, tmp_path / "whole")
+    apply(chunk)
+    with pytest.raises(TasksFailedError, match=r"box \d+:\d+,\d+:\d+,\d+:\d+ of affinities: .*affinities\.zarr/s0"):
+        pipeline.segment_blocks(str(source), str(folder), **NEAR)
+    done, failed = Ledger(folder).counts()
+    assert failed.keys() == {"forest"}
+    assert done["forest"] + failed["forest"] == 12
+    assert done["face"] > 0
+    shutil.copy2(tmp_path / "whole", chunk)
+    pipeline.retry(str(folder))
+    assert_same(folder, expected_of_near)
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize(
+    ("stage", "place", "writer", "damaged"),
+    [
+        ("fragments", "0-0-0", "forest/0-0-0-0", "pieces.zarr/s0/c/0/0/0"),
+        ("segmentation", "1-2-1", "fragments/1-2-1", "fragments.zarr/s0/c/1/2/1"),
+        ("cut", "all", "tree/all", "tables/tree/all.npz"),
+        ("lookup", "all", "dust/1-1-0", "tables/dust/1-1-0.npz"),
+    ],
+)
+def test_what_the_run_itself_wrote_is_checked_and_made_again(
+    affinities: Path, expected: Path, tmp_path: Path, stage: str, place: str, writer: str, damaged: str
+):
+    folder, ledger = tmp_path / "blocks", Ledger(tmp_path / "blocks")
+    pipeline.segment_blocks(str(affinities), str(folder), **OPTIONS)
+    (folder / "done" / stage / place).unlink()
+    flip(folder / damaged, (folder / damaged).stat().st_size // 2)
+    with pytest.raises(TasksFailedError, match="DamagedError: .*clew retry makes it again"):
+        pipeline.segment_blocks(str(affinities), str(folder), **OPTIONS)
+    assert writer not in ledger.done()
+    assert f"{stage}/{place}" in ledger.failures()[0].tasks
+    pipeline.retry(str(folder))
+    assert ledger.failures() == []
+    assert_same(folder, expected)
+
+
+def test_no_byte_of_a_table_can_change_unnoticed(tmp_path: Path):
+    file, table = tmp_path / "table.npz", {"edges": np.arange(6).reshape(3, 2), "scores": np.ones(3, np.float32)}
+    np.savez(file, **table)
+    whole, noticed = file.read_bytes(), 0
+    for place in range(len(whole)):
+        flip(file, place)
+        try:
+            found = read_table(file)
+        except DamagedError:
+            noticed += 1
+        else:
+            assert all((found[name] == table[name]).all() for name in found)
+        file.write_bytes(whole)
+    assert noticed > len(whole) // 2
+    for length in range(0, len(whole), 7):
+        file.write_bytes(whole[:length])
+        with pytest.raises(DamagedError):
+            read_table(file)
