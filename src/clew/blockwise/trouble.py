@@ -24,9 +24,13 @@ def in_words(error: BaseException) -> str:
 def why_nothing_moves(client: Any) -> str:
     """What keeps all workers of a Dask client from working; empty where nothing does."""
     address = client.scheduler.address if client.scheduler else "an unknown address"
+    silent = f"the scheduler at {address} does not answer: waiting for it"
     if client.status != "running":
-        return f"the scheduler at {address} does not answer: waiting for it"
-    states = {worker["status"] for worker in client.scheduler_info(n_workers=-1)["workers"].values()}
+        return silent
+    try:
+        states = {worker["status"] for worker in client.scheduler_info(n_workers=-1)["workers"].values()}
+    except OSError:
+        return silent
     if not states:
         return f"no worker is left at {address}: waiting for one"
     if states == {"paused"}:
