@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import scale, scale_model, tissue, verify_large  # noqa: E402
+from benchmarks import scale, scale_files, scale_model, tissue, verify_large  # noqa: E402
 from benchmarks.noted import FIRST, STAGES  # noqa: E402
 
 from clew.errors import InputError  # noqa: E402
@@ -146,3 +146,24 @@ def test_what_differs_is_named(tmp_path: Path):
     assert verify_large.compare(tmp_path / "a", tmp_path / "b") == [
         "the fragments of a and b differ in 8 voxels", "the scores of the merge trees of a and b differ"
     ]  # fmt: skip
+
+
+def test_commands_with_files_are_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    given = [
+        "--shape",
+        "24,24,24",
+        "--base",
+        str(SIZE),
+        "--block-shape",
+        "16,16,16",
+        "--workers",
+        "1",
+        "--repeats",
+        "1",
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tempfile.tempdir", str(tmp_path))
+        found = scale_files.main([*given, "--folder", str(tmp_path)])
+    assert found.keys() == {"whole", "blocks, 1 workers"}
+    assert min(map(sum, found.values())) > 0
+    assert "× its CPU seconds" in capsys.readouterr().out
