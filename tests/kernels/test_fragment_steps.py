@@ -81,14 +81,17 @@ def test_flood_with_wide_labels(volume):
     np.testing.assert_array_equal(partition(labels), naive.seeded_flood(levels, mask, seeds, 50, per_section))
 
 
-def test_long_lists_of_pairs_come_in_chunks(monkeypatch):
+@pytest.mark.parametrize(("name", "size"), [("CHUNK", 50), ("FARTHEST", 40)])
+def test_long_lists_of_pairs_come_in_chunks(name, size, monkeypatch):
     rng = np.random.default_rng(1)
     levels = rng.integers(0, 4, (3, 9, 10, 11), np.uint8)
     numbers = 1 + np.arange(990, dtype=np.uint32)
     seeded = np.zeros(991, np.uint8)
-    whole = forest.touching_pairs(levels, numbers, seeded, 1, False)
-    monkeypatch.setattr(forest, "CHUNK", 50)
-    np.testing.assert_array_equal(forest.touching_pairs(levels, numbers, seeded, 1, False).ends, whole.ends)
+    whole = forest.touching_pairs(levels, numbers, seeded, 1, False, indexed=True)
+    monkeypatch.setattr(forest, name, size)
+    parts = forest.touching_pairs(levels, numbers, seeded, 1, False, indexed=True)
+    np.testing.assert_array_equal(parts.ends, whole.ends)
+    np.testing.assert_array_equal(parts.indices, whole.indices)
     pairs = [pair for pair in naive.voxel_pairs(levels, np.ones((9, 10, 11), bool)) if pair[0] >= 1]
     expected = [[1 + np.ravel_multi_index(v, (9, 10, 11)) for v in pair[2:]] for pair in pairs]
     np.testing.assert_array_equal(whole.ends, expected)

@@ -11,6 +11,9 @@ _U = np.uint64
 CHUNK = 1 << 22
 """Pairs collected before another array is begun."""
 
+FARTHEST = 1 << 30
+"""A chunk covers fewer voxels: 4 · voxel + channel is kept in 32 bits."""
+
 RECENT = 1 << 12
 """Pairs of basins remembered (a power of two), to leave out most of the pairs that a better one has outdone."""
 
@@ -63,15 +66,15 @@ def touching_pairs(
     chunks = []
     row = 0
     while row < shape[0] * shape[1]:
-        ones, others, strengths = (np.empty(room, dtype) for dtype in (numbers.dtype, numbers.dtype, np.uint8))
-        chunk = (ones, others, strengths, np.empty(room if indexed else 0, np.uint32))
-        row, found = _collect_pairs(levels, numbers, shape, seeded, low, per_section, row, recent, counts, chunk)
-        chunks.append([part[:found] for part in chunk])
+        chunk = codes, strengths = np.empty(room, np.uint32), np.empty(room, np.uint8)
+        rows = row, min(row + FARTHEST // shape[2], shape[0] * shape[1])
+        row, found = _collect_pairs(levels, numbers, shape, seeded, low, per_section, rows, recent, counts, chunk)
+        chunks.append((codes[:found], strengths[:found], rows[0] * shape[2]))
     ends = np.empty((counts.sum(), 2), numbers.dtype)
     indices = np.empty(len(ends) if indexed else 0, np.uint32)
     stops = counts[::-1].cumsum()[::-1] - counts
-    for chunk in chunks:
-        _sort_pairs(*chunk, stops, ends, indices)
+    for codes, strengths, start in chunks:
+        _sort_pairs(codes, strengths, start, numbers, shape, stops, ends, indices)
     return Pairs(ends, indices, stops)
 
 
@@ -95,21 +98,27 @@ def _find_contacts(row, above, before, contacts):
 
 
 @kernel
-def _collect_pairs(affinities, numbers, shape, seeded, low, per_section, row, recent, counts, chunk):
-    """Collect pairs from row number `row` on, until the chunk is nearly full; returns (next row, pairs found)."""
-    depth, height, width = shape
+def _collect_pairs(affinities, numbers, shape, seeded, low, per_section, rows, recent, counts, chunk):
+    """Collect pairs of some rows (first, last + 1), until the chunk is nearly full; returns (next row, pairs found).
+
+    A pair is kept as 4 · voxel + channel, counted from the first voxel, and its strength.
+    """
+    _, height, width = shape
     steps = np.array([height * width, width, 1], np.uint64)
     contacts = np.empty(3 * width + 1, np.uint32)
     recent_ones, recent_others, recent_best = recent
-    ones, others, strengths, indices = chunk
+    codes, strengths = chunk
     found = _U(0)
-    while row < depth * height and ones.size - np.int64(found) > 3 * width:
+    first, last = rows
+    row = first
+    while row < last and codes.size - np.int64(found) > 3 * width:
         start = np.int64(row) * width
         here = numbers[start : start + width]
         above = (
             here if row < height or per_section else numbers[start - height * width : start - height * width + width]
         )
         before = here if row % height == 0 else numbers[start - width : start]
+        base = np.uint32(4 * (start - first * width))
         for i in range(_find_contacts(here, above, before, contacts)):
             channel = _U(contacts[i] & 3)
             voxel = _U(start) + _U(contacts[i] >> 2)
@@ -124,11 +133,8 @@ def _collect_pairs(affinities, numbers, shape, seeded, low, per_section, row, re
             recent_best[place] = max(best, strength)
             use = (strength >= low) & (one != 0) & (other != 0) & ((seeded[_U(one)] & seeded[_U(other)]) == 0)
             use &= (not again) | (strength > best)
-            ones[found] = one
-            others[found] = other
+            codes[found] = base + contacts[i]
             strengths[found] = strength
-            if indices.size:
-                indices[found] = np.uint32(_U(3) * voxel + channel)
             found += _U(use)
             counts[strength] += np.int64(use)
         row += 1
@@ -136,14 +142,19 @@ def _collect_pairs(affinities, numbers, shape, seeded, low, per_section, row, re
 
 
 @kernel
-def _sort_pairs(ones, others, strengths, indices, starts, ends, sorted_indices):
-    for i in range(ones.size):
+def _sort_pairs(codes, strengths, start, numbers, shape, starts, ends, indices):
+    """Write the basins (and indices) of the pairs of a chunk that begins with the voxel `start` where they belong."""
+    _, height, width = shape
+    steps = np.array([height * width, width, 1], np.uint64)
+    for i in range(codes.size):
         place = _U(starts[strengths[i]])
         starts[strengths[i]] += 1
-        ends[place, 0] = ones[i]
-        ends[place, 1] = others[i]
+        channel = _U(codes[i] & 3)
+        voxel = _U(start) + _U(codes[i] >> 2)
+        ends[place, 0] = numbers[voxel]
+        ends[place, 1] = numbers[voxel - steps[channel]]
         if indices.size:
-            sorted_indices[place] = indices[i]
+            indices[place] = np.uint32(_U(3) * voxel + channel)
 
 
 def seeded_forest(pairs: np.ndarray, seeded: np.ndarray, firsts: np.ndarray) -> np.ndarray:
