@@ -109,6 +109,8 @@ def test_a_killed_scheduler_changes_nothing(affinities: Path, expected: Path, tm
         process.send_signal(signal.SIGKILL)
         client.wait(PATIENCE)
         assert client.returncode != 0
+        assert client.stderr is not None
+        assert b"clew: the Dask scheduler was lost" in client.stderr.read()
     pipeline.segment_blocks(str(affinities), str(folder), workers=1, **OPTIONS)
     assert_same(folder, expected)
 

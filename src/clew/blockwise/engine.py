@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from clew.blockwise.executor import Queue, Task, writers_of
 from clew.blockwise.ledger import HEARTBEAT, Ledger, LostLockError, task_name
 from clew.blockwise.store import DamagedError, Store
-from clew.blockwise.trouble import in_words
+from clew.blockwise.trouble import in_words, workers_died
 from clew.errors import UnfinishedError
 from clew.volumes.replace import disk_is_full
 
@@ -72,21 +72,19 @@ def run_by_ledger(
     LostLockError
         Where another run has taken over.
     UnfinishedError
-        Where the disk is full.
+        Where the disk is full, or the scheduler is lost.
     """
-    queue, finished, work = Queue(tasks), ledger.done(), Work()
-    running: dict[Future[tuple[str, int]], int] = {}
-    errors: Counter[str] = Counter()
+    run = _Run(tasks, store, ledger, pool, wave)
     beaten = moved = time.monotonic()
     try:
         while True:
-            _submit(queue, tasks, finished, running, pool, wave, store, ledger)
-            progress(len(tasks) - queue.left, len(tasks))
-            if not running:
+            run.submit()
+            progress(len(tasks) - run.queue.left, len(tasks))
+            if not run.running:
                 break
-            ended, _ = wait(running, timeout=HEARTBEAT, return_when=FIRST_COMPLETED)
+            ended, _ = wait(run.running, timeout=HEARTBEAT, return_when=FIRST_COMPLETED)
             for future in ended:
-                _end(future, running.pop(future), queue, tasks, ledger, work, errors)
+                run.end(future)
             now = time.monotonic()
             if now - beaten > HEARTBEAT:
                 ledger.beat()
@@ -96,15 +94,15 @@ def run_by_ledger(
                 if not ended:
                     watch()
     finally:
-        for future in running:
+        for future in run.running:
             future.cancel()
-    if queue.left:
-        failed = sum(errors.values())
+    if run.queue.left:
+        failed = run.errors.total()
         raise TasksFailedError(
-            f"{failed} of the tasks failed and {queue.left - failed} wait for them; first: {next(iter(errors))}; "
+            f"{failed} of the tasks failed and {run.queue.left - failed} wait for them; first: {next(iter(run.errors))}; "
             f"see clew status {ledger.folder}, then clew retry {ledger.folder}"
         )
-    return work
+    return run.work
 
 
 def run_task(task: Task, store: Store, ledger: Ledger) -> tuple[str, int]:
@@ -116,56 +114,66 @@ def run_task(task: Task, store: Store, ledger: Ledger) -> tuple[str, int]:
     return f"{os.uname().nodename}:{os.getpid()}", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIBIBYTE
 
 
-def _submit(
-    queue: Queue,
-    tasks: Sequence[Task],
-    finished: set[str],
-    running: dict[Future[tuple[str, int]], int],
-    pool: Executor,
-    wave: int,
-    store: Store,
-    ledger: Ledger,
-) -> None:
-    while queue.ready and len(running) < wave:
-        number, task = queue.take(0)
-        if task_name(task.writes[0]) in finished:
-            queue.done(number)
+class _Run:
+    """The state of a run: what waits, what is running, what failed."""
+
+    def __init__(self, tasks: Sequence[Task], store: Store, ledger: Ledger, pool: Executor, wave: int) -> None:
+        self.tasks, self.store, self.ledger, self.pool, self.wave = tasks, store, ledger, pool, wave
+        self.queue, self.finished, self.work = Queue(tasks), ledger.done(), Work()
+        self.running: dict[Future[tuple[str, int]], int] = {}
+        self.errors: Counter[str] = Counter()
+        self.suspects: list[int] = []
+        """Tasks that workers held when they died: each is tried again alone, to see which of them was to blame."""
+        self.alone: int | None = None
+
+    def submit(self) -> None:
+        """Hand tasks to the pool."""
+        if self.suspects:
+            if not self.running:
+                self.alone = self.suspects.pop()
+                self._start(self.alone)
+            return
+        while self.queue.ready and len(self.running) < self.wave:
+            number, task = self.queue.take(0)
+            if task_name(task.writes[0]) in self.finished:
+                self.queue.done(number)
+            else:
+                self._start(number)
+
+    def end(self, future: Future[tuple[str, int]]) -> None:
+        """Take note of how a task ended."""
+        number = self.running.pop(future)
+        if future.cancelled():
+            raise UnfinishedError(
+                "the Dask scheduler was lost: what is done is kept; give the same command again when there is one"
+            )
+        error = future.exception()
+        if error is None:
+            worker, peak = future.result()
+            self.work.tasks += 1
+            self.work.peaks[worker] = max(peak, self.work.peaks.get(worker, 0))
+            self.queue.done(number)
+        elif workers_died(error) and number != self.alone:
+            self.suspects.append(number)
         else:
-            running[pool.submit(run_task, task, store, ledger)] = number
+            self._fail(number, error)
 
+    def _start(self, number: int) -> None:
+        self.running[self.pool.submit(run_task, self.tasks[number], self.store, self.ledger)] = number
 
-def _end(
-    future: Future[tuple[str, int]],
-    number: int,
-    queue: Queue,
-    tasks: Sequence[Task],
-    ledger: Ledger,
-    work: Work,
-    errors: Counter[str],
-) -> None:
-    error = future.exception()
-    if error is None:
-        worker, peak = future.result()
-        work.tasks += 1
-        work.peaks[worker] = max(peak, work.peaks.get(worker, 0))
-        queue.done(number)
-        return
-    if isinstance(error, LostLockError):
-        raise error
-    if disk_is_full(error):
-        raise UnfinishedError(f"the disk is full: make room for {ledger.folder}, and give the same command again")
-    if isinstance(error, DamagedError):
-        for task in writers_of(tasks[number], tasks):
-            ledger.unmark(task)
-    text = in_words(error)
-    ledger.note_failure(tasks[number], text)
-    errors[text] += 1
-    if errors[text] >= SAME_ERRORS or errors.total() >= ALL_ERRORS:
-        way = (
-            f"{SAME_ERRORS} tasks failed in the same way"
-            if errors[text] >= SAME_ERRORS
-            else f"{ALL_ERRORS} tasks failed"
-        )
-        raise TasksFailedError(
-            f"stopped after {way}: {text}; see clew status {ledger.folder}, then clew retry {ledger.folder}"
-        )
+    def _fail(self, number: int, error: BaseException) -> None:
+        folder = self.ledger.folder
+        if isinstance(error, LostLockError):
+            raise error
+        if disk_is_full(error):
+            raise UnfinishedError(f"the disk is full: make room for {folder}, and give the same command again")
+        if isinstance(error, DamagedError):
+            for task in writers_of(self.tasks[number], self.tasks):
+                self.ledger.unmark(task)
+        text = in_words(error)
+        self.ledger.note_failure(self.tasks[number], text)
+        self.errors[text] += 1
+        same = self.errors[text] >= SAME_ERRORS
+        if same or self.errors.total() >= ALL_ERRORS:
+            many = f"{SAME_ERRORS} tasks failed in the same way" if same else f"{ALL_ERRORS} tasks failed"
+            raise TasksFailedError(f"stopped after {many}: {text}; see clew status {folder}, then clew retry {folder}")

@@ -8,6 +8,13 @@ TOO_LITTLE_MEMORY = (
 )
 
 
+def workers_died(error: BaseException) -> bool:
+    """Whether a task failed because all workers that held it died; one of the others that they held may be to blame."""
+    from distributed.scheduler import KilledWorker
+
+    return isinstance(error, KilledWorker)
+
+
 def in_words(error: BaseException) -> str:
     """An error as the ledger keeps it: one line, the same for all tasks that failed in the same way."""
     from distributed.scheduler import KilledWorker

@@ -23,7 +23,15 @@ KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": 32 << 20, "MALLOC_TRIM_THRESHOLD_": 512
 Dask gives all back at once, and the system then clears every page anew (a fifth of all CPU seconds)."""
 NEVER = tuple(f"distributed.worker.memory.{what}" for what in ("target", "spill", "pause"))
 """What workers do not do when memory gets short: Dask holds nothing of ours that could be put away, so that a paused worker
-would wait for ever. At 95 % the nanny kills it; the task is tried thrice again (allowed-failures), and has then failed."""
+would wait for ever. At 95 % the nanny kills it."""
+HERE: dict[str, Any] = {
+    **dict.fromkeys(NEVER, False),
+    **{f"distributed.nanny.pre-spawn-environ.{name}": size for name, size in KEPT_MEMORY.items()},
+    "distributed.scheduler.allowed-failures": 1,
+    "distributed.deploy.lost-worker-timeout": "1000 days",
+}
+"""Dask's settings for processes of this machine. Workers may die once under a task: the engine tries it again alone. Those that
+die are started anew; by default the cluster gives one up for good that is just starting 15 s after it died, and all waits."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,7 @@ def started(
     UnfinishedError
         Where workers do not even have the memory to start.
     """
+    import dask
     from distributed import Client
 
     from clew.blockwise.trouble import why_nothing_moves
@@ -71,6 +80,7 @@ def started(
             except OSError as error:
                 raise InputError(f"no Dask scheduler answers at {workers.scheduler}: {error}") from error
         else:
+            stack.enter_context(dask.config.set({} if workers.cluster else HERE))
             client = stack.enter_context(Client(stack.enter_context(_cluster(workers, count))))
         client.wait_for_workers(1, timeout=None if workers.cluster else 60)
         running = client.scheduler_info(n_workers=-1)["workers"].values()
@@ -136,16 +146,13 @@ def _cluster(workers: Workers, count: int) -> Any:
         cluster = _batch_cluster(options)
         cluster.scale(jobs=int(options.get("jobs", 1)))
         return cluster
-    import dask
     from distributed import LocalCluster
 
-    kept = {f"distributed.nanny.pre-spawn-environ.{name}": size for name, size in KEPT_MEMORY.items()}
-    with dask.config.set({**dict.fromkeys(NEVER, False), **kept}):
-        return LocalCluster(
-            n_workers=count, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0",
-            silence_logs=logging.CRITICAL, memory_limit="auto",
-            resources=None if workers.resource is None else {workers.resource: 1},
-        )  # fmt: skip
+    return LocalCluster(
+        n_workers=count, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0",
+        silence_logs=logging.CRITICAL, memory_limit="auto",
+        resources=None if workers.resource is None else {workers.resource: 1},
+    )  # fmt: skip
 
 
 def _read_cluster(path: str) -> Mapping[str, Any]:
