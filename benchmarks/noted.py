@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -95,16 +95,32 @@ def segment_whole(affinities: np.ndarray, options: SegmentationOptions) -> np.nd
     return relabel(fragments, tree.fragments, segment_lookup(tree, options.threshold))
 
 
-def note_whole(folder: Path, options: SegmentationOptions) -> Note:
-    """Segment the affinities in the folder whole, in this process; the result is compared with what lies beside."""
+def segment_blocks(affinities: np.ndarray, grid: Grid, options: SegmentationOptions) -> np.ndarray:
+    """The segmentation by the tasks of blocks, one after the other, everything in memory."""
+    store = memory_store(grid, affinities)
+    run_serial(segmentation_tasks(grid, options), store)
+    segmentation: np.ndarray = store.volumes["segmentation"]
+    return segmentation
+
+
+def note_in_core(folder: Path, grid: Grid, options: SegmentationOptions) -> tuple[Note, Note]:
+    """Segment the affinities in the folder whole and in blocks, in this process; results are compared with what lies beside."""
     warm_up(options)
     affinities = np.load(folder / "affinities.npy")
+    jobs = {
+        "whole": partial(segment_whole, affinities, options),
+        "blocks": partial(segment_blocks, affinities, grid, options),
+    }
+    whole, blocks = (_note_job(name, job, folder / "segmentation.npy") for name, job in jobs.items())
+    return whole, blocks
+
+
+def _note_job(name: str, job: Callable[[], np.ndarray], expected: Path) -> Note:
     settle_memory()
     cpu, wall = time.process_time(), time.perf_counter()
-    segmentation = segment_whole(affinities, options)
-    note = Note("whole", 0, time.process_time() - cpu, time.perf_counter() - wall, peak_bytes())
-    expected = np.load(folder / "segmentation.npy", mmap_mode="r")
-    for found, plane in zip(segmentation, expected, strict=True):
+    segmentation = job()
+    note = Note(name, 0, time.process_time() - cpu, time.perf_counter() - wall, peak_bytes())
+    for found, plane in zip(segmentation, np.load(expected, mmap_mode="r"), strict=True):
         if not np.array_equal(found, plane):
             raise RuntimeError("the segmentation in blocks is not that of the whole: an error in clew")
     return note

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 
 from benchmarks.measure import Row, Table
-from benchmarks.noted import FIRST, STAGES, Note, note_whole, noted, read_notes, warm_up
+from benchmarks.noted import FIRST, STAGES, Note, note_in_core, noted, read_notes, warm_up
 from benchmarks.tissue import Tissue, make_base
 from clew.blockwise.executor import Task, run_pool
 from clew.blockwise.grid import Grid, Place
@@ -51,8 +51,8 @@ class Run:
     workers : int
     notes : list of Note
     passed : list of Passed
-    whole : Note or None
-        The same in core, in one process.
+    whole, in_core : Note or None
+        The same in core and in one process, whole and in blocks.
     """
 
     shape: Triple
@@ -61,6 +61,7 @@ class Run:
     notes: list[Note]
     passed: list[Passed]
     whole: Note | None
+    in_core: Note | None
 
     @property
     def megavoxels(self) -> float:
@@ -107,11 +108,11 @@ def measure(
             run_pool(_making(grid, tissue), store, pool, wave=2 * workers)
         with _pool(workers, warm_up, options) as pool:
             run_pool(noted(segmentation_tasks(grid, options), folder), store, pool, wave=2 * workers)
-        found = None
+        found: tuple[Note | None, Note | None] = None, None
         if whole:
             with _pool(1) as pool:
-                found = pool.submit(note_whole, folder, options).result()
-        return Run(tissue.shape, block_shape, workers, read_notes(folder), passed_up(grid, store), found)
+                found = pool.submit(note_in_core, folder, grid, options).result()
+        return Run(tissue.shape, block_shape, workers, read_notes(folder), passed_up(grid, store), *found)
     finally:
         shutil.rmtree(folder)
 
@@ -148,9 +149,10 @@ def tables(run: Run) -> list[Table]:
         peak = max((note.peak for note in notes), default=0) / 1e6
         rows.append(Row(stage, cost, "CPU s/megavoxel", note=f"{len(notes)} tasks, peak {peak:.0f} MB"))
     rows.append(Row("all", run.seconds / run.megavoxels, "CPU s/megavoxel"))
-    if run.whole:
-        peak = f"identical; peak {run.whole.peak / 1e6:.0f} MB"
-        rows.append(Row("the whole in core", run.whole.seconds / run.megavoxels, "CPU s/megavoxel", note=peak))
+    for name, note in (("the whole in core", run.whole), ("blocks in core", run.in_core)):
+        if note:
+            peak = f"identical; peak {note.peak / 1e6:.0f} MB"
+            rows.append(Row(name, note.seconds / run.megavoxels, "CPU s/megavoxel", note=peak))
     return [Table(title, rows), Table("Passed up", [_level_row(run, passed) for passed in run.passed])]
 
 
@@ -180,11 +182,10 @@ def comparison(runs: Sequence[Run]) -> Table:
         rows.append(
             Row(f"largest process, {run.megavoxels:.0f} megavoxels", max(n.peak for n in run.notes) / 1e9, "GB", 4)
         )
-        if run.whole:
-            cost = run.seconds / run.whole.seconds
-            rows.append(
-                Row(f"blocks beside the whole, {run.megavoxels:.0f} megavoxels", cost, "× its CPU seconds", 1.3)
-            )
+        if run.whole and run.in_core:
+            name = f"beside the whole without files, {run.megavoxels:.0f} megavoxels"
+            rows.append(Row(f"blocks {name}", run.in_core.seconds / run.whole.seconds, "× its CPU seconds", 1.3))
+            rows.append(Row(f"blocks with files {name}", run.seconds / run.whole.seconds, "× its CPU seconds"))
     return Table("Growth", rows)
 
 
