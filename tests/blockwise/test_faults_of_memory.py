@@ -87,3 +87,13 @@ def test_workers_that_cannot_even_start_are_said(limited: Callable[[str], None])
         started(Workers(workers=1), MEGABYTE, warm_up=partial(time.sleep, 1)),
     ):
         pass
+
+
+def test_one_worker_may_use_all_memory_of_the_machine():
+    with started(Workers(workers=1), MEGABYTE) as pool:
+        memory = pool.executor.submit(_limit).result()
+    assert memory == distributed.system.MEMORY_LIMIT
+
+
+def _limit() -> int:
+    return distributed.get_worker().memory_manager.memory_limit

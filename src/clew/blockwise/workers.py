@@ -150,7 +150,7 @@ def _cluster(workers: Workers, count: int) -> Any:
 
     return LocalCluster(
         n_workers=count, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0",
-        silence_logs=logging.CRITICAL, memory_limit="auto",
+        silence_logs=logging.CRITICAL,
         resources=None if workers.resource is None else {workers.resource: 1},
     )  # fmt: skip
 
