@@ -107,6 +107,7 @@ def test_a_damaged_input_is_named_and_the_rest_is_done(
     assert failed.keys() == {"forest"}
     assert done["forest"] + failed["forest"] == 12
     assert done["face"] > 0
+    chunk.unlink()
     shutil.copy2(tmp_path / "whole", chunk)
     pipeline.retry(str(folder))
     assert_same(folder, expected_of_near)
