@@ -15,8 +15,8 @@ from clew.blockwise.executor import Task
 from clew.blockwise.ledger import Ledger
 from clew.blockwise.store import FolderStore, Store
 from clew.blockwise.worker_options import Workers
-from clew.blockwise.workers import started
-from clew.errors import UnfinishedError
+from clew.blockwise.workers import SMALLEST_WORKER, started
+from clew.errors import InputError, UnfinishedError
 from clew.segmentation.blocks import Domain
 
 MEGABYTE = 1 << 20
@@ -56,8 +56,8 @@ def run(folder: Path, count: int, *hungry: int) -> Work:
 
 
 def test_only_what_needs_more_memory_fails_and_more_memory_is_enough(tmp_path: Path, limited: Callable[[str], None]):
-    limited("400MB")
-    words = r"too little memory \(limit: 0.40 GB\): give smaller blocks \(--block-shape.* and clew retry"
+    limited("600MB")
+    words = r"too little memory \(limit: 0.60 GB\): give smaller blocks \(--block-shape.* and clew retry"
     with pytest.raises(TasksFailedError, match=f"1 of the tasks failed and 0 wait for them; .*{words}"):
         run(tmp_path / "run", 7, 1)
     ledger = Ledger(tmp_path / "run")
@@ -75,18 +75,29 @@ def test_a_run_whose_tasks_all_need_more_memory_stops(
     tmp_path: Path, limited: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(engine, "SAME_ERRORS", 2)
-    limited("300MB")
+    limited("600MB")
     with pytest.raises(TasksFailedError, match="stopped after 2 tasks failed in the same way: the workers"):
         run(tmp_path / "run", 20, *range(20))
 
 
-def test_workers_that_cannot_even_start_are_said(limited: Callable[[str], None]):
-    limited("60MB")
-    with (
-        pytest.raises(UnfinishedError, match="the first task of all, small as it is, failed: .* too little memory"),
-        started(Workers(workers=1), MEGABYTE, warm_up=partial(time.sleep, 1)),
-    ):
+def test_workers_that_could_not_even_start_are_refused():
+    count = 1 + distributed.system.MEMORY_LIMIT // SMALLEST_WORKER
+    with pytest.raises(InputError, match=f"{count} workers would have 0.30 GB each.* fewer --workers"):
+        start(Workers(workers=count))
+
+
+def test_a_first_task_that_fails_is_said():
+    with pytest.raises(UnfinishedError, match="the first task of all, small as it is, failed: a worker had too little"):
+        start(Workers(workers=1), warm_up=_fail)
+
+
+def start(workers: Workers, **options: Callable[[], None]) -> None:
+    with started(workers, MEGABYTE, **options):
         pass
+
+
+def _fail() -> None:
+    raise MemoryError
 
 
 def test_one_worker_may_use_all_memory_of_the_machine():

@@ -34,6 +34,10 @@ HERE: dict[str, Any] = {
 die are started anew; by default the cluster gives one up for good that is just starting 15 s after it died, and all waits."""
 
 
+SMALLEST_WORKER = 300_000_000
+"""Bytes that a process needs before it has done anything; with less it would die and be started anew for ever."""
+
+
 @dataclass(frozen=True)
 class Pool:
     """Running workers: an executor, how many tasks to hand out at a time, the page of their dashboard, what ails them all."""
@@ -63,9 +67,10 @@ def started(
     Raises
     ------
     InputError
-        For a scheduler that does not answer, a cluster that cannot be used, or a resource that no worker has.
+        For a scheduler that does not answer, a cluster that cannot be used, a resource that no worker has, or more processes
+        than this machine has memory for.
     UnfinishedError
-        Where workers do not even have the memory to start.
+        Where the first task fails.
     """
     import dask
     from distributed import Client
@@ -147,7 +152,13 @@ def _cluster(workers: Workers, count: int) -> Any:
         cluster.scale(jobs=int(options.get("jobs", 1)))
         return cluster
     from distributed import LocalCluster
+    from distributed.system import MEMORY_LIMIT
 
+    if count * SMALLEST_WORKER > MEMORY_LIMIT:
+        raise InputError(
+            f"{count} workers would have {MEMORY_LIMIT / count / 1e9:.2f} GB each, and a process takes "
+            f"{SMALLEST_WORKER / 1e9:.1f} GB before it has done anything: give fewer --workers"
+        )
     return LocalCluster(
         n_workers=count, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0",
         silence_logs=logging.CRITICAL,
