@@ -66,5 +66,5 @@ RECIPES = (
     Recipe("cross-entropy, then half MALIS", HALF),
 )
 
-RICHEST = "squared error, then MALIS; long-range"
+RICHEST = "cross-entropy, long-range"
 """The recipe in whose predictions all fragments are compared; in the others, only the usual ones."""

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -115,21 +115,30 @@ def test_a_damaged_input_is_named_and_the_rest_is_done(
 
 @pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize(
-    ("stage", "place", "writer", "damaged"),
+    ("stage", "place", "writer", "damaged", "damage"),
     [
-        ("fragments", "0-0-0", "forest/0-0-0-0", "pieces.zarr/s0/c/0/0/0"),
-        ("segmentation", "1-2-1", "fragments/1-2-1", "fragments.zarr/s0/c/1/2/1"),
-        ("cut", "all", "tree/all", "tables/tree/all.npz"),
-        ("lookup", "all", "dust/1-1-0", "tables/dust/1-1-0.npz"),
+        ("fragments", "0-0-0", "forest/0-0-0-0", "pieces.zarr/s0/c/0/0/0", flip),
+        ("segmentation", "1-2-1", "fragments/1-2-1", "fragments.zarr/s0/c/1/2/1", flip),
+        ("segmentation", "1-2-1", "fragments/1-2-1", "fragments.zarr/s0/c/1/2/1", Path.unlink),
+        ("cut", "all", "tree/all", "tables/tree/all.npz", flip),
+        ("cut", "all", "tree/all", "tables/tree/all.npz", Path.unlink),
+        ("lookup", "all", "dust/1-1-0", "tables/dust/1-1-0.npz", flip),
     ],
 )
 def test_what_the_run_itself_wrote_is_checked_and_made_again(
-    affinities: Path, expected: Path, tmp_path: Path, stage: str, place: str, writer: str, damaged: str
+    affinities: Path,
+    expected: Path,
+    tmp_path: Path,
+    stage: str,
+    place: str,
+    writer: str,
+    damaged: str,
+    damage: Callable[[Path], None],
 ):
     folder, ledger = tmp_path / "blocks", Ledger(tmp_path / "blocks")
     pipeline.segment_blocks(str(affinities), str(folder), **OPTIONS)
     (folder / "done" / stage / place).unlink()
-    flip(folder / damaged)
+    damage(folder / damaged)
     with pytest.raises(TasksFailedError, match="DamagedError: .*clew retry makes it again"):
         pipeline.segment_blocks(str(affinities), str(folder), **OPTIONS)
     assert writer not in ledger.done()

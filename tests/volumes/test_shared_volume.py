@@ -41,3 +41,13 @@ def test_a_block_is_whole_chunks(tmp_path: Path, block: tuple[int, int, int], ch
 def test_blocks_that_would_share_chunks_are_refused(tmp_path: Path):
     with pytest.raises(InputError, match="multiples of 16 voxels, or at most 64; not 100"):
         SharedVolume(str(tmp_path / "ids.zarr"), (600, 600, 600), np.uint64, block_shape=(100, 64, 64), **PLACE)
+
+
+def test_a_chunk_that_is_missing_is_not_taken_for_zeros(tmp_path: Path):
+    volume = SharedVolume(str(tmp_path / "ids.zarr"), (8, 8, 16), np.uint8, block_shape=(8, 8, 8), **PLACE)
+    volume.create()
+    left, right = ((slice(0, 8), slice(0, 8), part) for part in (slice(0, 8), slice(8, 16)))
+    volume[left] = np.zeros((8, 8, 8), np.uint8)
+    assert not volume[left].any()
+    with pytest.raises(ValueError, match="NOT_FOUND: chunk"):
+        volume[right]

@@ -16,8 +16,8 @@ from clew.volumes.shared import SharedVolume
 from clew.volumes.volume import Volume, first_line
 
 ORIGIN = (0, 0, 0)
-DAMAGE = ("DATA_LOSS", "FAILED_PRECONDITION")
-"""How tensorstore begins to say that a chunk fails its checksum, or cannot be decoded."""
+DAMAGE = ("DATA_LOSS", "FAILED_PRECONDITION", "NOT_FOUND")
+"""How tensorstore begins to say that a chunk fails its checksum, cannot be decoded, or is missing."""
 
 
 class FileStore(TableFolder):

@@ -52,8 +52,12 @@ def create_array(
 
 
 def open_array(folder: str) -> TensorStoreArray:
-    """An array made by `create_array`, to read and to write."""
-    spec = {"driver": "zarr3", "kvstore": kvstore_spec(folder)}
+    """An array made by `create_array`, to read and to write; a chunk that is missing is an error.
+
+    So zeros are stored like all else: a chunk that somebody lost would be read as zeros otherwise.
+    """
+    stored = {"store_data_equal_to_fill_value": True, "fill_missing_data_reads": False}
+    spec = {"driver": "zarr3", "kvstore": kvstore_spec(folder), **stored}
     return TensorStoreArray(tensorstore.open(spec, open=True, context=context(retries=WRITE_RETRIES)).result())
 
 
