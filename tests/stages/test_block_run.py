@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import psutil
 import pytest
 
 from clew import pipeline
+from clew.blockwise import batch
 from clew.blockwise.engine import TasksFailedError
 from clew.blockwise.ledger import Ledger
 from clew.errors import InputError, UnfinishedError
@@ -208,10 +210,43 @@ def test_the_job_script_of_a_cluster(affinities: Path, tmp_path: Path, capsys):
         pipeline.segment_blocks(str(affinities), str(tmp_path / "blocks"), cluster=str(table), dry_run=True)
 
 
-def test_jobs_of_a_cluster_do_the_work(
-    affinities: Path, expected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_jobs_of_a_cluster_do_the_work(affinities: Path, expected: Path, jobs: Path):
+    Path("cluster.toml").write_text(f'{CLUSTER}jobs = 2\nworker_extra_args = ["--resources", "CPU=1"]\n')
+    pipeline.segment_blocks(str(affinities), "blocks", cluster="cluster.toml", resource="CPU", **OPTIONS)
+    assert_same(Path("blocks"), expected)
+    assert len(jobs.read_text().split()) == 2
+    end = time.monotonic() + PATIENCE
+    while any(map(psutil.pid_exists, map(int, jobs.read_text().split()))):
+        assert time.monotonic() < end, "jobs go on after the run"
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_job_that_ends_is_followed_by_another(
+    affinities: Path, expected: Path, jobs: Path, monkeypatch: pytest.MonkeyPatch, processes: int
 ):
-    """A batch system that starts each job at once, on this machine."""
+    monkeypatch.setattr(batch, "LOST", 2.0)
+    Path("cluster.toml").write_text(f"{CLUSTER}jobs = 1\nprocesses = {processes}\n")
+
+    def end_the_job() -> None:
+        while not jobs.exists() or len(Ledger(Path("blocks")).done()) < 5:
+            time.sleep(0.02)
+        os.killpg(int(jobs.read_text()), signal.SIGKILL)
+
+    killer = threading.Thread(target=end_the_job, daemon=True)
+    killer.start()
+    pipeline.segment_blocks(str(affinities), "blocks", cluster="cluster.toml", **OPTIONS)
+    killer.join(PATIENCE)
+    assert len(jobs.read_text().split()) == 2
+    assert_same(Path("blocks"), expected)
+
+
+CLUSTER = '[cluster]\nsystem = "slurm"\ncores = 2\nmemory = "2GB"\ninterface = "lo"\n'
+
+
+@pytest.fixture
+def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A batch system that starts each job at once, on this machine; the file where it notes their numbers."""
     programs = tmp_path / "programs"
     programs.mkdir()
     for name, text in (("sbatch", SBATCH), ("scancel", SCANCEL)):
@@ -219,17 +254,7 @@ def test_jobs_of_a_cluster_do_the_work(
         (programs / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     monkeypatch.chdir(tmp_path)
-    Path("cluster.toml").write_text(
-        '[cluster]\nsystem = "slurm"\njobs = 2\ncores = 1\nmemory = "2GB"\ninterface = "lo"\n'
-        'worker_extra_args = ["--resources", "CPU=1"]\n'
-    )
-    pipeline.segment_blocks(str(affinities), "blocks", cluster="cluster.toml", resource="CPU", **OPTIONS)
-    assert_same(tmp_path / "blocks", expected)
-    assert len((programs / "jobs").read_text().split()) == 2
-    end = time.monotonic() + PATIENCE
-    while any(map(psutil.pid_exists, map(int, (programs / "jobs").read_text().split()))):
-        assert time.monotonic() < end, "jobs go on after the run"
-        time.sleep(0.1)
+    return programs / "jobs"
 
 
 SBATCH = """#!/bin/sh

@@ -4,26 +4,21 @@ import contextlib
 import logging
 import os
 import sys
-import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
+from clew.blockwise.batch import NEVER, batch_jobs, batch_workers
 from clew.blockwise.worker_options import Workers
 from clew.errors import InputError, UnfinishedError
 
-SYSTEMS = {"slurm": "SLURMCluster", "lsf": "LSFCluster", "pbs": "PBSCluster", "sge": "SGECluster"}
 WAVE = 4
 """Tasks handed out for each worker at a time."""
 KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": 32 << 20, "MALLOC_TRIM_THRESHOLD_": 512 << 20}
 """Bytes (glibc): arrays smaller than the former lie in memory that a process keeps, up to the latter: each task needs it again.
 Dask gives all back at once, and the system then clears every page anew (a fifth of all CPU seconds)."""
-NEVER = tuple(f"distributed.worker.memory.{what}" for what in ("target", "spill", "pause"))
-"""What workers do not do when memory gets short: Dask holds nothing of ours that could be put away, so that a paused worker
-would wait for ever. At 95 % the nanny kills it."""
 HERE: dict[str, Any] = {
     **dict.fromkeys(NEVER, False),
     **{f"distributed.nanny.pre-spawn-environ.{name}": size for name, size in KEPT_MEMORY.items()},
@@ -121,14 +116,6 @@ def own_device(device: str) -> str:
     return f"{device}:{name}" if device == "cuda" and name.isdigit() else device
 
 
-def job_script(workers: Workers) -> str:
-    """The script that a batch system would be given for one job."""
-    if workers.cluster is None:
-        raise InputError("--dry-run shows the job script of a cluster: give --cluster FILE.toml")
-    with _batch_cluster(_read_cluster(workers.cluster)) as found:
-        return str(found.job_script())
-
-
 def local_count(bytes_of_a_worker: int) -> int:
     """As many processes as there are cores, or fewer if the free memory is not enough for them."""
     import psutil
@@ -140,17 +127,13 @@ def local_count(bytes_of_a_worker: int) -> int:
 def _wanted(workers: Workers, count: int) -> int:
     """Workers that will be there in the end, as far as can be known."""
     if workers.cluster is not None:
-        cluster = _read_cluster(workers.cluster)
-        return int(cluster.get("jobs", 1)) * int(cluster.get("processes", 1))
+        return batch_workers(workers.cluster)
     return 1 if workers.scheduler else count
 
 
-def _cluster(workers: Workers, count: int) -> Any:
+def _cluster(workers: Workers, count: int) -> contextlib.AbstractContextManager[Any]:
     if workers.cluster is not None:
-        options = _read_cluster(workers.cluster)
-        cluster = _batch_cluster(options)
-        cluster.scale(jobs=int(options.get("jobs", 1)))
-        return cluster
+        return batch_jobs(workers.cluster)
     from distributed import LocalCluster
     from distributed.system import MEMORY_LIMIT
 
@@ -164,32 +147,3 @@ def _cluster(workers: Workers, count: int) -> Any:
         silence_logs=logging.CRITICAL,
         resources=None if workers.resource is None else {workers.resource: 1},
     )  # fmt: skip
-
-
-def _read_cluster(path: str) -> Mapping[str, Any]:
-    """The table [cluster] of a TOML file."""
-    try:
-        with Path(path).open("rb") as file:
-            found = tomllib.load(file).get("cluster")
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
-    if not isinstance(found, dict):
-        raise InputError(f"{path} has no table [cluster]")
-    return found
-
-
-def _batch_cluster(cluster: Mapping[str, Any]) -> Any:
-    try:
-        import dask_jobqueue
-    except ModuleNotFoundError:
-        raise InputError("batch systems need dask-jobqueue: pip install clew[cluster]") from None
-    options = {name: value for name, value in cluster.items() if name not in ("system", "jobs")}
-    exports = [f"export DASK_{name.upper().replace('.', '__')}=False" for name in NEVER]
-    options["job_script_prologue"] = [*options.get("job_script_prologue", []), *exports]
-    system = str(cluster.get("system", "")).lower()
-    if system not in SYSTEMS:
-        raise InputError(f"[cluster] needs a system, one of {', '.join(SYSTEMS)}, not {system!r}")
-    try:
-        return getattr(dask_jobqueue, SYSTEMS[system])(**options)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"[cluster]: {error}") from error

@@ -8,12 +8,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from clew.blockwise.batch import job_script
 from clew.blockwise.engine import Work, run_by_ledger
 from clew.blockwise.executor import Task
 from clew.blockwise.files import FileStore
 from clew.blockwise.ledger import Ledger
 from clew.blockwise.worker_options import Workers
-from clew.blockwise.workers import job_script, started
+from clew.blockwise.workers import started
 from clew.errors import InputError
 from clew.stages.declaration import Record
 from clew.stages.progress import counted, say, timed
@@ -106,7 +107,9 @@ def begun_with(folder: Path) -> tuple[str, dict[str, Any]]:
 
 def say_job(workers: Workers) -> None:
     """Show what would be submitted."""
-    say(job_script(workers))
+    if workers.cluster is None:
+        raise InputError("--dry-run shows the job script of a cluster: give --cluster FILE.toml")
+    say(job_script(workers.cluster))
 
 
 def absolute(path: str) -> str:
