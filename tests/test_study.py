@@ -79,6 +79,8 @@ def test_rows_are_kept_and_averaged(tmp_path: Path):
     text = (tmp_path / "page.md").read_text()
     assert text.startswith("Words.\n")
     assert "old tables" not in text
+    assert "![VOI of every run](page.png)" in text
+    assert (tmp_path / "page.png").read_bytes().startswith(b"\x89PNG")
     assert "losses, away from borders" in text
     assert "| cross-entropy | 1 | 0.125 | 0.500 | 0.625 | 0.100 |" in text
     assert "| cross-entropy | 2 | 0.500 ± 0.354 | 0.500 ± 0.000 | 1.000 ± 0.354 | 0.100 ± 0.000 |" in text

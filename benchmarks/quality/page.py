@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from statistics import mean, stdev
 
+from benchmarks.quality.figure import draw_losses
 from benchmarks.quality.recipes import RECIPES, RICHEST, SEEDS, STEPS
 from benchmarks.quality.runs import BORDERS, Row, usual_way
 from clew.segmentation.agglomeration_options import AgglomerationOptions
@@ -30,29 +31,36 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def write_page(path: Path, rows: list[Row]) -> None:
-    """Write the tables below the marker of the page; the words above it stay."""
+    """Write picture and tables below the marker of the page; the words above it stay."""
     words = path.read_text().partition(MARKER)[0] if path.exists() else "# Which training segments best\n\n"
-    path.write_text(words + MARKER + "\n".join(_tables(rows)))
+    draw_losses(path.with_suffix(".png"), {volume: _usual(rows, volume) for volume in VOLUMES})
+    picture = f"\n![VOI of every run]({path.stem}.png)\n"
+    path.write_text(words + MARKER + picture + "\n".join(_tables(rows)))
 
 
 def _tables(rows: list[Row]) -> Iterable[str]:
     for volume, per_section in VOLUMES.items():
         way = usual_way(per_section).name
-        own = [row for row in rows if row.volume == volume]
-        away = [row for row in own if row.border and row.fragments == way and row.score == SCORE]
-        own = [row for row in own if not row.border]
-        chosen = [row for row in own if row.fragments == way and row.score == SCORE]
+        usual = _usual(rows, volume)
+        away = [row for row in usual if row.border]
+        chosen = [row for row in usual if not row.border]
         words = f"{STEPS} steps; {way}, `{SCORE}`; up to {len(SEEDS)} seeds."
         recipes = [recipe.name for recipe in RECIPES]
         yield from _section(f"{volume.capitalize()}: losses", words, "recipe", chosen, lambda row: row.recipe, recipes)
         title = f"{volume.capitalize()}: losses, away from borders"
         words = f"As above, truth within {BORDERS[-1]:g} nm of a border left out."
         yield from _section(title, words, "recipe", away, lambda row: row.recipe, recipes)
-        own = [row for row in own if row.recipe == RICHEST]
+        own = [row for row in rows if row.volume == volume and row.recipe == RICHEST and not row.border]
         names = list(dict.fromkeys(_segmentation(row) for row in own))
         words, title = f"Of the recipe *{RICHEST}*.", f"{volume.capitalize()}: fragments and scores"
         yield from _section(title, words, "segmentation", own, _segmentation, names)
     yield ""
+
+
+def _usual(rows: list[Row], volume: str) -> list[Row]:
+    """Rows of a volume by which the recipes are compared."""
+    way = usual_way(VOLUMES[volume]).name
+    return [row for row in rows if row.volume == volume and row.fragments == way and row.score == SCORE]
 
 
 def _segmentation(row: Row) -> str:
