@@ -31,7 +31,7 @@ def batch_jobs(path: str) -> Iterator[Any]:
     from tornado.ioloop import PeriodicCallback
 
     table = _read_cluster(path)
-    jobs = int(table.get("jobs", 1))
+    jobs = _job_count(table)
     with _batch_cluster(table) as cluster:
         cluster.scale(jobs=jobs)
         seen: dict[str, float] = {}
@@ -46,7 +46,7 @@ def batch_jobs(path: str) -> Iterator[Any]:
 def batch_workers(path: str) -> int:
     """Workers that will be there once all jobs have started."""
     table = _read_cluster(path)
-    return int(table.get("jobs", 1)) * int(table.get("processes", 1))
+    return _job_count(table) * int(table.get("processes", 1))
 
 
 def job_script(path: str) -> str:
@@ -66,6 +66,10 @@ def _renew(cluster: Any, jobs: int, seen: dict[str, float]) -> None:
             del seen[job]
             cluster.loop.add_callback(cluster.workers.pop(job).close)
     cluster.scale(jobs=jobs)
+
+
+def _job_count(table: Mapping[str, Any]) -> int:
+    return int(table.get("jobs", 1))
 
 
 def _read_cluster(path: str) -> Mapping[str, Any]:

@@ -27,8 +27,6 @@ HERE: dict[str, Any] = {
 }
 """Dask's settings for processes of this machine. Workers may die once under a task: the engine tries it again alone. Those that
 die are started anew; by default the cluster gives one up for good that is just starting 15 s after it died, and all waits."""
-
-
 SMALLEST_WORKER = 300_000_000
 """Bytes that a process needs before it has done anything; with less it would die and be started anew for ever."""
 
