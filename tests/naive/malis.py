@@ -1,5 +1,7 @@
 """MALIS by definition: the maximin edge of every pair of voxels, found by adding edges one by one."""
 
+import itertools
+
 import numpy as np
 
 from naive.targets import affinity_targets, split_components
@@ -56,6 +58,13 @@ def constrained_pairs(affinities, labels, mask=None):
     same, _ = maximin_pairs(np.minimum(affinities, targets), objects, targets, valid)
     _, different = maximin_pairs(np.maximum(affinities, targets), objects, targets, valid)
     return np.where(targets, same, 0), np.where(targets, 0, different)
+
+
+def windows(shape, window, start):
+    """Boxes of the voxels that lie in one cell of a grid with a corner at `start`."""
+    cells = [(np.arange(size) - first) // step for size, step, first in zip(shape, window, start, strict=True)]
+    places = [[np.flatnonzero(cell == number) for number in np.unique(cell)] for cell in cells]
+    return [tuple(slice(p[0], p[-1] + 1) for p in box) for box in itertools.product(*places)]
 
 
 def last_edges_of_squares(affinities, targets, valid):

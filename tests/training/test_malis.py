@@ -70,6 +70,47 @@ def test_one_pass_splits_an_object_at_masked_edges():
     np.testing.assert_allclose(negative.ravel()[[6, 7, 11]], [2 / 5, 3 / 5, 0], rtol=1e-6)
 
 
+@settings(deadline=None, max_examples=60)
+@given(crops(), st.tuples(*[st.integers(2, 4)] * 3), st.tuples(*[st.integers(-5, 5)] * 3), st.sampled_from([1, 2]))
+def test_each_window_is_weighed_as_a_crop_of_its_own(crop, window, start, passes):
+    affinities, labels, mask = (None if array is None else np.pad(array, PADDING[array.ndim]) for array in crop)
+    window = tuple(min(side, size) for side, size in zip(window, labels.shape, strict=True))
+    found = malis_weights(affinities, labels, mask, passes=passes, window=window, start=start)
+    wanted = np.zeros((2, *affinities.shape))
+    edges = 0
+    for box in naive.windows(labels.shape, window, start):
+        inside = None if mask is None else mask[box]
+        parts = affinities[(slice(None), *box)], labels[box], inside
+        valid = affinity_targets(labels[box], OFFSETS, inside)[1]
+        wanted[(slice(None), slice(None), *box)] = valid.sum() * np.stack(malis_weights(*parts, passes=passes))
+        edges += valid.sum()
+        if passes == 2:
+            for pairs, count in zip(malis_pairs(*parts), naive.constrained_pairs(*parts), strict=True):
+                np.testing.assert_array_equal(pairs, count)
+    np.testing.assert_allclose(found, wanted / max(edges, 1), rtol=1e-5)
+
+
+PADDING = {3: ((1, 1), (1, 1), (1, 0)), 4: ((0, 0), (1, 1), (1, 1), (1, 0))}
+"""So that each axis is long enough for a window."""
+
+
+def test_more_edges_between_objects_carry_weight_in_windows():
+    affinities, labels = random_crop("random", 32)
+    whole, in_windows = (
+        np.count_nonzero(malis_weights(affinities, labels, window=window, start=(4, 4, 4))[1])
+        for window in (None, (8, 8, 8))
+    )
+    assert whole < split_components(labels).max() + np.count_nonzero(labels == 0)
+    assert in_windows > 2 * whole
+
+
+def test_windows_that_do_not_fit_are_refused():
+    affinities, labels = random_crop("random", 8)
+    for window in ((9, 8, 8), (8, 1, 8), (8, 8)):
+        with pytest.raises(InputError, match="fit into the crop"):
+            malis_weights(affinities, labels, window=window)
+
+
 def random_crop(kind, size=20):
     rng = np.random.default_rng(7)
     labels = np.kron(rng.integers(0, 4, (4, 4, 4)), np.ones((size // 4,) * 3, np.int64)).astype(np.uint64)
@@ -132,11 +173,14 @@ def test_no_pairs_give_no_loss(value):
     assert not prediction.grad.any()
 
 
-def test_gradient_equals_finite_differences_with_the_weights_fixed():
+@pytest.mark.parametrize("window", [None, (3, 2, 4)])
+def test_gradient_equals_finite_differences_with_the_weights_fixed(window):
     affinities, labels = random_crop("random", 4)
     positive, negative = (pairs / pairs.sum() for pairs in malis_pairs(affinities, labels))
+    if window is not None:
+        positive, negative = malis_weights(affinities, labels, window=window)
     prediction = torch.tensor(affinities, dtype=torch.float64, requires_grad=True)
-    loss = constrained_malis_loss(prediction, torch.from_numpy(labels.astype(np.int64)))
+    loss = constrained_malis_loss(prediction, torch.from_numpy(labels.astype(np.int64)), window=window)
     loss.backward()
 
     def fixed(values):
@@ -168,7 +212,7 @@ def test_a_batch_is_the_mean_of_its_crops_to_the_bit():
 def test_crops_of_a_batch_are_weighed_at_the_same_time(monkeypatch):
     together = threading.Barrier(2, timeout=30)
 
-    def weigh(prediction, labels, mask):
+    def weigh(prediction, labels, mask, **windows):
         together.wait()
         return np.zeros(prediction.shape, np.float32)
 

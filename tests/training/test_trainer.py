@@ -11,7 +11,7 @@ from clew.errors import InputError
 from clew.network.options import PRESETS
 from clew.network.unet import UNet, with_descriptors
 from clew.training.batches import prepared_ahead
-from clew.training.losses import VoxelLoss, balanced_loss, loss_terms
+from clew.training.losses import VoxelLoss, balanced_loss, loss_terms, malis_loss
 from clew.training.malis import constrained_malis_loss, malis_weights
 from clew.training.options import AugmentationOptions, TrainingOptions
 from clew.training.sampling import Crop, Sampler, TrainingVolume, prepare_volume
@@ -135,6 +135,77 @@ def test_malis_in_threads_is_the_malis_loss(volume: TrainingVolume) -> None:
     (wanted,) = torch.autograd.grad(reference, logits)
     assert terms.tolist() == pytest.approx([0.0, reference.item(), 0.0])
     torch.testing.assert_close(found, wanted)
+
+
+def test_malis_in_windows_is_counted_on_the_grid_of_each_crop(volume: TrainingVolume) -> None:
+    trainer = make_trainer(volume, malis_after=0, malis_window=(6, 7, 8))
+    batch = trainer._draw(0, range(2))
+    assert (batch.starts[0] != batch.starts[1]).any()
+    logits = torch.randn(2, 3, 16, 16, 16)
+    weights = trainer.malis.finish(trainer.malis.start(logits, batch), "cpu")
+    crops = zip(torch.sigmoid(logits).numpy(), batch.labels, batch.valid.numpy(), batch.starts, strict=True)
+    for number, (affinities, labels, valid, start) in enumerate(crops):
+        wanted = malis_weights(affinities, labels, valid, window=(6, 7, 8), start=start)
+        for found, part in zip(weights, wanted, strict=True):
+            np.testing.assert_array_equal(found[number], part)
+
+
+def test_windows_beside_the_whole_crop(volume: TrainingVolume) -> None:
+    logits, found = torch.randn(1, 3, 16, 16, 16), []
+    for changes in ({}, {"malis_window": (6, 7, 8)}, {"malis_window": (6, 7, 8), "malis_whole_crop": 0.25}):
+        trainer = make_trainer(volume, malis_after=0, **changes)
+        found.append(trainer.malis.finish(trainer.malis.start(logits, trainer._draw(0, range(1))), "cpu"))
+    for whole, windows, both in zip(*found, strict=True):
+        torch.testing.assert_close(both, 0.25 * whole + 0.75 * windows)
+
+
+def test_training_in_windows_resumes_to_the_bit(volume: TrainingVolume, tmp_path: Path) -> None:
+    recipe = {"malis_window": (6, 6, 6), "malis_after": 0, "malis_gradient": 0.5}
+    losses = [report.loss for report in make_trainer(volume, **recipe)]
+    first, second = make_trainer(volume, **recipe), make_trainer(volume, **recipe)
+    resumed = [report.loss for report in take(iter(first), 3)]
+    torch.save(first.state(), tmp_path / "state.pt")
+    second.load_state(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert resumed + [report.loss for report in second] == losses
+
+
+def test_windows_larger_than_the_crop_are_refused(volume: TrainingVolume) -> None:
+    with pytest.raises(InputError, match="fit into the crop"):
+        make_trainer(volume, malis_window=(17, 8, 8))
+
+
+def test_the_gradient_of_malis_has_the_norm_that_is_asked_for(volume: TrainingVolume) -> None:
+    trainer = make_trainer(volume, malis_after=0, malis_gradient=0.3)
+    batch, last = trainer._draw(0, range(1)), trainer.network.head.weight
+    logits = trainer._logits(batch.raw)
+    weights = trainer.malis.finish(trainer.malis.start(logits, batch), "cpu")
+    voxels, malis, _ = loss_terms(logits, batch, weights, trainer.options, last)
+    norms = [torch.autograd.grad(term, last, retain_graph=True)[0].norm() for term in (voxels, malis)]
+    assert norms[1].item() == pytest.approx(0.3 * norms[0].item(), rel=1e-4)
+    plain = loss_terms(logits, batch, None, trainer.options)
+    assert voxels.item() == plain[0].item()
+
+
+def test_passes_form_and_errors_of_malis() -> None:
+    logits = torch.tensor([-2.0, 0.5, 1.0, -0.5, 3.0, 2.0]).reshape(1, 3, 1, 1, 2).requires_grad_()
+    affinities = torch.sigmoid(logits)
+    positive, negative = torch.tensor([1.0, 2, 0, 3, 4, 0]), torch.tensor([0.0, 0, 5, 0, 0, 6])
+    positive, negative = positive.reshape(logits.shape), negative.reshape(logits.shape)
+    split = (positive * (1 - affinities) ** 2).sum()
+    merged = (negative * affinities**2).sum()
+
+    def loss(**changes: Any) -> torch.Tensor:
+        return malis_loss(logits, positive, negative, dataclasses.replace(OPTIONS, **changes))
+
+    torch.testing.assert_close(loss(), split + merged)
+    torch.testing.assert_close(loss(malis_positive=0.0, malis_negative=3.0), 3 * merged)
+    entropy = -(positive * affinities.log() + negative * (1 - affinities).log()).sum()
+    torch.testing.assert_close(loss(malis_form="cross-entropy"), entropy)
+    wrong = (positive * (1 - affinities) ** 2)[1 - affinities > 0.3].sum() + (negative * affinities**2)[
+        affinities > 0.3
+    ].sum()
+    torch.testing.assert_close(loss(malis_errors_above=0.3), wrong)
+    assert wrong < split + merged
 
 
 def test_one_pass_of_malis_where_asked(volume: TrainingVolume) -> None:

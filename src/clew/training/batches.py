@@ -23,12 +23,14 @@ Result = TypeVar("Result")
 
 class Batch(NamedTuple):
     """Tensors of a forward pass: raw (batch, 1, z, y, x); targets and valid pairs (batch, offset, z, y, x); descriptors
-    (batch, 10, z, y, x), or empty where they are not trained. Labels (batch, z, y, x) are split into components."""
+    (batch, 10, z, y, x), or empty where they are not trained. Labels (batch, z, y, x) are split into components. Starts
+    (batch, 3) are the voxels (z, y, x) where the grids of MALIS windows have a corner."""
 
     raw: Tensor
     labels: NDArray[np.uint64]
     targets: Tensor
     valid: Tensor
+    starts: NDArray[np.int64]
     descriptors: Tensor = torch.empty(0)
 
     def to(self, device: str) -> "Batch":
@@ -36,14 +38,14 @@ class Batch(NamedTuple):
         raw, targets, valid, descriptors = (
             tensor.to(device, non_blocking=True) for tensor in (self.raw, self.targets, self.valid, self.descriptors)
         )
-        return Batch(raw, self.labels, targets, valid, descriptors)
+        return Batch(raw, self.labels, targets, valid, self.starts, descriptors)
 
     def pinned(self) -> "Batch":
         """The batch in memory that a GPU reads while it works."""
         raw, targets, valid, descriptors = (
             tensor.pin_memory() for tensor in (self.raw, self.targets, self.valid, self.descriptors)
         )
-        return Batch(raw, self.labels, targets, valid, descriptors)
+        return Batch(raw, self.labels, targets, valid, self.starts, descriptors)
 
 
 def collate(crops: list[Crop], offsets: tuple[Triple, ...], margin: int) -> Batch:
@@ -55,6 +57,7 @@ def collate(crops: list[Crop], offsets: tuple[Triple, ...], margin: int) -> Batc
         np.stack([split_components(crop.labels) for crop in crops]),
         torch.from_numpy(np.stack([targets for targets, _ in pairs])),
         torch.from_numpy(np.stack([valid for _, valid in pairs])),
+        np.stack([crop.start for crop in crops]),
     )
 
 

@@ -17,7 +17,13 @@ from clew.training.options import TrainingOptions
 VoxelLoss = Literal["cross-entropy", "squared-error"]
 
 
-def loss_terms(logits: Tensor, batch: Batch, weights: tuple[Tensor, Tensor] | None, options: TrainingOptions) -> Tensor:
+def loss_terms(
+    logits: Tensor,
+    batch: Batch,
+    weights: tuple[Tensor, Tensor] | None,
+    options: TrainingOptions,
+    last_layer: Tensor | None = None,
+) -> Tensor:
     """The weighted terms whose sum is minimised: voxel-wise, MALIS, descriptors; (3,) float32.
 
     Parameters
@@ -28,13 +34,19 @@ def loss_terms(logits: Tensor, batch: Batch, weights: tuple[Tensor, Tensor] | No
         The crops, on the device of the logits.
     weights
         Of both passes of MALIS, (batch, 3, z, y, x) each; None before MALIS begins.
+    last_layer
+        Weights of the network's last layer, at which gradients are compared where `malis_gradient` says how large that of
+        MALIS shall be.
     """
     affinities, described = logits.split([batch.targets.shape[1], logits.shape[1] - batch.targets.shape[1]], dim=1)
     voxels = balanced_loss(affinities, batch.targets, batch.valid, options.loss)
     malis = descriptors = voxels.new_zeros(())
     if weights is not None:
-        voxels = (1 - options.malis_weight) * voxels
-        malis = options.malis_weight * malis_loss(affinities, *weights)
+        malis = malis_loss(affinities, *weights, options)
+        if options.malis_gradient is None:
+            voxels, malis = (1 - options.malis_weight) * voxels, options.malis_weight * malis
+        elif last_layer is not None:
+            malis = malis * options.malis_gradient * _ratio_of_gradients(voxels, malis, last_layer)
     if options.descriptor_weight:
         pairs = zip(described.split(1), batch.descriptors.split(1), strict=True)
         descriptors = options.descriptor_weight * torch.stack([descriptor_loss(*pair) for pair in pairs]).mean()
@@ -66,7 +78,9 @@ def balanced_loss(logits: Tensor, targets: Tensor, valid: Tensor, kind: VoxelLos
     return (weights * values).sum() / (logits.shape[0] * logits.shape[1])
 
 
-def malis_loss(logits: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+def malis_loss(
+    logits: Tensor, positive: Tensor, negative: Tensor, options: TrainingOptions = TrainingOptions()
+) -> Tensor:
     """Constrained MALIS of the nearest-neighbour affinities, from the weights of both passes, which are constants.
 
     Parameters
@@ -75,6 +89,27 @@ def malis_loss(logits: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         Network output before the sigmoid; the first three offsets count.
     positive, negative : (batch, 3, z, y, x)
         Weights of the passes, as of `malis_weights`.
+    options
+        Weights of the passes against each other, form of the error, and which errors count.
     """
-    affinities = torch.sigmoid(logits[:, : len(NEAREST_OFFSETS)])
-    return (positive * (1 - affinities) ** 2 + negative * affinities**2).sum() / len(logits)
+    nearest = logits[:, : len(NEAREST_OFFSETS)]
+    affinities = torch.sigmoid(nearest)
+    if options.malis_form == "cross-entropy":
+        split, merged = functional.softplus(-nearest), functional.softplus(nearest)
+    else:
+        split, merged = (1 - affinities) ** 2, affinities**2
+    positive, negative = options.malis_positive * positive, options.malis_negative * negative
+    if options.malis_errors_above:
+        positive = positive * (1 - affinities >= options.malis_errors_above)
+        negative = negative * (affinities >= options.malis_errors_above)
+    return (positive * split + negative * merged).sum() / len(logits)
+
+
+def _ratio_of_gradients(one: Tensor, other: Tensor, weights: Tensor) -> Tensor:
+    """Norm of the gradient of one loss with respect to the weights, divided by that of the other; 0 where that is 0.
+
+    Gradients with respect to affinities would not do: many small ones in agreement move the network more than a few
+    large ones that contradict each other.
+    """
+    norms = [torch.autograd.grad(loss, weights, retain_graph=True)[0].norm() for loss in (one, other)]
+    return torch.where(norms[1] > 0, norms[0] / norms[1].clamp(min=1e-30), 0.0).detach()

@@ -8,7 +8,12 @@ affinities T, a training crop gives two spanning forests:
 
 Each pass is divided by its own sum, and the loss of a crop is Σ (P(e)/ΣP + N(e)/ΣN) · (T(e) − A(e))². *Objects* are the
 connected components of the target affinity graph (two pieces of one neuron that meet only outside the crop count as
-two). Ties: the stronger edge first, then T = 1 before T = 0, then the lower edge number (channel, z, y, x); strength is
+two).
+
+In *windows*, the crop is cut along a grid, each window is a crop of its own, and their losses are averaged by the edges
+that they hold. A whole crop of K objects has at most K − 1 edges that carry N; its windows together have many more.
+
+Ties: the stronger edge first, then T = 1 before T = 0, then the lower edge number (channel, z, y, x); strength is
 compared in float32. Masked edges are in neither forest. Background voxels join the forests but bring no pairs.
 
 Paper: section on the constrained MALIS loss and its quasi-linear computation. Cost: a sort of the edges that a local test
@@ -16,7 +21,10 @@ leaves (little more than those of the forests), no histograms.
 """
 
 import os
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import pairwise, product
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -37,6 +45,9 @@ _FULL = np.float32(1).view(np.int32)
 """Bits of the strongest affinity."""
 
 Pairs = NDArray[np.int64]
+Weights = NDArray[np.float32]
+Passes = Literal[1, 2]
+Box = tuple[slice, ...]
 
 
 class _Forest(NamedTuple):
@@ -53,12 +64,17 @@ class _Forest(NamedTuple):
 
 
 def constrained_malis_loss(
-    prediction: torch.Tensor, labels: ArrayLike | torch.Tensor, *, mask: ArrayLike | torch.Tensor | None = None
+    prediction: torch.Tensor,
+    labels: ArrayLike | torch.Tensor,
+    *,
+    mask: ArrayLike | torch.Tensor | None = None,
+    window: Sequence[int] | None = None,
+    start: Sequence[int] = (0, 0, 0),
 ) -> torch.Tensor:
     """Constrained MALIS loss of predicted affinities, with its exact gradient (the weights are constants).
 
     The forests are computed on the CPU, outside the GIL, those of a batch in threads; prediction may be on any device.
-    Not local: it is a property of a whole crop.
+    Not local: it is a property of a whole crop, or of a whole window.
 
     Parameters
     ----------
@@ -68,6 +84,8 @@ def constrained_malis_loss(
         (z, y, x) or (batch, z, y, x) whole numbers, 0 = background. They need not be split into components.
     mask
         Shape of the labels, true where somebody annotated, or shape of the prediction, true for the edges to use.
+    window, start
+        As in `malis_weights`.
 
     Returns
     -------
@@ -80,8 +98,9 @@ def constrained_malis_loss(
     """
     if prediction.ndim not in (4, 5):
         raise InputError(f"prediction must be ([batch,] 3, z, y, x), not of shape {tuple(prediction.shape)}")
+    weigh = partial(_signed_weights, window=window, start=start)
     if prediction.ndim == 4:
-        return _crop_loss(prediction, _signed_weights(prediction, _as_array(labels), _as_array(mask)))
+        return _crop_loss(prediction, weigh(prediction, _as_array(labels), _as_array(mask)))
     all_labels, all_masks = _as_array(labels), [None] * len(prediction) if mask is None else _as_array(mask)
     if not len(prediction) == len(all_labels) == len(all_masks) > 0:
         raise InputError(
@@ -89,13 +108,19 @@ def constrained_malis_loss(
             f" not {len(prediction)}, {len(all_labels)} and {len(all_masks)}"
         )
     with ThreadPoolExecutor(min(len(prediction), os.cpu_count() or 1)) as pool:
-        weights = list(pool.map(_signed_weights, prediction, all_labels, all_masks))
+        weights = list(pool.map(weigh, prediction, all_labels, all_masks))
     return torch.stack([_crop_loss(*crop) for crop in zip(prediction, weights, strict=True)]).mean()
 
 
 def malis_weights(
-    affinities: ArrayLike, labels: ArrayLike, mask: ArrayLike | None = None, *, passes: Literal[1, 2] = 2
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    affinities: ArrayLike,
+    labels: ArrayLike,
+    mask: ArrayLike | None = None,
+    *,
+    passes: Passes = 2,
+    window: Sequence[int] | None = None,
+    start: Sequence[int] = (0, 0, 0),
+) -> tuple[Weights, Weights]:
     """Normalised weights of MALIS: what (1 - A)² and A² weigh in the loss.
 
     Parameters
@@ -109,34 +134,57 @@ def malis_weights(
     passes
         2: constrained MALIS. 1: MALIS on the affinities as they are, for comparison; pairs of one object give the
         first weights, pairs of different objects the second ones, and an edge may carry both.
+    window
+        Voxels (z, y, x) of the windows in which pairs are counted, each as a crop of its own; without it, in the whole
+        crop. Edges between windows have no weight.
+    start
+        Voxel (z, y, x) at which the grid of windows has a corner. Windows that the faces of the crop cut are smaller.
 
     Returns
     -------
     positive, negative
-        (3, z, y, x) float32, each summing to 1 (or all 0 where there are no pairs); of two passes never both at one edge.
+        (3, z, y, x) float32; of two passes never both at one edge. Each sums to 1, or to 0 where there are no pairs; in
+        windows, each window's sum is its share of the edges that are not masked.
 
     Raises
     ------
     InputError
-        If shapes do not fit, affinities are not in [0, 1], or labels are negative or not whole numbers.
+        If shapes do not fit, affinities are not in [0, 1], labels are negative or not whole numbers, or windows are larger
+        than the crop.
     """
-    if passes == 1:
-        same, different = unconstrained_malis_pairs(affinities, _objects(labels, mask), mask)
-        return _normalised(same), _normalised(different)
-    shape, forests = _forests(affinities, labels, mask)
-    positive, negative = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    for forest, weights in zip(forests, (positive, negative), strict=True):
-        place_weights(forest.edges, forest.pairs, forest.scale, weights.ravel())
-    return positive, negative
+    strengths, volume = _checked(affinities, labels)
+    if window is None:
+        valid = None if mask is None else _valid_edges(mask, volume)
+        return _weights(strengths, volume, valid, passes, np.float32)
+    return _weights_in_windows(strengths, volume, mask, passes, window, start)
 
 
 def malis_pairs(affinities: ArrayLike, labels: ArrayLike, mask: ArrayLike | None = None) -> tuple[Pairs, Pairs]:
     """Voxel pairs per edge, (3, z, y, x) int64, of the positive and the negative pass; inputs as in `malis_weights`."""
-    shape, forests = _forests(affinities, labels, mask)
-    positive, negative = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    strengths, volume = _checked(affinities, labels)
+    forests = _forests(strengths, volume, None if mask is None else _valid_edges(mask, volume))
+    positive, negative = np.zeros(strengths.shape, np.int64), np.zeros(strengths.shape, np.int64)
     for forest, pairs in zip(forests, (positive, negative), strict=True):
         pairs.ravel()[forest.edges] = forest.pairs
     return positive, negative
+
+
+def check_window(window: Sequence[int], shape: Sequence[int]) -> None:
+    """Refuse windows that do not fit into a crop of this shape (z, y, x), or that hold no edge."""
+    if len(window) != 3 or not all(2 <= side <= size for side, size in zip(window, shape, strict=True)):
+        raise InputError(
+            f"the windows of MALIS must be (z, y, x) of at least 2 voxels and fit into the crop of {tuple(shape)} voxels, "
+            f"not {tuple(window)}"
+        )
+
+
+def window_boxes(shape: Sequence[int], window: Sequence[int], start: Sequence[int]) -> Iterator[Box]:
+    """Boxes of a grid of windows with a corner at `start`, cut by the faces of a crop of this shape; all (z, y, x)."""
+    sides = []
+    for size, step, first in zip(shape, window, start, strict=True):
+        ends = sorted({0, *range(first % step, size, step), size})
+        sides.append([slice(low, high) for low, high in pairwise(ends)])
+    yield from product(*sides)
 
 
 def unconstrained_malis_pairs(
@@ -182,48 +230,95 @@ def _objects(labels: ArrayLike, mask: ArrayLike | None) -> Labels:
     return np.where(volume == 0, np.uint64(0), parents.reshape(volume.shape).astype(np.uint64) + np.uint64(1))
 
 
-def _normalised(pairs: Pairs) -> NDArray[np.float32]:
-    return (pairs / max(pairs.sum(), 1)).astype(np.float32)
-
-
 def _crop_loss(prediction: torch.Tensor, weights: NDArray[Any]) -> torch.Tensor:
     signed = torch.from_numpy(weights).to(prediction.device)
     error = (signed > 0).to(signed.dtype) - prediction
     return (signed.abs() * error.square()).sum()
 
 
-def _signed_weights(prediction: torch.Tensor, labels: ArrayLike, mask: ArrayLike | None) -> NDArray[Any]:
+def _signed_weights(
+    prediction: torch.Tensor,
+    labels: ArrayLike,
+    mask: ArrayLike | None,
+    window: Sequence[int] | None,
+    start: Sequence[int],
+) -> NDArray[Any]:
     """Weights of both passes of a crop in one array, negative for the negative pass."""
-    shape, (positive, negative) = _forests(prediction.detach().to("cpu", torch.float32).numpy(), labels, mask)
-    weights = np.zeros(shape, np.float64 if prediction.dtype == torch.float64 else np.float32)
-    place_weights(positive.edges, positive.pairs, positive.scale, weights.ravel())
-    place_weights(negative.edges, negative.pairs, -negative.scale, weights.ravel())
-    return weights
+    strengths, volume = _checked(prediction.detach().to("cpu", torch.float32).numpy(), labels)
+    kind: type = np.float64 if prediction.dtype == torch.float64 else np.float32
+    if window is None:
+        positive, negative = _weights(strengths, volume, None if mask is None else _valid_edges(mask, volume), 2, kind)
+    else:
+        positive, negative = _weights_in_windows(strengths, volume, mask, 2, window, start)
+    return np.subtract(positive, negative, out=positive).astype(kind, copy=False)
+
+
+def _weights_in_windows(
+    strengths: NDArray[np.float32],
+    volume: Labels,
+    mask: ArrayLike | None,
+    passes: Passes,
+    window: Sequence[int],
+    start: Sequence[int],
+) -> tuple[Weights, Weights]:
+    """Weights of both passes, in each window by itself, times its share of the edges."""
+    check_window(window, volume.shape)
+    boxes = list(window_boxes(volume.shape, window, start))
+    allowed = _valid_edges(mask, volume)
+    inside = [_edges_inside(allowed, box) for box in boxes]
+    edges = np.array([np.count_nonzero(valid) for valid in inside])
+    result = np.zeros((2, *strengths.shape), np.float32)
+    for box, valid, share in zip(boxes, inside, edges / max(edges.sum(), 1), strict=True):
+        if share > 0:
+            here = (slice(None), *box)
+            parts = np.ascontiguousarray(strengths[here]), np.ascontiguousarray(volume[box])
+            result[(slice(None), *here)] = _weights(*parts, valid, passes, np.float32)
+            result[(slice(None), *here)] *= share
+    return result[0], result[1]
+
+
+def _edges_inside(valid: NDArray[np.bool_], box: Box) -> NDArray[np.bool_]:
+    """The valid edges of a window, without those that leave it."""
+    inside = valid[(slice(None), *box)].copy()
+    inside[0, 0] = inside[1, :, 0] = inside[2, :, :, 0] = False
+    return inside
+
+
+def _weights(
+    strengths: NDArray[np.float32], volume: Labels, valid: NDArray[np.bool_] | None, passes: Passes, kind: type
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Weights of both passes of a crop, each summing to 1, or to 0 where there are no pairs."""
+    if passes == 1:
+        same, different = unconstrained_malis_pairs(strengths, _objects(volume, valid), valid)
+        return (same / max(same.sum(), 1)).astype(kind), (different / max(different.sum(), 1)).astype(kind)
+    weights: NDArray[Any] = np.zeros((2, *strengths.shape), kind)
+    for part, forest in zip(weights, _forests(strengths, volume, valid), strict=True):
+        place_weights(forest.edges, forest.pairs, forest.scale, part.ravel())
+    return weights[0], weights[1]
 
 
 def _forests(
-    affinities: ArrayLike, labels: ArrayLike, mask: ArrayLike | None
-) -> tuple[tuple[int, ...], tuple[_Forest, _Forest]]:
-    """Shape of the affinities, and the edges of the positive and the negative pass with their pairs."""
-    strengths, volume = _checked(affinities, labels)
-    records, bounds = _ordered_edges(strengths, volume, mask)
+    strengths: NDArray[np.float32], volume: Labels, valid: NDArray[np.bool_] | None
+) -> tuple[_Forest, _Forest]:
+    """The edges of the positive and the negative pass with their pairs."""
+    records, bounds = _ordered_edges(strengths, volume, valid)
     tree, counts = np.empty(volume.size, np.int32), np.empty(1024, np.int64)
     edges, pairs = np.empty(volume.size, np.uint32), np.empty(volume.size, np.int64)
     shape, spare = np.array(volume.shape), np.empty(int(np.diff(bounds).max()), np.uint64)
     inside, joined = count_pairs(records, bounds, shape, volume.ravel(), tree, spare, counts, edges, pairs)
     positive, negative = slice(0, inside), slice(inside, joined)
-    return strengths.shape, (_Forest(edges[positive], pairs[positive]), _Forest(edges[negative], pairs[negative]))
+    return _Forest(edges[positive], pairs[positive]), _Forest(edges[negative], pairs[negative])
 
 
 def _ordered_edges(
-    strengths: NDArray[np.float32], volume: Labels, mask: ArrayLike | None
+    strengths: NDArray[np.float32], volume: Labels, valid: NDArray[np.bool_] | None
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     """Records of the edges that a forest may need, in buckets, and where each bucket begins."""
     _, _, height, width = strengths.shape
-    valid = np.empty((3, 0, 0, 0), bool) if mask is None else _valid_edges(mask, volume)
+    masked = np.empty((3, 0, 0, 0), bool) if valid is None else valid
     bits, flags = strengths.view(np.int32), np.empty(volume.shape, np.uint8)
     ranks, last = np.empty((2, 3, height, width), np.int32), np.empty(width, np.uint8)
-    flag_edges(bits, volume, valid, mask is not None, ranks, last, flags)
+    flag_edges(bits, volume, masked, valid is not None, ranks, last, flags)
     bounds, positions = np.zeros(2 * BUCKETS + 1, np.int64), np.empty(width + 1, np.int32)
     count_edges(strengths, flags, positions, bounds[1:])
     np.cumsum(bounds, out=bounds)
@@ -252,8 +347,10 @@ def _checked(affinities: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.float
     return strengths, volume
 
 
-def _valid_edges(mask: ArrayLike, volume: Labels) -> NDArray[np.bool_]:
+def _valid_edges(mask: ArrayLike | None, volume: Labels) -> NDArray[np.bool_]:
     """Edges that may be in the forests: inside the volume, and allowed by a mask of voxels or of edges."""
+    if mask is None:
+        return affinity_targets(volume, _OFFSETS)[1]
     allowed = np.asarray(mask, dtype=bool)
     if allowed.shape == volume.shape:
         return affinity_targets(volume, _OFFSETS, allowed)[1]

@@ -2,7 +2,7 @@
 
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Literal
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from clew.network.options import NEAREST_OFFSETS
 from clew.training.batches import Batch
 from clew.training.malis import malis_weights
+from clew.training.options import TrainingOptions
 
 NEAREST = slice(0, len(NEAREST_OFFSETS))
 Weights = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -20,9 +21,9 @@ Weights = tuple[NDArray[np.float32], NDArray[np.float32]]
 class MalisThreads:
     """Threads that compute MALIS weights; `waited` sums the seconds in which the device had nothing to do for them."""
 
-    def __init__(self, number: int, passes: Literal[1, 2]) -> None:
+    def __init__(self, number: int, options: TrainingOptions) -> None:
         self.pool = ThreadPoolExecutor(number)
-        self.passes = passes
+        self.options = options
         self.waited = 0.0
 
     def start(self, logits: Tensor, batch: Batch) -> list["Future[Weights]"]:
@@ -31,8 +32,8 @@ class MalisThreads:
         copied = torch.cuda.Event() if logits.is_cuda else None
         if copied is not None:
             copied.record()
-        crops = zip(affinities, batch.labels, batch.valid[:, NEAREST], strict=True)
-        return [self.pool.submit(_weigh, self.passes, copied, *crop) for crop in crops]
+        crops = zip(affinities, batch.labels, batch.valid[:, NEAREST], batch.starts, strict=True)
+        return [self.pool.submit(_weigh, self.options, copied, *crop) for crop in crops]
 
     def finish(self, futures: list["Future[Weights]"], device: str) -> tuple[Tensor, Tensor]:
         """The weights of both passes, (batch, 3, z, y, x) each, on the device."""
@@ -46,11 +47,12 @@ class MalisThreads:
 
 
 def _weigh(
-    passes: Literal[1, 2],
+    options: TrainingOptions,
     copied: torch.cuda.Event | None,
     affinities: Tensor,
     labels: NDArray[np.uint64],
     valid: Tensor,
+    start: NDArray[np.int64],
 ) -> Weights:
     """Weights of a crop; not a number where the affinities are none, so that the loss is none either."""
     if copied is not None:
@@ -58,4 +60,12 @@ def _weigh(
     values = affinities.numpy()
     if not np.isfinite(values).all():
         return np.full_like(values, np.nan), np.full_like(values, np.nan)
-    return malis_weights(values, labels, valid.numpy(), passes=passes)
+    weigh = partial(malis_weights, values, labels, valid.numpy(), passes=options.malis_passes)
+    if options.malis_window is None:
+        return weigh()
+    inside = weigh(window=options.malis_window, start=start.tolist())
+    if options.malis_whole_crop == 0:
+        return inside
+    part = np.float32(options.malis_whole_crop)
+    positive, negative = (part * whole + (1 - part) * window for whole, window in zip(weigh(), inside, strict=True))
+    return positive, negative

@@ -120,8 +120,22 @@ class TrainingOptions:
         Step from which MALIS trains the nearest-neighbour affinities.
     malis_weight
         Weight of MALIS beside the voxel-wise loss, which stays on at weight 1 - malis_weight.
+    malis_gradient
+        Norm of MALIS's gradient as a share of that of the voxel-wise loss, both at the network's last layer, instead of
+        malis_weight: MALIS is scaled to it in each forward pass, and the voxel-wise loss stays on in full.
     malis_passes
         2: constrained MALIS (the paper's); 1: MALIS on the affinities as they are, for comparison.
+    malis_window
+        Voxels z,y,x of the windows of a crop in which MALIS counts, on a grid that lies elsewhere in each crop; by default
+        it counts in the whole crop.
+    malis_whole_crop
+        Share of MALIS in the whole crop beside that in its windows.
+    malis_positive, malis_negative
+        Weights of the passes: of the edges that split objects, and of those that merge them.
+    malis_form
+        What MALIS weighs: the squared error of an affinity (the paper's), or its cross-entropy.
+    malis_errors_above
+        Affinities that are nearer than this to their target bring no MALIS.
     descriptor_weight
         Weight of the local shape descriptors as an auxiliary target (dense annotation only); 0 = without them.
     descriptor_sigma
@@ -161,7 +175,14 @@ class TrainingOptions:
     loss: Literal["cross-entropy", "squared-error"] = "cross-entropy"
     malis_after: Annotated[int, Ge(0)] = 7_000
     malis_weight: Annotated[float, Interval(ge=0, le=1)] = 0.5
+    malis_gradient: NotNegative | None = None
     malis_passes: Literal[1, 2] = 2
+    malis_window: tuple[int, int, int] | None = None
+    malis_whole_crop: Fraction = 0.0
+    malis_positive: NotNegative = 1.0
+    malis_negative: NotNegative = 1.0
+    malis_form: Literal["squared-error", "cross-entropy"] = "squared-error"
+    malis_errors_above: Annotated[float, Interval(ge=0, lt=1)] = 0.0
     descriptor_weight: NotNegative = 0.0
     descriptor_sigma: Annotated[float, Gt(0)] = 80.0
     boundary_steps: Annotated[int, Ge(0)] = 1

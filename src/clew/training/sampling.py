@@ -38,12 +38,14 @@ class TrainingVolume(NamedTuple):
 
 class Crop(NamedTuple):
     """A training example: raw (z, y, x) float32 in [-1, 1]; labels and mask of the network's output, centred in it; the
-    annotated labels (0 elsewhere) with the sampler's context around them, and empty if it has none."""
+    annotated labels (0 elsewhere) with the sampler's context around them, and empty if it has none; the voxel (z, y, x) of
+    the labels where the grid of MALIS windows has a corner."""
 
     raw: NDArray[np.float32]
     labels: NDArray
     mask: NDArray[np.bool_]
     surroundings: NDArray = np.empty((0, 0, 0))
+    start: NDArray[np.int64] = np.zeros(3, np.int64)
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class Sampler:
             sites = self.sites[chosen]
             crop = self.cut(self.volumes[chosen], sites.draw_center(rng), rng)
             if crop.mask.mean() >= self.options.minimum_annotated * sites.best and self._is_rich(crop):
-                return crop
+                return crop._replace(start=rng.integers(0, self.output_shape))
         raise InputError(
             f"no crop of {self.output_shape} voxels was found in {ATTEMPTS} attempts that is annotated and holds "
             f"{self.options.minimum_objects} neurons or more on {self.options.minimum_foreground:.0%} of it; give a "

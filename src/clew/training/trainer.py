@@ -22,6 +22,7 @@ from clew.network.unet import UNet, crop_center, valid_input_shape
 from clew.training.batches import Batch, collate, describe, prepared_ahead
 from clew.training.descriptors import window_reach
 from clew.training.losses import loss_terms
+from clew.training.malis import check_window
 from clew.training.malis_threads import NEAREST, MalisThreads, Weights
 from clew.training.options import AugmentationOptions, TrainingOptions
 from clew.training.processes import Processes
@@ -129,6 +130,8 @@ class Trainer:
     ) -> None:
         if options.descriptor_weight and not (network.options.descriptors and voxel_size):
             raise InputError("local shape descriptors need a network with a head for them, and the voxel size")
+        if options.malis_window is not None:
+            check_window(options.malis_window, options.crop)
         self.options = options
         self.voxel_size = voxel_size or (1.0, 1.0, 1.0)
         self.device = device
@@ -147,7 +150,7 @@ class Trainer:
         )
         context = window_reach(options.descriptor_sigma, self.voxel_size) if options.descriptor_weight else (0, 0, 0)
         self.sampler = Sampler(prepared, input_shape, self.output_shape, options, augmentation, device, context)
-        self.malis = MalisThreads(min(2 * options.batch, os.cpu_count() or 1), options.malis_passes)
+        self.malis = MalisThreads(min(2 * options.batch, os.cpu_count() or 1), options)
 
     def __iter__(self) -> Iterator[StepReport]:
         places = product(range(self.step, self.options.steps), range(self.options.accumulate))
@@ -233,7 +236,8 @@ class Trainer:
 
     @property
     def _malis_is_on(self) -> bool:
-        return self.step >= self.options.malis_after and self.options.malis_weight > 0
+        share = self.options.malis_weight if self.options.malis_gradient is None else self.options.malis_gradient
+        return self.step >= self.options.malis_after and share > 0
 
     @property
     def _passes_at_once(self) -> int:
@@ -247,7 +251,8 @@ class Trainer:
 
     def _backward(self, forward: Forward) -> Tensor:
         weights = self.malis.finish(forward.weights, self.device) if forward.weights else None
-        terms = loss_terms(forward.logits, forward.batch, weights, self.options) / self.options.accumulate
+        terms = loss_terms(forward.logits, forward.batch, weights, self.options, self.network.head.weight)
+        terms = terms / self.options.accumulate
         terms.sum().backward()
         return terms.detach()
 
