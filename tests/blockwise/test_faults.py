@@ -54,7 +54,7 @@ def in_small_chunks(source: Path, path: Path, *, sharded: bool) -> list[Path]:
     """A copy of affinities; its files of chunks, the largest first."""
     volume = open_volume(source)
     layout = Layout(volume.shape, volume.dtype, "czyx", volume.voxel_size, volume.offset, CHUNKS)
-    array, _ = ome_zarr.create_array(path / "s0", layout, None if sharded else CHUNKS)
+    array = ome_zarr.create_array(path / "s0", layout, None if sharded else CHUNKS)
     array[tuple(slice(0, length) for length in volume.shape)] = volume.read()
     (path / "zarr.json").write_text(ome_zarr.group_metadata("affinities", {"s0": layout}, volume.attributes))
     return sorted(chunks(path), key=lambda file: -file.stat().st_size)

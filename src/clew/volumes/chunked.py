@@ -1,8 +1,9 @@
 """Chunked arrays in folders, local or remote: zarr 2, zarr 3 and N5 through tensorstore."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,12 @@ from clew.volumes.volume import Stored, first_line
 DRIVERS = {"zarr 3": "zarr3", "zarr 2": "zarr", "N5": "n5"}
 LISTING_DEPTH = 5
 LEVELS_ABOVE = 4
+ALL_CHUNKS = "all_chunks_stored"
+"""Attribute of an array: chunks of nothing but zeros are stored, too, so that one that is missing has been lost."""
+STRICT = {"fill_missing_data_reads": False}
+"""Option of every driver of tensorstore: a chunk that is missing is an error."""
+MISSING = "NOT_FOUND"
+"""How tensorstore begins to say that a chunk is missing."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,30 @@ class TensorStoreArray:
         numbers = (range(box.start // step, -(-box.stop // step)) for box, step in zip(selection, unit, strict=True))
         for place in itertools.product(*numbers):
             self.store.kvstore.write("/".join(("c", *map(str, place))), None).result()
+
+
+class SparseArray(TensorStoreArray):
+    """Boxes of an array whose format takes a chunk that is missing for its fill value.
+
+    So is every chunk of an array that was moved away: after a read that missed one, it is opened again.
+    """
+
+    def __init__(self, store: Any, reopen: Callable[[], Any]):
+        super().__init__(store)
+        self._reopen = reopen
+        self._filling: Any = None
+
+    def __getitem__(self, selection: tuple[slice, ...]) -> Any:
+        if self._filling is None:
+            try:
+                return super().__getitem__(selection)
+            except ValueError as error:
+                if not str(error).startswith(MISSING):
+                    raise
+            self._filling = self._reopen()
+        block = self._filling[selection].read().result()
+        self._reopen()
+        return block
 
 
 def _parts(chosen: slice, step: int) -> Iterator[tuple[slice, slice]]:
@@ -155,7 +186,8 @@ def _only_array(folder: str, node: Node | None) -> Node:
 
 
 def _open_array(node: Node) -> Stored:
-    array = open_tensorstore({"driver": DRIVERS[node.format], "kvstore": kvstore_spec(node.folder)}, node.folder)
+    spec = {"driver": DRIVERS[node.format], "kvstore": kvstore_spec(node.folder)}
+    array = open_tensorstore(spec, node.folder, all_chunks=node.attributes.get(ALL_CHUNKS) is True)
     above = list(_groups_above(node))
     geometry, depth = _geometry(node, above, array.shape)
     levels = [node.attributes, *(group.attributes for group, _ in above)]
@@ -177,12 +209,20 @@ def _open_array(node: Node) -> Stored:
     )
 
 
-def open_tensorstore(spec: dict[str, Any], source: str) -> TensorStoreArray:
-    """Open for reading; whatever is wrong is one InputError."""
-    try:
-        return TensorStoreArray(tensorstore.open(spec, read=True, open=True, context=context()).result())
-    except (ValueError, OSError, RuntimeError, NotImplementedError) as error:
-        raise InputError(f"{source} cannot be read: {first_line(error)}") from error
+def open_tensorstore(spec: dict[str, Any], source: str, *, all_chunks: bool = False) -> TensorStoreArray:
+    """Open for reading, from the origin on; whatever is wrong is one InputError.
+
+    Where `all_chunks` are stored, one that is missing is an error when it is read.
+    """
+
+    def opened(options: Mapping[str, Any]) -> Any:
+        try:
+            store = tensorstore.open({**spec, **options}, read=True, open=True, context=context()).result()
+        except (ValueError, OSError, RuntimeError, NotImplementedError) as error:
+            raise InputError(f"{source} cannot be read: {first_line(error)}") from error
+        return store[tensorstore.d[:].translate_to[0]]
+
+    return TensorStoreArray(opened(STRICT)) if all_chunks else SparseArray(opened(STRICT), partial(opened, {}))
 
 
 def _geometry(node: Node, above: list[tuple[Node, str]], shape: tuple[int, ...]) -> tuple[Geometry, bool]:

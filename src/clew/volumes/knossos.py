@@ -21,21 +21,30 @@ _FINEST = "mag1"
 
 
 class Cubes:
-    """Cubes of one size as an array (z, y, x); a cube that is not there is 0, as KNOSSOS shows it."""
+    """Cubes of one size as an array (z, y, x); a cube that is not there is 0, as KNOSSOS shows it.
 
-    def __init__(self, folder: Path, shape: tuple[int, ...], dtype: Any):
+    After a read that missed one, `configuration` must still be there: the folder may have been moved away.
+    """
+
+    def __init__(self, folder: Path, configuration: Path, shape: tuple[int, ...], dtype: Any):
         self.shape = shape
         self.dtype: np.dtype = np.dtype(dtype)
         self._folder = folder
+        self._configuration = configuration
 
     def __getitem__(self, selection: tuple[slice, ...]) -> NDArray[Any]:
         whole = tuple(slice(part.start, part.stop) for part in selection)
         block = np.zeros([part.stop - part.start for part in whole], self.dtype)
+        missing = False
         for place in itertools.product(*(range(part.start // EDGE, -(-part.stop // EDGE)) for part in whole)):
             file = cube_file(self._folder, place)
-            if file is not None:
-                target, source = _overlap(place, whole)
-                block[target] = self._read(file)[source]
+            if file is None:
+                missing = True
+                continue
+            target, source = _overlap(place, whole)
+            block[target] = self._read(file)[source]
+        if missing and not (self._folder.is_dir() and self._configuration.is_file()):
+            raise InputError(f"{self._folder} is no longer there: it was moved or removed while it was read")
         return block[tuple(slice(None, None, part.step) for part in selection)]
 
     def _read(self, file: Path) -> NDArray[Any]:
@@ -65,7 +74,7 @@ def open_knossos(path: str) -> Stored:
             f"{first} has {first.stat().st_size} bytes; wanted a cube of {EDGE}³ voxels of 1, 2, 4 or 8 bytes"
         )
     return Stored(
-        array=Cubes(cubes, shape, DTYPES[itemsize]),
+        array=Cubes(cubes, folder / CONFIGURATION, shape, DTYPES[itemsize]),
         geometry=Geometry(("z", "y", "x"), voxel_size, (0.0, 0.0, 0.0), f"scale in {CONFIGURATION}"),
         format="KNOSSOS cubes",
         source=str(folder),

@@ -1,8 +1,10 @@
 """Write OME-Zarr 0.5: a zarr 3 group of the scales `s0`, `s1`, …, each sharded where it has many chunks.
 
-Every chunk carries a checksum: without one, most flipped bytes decompress to wrong voxels and nobody notices.
+Every chunk carries a checksum: without one, most flipped bytes decompress to wrong voxels and nobody notices. Every chunk is
+stored, also one of nothing but zeros, and the array says so: a chunk that somebody lost would be read as zeros otherwise.
 """
 
+import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -12,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorstore
 
-from clew.volumes.chunked import TensorStoreArray
+from clew.volumes.chunked import ALL_CHUNKS, STRICT, TensorStoreArray
 from clew.volumes.location import context, kvstore_spec
 from clew.volumes.ome import ome_attributes
 from clew.volumes.volume import Layout
@@ -22,12 +24,50 @@ SHARD_CHUNKS = 4
 SHARD_BYTES = 128 << 20
 WRITE_RETRIES = 10
 """Of a request to object storage, two seconds apart at most."""
+STORING = {"store_data_equal_to_fill_value": True}
+"""Option of tensorstore: chunks of nothing but zeros are stored like all others."""
 
 
-def create_array(
-    folder: str | Path, layout: Layout, block_shape: Sequence[int] | None = None
-) -> tuple[TensorStoreArray, tuple[int, ...]]:
-    """Create the array in a local or remote folder; also returns the unit of writing (the shard, or else the chunk).
+class NewArray(TensorStoreArray):
+    """An array that was made just now, and remembers which of its chunks were written.
+
+    Parameters
+    ----------
+    store
+        A tensorstore.
+    chunks, unit
+        Shapes of a chunk and of the unit of writing (the shard, or else the chunk).
+    """
+
+    def __init__(self, store: Any, chunks: Sequence[int], unit: tuple[int, ...]):
+        super().__init__(store)
+        self.unit = unit
+        self._chunks = chunks
+        self._written = np.zeros([-(-size // chunk) for size, chunk in zip(self.shape, chunks, strict=True)], bool)
+
+    def __setitem__(self, selection: tuple[slice, ...], block: Any) -> None:
+        super().__setitem__(selection, block)
+        self._written[self._chunks_of(selection)] = True
+
+    def complete(self) -> None:
+        """Store the chunks that nobody wrote, as zeros."""
+        if self._written.all():
+            return
+        starts = itertools.product(*(range(0, size, step) for size, step in zip(self.shape, self.unit, strict=True)))
+        for start in starts:
+            ends = (min(low + step, size) for low, step, size in zip(start, self.unit, self.shape, strict=True))
+            box = tuple(map(slice, start, ends))
+            if not self._written[self._chunks_of(box)].all():
+                self[box] = self[box]
+
+    def _chunks_of(self, box: tuple[slice, ...]) -> tuple[slice, ...]:
+        """The chunks that a box touches."""
+        edges = zip(box, self._chunks, strict=True)
+        return tuple(slice(part.start // chunk, -(-part.stop // chunk)) for part, chunk in edges)
+
+
+def create_array(folder: str | Path, layout: Layout, block_shape: Sequence[int] | None = None) -> NewArray:
+    """Create the array in a local or remote folder.
 
     It is not sharded where that would make two blocks of the given shape share a shard.
     """
@@ -45,19 +85,17 @@ def create_array(
             "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(unit)}},
             "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
             "codecs": _codecs(layout.chunks, layout.dtype, sharded=unit != layout.chunks),
+            "attributes": {ALL_CHUNKS: True},
         },
+        **STORING,
     }
     store = tensorstore.open(spec, create=True, context=context(retries=WRITE_RETRIES)).result()
-    return TensorStoreArray(store), unit
+    return NewArray(store, layout.chunks, unit)
 
 
 def open_array(folder: str) -> TensorStoreArray:
-    """An array made by `create_array`, to read and to write; a chunk that is missing is an error.
-
-    So zeros are stored like all else: a chunk that somebody lost would be read as zeros otherwise.
-    """
-    stored = {"store_data_equal_to_fill_value": True, "fill_missing_data_reads": False}
-    spec = {"driver": "zarr3", "kvstore": kvstore_spec(folder), **stored}
+    """An array made by `create_array`, to read and to write; a chunk that is missing is an error."""
+    spec = {"driver": "zarr3", "kvstore": kvstore_spec(folder), **STORING, **STRICT}
     return TensorStoreArray(tensorstore.open(spec, open=True, context=context(retries=WRITE_RETRIES)).result())
 
 

@@ -5,10 +5,8 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-import tensorstore
-
 from clew.errors import InputError
-from clew.volumes.chunked import TensorStoreArray, open_tensorstore
+from clew.volumes.chunked import open_tensorstore
 from clew.volumes.geometry import Geometry, check_offset, check_voxel_size
 from clew.volumes.location import is_remote, join, kvstore_spec, read_json
 from clew.volumes.volume import Stored
@@ -29,7 +27,6 @@ def open_precomputed(folder: str, dataset: str) -> Stored:
     scale, source = scales[index], f"{folder}:{index}" if index else folder
     _refuse_hidden_chunks(folder, str(scale.get("key")))
     array = open_tensorstore(precomputed_spec(folder, index), source)
-    array = TensorStoreArray(array.store[tensorstore.d[:].translate_to[0]])
     keys = ", ".join(str(scale.get("key")) for scale in scales)
     return Stored(
         array=array,

@@ -54,9 +54,10 @@ def created_remote(
     try:
         with _said(url):
             try_writing(url)
-            array, unit = create_array(join(url, scale), layout)
-        yield array, unit
+            array = create_array(join(url, scale), layout)
+        yield array, array.unit
         with _said(url):
+            array.complete()
             write_bytes(url, "zarr.json", group_metadata(PurePosixPath(url).stem, {scale: layout}, record).encode())
     except BaseException:
         with contextlib.suppress(*_FAILURES):

@@ -196,8 +196,9 @@ def _created(
     else:
         from clew.volumes.ome_zarr import create_array, group_metadata
 
-        store, unit = create_array(partial / "s0", layout)
-        yield store, unit
+        scale = create_array(partial / "s0", layout)
+        yield scale, scale.unit
+        scale.complete()
         (partial / "zarr.json").write_text(group_metadata(target.stem, {"s0": layout}, record))
 
 

@@ -143,7 +143,8 @@ class Volume:
         except InputError:
             raise
         except (OSError, ValueError, RuntimeError, KeyError) as error:
-            raise InputError(f"{self.source} cannot be read: {first_line(error)}") from error
+            again = made_again(self.attributes)
+            raise InputError(f"{self.source} cannot be read: {first_line(error)}{again}") from error
         rest = [axis for axis in range(block.ndim) if axis not in self._order]
         block = block.transpose(*rest, *self._order)
         block = block.reshape(block.shape[len(rest) :])
@@ -208,6 +209,16 @@ def box_slices(selection: Selection, shape: Sequence[int], source: str) -> tuple
         slices.append(slice(index % size, index % size + 1, 1))
         dropped.append(axis)
     return tuple(slices), tuple(dropped)
+
+
+def made_again(record: Mapping[str, Any]) -> str:
+    """What to type where a volume with this record is damaged; nothing for one that no command of clew made."""
+    stage, parameters = record.get("stage"), record.get("parameters")
+    if not isinstance(stage, str) or not isinstance(parameters, Mapping):
+        return ""
+    if stage.endswith("-blocks"):
+        return f"; clew retry {parameters.get('folder')} makes it again"
+    return f"; bring it back, or make the volume again: clew {stage} with --overwrite"
 
 
 def first_line(error: BaseException) -> str:
