@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from clew import cli
+from clew import cli, pipeline
 from clew.volumes.open import open_volume
 from clew.volumes.save import save_volume
 
@@ -150,6 +150,20 @@ def test_run_files(tmp_path: Path, affinities: Path, capsys: pytest.CaptureFixtu
         file.write_text(text)
         check_refused(capsys, message, "run", file)
     check_refused(capsys, "no run file", "run", tmp_path / "none.toml")
+
+
+def test_the_home_folder_in_a_run_file_and_in_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, file = tmp_path / "home", tmp_path / "run.toml"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    file.write_text(
+        'directory = "~/run"\n[synthesize]\nraw = "~/raw.zarr"\nlabels = "~/labels.zarr"\nshape = [16, 16, 16]\n'
+        '[evaluate]\nsegmentation = "~/labels.zarr"\ntruth = "~/labels.zarr"\n'
+    )
+    assert run("run", file) == 0
+    pipeline.evaluate("~/labels.zarr", "~/labels.zarr", json="~/scores.json")
+    assert {path.name for path in home.iterdir()} == {"run", "raw.zarr", "labels.zarr", "scores.json"}
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("~")] == []
 
 
 def test_segment_in_a_run_file_is_its_four_stages(

@@ -1,11 +1,19 @@
 """Paths and URLs of volumes."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
+import tifffile
+import zarr
 
 from clew.errors import InputError
-from clew.volumes import open_volume, output_target
-from clew.volumes.location import Location, find_location, join, kvstore_spec, natural_key, parent
+from clew.volumes import open_volume, output_target, save_volume
+from clew.volumes.location import Location, find_location, join, kvstore_spec, natural_key, normal_path, parent
 from clew.volumes.precomputed import precomputed_spec
+from clew.volumes.shared import SharedVolume
+from volumes.test_open_chunked import precomputed, write_tensorstore
+from volumes.test_open_knossos import write_cubes
 
 
 @pytest.mark.parametrize(
@@ -93,3 +101,79 @@ def test_sections_sort_by_number():
         "s9b.png",
         "s10.png",
     ]
+
+
+DATA = (np.arange(5 * 7 * 11) % 251 + 1).reshape(5, 7, 11).astype(np.uint8)
+PLACE = {"voxel_size": (40.0, 4.0, 4.0)}
+
+
+def write_sections(folder: Path) -> None:
+    folder.mkdir()
+    for number, section in enumerate(DATA):
+        tifffile.imwrite(folder / f"{number}.tif", section)
+
+
+VOLUMES = {
+    "a.zarr": lambda path: save_volume(path, DATA, **PLACE),
+    "a.h5": lambda path: save_volume(path, DATA, **PLACE),
+    "zarr2": lambda path: zarr.create_array(path, data=DATA, zarr_format=2),
+    "a.n5": lambda path: write_tensorstore("n5", path, DATA.T),
+    "precomputed": lambda path: precomputed(path, DATA),
+    "knossos": lambda path: write_cubes(path, DATA),
+    "sections": write_sections,
+}
+FORMS = (
+    "../there/{}",
+    "../there/{}/",
+    "../there/./{}//",
+    "{home}/link/../{}",
+    "~/there/{}",
+    "~/here/../there/{}",
+    "../with space %20#?é/{}",
+    "file://{home}/here/../there/{}",
+)
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """The home folder, with the working folder `here`, and `link` to a folder in `there`."""
+    for name in ("here", "there/deep", "with space %20#?é"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "there/deep")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", VOLUMES)
+def test_paths_through_links_parents_home_and_odd_names(home, name, form):
+    VOLUMES[name](home / ("with space %20#?é" if "space" in form else "there") / name)
+    volume = open_volume(form.format(name, home=home), **PLACE)
+    np.testing.assert_array_equal(volume.read(), DATA)
+    assert ".." not in volume.source
+
+
+@pytest.mark.parametrize("form", [form for form in FORMS if "://" not in form])
+@pytest.mark.parametrize("name", ["a.zarr", "a.h5:x"])
+def test_outputs_through_links_parents_home_and_odd_names(home, name, form):
+    path = form.format(name, home=home)
+    save_volume(path, DATA, **PLACE)
+    place = home / ("with space %20#?é" if "space" in form else "there")
+    np.testing.assert_array_equal(open_volume(place / name).read(), DATA)
+    assert sorted(entry.name for entry in home.iterdir()) == ["here", "link", "there", "with space %20#?é"]
+    assert list((home / "here").iterdir()) == []
+
+
+def test_shared_outputs_through_parents(home):
+    volume = SharedVolume("../link/../a.zarr", DATA.shape, DATA.dtype, offset=(0, 0, 0), block_shape=(8, 8, 8), **PLACE)
+    volume.create()
+    assert (home / "there/a.zarr/s0/zarr.json").exists()
+
+
+def test_normal_paths(home):
+    assert normal_path("a/./b//") == "a/b"
+    assert normal_path(home / "link/a") == f"{home}/link/a"
+    assert normal_path("../link/../link2/a") == f"{home}/there/link2/a"
+    assert normal_path("~/a") == f"{home}/a"
+    assert normal_path("..") == str(home)

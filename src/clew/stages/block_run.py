@@ -18,6 +18,7 @@ from clew.blockwise.workers import started
 from clew.errors import InputError
 from clew.stages.declaration import Record
 from clew.stages.progress import counted, say, timed
+from clew.volumes.location import normal_path
 from clew.volumes.volume import Volume
 
 UNDECIDING = ("folder", "dry_run", "restart", *(option.name for option in fields(Workers)))
@@ -114,7 +115,7 @@ def say_job(workers: Workers) -> None:
 
 def absolute(path: str) -> str:
     """The path for workers that have another working folder; addresses stay."""
-    return path if "://" in path else os.path.abspath(os.path.expanduser(path))
+    return path if "://" in path else os.path.abspath(normal_path(path))
 
 
 def _begin(run: BlockRun, ledger: Ledger, record: Record, *, restart: bool) -> None:

@@ -6,6 +6,7 @@ line, the run file and the Python function all see this one signature and this o
 
 import functools
 import inspect
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
@@ -109,6 +110,8 @@ def _check_values(stage_name: str, values: Mapping[str, Any], signature: inspect
     checked = {}
     for name, value in values.items():
         annotation = signature.parameters[name].annotation
+        if isinstance(value, str):
+            value = os.path.expanduser(value)  # the shell does it, a run file and Python do not
         if isinstance(value, str) and is_sequence(annotation):
             value = [part.split(",") for part in value.split(";")] if ";" in value else value.split(",")
         try:

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -135,7 +136,7 @@ def _read(file: Path) -> tuple[dict[str, dict[str, Any]], Path]:
         raise InputError(f"there is no run file {file}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{file} is not valid TOML: {error}") from error
-    directory = file.parent / content.pop("directory", file.stem)
+    directory = file.parent / os.path.expanduser(content.pop("directory", file.stem))
     single = [name for name, value in content.items() if not isinstance(value, dict)]
     if single:
         raise InputError(
@@ -169,7 +170,7 @@ def _beside(file: Path, path: Any) -> Any:
         return [_beside(file, part) for part in path]
     if not isinstance(path, str) or "://" in path or path in bundled_names():
         return path
-    return ",".join(str(file.parent / part.strip()) for part in path.split(","))
+    return ",".join(str(file.parent / os.path.expanduser(part.strip())) for part in path.split(","))
 
 
 def _is_done(function: Stage, arguments: dict[str, Any], output: str) -> bool:

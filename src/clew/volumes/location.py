@@ -41,10 +41,7 @@ def find_location(path: str | os.PathLike[str], dataset: str | None = None) -> L
             text, named_format = text[len(name) + 3 :], name
     if text.startswith("file://"):
         text = text[7:]
-    if is_remote(text):
-        container, inner = _split_remote(text)
-    else:
-        container, inner = _split_local(os.path.expanduser(text))
+    container, inner = _split_remote(text) if is_remote(text) else _split_local(text)
     if dataset is not None:
         inner = f"{inner}/{dataset}".strip("/") if inner else dataset.strip("/")
     return Location(container, inner, named_format)
@@ -53,6 +50,18 @@ def find_location(path: str | os.PathLike[str], dataset: str | None = None) -> L
 def is_remote(folder: str) -> bool:
     """Is it a URL?"""
     return bool(_SCHEME.match(folder))
+
+
+def normal_path(path: str | os.PathLike[str]) -> str:
+    """A local path without `~`, `.`, `..` and slashes at its end; tensorstore and the names of parents want none of them.
+
+    Links that `..` goes through are followed, as the system does it; all others stay.
+    """
+    parts = Path(os.path.expanduser(path)).parts
+    if ".." not in parts:
+        return str(Path(*parts))
+    after = len(parts) - parts[::-1].index("..")
+    return str(Path(os.path.realpath(Path(*parts[:after])), *parts[after:]))
 
 
 def read_bytes(folder: str, name: str) -> bytes | None:
@@ -128,7 +137,7 @@ def parent(folder: str) -> tuple[str, str] | None:
 def kvstore_spec(folder: str) -> dict[str, Any]:
     """tensorstore's specification of a folder, local or on s3://, gs://, http(s)://."""
     if not is_remote(folder):
-        return {"driver": "file", "path": f"{Path(folder).absolute()}/"}
+        return {"driver": "file", "path": f"{os.path.abspath(normal_path(folder))}/"}
     import tensorstore
 
     try:
@@ -159,7 +168,8 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]
 
 
-def _split_local(text: str) -> tuple[str, str]:
+def _split_local(given: str) -> tuple[str, str]:
+    text = normal_path(given)
     if os.path.exists(text):
         return text, ""
     head, colon, tail = text.rpartition(":")
@@ -169,7 +179,7 @@ def _split_local(text: str) -> tuple[str, str]:
         is_hdf5 = ancestor.suffix.lower() in HDF5_SUFFIXES and ancestor.is_file()
         if is_hdf5 or (ancestor.suffix in (".zarr", ".n5") and ancestor.is_dir()):
             return str(ancestor), str(Path(text).relative_to(ancestor))
-    missing = head if colon and Path(head).suffix else text
+    missing = given.rpartition(":")[0] if colon and Path(head).suffix else given
     raise InputError(f"there is no file or folder {missing}")
 
 

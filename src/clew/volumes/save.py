@@ -15,7 +15,7 @@ import numpy as np
 from clew import __version__
 from clew.errors import InputError
 from clew.volumes.geometry import check_offset, check_voxel_size
-from clew.volumes.location import HDF5_SUFFIXES, is_remote
+from clew.volumes.location import HDF5_SUFFIXES, is_remote, normal_path
 from clew.volumes.replace import disk_is_full, refuse_existing, written_beside
 from clew.volumes.volume import Layout, Volume, box_slices, first_line
 
@@ -148,7 +148,7 @@ def create_volume(
 
 def output_target(path: str | os.PathLike[str]) -> tuple[Path, str]:
     """Local file or folder to write and the dataset in it; an InputError where the name is of no format we write."""
-    text = os.path.expanduser(os.fspath(path))
+    text = normal_path(path)
     parts = Path(text.replace(".zarr:", ".zarr/", 1)).parts
     for place, part in enumerate(parts):
         head, colon, tail = part.partition(":")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clew.errors import InputError
-from clew.volumes.location import HDF5_SUFFIXES
+from clew.volumes.location import HDF5_SUFFIXES, normal_path
 from clew.volumes.replace import refuse_existing, written_beside
 from clew.volumes.save import record_of
 from clew.volumes.volume import first_line
@@ -87,7 +87,7 @@ def load_table(path: str | os.PathLike[str], *, kind: str | None = None, columns
 
 def check_table_path(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
     """The path of a table to write; an InputError for another suffix or an existing file (unless `overwrite`)."""
-    target = Path(path).expanduser()
+    target = Path(normal_path(path))
     if target.suffix.lower() not in HDF5_SUFFIXES:
         raise InputError(f"{target}: a table is written as HDF5; end its name in .h5")
     refuse_existing(target, overwrite)
