@@ -1,22 +1,27 @@
-# make demo    set up in .venv and segment a volume, with a report
-# make test    set up in .venv and pass the tests
+# `make` or `make help` lists the targets.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 DATA ?=
 FOLDER ?= verify-large
+REVISION ?= HEAD
 NETWORK ?= fib-10nm
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo test setup lint test-without-jit coverage bench bench-scale verify-large weights study clean
+.DEFAULT_GOAL := help
+.PHONY: help demo test setup lint test-without-jit coverage bench bench-scale verify-large same-arrays weights study clean
 
-demo: $(READY)
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo 'Variables: PYTHON, DATA (a volume, or the folder of the sample volumes), FOLDER, NETWORK, REVISION.'
+
+demo: $(READY) ## set up in .venv and segment a volume, with a report (DATA=fib25_sample2.h5 for a real one)
 	$(BIN)/clew demo demo $(if $(DATA),--data $(DATA))
 
-test: $(READY)
+test: $(READY) ## set up in .venv and pass the tests
 	$(BIN)/python -m pytest
 
-setup: $(READY)
+setup: $(READY) ## set up in .venv, with all that development needs
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -24,38 +29,34 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable . --group dev
 	touch $(READY)
 
-# ruff, types
-lint: $(READY)
+lint: $(READY) ## style and types: ruff and mypy
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/mypy
 
-# the kernels as plain Python, on tiny inputs
-test-without-jit: $(READY)
+test-without-jit: $(READY) ## the kernels as plain Python, on tiny inputs
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest tests/kernels tests/segmentation tests/evaluation tests/training/test_malis.py tests/training/test_targets.py
 
-coverage: $(READY)
+coverage: $(READY) ## which lines the tests reach
 	$(BIN)/python -m pytest --cov=clew --cov-report=term-missing:skip-covered
 
-# speed and memory against peers, in one run
-bench: $(READY)
+bench: $(READY) ## speed and memory against peers, in one run
 	$(BIN)/python -m benchmarks
 
-# time and memory of segmentation in blocks, to a gigavoxel, from the labels in $(DATA)
-bench-scale: $(READY)
+bench-scale: $(READY) ## time and memory of segmentation in blocks, to a gigavoxel, from the labels in DATA
 	$(BIN)/python -m benchmarks.scale $(if $(DATA),--data $(DATA))
 
-# the large volume in $(DATA), predicted once into $(FOLDER), in two shapes of block: identical?
-verify-large: $(READY)
+verify-large: $(READY) ## the large volume in DATA, predicted once into FOLDER, in two shapes of block: identical?
 	$(BIN)/python -m benchmarks.verify_large --data $(DATA) --folder $(FOLDER)
 
-# a bundled network, from the annotated volumes in $(DATA)
-weights: $(READY)
+same-arrays: $(READY) ## are all results on the raw volume DATA those of git's REVISION, bit for bit?
+	$(BIN)/python -m benchmarks.same_arrays $(REVISION) --data $(DATA)
+
+weights: $(READY) ## a bundled network (NETWORK), from the annotated volumes in DATA
 	$(BIN)/python -m benchmarks.weights $(DATA) $(NETWORK)
 
-# losses, auxiliary targets, fragments and scores compared on the volumes in $(DATA); goes on where it was
-study: $(READY)
+study: $(READY) ## losses, auxiliary targets, fragments and scores compared on the volumes in DATA; goes on where it was
 	$(BIN)/python -m benchmarks.quality --data $(DATA)
 
-clean:
+clean: ## remove .venv and the demo
 	rm -rf .venv demo

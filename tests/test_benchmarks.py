@@ -11,12 +11,14 @@ import pytest
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import child, fragments, malis_speed, measure, peers, start  # noqa: E402
+from benchmarks import child, fragments, malis_speed, measure, peers, same_arrays, start  # noqa: E402
 from benchmarks.__main__ import main  # noqa: E402
 from benchmarks.__main__ import measure as measure_concern  # noqa: E402
 from benchmarks.workload import Workload, load_workload, mirror  # noqa: E402
 
 from clew.training.malis import malis_weights  # noqa: E402
+from clew.volumes.save import save_volume  # noqa: E402
+from clew.volumes.tables import save_table  # noqa: E402
 
 pytestmark = pytest.mark.compiled
 SIZE = 32
@@ -122,3 +124,18 @@ def test_comparison_of_fragments_finds_the_truth(work: Workload):
     assert fragments.markdown(lines).count("**") == 2 * sum(
         line.scores.voi_sum == min(other.scores.voi_sum for other in lines) for line in lines
     )
+
+
+def test_results_that_differ_in_one_voxel_are_told_apart(tmp_path: Path) -> None:
+    found = []
+    for value in (0, 0, 1):
+        folder = tmp_path / str(len(found))
+        labels = np.zeros((4, 4, 4), np.uint64)
+        labels[3, 3, 3] = value
+        save_volume(folder / "segmentation.zarr", labels, voxel_size=(8, 8, 8), attributes={"run": len(found)})
+        save_table(folder / "merge_tree.h5", {"scores": np.full(2, value)})
+        found.append(same_arrays.hashes_in(folder))
+    assert same_arrays.compare(found[0], found[1]) == []
+    names = ("segmentation.zarr/s0", "merge_tree.h5:scores")
+    assert same_arrays.compare(found[0], found[2]) == [f"different: {name}" for name in names]
+    assert same_arrays.compare(found[0], {}) == [f"missing: {name}" for name in found[0]]
