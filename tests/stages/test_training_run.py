@@ -1,5 +1,6 @@
 """Training through the pipeline: log, state, resume, chosen checkpoint."""
 
+import contextlib
 import csv
 import errno
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -196,6 +198,40 @@ def as_text(value: object) -> str:
 def test_bad_input_of_processes_is_one_line(data: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nothing is left to train on"):
         pipeline.train(str(tmp_path / "net.pt"), data=[data], processes=2, held_out=":,:,:", **RECIPE)
+
+
+def test_processes_listen_on_the_loopback_device_only(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside = [name for name, state in psutil.net_if_stats().items() if state.isup and not has_loopback(name)]
+    if outside:  # as on a machine whose name stands for its address in the network
+        monkeypatch.setenv("GLOO_SOCKET_IFNAME", outside[0])
+    log, over, found = tmp_path / "net.training" / "log.csv", threading.Event(), set()
+
+    def watch() -> None:
+        while not over.wait(0.05):
+            for process in psutil.Process().children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    connections = process.net_connections("inet")
+                    found.update(each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN)
+            if found and log.exists() and len(log.read_text().splitlines()) > 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            recipe = {**RECIPE, "steps": 10**6, "validate_every": 10**6, "device": "cpu"}
+            pipeline.train(str(tmp_path / "net.pt"), data=[data], processes=2, **recipe)
+    finally:
+        over.set()
+        watcher.join()
+    assert found == {"127.0.0.1"}
+
+
+def has_loopback(device: str) -> bool:
+    return any(each.address == "127.0.0.1" for each in psutil.net_if_addrs().get(device, ()))
 
 
 def test_processes_save_when_they_are_asked_to_stop(data: str, tmp_path: Path) -> None:

@@ -1,20 +1,25 @@
-"""Several training processes on this machine, started and waited for as torchrun would."""
+"""Several training processes on this machine, started and waited for as torchrun would.
+
+Unlike those of torchrun they listen on the loopback device only, and find each other by a file that only this user can open.
+"""
 
 import os
-import socket
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from torch import multiprocessing
 
 from clew.errors import InputError
 from clew.stages.interruption import Interruption
-from clew.training.processes import are_launched
+from clew.training.processes import RENDEZVOUS, are_launched
 
 GRACE = 30.0
 """Seconds that the other processes have to end by themselves when one has failed."""
-LOCAL = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
 
 
 def run_in_processes(number: int, work: Callable[[], None]) -> None:
@@ -32,8 +37,13 @@ def run_in_processes(number: int, work: Callable[[], None]) -> None:
         return
     if torch.cuda.is_available() and number > torch.cuda.device_count():
         raise InputError(f"{number} processes need a GPU each, but there are {torch.cuda.device_count()}")
+    with tempfile.TemporaryDirectory(prefix="clew-", ignore_cleanup_errors=True) as folder:
+        _run_group(number, (Path(folder) / "rendezvous").as_uri(), work)
+
+
+def _run_group(number: int, rendezvous: str, work: Callable[[], None]) -> None:
     messages = multiprocessing.get_context("spawn").SimpleQueue()
-    told = (number, _free_port(), messages, work)
+    told = (number, rendezvous, messages, work)
     group = multiprocessing.start_processes(_run_one, told, nprocs=number, join=False, start_method="spawn")
     interruption = Interruption(lambda: [process.terminate() for process in group.processes])
     try:
@@ -60,10 +70,11 @@ def _pass_on(messages: Any) -> None:
         raise KeyboardInterrupt if message is None else InputError(message)
 
 
-def _run_one(rank: int, number: int, port: int, messages: Any, work: Callable[[], None]) -> None:
+def _run_one(rank: int, number: int, rendezvous: str, messages: Any, work: Callable[[], None]) -> None:
     """One process: tells the launcher of bad input, and by None of an interruption."""
-    os.environ |= {"MASTER_ADDR": LOCAL, "MASTER_PORT": str(port), "WORLD_SIZE": str(number)}
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+    os.environ |= {"WORLD_SIZE": str(number), "RANK": str(rank), "LOCAL_RANK": str(rank), RENDEZVOUS: rendezvous}
+    device = _loopback_device()
+    os.environ |= {"GLOO_SOCKET_IFNAME": device, "NCCL_SOCKET_IFNAME": f"={device}"}  # NCCL: "=" for the whole name
     torch.set_num_threads(max(1, torch.get_num_threads() // number))
     try:
         work()
@@ -74,7 +85,7 @@ def _run_one(rank: int, number: int, port: int, messages: Any, work: Callable[[]
         messages.put((rank, None))
 
 
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind((LOCAL, 0))
-        return int(free.getsockname()[1])
+def _loopback_device() -> str:
+    """Name of the network device by which only processes of this machine reach each other."""
+    devices = psutil.net_if_addrs().items()
+    return next(name for name, addresses in devices if any(each.address == LOOPBACK for each in addresses))

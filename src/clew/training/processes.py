@@ -2,9 +2,11 @@
 
 The gradients are averaged once a step, after all backward passes, in one message. That is less than
 DistributedDataParallel does: it sends while the backward pass runs, but not where several forward passes are under way.
-The processes find each other by the environment variables of torchrun.
+The processes find each other by the environment variables of torchrun, or by a file where all are of one machine. None
+unpickles what another sends: whoever reaches a socket of theirs could run code otherwise.
 """
 
+import io
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +19,8 @@ from torch import Tensor, distributed
 
 PATIENCE = timedelta(days=1)
 """How long a process waits for the others; they do while the first one validates."""
+RENDEZVOUS = "CLEW_RENDEZVOUS"
+"""Variable with the URL of the file by which processes of one machine find each other; without it they do as torchrun says."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +54,19 @@ class Processes:
             tensor.copy_(mean.view_as(tensor))
 
     def share(self, value: Any) -> Any:
-        """What the first process has, in all of them."""
+        """What the first process has, in all of them: tensors and plain values, as in a checkpoint."""
         if self.number == 1:
             return value
-        values = [value]
-        distributed.broadcast_object_list(values)
-        return values[0]
+        device = "cpu" if distributed.get_backend() == "gloo" else "cuda"
+        packed = io.BytesIO()
+        torch.save(value if self.first else None, packed)
+        length = torch.tensor([packed.tell()], device=device)
+        distributed.broadcast(length, 0)
+        content = torch.empty(int(length), dtype=torch.uint8, device=device)
+        if self.first:
+            content.copy_(torch.frombuffer(packed.getbuffer(), dtype=torch.uint8))
+        distributed.broadcast(content, 0)
+        return torch.load(io.BytesIO(content.cpu().numpy().tobytes()), map_location="cpu", weights_only=True)
 
 
 def are_launched() -> bool:
@@ -72,8 +83,10 @@ def joined(device: str) -> Iterator[tuple[Processes, str]]:
     if device == "cuda":
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
         torch.cuda.set_device(device)
-    distributed.init_process_group("gloo" if device == "cpu" else "nccl", timeout=PATIENCE)
+    rank, number = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    backend, place = "gloo" if device == "cpu" else "nccl", os.environ.get(RENDEZVOUS, "env://")
+    distributed.init_process_group(backend, place, timeout=PATIENCE, rank=rank, world_size=number)
     try:
-        yield Processes(distributed.get_rank(), distributed.get_world_size()), device
+        yield Processes(rank, number), device
     finally:
         distributed.destroy_process_group()
