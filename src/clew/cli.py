@@ -2,6 +2,7 @@
 
 import argparse
 import inspect
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,16 +10,24 @@ from typing import Any
 
 from clew import __version__
 from clew.errors import InputError, UnfinishedError
+from clew.signals import signals_raised
 
-UNFINISHED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+UNFINISHED, BAD_INPUT = 1, 2
+SIGNALLED = 128
+"""What shells add to the number of the signal that ended a command."""
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run `clew`; bad input gives one line on standard error and exit code 2."""
+    with signals_raised():
+        _run(sys.argv[1:] if arguments is None else arguments)
+
+
+def _run(arguments: list[str]) -> None:
     from cyclopts import CycloptsError
 
     try:
-        rest, config = _split_config(sys.argv[1:] if arguments is None else arguments)
+        rest, config = _split_config(arguments)
         app = build_app()
         if config:
             app.config = _options_from(config, rest)
@@ -33,8 +42,9 @@ def main(arguments: list[str] | None = None) -> None:
         _stop(f"{error.filename or 'file'}: {error.strerror or error}", BAD_INPUT)
     except MemoryError as error:
         _stop(f"not enough memory: {error}; give a smaller --box or --tile", BAD_INPUT)
-    except KeyboardInterrupt:
-        _stop("interrupted", INTERRUPTED)
+    except KeyboardInterrupt as error:
+        number = signal.Signals(getattr(error, "number", signal.SIGINT))
+        _stop("interrupted" if number == signal.SIGINT else f"stopped by {number.name}", SIGNALLED + number)
 
 
 def build_app() -> Any:
@@ -52,6 +62,7 @@ def build_app() -> Any:
         help_format="plaintext",
         default_parameter=Parameter(negative_iterable=()),
         result_action="return_none",
+        suppress_keyboard_interrupt=False,
         print_error=False,
         exit_on_error=False,
     )

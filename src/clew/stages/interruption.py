@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the step under way is finished, and then there is something whole to save."""
+"""Signals in a training: the step under way is finished, and then there is something whole to save."""
 
 import signal
 import threading
@@ -6,12 +6,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from clew.signals import STOPPING, stopped_by
+
 
 class Interruption:
-    """Calls `stop` when somebody asks to stop; a second Ctrl-C stops at once."""
+    """Calls `stop` when somebody asks to stop; a second Ctrl-C stops at once.
+
+    Attributes
+    ----------
+    error : KeyboardInterrupt
+        What to raise in the end, by the signal that came.
+    """
 
     def __init__(self, stop: Callable[[], object]) -> None:
         self.asked = False
+        self.error = KeyboardInterrupt()
         self._stop = stop
         self._all_is_saved = False
 
@@ -24,7 +33,7 @@ class Interruption:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, self._handle) for number in STOPPING}
         try:
             yield
         finally:
@@ -37,13 +46,13 @@ class Interruption:
         self._all_is_saved = True
         try:
             if self.asked:
-                raise KeyboardInterrupt
+                raise self.error
             yield
         finally:
             self._all_is_saved = False
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        again, self.asked = self.asked, True
+        again, self.asked, self.error = self.asked, True, stopped_by(number)
         self._stop()
         if number == signal.SIGINT if again else self._all_is_saved:
-            raise KeyboardInterrupt
+            raise self.error

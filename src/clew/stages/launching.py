@@ -51,23 +51,23 @@ def _run_group(number: int, rendezvous: str, work: Callable[[], None]) -> None:
             while not group.join(grace_period=GRACE):
                 pass
     except (multiprocessing.ProcessExitedException, multiprocessing.ProcessRaisedException) as error:
-        _pass_on(messages)
+        _pass_on(messages, interruption.error)
         if interruption.asked:
-            raise KeyboardInterrupt from error
+            raise interruption.error from error
         if isinstance(error, multiprocessing.ProcessExitedException):
             raise InputError(f"training stopped: {error}") from error
         raise
-    _pass_on(messages)
+    _pass_on(messages, interruption.error)
 
 
-def _pass_on(messages: Any) -> None:
+def _pass_on(messages: Any, interrupted: KeyboardInterrupt) -> None:
     """Raise what the first of the processes that said something said."""
     said: list[tuple[int, str | None]] = []
     while not messages.empty():
         said.append(messages.get())
     if said:
         _, message = min(said, key=lambda pair: pair[0])
-        raise KeyboardInterrupt if message is None else InputError(message)
+        raise interrupted if message is None else InputError(message)
 
 
 def _run_one(rank: int, number: int, rendezvous: str, messages: Any, work: Callable[[], None]) -> None:

@@ -135,7 +135,7 @@ def run_training(
             else:
                 _lead(trainer, run, Judge(checkpoint, voxel_size, held_out_part, half, record), interruption)
         if trainer.stopped:
-            raise KeyboardInterrupt
+            raise interruption.error
 
 
 def _lead(trainer: Trainer, run: RunFolder, judge: Judge, interruption: Interruption) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from clew.errors import InputError
+from clew.signals import StoppedError
 
 if TYPE_CHECKING:
     from neuroglancer import Viewer
@@ -102,8 +103,10 @@ def wait(viewer: "Viewer") -> None:
     try:
         while viewer is not None:
             time.sleep(1)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         neuroglancer.stop()
+        if isinstance(error, StoppedError):
+            raise
 
 
 def _check(layers: Sequence[Layer]) -> None:

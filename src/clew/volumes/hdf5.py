@@ -3,7 +3,7 @@
 import io
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 
 from clew.errors import InputError
+from clew.signals import signals_held
 from clew.volumes.geometry import attribute_geometry
 from clew.volumes.listing import DatasetRow, choose_dataset
 from clew.volumes.neuroproof import with_bodies
@@ -75,23 +76,30 @@ class OutputFile(io.RawIOBase):
 
 
 class WrittenDataset:
-    """A dataset being written: an error of the disk is raised at the block that met it."""
+    """A dataset being written: an error of the disk is raised at the block that met it, and a signal after it."""
 
     def __init__(self, array: Any, output: OutputFile):
         self._array = array
         self._output = output
 
     def __setitem__(self, selection: tuple[slice, ...], block: Any) -> None:
-        self._array[selection] = block
+        with signals_held():
+            self._array[selection] = block
         self._output.check()
 
 
 @contextmanager
 def created_file(path: Path) -> Iterator[tuple[h5py.File, OutputFile]]:
-    """A new file, or an existing one to add to; an error of the disk is raised at the end at the latest."""
+    """A new file, or an existing one to add to; an error of the disk is raised at the end at the latest.
+
+    What writes to it must do so while signals are held.
+    """
     mode = "r+" if path.exists() else "w"
     with OutputFile(path) as output:
-        with h5py.File(output, mode, rdcc_nbytes=CACHE_BYTES, rdcc_nslots=10007) as file:
+        with ExitStack() as stack:
+            with signals_held():
+                file = h5py.File(output, mode, rdcc_nbytes=CACHE_BYTES, rdcc_nslots=10007)
+                stack.callback(signals_held()(file.close))
             yield file, output
         output.check()
 
@@ -153,22 +161,24 @@ def read_attributes(node: Any) -> dict[str, Any]:
 def created_hdf5(path: Path, dataset: str, layout: Layout, record: Mapping[str, Any]) -> Iterator["WrittenDataset"]:
     """Add a dataset to the file (a new one, or a copy of the old); its attributes are written at the end."""
     with created_file(path) as (file, output):
-        if dataset in file:
-            del file[dataset]
-        array = file.create_dataset(
-            dataset,
-            shape=layout.shape,
-            dtype=layout.dtype,
-            chunks=layout.chunks,
-            compression="gzip",
-            compression_opts=1,
-            shuffle=layout.dtype.itemsize > 1,
-        )
+        with signals_held():
+            if dataset in file:
+                del file[dataset]
+            array = file.create_dataset(
+                dataset,
+                shape=layout.shape,
+                dtype=layout.dtype,
+                chunks=layout.chunks,
+                compression="gzip",
+                compression_opts=1,
+                shuffle=layout.dtype.itemsize > 1,
+            )
         yield WrittenDataset(array, output)
-        array.attrs["resolution"] = layout.voxel_size
-        array.attrs["offset"] = layout.offset
-        array.attrs["axes"] = layout.axes
-        array.attrs["clew"] = json.dumps(record)
+        with signals_held():
+            array.attrs["resolution"] = layout.voxel_size
+            array.attrs["offset"] = layout.offset
+            array.attrs["axes"] = layout.axes
+            array.attrs["clew"] = json.dumps(record)
 
 
 def check_dataset_free(path: Path, dataset: str, overwrite: bool) -> None:

@@ -1,33 +1,42 @@
-"""Outputs are written beside and renamed when whole."""
+"""Outputs are written beside and renamed when whole; what a killed command left of one is removed by the next."""
 
 import contextlib
 import errno
+import fcntl
 import os
 import shutil
+import socket
 import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 from clew.errors import InputError
+from clew.signals import signals_held
+
+LOCK, REPLACED = "lock", "replaced"
+"""Names in a hidden folder: of a file that its writer holds locked, and of the output that is being replaced."""
+SILENCE = 7 * 24 * 3600.0
+"""Seconds without a change after which a hidden folder counts as dead whose writer cannot be seen from this machine."""
 
 
 @contextlib.contextmanager
 def written_beside(path: Path, overwrite: bool = False) -> Iterator[Path]:
-    """Give a path in the same folder to write to; rename it to `path` when the block ends well, else remove it.
+    """Give a path beside `path` to write to; rename it to `path` when the block ends well, else remove it.
 
-    Missing parent folders are made, and removed again on failure. An existing `path` is refused unless `overwrite`
-    and replaced only at the end. A full disk becomes an InputError.
+    It has the same name, in a hidden folder `.NAME.partial-MACHINE-…`. Missing parent folders are made, and removed again
+    on failure. An existing `path` is refused unless `overwrite` and replaced only at the end. A full disk becomes an
+    InputError. What killed writers of the same name left is removed, and what they had moved away is put back.
     """
     path = Path(os.path.realpath(path))
+    _remove_dead(path)
     refuse_existing(path, overwrite)
     made = _make_parents(path)
-    partial = path.with_name(f".{path.name}.partial-{uuid.uuid4().hex[:8]}")
     try:
-        yield partial
-        _rename(partial, path, overwrite)
+        with _hidden_folder(path) as hidden:
+            yield hidden / path.name
+            _rename(hidden / path.name, path, overwrite)
     except BaseException as error:
-        _remove(partial)
         for folder in made:
             with contextlib.suppress(OSError):
                 folder.rmdir()
@@ -62,14 +71,91 @@ def _make_parents(path: Path) -> list[Path]:
     missing = [folder for folder in path.parents if not folder.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        trial = path.with_name(f".{path.name}.trial-{uuid.uuid4().hex[:8]}")
-        trial.touch()
-        trial.unlink()
     except OSError as error:
-        if disk_is_full(error):
-            raise InputError(f"the disk is full: {path} cannot be written") from error
-        raise InputError(f"cannot write in the folder {path.parent}: {error.strerror or error}") from error
+        raise _unwritable(path, error) from error
     return missing
+
+
+@contextlib.contextmanager
+def _hidden_folder(path: Path) -> Iterator[Path]:
+    """A new hidden folder beside `path` with a lock that shows others that its writer lives; removed at the end."""
+    folder, lock = _lock_new_folder(path)
+    try:
+        yield folder
+    finally:
+        _remove(folder)
+        os.close(lock)
+
+
+def _lock_new_folder(path: Path) -> tuple[Path, int]:
+    """The folder and its open lock, anew where somebody took it for a dead one before it was locked."""
+    while True:
+        folder = path.with_name(f".{path.name}.partial-{_machine()}-{uuid.uuid4().hex[:8]}")
+        try:
+            folder.mkdir()
+            with contextlib.suppress(FileNotFoundError):
+                lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT)
+                if _lock(lock) is not False and (folder / LOCK).exists():
+                    return folder, lock
+                os.close(lock)
+        except OSError as error:
+            _remove(folder)
+            raise _unwritable(path, error) from error
+
+
+def _lock(file: int) -> bool | None:
+    """Whether the lock could be had, or None where this file system has no locks. The system frees those of the dead."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def _remove_dead(path: Path) -> None:
+    """Remove hidden folders of `path` whose writer is surely dead; what it had moved away is put back.
+
+    A writer of this machine is dead when its lock is free, whatever process numbers say. One that another machine wrote, or
+    this one before it was started anew, counts as dead when nothing in its folder changed for a week.
+    """
+    start = f".{path.name}.partial-"
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(path.parent):
+            if entry.name.startswith(start):
+                _remove_if_dead(Path(entry.path), path, here=entry.name.startswith(f"{start}{_machine()}-"))
+
+
+def _remove_if_dead(folder: Path, path: Path, *, here: bool) -> None:
+    with contextlib.suppress(OSError):
+        if not here and time.time() - _last_change(folder) < SILENCE:
+            return
+        try:
+            lock = os.open(folder / LOCK, os.O_RDWR)
+        except FileNotFoundError:
+            folder.rmdir()  # fails where it is not empty
+            return
+        try:
+            if _lock(lock):
+                if (folder / REPLACED).exists() and not path.exists():
+                    os.rename(folder / REPLACED, path)
+                _remove(folder)
+        finally:
+            os.close(lock)
+
+
+def _last_change(folder: Path) -> float:
+    places = [folder, *(Path(top, name) for top, _, files in os.walk(folder) for name in files)]
+    return max(place.stat().st_mtime for place in places)
+
+
+def _machine() -> str:
+    """This machine since it was last started: the same in all its containers, which share its locks."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
+    except OSError:
+        return uuid.uuid5(uuid.NAMESPACE_DNS, socket.gethostname()).hex[:8]
 
 
 def _rename(partial: Path, path: Path, overwrite: bool) -> None:
@@ -77,24 +163,33 @@ def _rename(partial: Path, path: Path, overwrite: bool) -> None:
     if not path.is_dir():
         os.replace(partial, path)
         return
-    old = path.with_name(f".{path.name}.old-{uuid.uuid4().hex[:8]}")
-    os.rename(path, old)
-    try:
-        os.rename(partial, path)
-    except OSError:
-        os.rename(old, path)
-        raise
-    _remove(old)
+    old = partial.with_name(REPLACED)
+    with signals_held():  # between the two renames nothing is at `path`
+        os.rename(path, old)
+        try:
+            os.rename(partial, path)
+        except OSError:
+            os.rename(old, path)
+            raise
 
 
-def _remove(path: Path) -> None:
-    """Remove a file or folder; a folder again while writes that were under way add to it."""
-    if path.is_dir():
-        for _ in range(20):
-            shutil.rmtree(path, ignore_errors=True)
-            if not path.exists():
-                return
-            time.sleep(0.1)
-    else:
+def _unwritable(path: Path, error: OSError) -> InputError:
+    if disk_is_full(error):
+        return InputError(f"the disk is full: {path} cannot be written")
+    return InputError(f"cannot write in the folder {path.parent}: {error.strerror or error}")
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, its lock last; again while writes that were under way add to it."""
+    for _ in range(20):
         with contextlib.suppress(OSError):
-            path.unlink()
+            for entry in folder.iterdir():
+                if entry.is_dir():
+                    shutil.rmtree(entry, ignore_errors=True)
+                elif entry.name != LOCK:
+                    entry.unlink()
+            (folder / LOCK).unlink(missing_ok=True)
+            folder.rmdir()
+        if not folder.exists():
+            return
+        time.sleep(0.1)

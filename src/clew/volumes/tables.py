@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clew.errors import InputError
+from clew.signals import signals_held
 from clew.volumes.location import HDF5_SUFFIXES, normal_path
 from clew.volumes.replace import refuse_existing, written_beside
 from clew.volumes.save import record_of
@@ -57,9 +58,11 @@ def save_table(
             if column.dtype.kind not in "buif":
                 raise InputError(f"{target}: column {name} holds {column.dtype}; wanted bool, integers or floats")
             packed = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if column.size > 1024 else {}
-            file.create_dataset(name, data=column, **packed)
-        file.attrs[MARK] = kind
-        file.attrs["clew"] = json.dumps(record_of(attributes))
+            with signals_held():
+                file.create_dataset(name, data=column, **packed)
+        with signals_held():
+            file.attrs[MARK] = kind
+            file.attrs["clew"] = json.dumps(record_of(attributes))
 
 
 def load_table(path: str | os.PathLike[str], *, kind: str | None = None, columns: Sequence[str] = ()) -> Table:

@@ -1,0 +1,74 @@
+"""Signals that ask a command to stop: an exception like that of Ctrl-C, so that all is cleaned up; and where they must wait."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals by which people, schedulers and closed terminals ask a command to stop."""
+
+
+class StoppedError(KeyboardInterrupt):
+    """A signal other than that of Ctrl-C asked to stop.
+
+    Parameters
+    ----------
+    number : int
+        Of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def stopped_by(number: int) -> KeyboardInterrupt:
+    """The exception that a signal raises."""
+    return KeyboardInterrupt() if number == signal.SIGINT else StoppedError(number)
+
+
+@contextmanager
+def signals_raised() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP raise an exception, as Ctrl-C does, where they would end the process at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise stopped_by(number)
+
+    deadly = [number for number in STOPPING if signal.getsignal(number) == signal.SIG_DFL]
+    before = {number: signal.signal(number, stop) for number in deadly}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Let signals that ask to stop wait until the block ends.
+
+    Python raises their exception in whatever runs at that moment, also in what HDF5 calls back to write; HDF5 takes that for
+    a failed write, after which it can neither close the file nor end the process without a crash. In a thread other than the
+    main one, which gets no signals, do nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+
+    before = {number: signal.signal(number, note) for number in STOPPING if callable(signal.getsignal(number))}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for first in came[:1]:
+            signal.raise_signal(first)
