@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clew.errors import InputError
-from clew.segmentation.agglomeration import MergeTree, agglomerate, parse_score
+from clew.segmentation.agglomeration import MergeTree, agglomerate, contact_scores, parse_score
 from clew.segmentation.agglomeration_options import AgglomerationOptions
 from clew.segmentation.region_graph import RegionGraph, build_region_graph
-from naive.agglomeration import graph_contacts, merge_sequence
+from naive.agglomeration import graph_contacts, merge_sequence, start, statistic
 
 SEEDS = st.integers(0, 2**32 - 1)
 REDUCIBLE = ["mean", *(f"hist_quant_{q}{m}" for q in (0, 15, 25, 50, 75, 85, 100) for m in ("", "_init_max"))]
@@ -54,6 +54,16 @@ def test_equals_the_naive_twin(seed: int, score: str, floor: float) -> None:
     graph = random_graph(seed)
     tree = agglomerate(graph, options=AgglomerationOptions(score, floor))
     assert merges_of(tree) == merge_sequence(graph_contacts(graph), score, floor * 65535)
+
+
+@given(SEEDS, st.sampled_from(SCORES))
+@settings(max_examples=100, deadline=None)
+def test_scores_and_areas_of_contacts_equal_the_naive_twin(seed: int, score: str) -> None:
+    graph = random_graph(seed)
+    contacts = graph_contacts(graph)
+    wanted = [statistic(score, values) for values, _ in start(contacts, score).values()]
+    assert np.rint(contact_scores(graph, score).astype(np.float64) * 65535).astype(int).tolist() == wanted
+    assert graph.areas.tolist() == [len(values) for values in contacts.values()]
 
 
 @pytest.mark.parametrize("score", ["mean", "hist_quant_15", "hist_quant_75", "hist_quant_85_init_max", "mean_top_70"])

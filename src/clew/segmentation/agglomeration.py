@@ -138,6 +138,34 @@ def initial_graph(graph: RegionGraph, score: str) -> RegionGraph:
     )
 
 
+def contact_scores(graph: RegionGraph, score: str) -> NDArray[np.float32]:
+    """The score of each contact by itself, before anything is merged.
+
+    Parameters
+    ----------
+    graph : RegionGraph
+    score : str
+        As of `AgglomerationOptions.score`.
+
+    Returns
+    -------
+    (n,) float32 in [0, 1], in the order of `graph.edges`
+
+    Raises
+    ------
+    InputError
+        For an unknown score, or a graph that is too large or inconsistent.
+    """
+    kind, percent, _, largest = parse_score(score)
+    state, _ = _prepared(initial_graph(graph, score), kind, percent, largest)
+    return (state[0][:, kernels.LEVEL] * _unit(kind) / kernels.FULL).astype(np.float32)
+
+
+def _unit(kind: int) -> int:
+    """65535ths of one level of a score."""
+    return kernels.FULL // 255 if kind == kernels.QUANTILE else 1
+
+
 def merge_edges(
     graph: RegionGraph, options: AgglomerationOptions, minimum_size: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -169,7 +197,7 @@ def run_merges(graph: RegionGraph, options: AgglomerationOptions, minimum_size: 
     regions[:, kernels.HELD] = held
     merges = np.empty((len(graph.fragments), 3), np.int64)
     levels = np.empty(len(graph.fragments), np.int64)
-    unit = kernels.FULL // 255 if kind == kernels.QUANTILE else 1
+    unit = _unit(kind)
     lowest = int(np.ceil(np.round(options.floor * kernels.FULL / unit, 6)))
     if kind == kernels.TOP:
         count = kernels.merge_from_heap(

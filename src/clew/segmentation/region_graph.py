@@ -52,6 +52,11 @@ class RegionGraph:
     bins: NDArray[np.uint8]
     counts: NDArray[np.int64]
 
+    @property
+    def areas(self) -> NDArray[np.int64]:
+        """Voxel pairs of each contact, (n,)."""
+        return np.diff(np.append(0, np.cumsum(self.counts))[self.starts])
+
 
 def build_region_graph(
     affinities: np.ndarray, fragments: np.ndarray, *, owned: Sequence[slice] | None = None
