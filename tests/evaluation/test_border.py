@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from clew.errors import InputError
-from clew.evaluation.border import mask_borders
+from clew.evaluation.border import away_from_borders, mask_borders
 from naive import evaluation as naive
 
 SHAPE = st.tuples(st.integers(1, 2), st.integers(1, 9), st.integers(1, 9))
@@ -42,3 +42,25 @@ def test_bad_input_is_refused():
         mask_borders(truth, (40, 4, 4), -1)
     with pytest.raises(InputError, match="negative"):
         mask_borders(-truth, (40, 4, 4))
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 6)).flatmap(
+        lambda s: arrays(np.uint64, s, elements=st.sampled_from([1] * 12 + [0, 2, 2**63]))
+    ),
+    st.sampled_from([(40, 4, 4), (8, 8, 8), (30, 5, 10)]),
+    st.sampled_from([0, 4, 8, 16, 25, 1000]),
+    st.booleans(),
+)
+def test_voxels_away_from_borders_equal_their_naive_twin(truth, voxel_size, distance, per_section):
+    found = away_from_borders(truth, voxel_size, distance, per_section=per_section)
+    np.testing.assert_array_equal(found, naive.away_from_borders(truth, voxel_size, distance, per_section))
+
+
+def test_what_nobody_annotated_is_no_border():
+    truth = np.zeros((4, 9, 9), np.uint64)
+    truth[1] = 1
+    assert away_from_borders(truth, (8, 8, 8), 100.0).sum() == 81
+    with pytest.raises(InputError, match="distance"):
+        away_from_borders(truth, (8, 8, 8), -1)

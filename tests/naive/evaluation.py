@@ -64,3 +64,24 @@ def splits_and_merges(segments, skeletons, minimum_nodes):
     nodes = Counter((segment, skeleton) for segment, skeleton in zip(segments, skeletons, strict=True) if segment)
     parts = [pair for pair, count in nodes.items() if count >= minimum_nodes]
     return tuple(sum(count - 1 for count in Counter(pair[part] for pair in parts).values()) for part in (1, 0))
+
+
+def away_from_borders(truth, voxel_size, distance, per_section):
+    """Voxels of the truth that are farther than a distance from every voxel beside one of another neuron."""
+    axes = [axis for axis in range(3) if not (per_section and axis == 0)]
+    border = []
+    for voxel in np.ndindex(truth.shape):
+        for axis in axes:
+            for step in (-1, 1):
+                other = list(voxel)
+                other[axis] += step
+                if 0 <= other[axis] < truth.shape[axis] and 0 != truth[voxel] != truth[tuple(other)] != 0:
+                    border.append(voxel)
+    result = truth != 0
+    for voxel in np.ndindex(truth.shape):
+        for other in border:
+            if per_section and other[0] != voxel[0]:
+                continue
+            if sum(((a - b) * size) ** 2 for a, b, size in zip(voxel, other, voxel_size, strict=True)) <= distance**2:
+                result[voxel] = False
+    return result
