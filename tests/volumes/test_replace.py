@@ -1,14 +1,17 @@
 """Outputs that are written beside their name: signals, kills, and what they leave."""
 
+import ast
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import clew
 from clew.errors import InputError
 from clew.volumes.replace import SILENCE, written_beside
 
@@ -164,3 +167,74 @@ def test_a_stopped_command_says_so_in_one_line_and_leaves_nothing(tmp_path, name
     said = "interrupted" if name == "SIGINT" else f"stopped by {name}"
     assert (done.returncode, done.stderr) == (128 + getattr(signal, name), f"clew: {said}\n")
     assert names(tmp_path) == []
+
+
+WRITES_UNDER_A_LIMIT = """
+import json, resource, signal, sys
+from pathlib import Path
+import numpy as np
+from clew.errors import InputError
+from clew.evaluation.scores import evaluate
+from clew.stages import planning, scoring, skeleton_scoring
+from clew.stages.run_folder import RunFolder
+from clew.view.figures import save_figure, threshold_figure
+from clew.view.report import Report, write_report
+from clew.training.planning import Cost, Plan
+
+folder = Path(sys.argv[1])
+curve = [(0.5, evaluate(np.ones((2, 2, 2), np.uint64), np.ones((2, 2, 2), np.uint64)))]
+figure = threshold_figure([0, 1], [1, 2], [2, 1])
+run = RunFolder(folder / "network.pt", {"parameters": {}}, overwrite=False, tensorboard=False)
+plan = Plan({"train": {}, "predict": {}, "evaluate": {}}, Cost(1, 1.0, 1, 1, 1))
+writers = {
+    "scores.json": lambda path: scoring.save_scores(curve, path),
+    "plot.png": lambda path: save_figure(figure, path),
+    "report.html": lambda path: write_report(path, Report("a", False, {})),
+    "plan.toml": lambda path: planning.write_run_file(path, plan, ["raw.h5,labels.h5"]),
+    "network.training": lambda path: run.begin(),
+}
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+for name, write in writers.items():
+    try:
+        write(folder / name)
+        print(name, "was written")
+    except InputError:
+        pass
+"""
+
+
+def test_no_text_or_picture_is_left_half_written(tmp_path):
+    done = script(WRITES_UNDER_A_LIMIT, tmp_path)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+WRITING = {"write_text", "write_bytes", "savefig"}
+BY_THEMSELVES = {"ledger.py", "hdf5.py", "checkpoint.py"}
+"""Modules that write beside the name in a way of their own."""
+
+
+def written_in_place(tree: ast.AST, beside: bool = False) -> Iterator[str]:
+    """Calls that write a file outside of a `with written_beside(...)` block."""
+    if isinstance(tree, ast.With):
+        beside = beside or any("written_beside" in ast.unparse(item.context_expr) for item in tree.items)
+    if isinstance(tree, ast.Call) and not beside:
+        method, text = getattr(tree.func, "attr", ""), ast.unparse(tree)
+        opens = ast.unparse(tree.func).endswith("open") and any(
+            repr(mode) in text for mode in ("w", "wb", "x", "xb", "w+b")
+        )
+        if opens or (method in WRITING and "partial" not in text and "(buffer" not in text):
+            yield text
+    for child in ast.iter_child_nodes(tree):
+        yield from written_in_place(child, beside)
+
+
+def test_every_output_is_written_beside_its_name():
+    found = {
+        f"{path.name}: {call}"
+        for path in Path(clew.__file__).parent.rglob("*.py")
+        if path.name not in BY_THEMSELVES
+        for call in written_in_place(ast.parse(path.read_text()))
+    }
+    assert found == set()

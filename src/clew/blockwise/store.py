@@ -85,8 +85,11 @@ class TableFolder:
     def save(self, key: Key, table: Mapping[str, np.ndarray]) -> None:
         file = self._file(key)
         beside = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}.npz")
-        np.savez(beside, allow_pickle=False, **dict(table))
-        beside.replace(file)
+        try:
+            np.savez(beside, allow_pickle=False, **dict(table))
+            beside.replace(file)
+        finally:
+            beside.unlink(missing_ok=True)
 
     def _file(self, key: Key) -> Path:
         return self.folder / ("-".join(map(str, key)) + ".npz")

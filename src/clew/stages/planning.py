@@ -53,7 +53,7 @@ from clew.training.sampling import TrainingVolume
 from clew.training.timing import time_steps
 from clew.volumes.cremi import special_ids
 from clew.volumes.open import open_volume
-from clew.volumes.replace import refuse_existing
+from clew.volumes.replace import refuse_existing, written_beside
 from clew.volumes.volume import Volume
 
 Triple = tuple[float, float, float]
@@ -269,9 +269,8 @@ def write_run_file(plan: Path, made: Plan, items: Sequence[str]) -> None:
         for key, choice in choices.items():
             lines += [f"# {choice.reason}"] if choice.reason else []
             lines += [f"{key} = {json.dumps(choice.value)}"]
-    partial = plan.with_name(f".{plan.name}.partial")
-    partial.write_text("\n".join(lines) + "\n")
-    os.replace(partial, plan)
+    with written_beside(plan, overwrite=True) as partial:
+        partial.write_text("\n".join(lines) + "\n")
 
 
 def say_volume(item: str, seen: Looked) -> None:

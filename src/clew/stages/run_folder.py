@@ -46,7 +46,8 @@ class RunFolder:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{self.folder} cannot be made: {error.strerror}") from error
-        (self.folder / "config.json").write_text(json.dumps(self.config, indent=1) + "\n")
+        with written_beside(self.folder / "config.json", overwrite=True) as partial:
+            partial.write_text(json.dumps(self.config, indent=1) + "\n")
         path = self.folder / "state.pt"
         state = torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
         step = state["step"] if state else 0
@@ -93,9 +94,7 @@ class RunFolder:
             example.raw, example.labels, example.targets, example.affinities, example.positive, example.negative,
             title=f"step {step}",
         )  # fmt: skip
-        with written_beside(self.folder / "snapshots" / f"step-{step:06}.png", overwrite=True) as partial:
-            save_figure(figure, partial.with_suffix(".png"))
-            partial.with_suffix(".png").rename(partial)
+        save_figure(figure, self.folder / "snapshots" / f"step-{step:06}.png")
 
     def keep(self, example: Example) -> Path:
         """Save the crop at which training diverged, with what the network made of it, as an .npz file."""
@@ -130,17 +129,20 @@ class RunFolder:
         path = self.folder / "log.csv"
         if not path.exists():
             return
-        kept = [row for row in self._rows() if row["step"] <= step]
-        path.unlink()
-        for row in kept:
-            self._append({name: row[name] for name in LOG_COLUMNS if name in row} | {"step": int(row["step"])})
+        kept = [{**row, "step": int(row["step"])} for row in self._rows() if row["step"] <= step]
+        with written_beside(path, overwrite=True) as partial, partial.open("w", newline="") as file:
+            writer = csv.DictWriter(file, LOG_COLUMNS, restval="", extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows(kept)
 
     def _rows(self) -> list[dict[str, float]]:
+        """The rows of the log, but for a last one that a full disk cut off."""
         path = self.folder / "log.csv"
         if not path.exists():
             return []
-        with path.open(newline="") as file:
-            return [{name: float(text) for name, text in row.items() if text} for row in csv.DictReader(file)]
+        lines = path.read_text().splitlines(keepends=True)
+        whole = [line for line in lines if line.endswith("\n")]
+        return [{name: float(text) for name, text in row.items() if text} for row in csv.DictReader(whole)]
 
     def _show(self) -> None:
         """Plot the log, and let TensorBoard have what there is."""

@@ -58,6 +58,8 @@ def _assemble(paths: dict[str, str], target: Path) -> None:
     import h5py
     from PIL import Image
 
+    from clew.signals import signals_held
+    from clew.volumes.hdf5 import created_file
     from clew.volumes.neuroproof import STACK, TRANSFORMS, Bodies
     from clew.volumes.replace import written_beside
 
@@ -67,7 +69,7 @@ def _assemble(paths: dict[str, str], target: Path) -> None:
         labels = Bodies(truth[STACK], truth[TRANSFORMS][()], TRUTH)[:, :, :]
     mask = np.zeros(raw.shape, np.uint8)
     mask[:ANNOTATED_SECTIONS] = 1
-    with written_beside(target, True) as partial, h5py.File(partial, "w") as file:
+    with written_beside(target, True) as partial, created_file(partial) as (file, _), signals_held():
         arrays = {"volumes/raw": raw, "volumes/labels/neuron_ids": labels * mask, "volumes/labels/mask": mask}
         for name, array in arrays.items():
             dataset = file.create_dataset(name, data=array, compression="gzip")

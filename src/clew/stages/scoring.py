@@ -21,6 +21,7 @@ from clew.training.targets import split_components
 from clew.volumes.cremi import without_special
 from clew.volumes.nml import is_nml
 from clew.volumes.open import open_volume
+from clew.volumes.replace import refuse_existing, written_beside
 from clew.volumes.volume import Volume
 
 Curve = list[tuple[float, Scores]]
@@ -51,8 +52,8 @@ def score_paths(
 ) -> Curve | list[Followed]:
     """Score files; prints a table and returns (threshold, scores), threshold NaN for a single segmentation."""
     for output in (json, plot):
-        if output is not None and Path(output).exists() and not overwrite:
-            raise InputError(f"{output} exists already: choose another name or give --overwrite")
+        if output is not None:
+            refuse_existing(Path(output), overwrite)
     if plot and not merge_tree:
         raise InputError("evaluate: a plot over the thresholds needs --merge-tree")
     if is_nml(truth):
@@ -122,9 +123,10 @@ def match_volumes(segmentation: str, truth: str, box: str | None) -> Pair:
 
 
 def save_scores(curve: Curve, path: Path) -> None:
-    """Write scores as JSON."""
+    """Write scores as JSON; a file that is there is replaced."""
     rows = [{"threshold": threshold, **dataclasses.asdict(scores)} for threshold, scores in curve]
-    path.write_text(json_text.dumps(rows, indent=1).replace("NaN", "null") + "\n")
+    with written_beside(path, overwrite=True) as partial:
+        partial.write_text(json_text.dumps(rows, indent=1).replace("NaN", "null") + "\n")
 
 
 def _start(ids: Volume, labels: Volume) -> tuple[int, int, int]:

@@ -26,6 +26,7 @@ from clew.stages.progress import say
 from clew.stages.tables import load_merge_tree
 from clew.volumes.nml import read_nml
 from clew.volumes.open import open_volume
+from clew.volumes.replace import written_beside
 
 LISTED = 5
 """Skeletons with most errors that are named."""
@@ -65,7 +66,8 @@ def score_against_skeletons(
     ]
     _say_table(curve)
     if json:
-        Path(json).write_text(json_text.dumps([_plain(row) for row in curve], indent=1) + "\n")
+        with written_beside(Path(json), overwrite=True) as partial:
+            partial.write_text(json_text.dumps([_plain(row) for row in curve], indent=1) + "\n")
     return curve
 
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from clew.errors import InputError
 from clew.view.colours import follow, paint
+from clew.volumes.replace import written_beside
 
 INK = "#22262b"
 SPLIT, MERGE, TOTAL, BEST = "#0072b2", "#d55e00", "#22262b", "#009e73"
@@ -230,8 +231,9 @@ def training_figure(rows: Sequence[Mapping[str, float]], *, title: str = "") -> 
 
 
 def save_figure(figure: Figure, path: Path | str, *, dots_per_inch: int = 150) -> None:
-    """Write a figure; the suffix (png, svg, pdf) says as what."""
-    figure.savefig(path, dpi=dots_per_inch, facecolor="white")
+    """Write a figure, whole or not at all, in place of a file that is there; the suffix (png, svg, pdf) says as what."""
+    with written_beside(Path(path), overwrite=True) as partial:
+        figure.savefig(partial, dpi=dots_per_inch, facecolor="white")
 
 
 def _new_figure(width: float, height: float) -> Figure:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from matplotlib.figure import Figure
 
-from clew.errors import InputError
+from clew.volumes.replace import written_beside
 
 
 @dataclass(frozen=True)
@@ -121,17 +121,11 @@ def write_report(path: Path | str, report: Report) -> None:
     Raises
     ------
     InputError
-        If the folder does not exist or cannot be written.
+        If the folder cannot be written, or the disk is full.
     """
-    path = Path(path)
     page = render_report(report)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
-        unfinished.write_text(page, encoding="utf-8")
-        unfinished.replace(path)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise InputError(f"the report cannot be written to {path}: {error.strerror or error}") from error
+    with written_beside(Path(path), overwrite=True) as partial:
+        partial.write_text(page, encoding="utf-8")
 
 
 def render_report(report: Report) -> str:
