@@ -1,5 +1,7 @@
 """TIFF stacks and folders of sections."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import tifffile
@@ -126,6 +128,17 @@ def test_folder_with_gaps_says_so(tmp_path):
     rows = dict(open_volume(tmp_path / "a", voxel_size=VOXEL_SIZE).rows())
     assert rows["numbers left out"].startswith("3, 6, 7 (3)")
     assert rows["sections"] == "section_1.png … section_8.png"
+
+
+def test_sections_named_by_time_stamps_cost_nothing(tmp_path):
+    """All numbers between them were listed: 11 GB for three sections."""
+    write_sections(tmp_path / "a", ".png", numbers=[20260101000000 + days * 1000000 for days in range(5)])
+    tracemalloc.start()
+    rows = dict(open_volume(tmp_path / "a", voxel_size=VOXEL_SIZE).rows())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "numbers left out" not in rows
+    assert peak < 10e6
 
 
 def test_folder_with_sections_that_do_not_fit(tmp_path):

@@ -132,9 +132,11 @@ def _gaps(files: Sequence[Path]) -> list[tuple[str, str]]:
     if not all(found):
         return []
     numbers = sorted(int(parts[-1]) for parts in found)
-    missing = sorted(set(range(numbers[0], numbers[-1] + 1)) - set(numbers)) if len(set(numbers)) == len(files) else []
-    if not missing or len(missing) > len(files):
+    count = numbers[-1] - numbers[0] + 1 - len(files)
+    present = set(numbers)
+    if len(present) < len(files) or not 0 < count <= len(files):  # time stamps leave out thousands of millions
         return []
+    missing = [number for number in range(numbers[0], numbers[-1]) if number not in present]
     drawn = ", ".join(map(str, missing[:10])) + (", …" if len(missing) > 10 else "")
     return [("numbers left out", f"{drawn} ({len(missing)}): the sections around are read as neighbours")]
 
