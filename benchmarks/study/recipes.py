@@ -1,0 +1,44 @@
+"""What is compared: ways to go on from one start network of each fold, all for the same number of steps."""
+
+from typing import Any, NamedTuple
+
+from clew.training.options import AugmentationOptions, TrainingOptions
+
+STEPS = 250
+"""Optimiser steps of a screening run; survivors go on longer."""
+AUGMENTATION = AugmentationOptions(elastic_spacing=(24.0, 24.0, 24.0), scaling=0.0)
+
+
+class Recipe(NamedTuple):
+    """A name, and what differs from the control."""
+
+    name: str
+    changes: dict[str, Any]
+
+    def options(self, seed: int, steps: int) -> TrainingOptions:
+        """Options of one run."""
+        common = {"learning_rate": 2e-4, "warmup": 25, "malis_after": 0, "malis_weight": 0.0}
+        return TrainingOptions(steps=steps, seed=seed, validate_every=steps, **common | self.changes)
+
+
+def windows(edge: int, weight: float = 0.5, **changes: Any) -> dict[str, Any]:
+    """MALIS in cubes of this edge beside the voxel-wise loss."""
+    return {"malis_weight": weight, "malis_window": (edge, edge, edge), **changes}
+
+
+RECIPES = (
+    Recipe("control", {}),
+    Recipe("control, a quarter of the rate", {"learning_rate": 0.5e-4}),
+    Recipe("whole crop", {"malis_weight": 0.5}),
+    Recipe("windows of 28", windows(28)),
+    Recipe("windows of 20", windows(20)),
+    Recipe("windows of 40", windows(40)),
+    Recipe("windows of 28 and whole crop", windows(28, malis_whole_crop=0.5)),
+    Recipe("windows of 28, gradient 0.3", windows(28, malis_gradient=0.3)),
+    Recipe("windows of 28, gradient 1", windows(28, malis_gradient=1.0)),
+    Recipe("negative pass in windows of 28", windows(28, malis_positive=0.0)),
+    Recipe("negative pass in windows of 28, 3 : 1", windows(28, weight=0.75, malis_positive=0.0)),
+    Recipe("windows of 28, cross-entropy of errors", windows(28, malis_form="cross-entropy", malis_errors_above=0.3)),
+    Recipe("windows of 28, a quarter of the rate", windows(28, learning_rate=0.5e-4)),
+)
+"""Screened with one seed, in this order; see the page of the study for what came of each."""
