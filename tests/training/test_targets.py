@@ -44,6 +44,17 @@ def test_grown_boundaries_equal_their_naive_twin(volume, steps, per_section):
     np.testing.assert_array_equal(found, naive.grow_boundaries(labels, steps, per_section, mask))
 
 
+@pytest.mark.parametrize("per_section", [False, True])
+def test_boundaries_grow_around_what_nobody_annotated(per_section):
+    """Objects large enough that the second step has a way, and holes that leave it only one."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, (3, 4, 4)).repeat(2, 0).repeat(3, 1).repeat(3, 2).astype(np.uint64)
+    mask = rng.random(labels.shape) < 0.7
+    for steps in (1, 2, 3):
+        found = grow_boundaries(labels, steps, per_section, mask)
+        np.testing.assert_array_equal(found, naive.grow_boundaries(labels, steps, per_section, mask))
+
+
 def test_the_border_of_the_volume_is_no_boundary():
     labels = np.ones((5, 5, 5), np.uint64)
     np.testing.assert_array_equal(grow_boundaries(labels, 3), labels)
