@@ -74,6 +74,24 @@ def test_equals_the_naive_twin_on_long_histograms(score: str, seed: int) -> None
     assert merges_of(agglomerate(graph, options=AgglomerationOptions(score))) == want
 
 
+@pytest.mark.parametrize("score", ["mean", "mean_top_2"])
+def test_edges_that_move_again_and_again_leave_room_for_others(score: str) -> None:
+    """Hubs with leaves of their own merge in pairs, and these in pairs: the table of edges is used up several times."""
+    hubs = range(1, 17)
+    joints = {(hub, hub + step): 255 - step for step in (1, 2, 4, 8) for hub in hubs[:: 2 * step]}
+    leaves = {(hub, 10 * hub + leaf): leaf for hub in hubs for leaf in range(10, 17)}
+    pairs = dict(sorted((joints | leaves).items()))
+    fragments = np.unique(np.array(list(pairs), np.uint64))
+    ones = np.ones(len(pairs), np.int64)
+    graph = RegionGraph(
+        fragments, np.ones(len(fragments), np.int64), np.array(list(pairs), np.uint64), np.arange(len(pairs) + 1),
+        np.array(list(pairs.values()), np.uint8), ones,
+    )  # fmt: skip
+    want = merge_sequence(graph_contacts(graph), score)
+    assert len(want) == len(pairs) == 127
+    assert merges_of(agglomerate(graph, options=AgglomerationOptions(score))) == want
+
+
 @given(SEEDS, st.sampled_from(REDUCIBLE))
 @settings(max_examples=30, deadline=None)
 def test_scores_never_rise(seed: int, score: str) -> None:
