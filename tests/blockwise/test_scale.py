@@ -133,7 +133,7 @@ def test_real_blocks_are_identical(tmp_path: Path, real_data: Path, monkeypatch:
     monkeypatch.setattr(verify_large, "compare", lambda one, other: ["the fragments differ"])
     with pytest.raises(SystemExit):
         verify_large.main([*given, "--block-shapes", "20,30,40", "32,64,17"])
-    assert capsys.readouterr().out.count("dashboard") == said.count("dashboard") - 1, "predicted once"
+    assert capsys.readouterr().out.count("tasks on") == said.count("tasks on") - 1, "predicted once"
 
 
 def test_what_differs_is_named(tmp_path: Path):

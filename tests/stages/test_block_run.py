@@ -214,11 +214,14 @@ def test_jobs_of_a_cluster_do_the_work(affinities: Path, expected: Path, jobs: P
     Path("cluster.toml").write_text(f'{CLUSTER}jobs = 2\nworker_extra_args = ["--resources", "CPU=1"]\n')
     pipeline.segment_blocks(str(affinities), "blocks", cluster="cluster.toml", resource="CPU", **OPTIONS)
     assert_same(Path("blocks"), expected)
-    assert len(jobs.read_text().split()) == 2
+    scripts = [script.read_text() for script in jobs.parent.glob("job-*.sh")]
+    assert len(jobs.read_text().split()) == len(scripts) == 2
+    assert all("--protocol tls://" in script and "--no-dashboard" in script for script in scripts)
     end = time.monotonic() + PATIENCE
     while any(map(psutil.pid_exists, map(int, jobs.read_text().split()))):
         assert time.monotonic() < end, "jobs go on after the run"
         time.sleep(0.1)
+    assert not [*Path().glob(".*"), *Path().glob("tmp.*")], "keys or scratch folders are left"
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -253,6 +256,7 @@ def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (programs / name).write_text(text.format(folder=programs))
         (programs / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     return programs / "jobs"
 

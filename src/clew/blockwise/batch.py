@@ -1,6 +1,8 @@
 """Workers that are jobs of a batch system, by a table [cluster] of a TOML file; a job that ends is followed by another."""
 
 import contextlib
+import os
+import tempfile
 import time
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -10,9 +12,19 @@ from typing import Any
 from clew.errors import InputError
 
 SYSTEMS = {"slurm": "SLURMCluster", "lsf": "LSFCluster", "pbs": "PBSCluster", "sge": "SGECluster"}
-NEVER = tuple(f"distributed.worker.memory.{what}" for what in ("target", "spill", "pause"))
-"""What workers do not do when memory gets short: Dask holds nothing of ours that could be put away, so that a paused worker
-would wait for ever. At 95 % the nanny kills it."""
+WORKER_SETTINGS: dict[str, Any] = {
+    **{f"distributed.worker.memory.{what}": False for what in ("target", "spill", "pause")},
+    "distributed.worker.http.routes": [],
+}
+"""Dask's settings for workers that we start. They do nothing when memory gets short: Dask holds nothing of ours that could be put
+away, so that a paused worker would wait for ever; at 95 % the nanny kills it. They serve no pages: those ask nobody who he is."""
+NO_PAGES = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
+"""Options of a scheduler that we start: its web server, which cannot be left out, is empty and seen by this machine only."""
+SCRATCH = (
+    "export DASK_TEMPORARY_DIRECTORY=$(mktemp -d)",
+    "trap 'rm -rf \"$DASK_TEMPORARY_DIRECTORY\"' EXIT TERM",
+)
+"""Lines of a job script: `private_settings` on another machine."""
 LOST = 60.0
 """Seconds after which a job without a worker has ended, as at its wall time. Its nanny starts a worker that died sooner."""
 
@@ -49,9 +61,25 @@ def batch_workers(path: str) -> int:
     return _job_count(table) * int(table.get("processes", 1))
 
 
+@contextlib.contextmanager
+def private_settings() -> Iterator[None]:
+    """Dask's settings for a scheduler that we start: no pages, and its files in a folder of this user alone.
+
+    Dask puts that folder first on Python's path; its own choice is one for all users of the machine.
+    """
+    import dask
+    import distributed  # noqa: F401  # puts its defaults into dask.config; later they would be lost with our settings
+
+    with (
+        tempfile.TemporaryDirectory(prefix="clew-", ignore_cleanup_errors=True) as folder,
+        dask.config.set({"distributed.scheduler.http.routes": [], "temporary-directory": folder}),
+    ):
+        yield
+
+
 def job_script(path: str) -> str:
     """The script that the batch system would be given for one job."""
-    with _batch_cluster(_read_cluster(path)) as cluster:
+    with private_settings(), _batch_cluster(_read_cluster(path)) as cluster:
         return str(cluster.job_script())
 
 
@@ -83,18 +111,39 @@ def _read_cluster(path: str) -> Mapping[str, Any]:
     return found
 
 
-def _batch_cluster(table: Mapping[str, Any]) -> Any:
+@contextlib.contextmanager
+def _batch_cluster(table: Mapping[str, Any]) -> Iterator[Any]:
     try:
         import dask_jobqueue
     except ModuleNotFoundError:
         raise InputError("batch systems need dask-jobqueue: pip install clew[cluster]") from None
     options = {name: value for name, value in table.items() if name not in ("system", "jobs")}
-    exports = [f"export DASK_{name.upper().replace('.', '__')}=False" for name in NEVER]
-    options["job_script_prologue"] = [*options.get("job_script_prologue", []), *exports]
+    exports = [f"export DASK_{name.upper().replace('.', '__')}={value}" for name, value in WORKER_SETTINGS.items()]
+    options["job_script_prologue"] = [*options.get("job_script_prologue", []), *SCRATCH, *exports]
+    options["scheduler_options"] = NO_PAGES | options.get("scheduler_options", {})
+    options["worker_extra_args"] = [*options.get("worker_extra_args", []), "--no-dashboard"]
     system = str(table.get("system", "")).lower()
     if system not in SYSTEMS:
         raise InputError(f"[cluster] needs a system, one of {', '.join(SYSTEMS)}, not {system!r}")
-    try:
-        return getattr(dask_jobqueue, SYSTEMS[system])(**options)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"[cluster]: {error}") from error
+    with _certificates(options.pop("shared_temp_directory", os.getcwd())) as security:
+        try:
+            cluster = getattr(dask_jobqueue, SYSTEMS[system])(security=security, **options)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InputError(f"[cluster]: {error}") from error
+        with cluster:
+            yield cluster
+
+
+@contextlib.contextmanager
+def _certificates(folder: str) -> Iterator[Any]:
+    """A key for all of this run, in a hidden folder that jobs see and other users cannot open; it goes when the block ends."""
+    from distributed.security import Security
+
+    temporary = Security.temporary()
+    with tempfile.TemporaryDirectory(prefix=".clew-", dir=os.path.expanduser(folder)) as place:
+        key, certificate = f"{place}/key.pem", f"{place}/certificate.pem"
+        Path(key).write_text(temporary.tls_worker_key)
+        Path(certificate).write_text(temporary.tls_worker_cert)
+        roles = ("client", "scheduler", "worker")
+        files = {f"tls_{role}_key": key for role in roles} | {f"tls_{role}_cert": certificate for role in roles}
+        yield Security(require_encryption=True, tls_ca_file=certificate, **files)

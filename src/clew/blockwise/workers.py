@@ -1,4 +1,7 @@
-"""Workers of a run: processes of this machine, an existing Dask scheduler, or jobs of a cluster."""
+"""Workers of a run: processes of this machine, an existing Dask scheduler, or jobs of a cluster.
+
+Whoever reaches a scheduler or a worker of Dask can run code there. So all that we start speak TLS, with a key of this run.
+"""
 
 import contextlib
 import logging
@@ -10,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from clew.blockwise.batch import NEVER, batch_jobs, batch_workers
+from clew.blockwise.batch import NO_PAGES, WORKER_SETTINGS, batch_jobs, batch_workers, private_settings
 from clew.blockwise.worker_options import Workers
 from clew.errors import InputError, UnfinishedError
 
@@ -20,7 +23,7 @@ KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": 32 << 20, "MALLOC_TRIM_THRESHOLD_": 512
 """Bytes (glibc): arrays smaller than the former lie in memory that a process keeps, up to the latter: each task needs it again.
 Dask gives all back at once, and the system then clears every page anew (a fifth of all CPU seconds)."""
 HERE: dict[str, Any] = {
-    **dict.fromkeys(NEVER, False),
+    **WORKER_SETTINGS,
     **{f"distributed.nanny.pre-spawn-environ.{name}": size for name, size in KEPT_MEMORY.items()},
     "distributed.scheduler.allowed-failures": 1,
     "distributed.deploy.lost-worker-timeout": "1000 days",
@@ -33,7 +36,7 @@ SMALLEST_WORKER = 300_000_000
 
 @dataclass(frozen=True)
 class Pool:
-    """Running workers: an executor, how many tasks to hand out at a time, the page of their dashboard, what ails them all."""
+    """Running workers: an executor, how many tasks to hand out at a time, the page of a dashboard if any, what ails them all."""
 
     executor: Executor
     wave: int
@@ -73,11 +76,9 @@ def started(
     count = workers.workers or min(local_count(bytes_of_a_worker), most or sys.maxsize)
     with contextlib.ExitStack() as stack:
         if workers.scheduler is not None:
-            try:
-                client = stack.enter_context(Client(workers.scheduler, timeout=10))
-            except OSError as error:
-                raise InputError(f"no Dask scheduler answers at {workers.scheduler}: {error}") from error
+            client = stack.enter_context(_joined(workers.scheduler))
         else:
+            stack.enter_context(private_settings())
             stack.enter_context(dask.config.set({} if workers.cluster else HERE))
             client = stack.enter_context(Client(stack.enter_context(_cluster(workers, count))))
         client.wait_for_workers(1, timeout=None if workers.cluster else 60)
@@ -92,7 +93,24 @@ def started(
             _warm_up(client.submit(warm_up, pure=False, resources=needed))
         tasks = WAVE * max(len(running), _wanted(workers, count))
         executor = client.get_executor(pure=False, resources=needed)
-        yield Pool(executor, tasks, client.dashboard_link, partial(why_nothing_moves, client))
+        yield Pool(
+            executor, tasks, client.dashboard_link if workers.scheduler else "", partial(why_nothing_moves, client)
+        )
+
+
+def _joined(scheduler: str) -> Any:
+    """A client of a scheduler that runs already; certificates for it are those of Dask's own configuration."""
+    from distributed import Client
+
+    try:
+        return Client(scheduler, timeout=10)
+    except OSError as error:
+        raise InputError(f"no Dask scheduler answers at {scheduler}: {error}") from error
+    except TypeError as error:
+        settings = [f"DASK_DISTRIBUTED__COMM__TLS__{name}" for name in ("CA_FILE", "CLIENT__CERT", "CLIENT__KEY")]
+        raise InputError(
+            f"{scheduler} asks for certificates: name their files in {', '.join(settings)}, or in Dask's configuration"
+        ) from error
 
 
 def _warm_up(done: Any) -> None:
@@ -141,7 +159,7 @@ def _cluster(workers: Workers, count: int) -> contextlib.AbstractContextManager[
             f"{SMALLEST_WORKER / 1e9:.1f} GB before it has done anything: give fewer --workers"
         )
     return LocalCluster(
-        n_workers=count, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0",
-        silence_logs=logging.CRITICAL,
+        n_workers=count, threads_per_worker=1, processes=True, security=True, dashboard_address=None,
+        scheduler_kwargs=NO_PAGES, silence_logs=logging.CRITICAL,
         resources=None if workers.resource is None else {workers.resource: 1},
     )  # fmt: skip

@@ -142,7 +142,8 @@ def _work(run: BlockRun, ledger: Ledger, workers: Workers) -> Work:
     if workers.cluster:
         say("waiting for the first job to start")
     with started(workers, run.bytes_of_a_worker, most=run.most_workers, warm_up=run.warm_up) as pool:
-        say(f"dashboard: {pool.dashboard}")
+        if pool.dashboard:
+            say(f"dashboard: {pool.dashboard}")
         with counted(len(run.tasks), "tasks") as progress:
             return run_by_ledger(
                 run.tasks, run.store, ledger, pool.executor, wave=pool.wave, progress=lambda done, _: progress(done),
