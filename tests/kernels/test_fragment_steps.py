@@ -110,6 +110,19 @@ def test_pairs_know_their_voxels(volume):
     assert list(zip(found.strengths(rows).tolist(), found.indices.tolist(), strict=True)) == expected
 
 
+def test_a_pair_of_basins_is_not_taken_for_another_in_its_place():
+    """All pairs share one place of the small memory of pairs, so that each forgets the one before."""
+    levels = np.random.default_rng(1).integers(1, 256, (3, 3, 4, 5), np.uint8)
+    dense = 1 + np.arange(60, dtype=np.uint32)
+    sparse = 1 + forest.RECENT * (dense - 1)
+    expected, found = (
+        forest.touching_pairs(levels, numbers, np.zeros(1 + numbers.max(), np.uint8), 0, False).ends
+        for numbers in (dense, sparse)
+    )
+    assert len(expected) == 2 * 4 * 5 + 3 * 3 * 5 + 3 * 4 * 4
+    np.testing.assert_array_equal(found, sparse[expected - 1])
+
+
 @pytest.mark.parametrize("dtype", [np.uint32, np.int64])
 def test_spread_labels_in_place(dtype, monkeypatch):
     monkeypatch.setattr(components, "parent_type", lambda voxels: dtype)
