@@ -46,3 +46,13 @@ def test_smallest_of_each(rows):
     places, values = np.array([place for place, _ in rows], np.int64), np.array([value for _, value in rows], np.uint64)
     found = forest_blocks.smallest(values, places, 7)
     assert found.tolist() == [min((v for p, v in rows if p == place and v), default=0) for place in range(7)]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=12))
+def test_united_numbers_are_named_by_the_smallest(pairs):
+    sets = naive.Sets(range(12))
+    for pair in pairs:
+        sets.unite(*pair)
+    ones, others = np.array(pairs, np.int64).reshape(-1, 2).T
+    assert forest_blocks.unite_numbers(ones, others, 12).tolist() == [min(sets.of[number]) for number in range(12)]
