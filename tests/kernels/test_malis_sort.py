@@ -13,3 +13,13 @@ def test_buckets_are_sorted_and_equal_keys_stay_in_order(size, levels):
     wanted = np.sort(records)
     sort_bucket(records, np.empty_like(records), np.empty(1024, np.int64))
     np.testing.assert_array_equal(records, wanted)
+
+
+@pytest.mark.parametrize("size", [30, 6000])
+def test_first_and_last_record_may_have_one_key(size):
+    keys = np.zeros(size, np.uint64)
+    keys[1:-1] = np.random.default_rng(0).integers(0, 2**30, size - 2)
+    records = (keys << np.uint64(32)) | np.arange(size, dtype=np.uint64)
+    wanted = np.sort(records)
+    sort_bucket(records, np.empty_like(records), np.empty(1024, np.int64))
+    np.testing.assert_array_equal(records, wanted)
