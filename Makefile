@@ -9,7 +9,7 @@ NETWORK ?= fib-10nm
 export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup lint test-without-jit coverage bench bench-scale verify-large same-arrays weights study clean
+.PHONY: help demo test setup lint test-without-jit coverage bench bench-scale verify-large same-arrays against weights study clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ verify-large: $(READY) ## the large volume in DATA, predicted once into FOLDER, 
 
 same-arrays: $(READY) ## are all results on the raw volume DATA those of git's REVISION, bit for bit?
 	$(BIN)/python -m benchmarks.same_arrays $(REVISION) --data $(DATA)
+
+against: $(READY) ## is every kernel as fast as at git's REVISION? on an otherwise idle machine
+	$(BIN)/python -m benchmarks.against $(REVISION) $(if $(DATA),--data $(DATA))
 
 weights: $(READY) ## a bundled network (NETWORK), from the annotated volumes in DATA
 	$(BIN)/python -m benchmarks.weights $(DATA) $(NETWORK)

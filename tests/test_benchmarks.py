@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import child, fragments, malis_speed, measure, peers, same_arrays, start  # noqa: E402
+from benchmarks import against, child, fragments, malis_speed, measure, peers, same_arrays, start  # noqa: E402
 from benchmarks.__main__ import main  # noqa: E402
 from benchmarks.__main__ import measure as measure_concern  # noqa: E402
 from benchmarks.workload import Workload, load_workload, mirror  # noqa: E402
@@ -139,3 +139,12 @@ def test_results_that_differ_in_one_voxel_are_told_apart(tmp_path: Path) -> None
     names = ("segmentation.zarr/s0", "merge_tree.h5:scores")
     assert same_arrays.compare(found[0], found[2]) == [f"different: {name}" for name in names]
     assert same_arrays.compare(found[0], {}) == [f"missing: {name}" for name in found[0]]
+
+
+def test_intervals_tell_a_slower_job_from_noise() -> None:
+    rng = np.random.default_rng(0)
+    before = 0.1 * np.exp(rng.normal(0, 0.05, 40))
+    ratio, low, high = against.interval(list(before), list(1.1 * before * np.exp(rng.normal(0, 0.02, 40))))
+    assert low < ratio < high
+    assert against.SLOWER < low < 1.1 < high < 1.13
+    assert against.interval(list(before), list(before))[1] <= against.SLOWER

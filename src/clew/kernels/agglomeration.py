@@ -10,6 +10,7 @@ reducible score's true place can only be worse, so it is scored when its turn co
 import numpy as np
 
 from clew.kernels._jit import inline, kernel, prefetch
+from clew.kernels._table import mixed_pair
 
 MEAN, QUANTILE, TOP = 0, 1, 2
 FULL = 65535
@@ -28,14 +29,8 @@ FRESH, _STALE, GONE = 0, 1, 2
 
 
 @inline
-def _hashed(one, two):
-    mixed = (one * 0x5BD1E995) ^ (two * 0x7FEB352D)
-    return mixed ^ (mixed >> 29)
-
-
-@inline
 def _entry(one, two, edge):
-    return (((_hashed(one, two) >> 20) & 0x7FFFFFFF) << 32) | edge
+    return (((mixed_pair(one, two) >> 20) & 0x7FFFFFFF) << 32) | edge
 
 
 @inline
@@ -45,7 +40,7 @@ def _find(table, edges, states, one, two):
     A slot holds 31 bits of the hash and the edge; slots of edges that have gone or moved are passed over.
     """
     mask = table.shape[0] - 1
-    tag, slot = _entry(one, two, 0) >> 32, _hashed(one, two) & mask
+    tag, slot = _entry(one, two, 0) >> 32, mixed_pair(one, two) & mask
     while True:
         entry = table[np.uint64(slot)]
         if entry < 0:
@@ -208,7 +203,7 @@ def _gather(stays, goes, edges, states, regions, entries, table, moving):
     for k in range(count):
         moved = np.uint64(moving[np.uint64(k), 0])
         other = np.int64(edges[moved, 0]) + np.int64(edges[moved, 1]) - goes
-        slot = _hashed(min(stays, other), max(stays, other)) & mask
+        slot = mixed_pair(min(stays, other), max(stays, other)) & mask
         moving[np.uint64(k), 1] = slot
         prefetch(table, slot)
     for k in range(count):

@@ -6,6 +6,7 @@ Parents are linear voxel indices (C order): uint32 while the volume has fewer th
 import numpy as np
 
 from clew.kernels._jit import inline, kernel
+from clew.kernels._union_find import root
 
 _U = np.uint64
 
@@ -27,17 +28,6 @@ def unite_touching_seeds(flags: np.ndarray, parents: np.ndarray, per_section: bo
 
 
 @inline
-def _root(parents, i):
-    above = np.int64(parents[_U(i)])
-    while above != i:
-        next_above = np.int64(parents[_U(above)])
-        parents[_U(i)] = next_above
-        i = next_above
-        above = np.int64(parents[_U(i)])
-    return i
-
-
-@inline
 def _join(parents, one, other):
     """Unite two roots, return the smaller."""
     smaller = min(one, other)
@@ -47,34 +37,34 @@ def _join(parents, one, other):
 
 @kernel
 def _unite(links, plane, width, parents):
-    root = np.int64(0)
+    own = np.int64(0)
     for i in range(links.size):
         link = links[i]
         if link & 1 == 0:
-            root = np.int64(i)
-        parents[i] = root
+            own = np.int64(i)
+        parents[i] = own
         if link > 1:
-            root = _root(parents, root)
+            own = root(parents, own)
             if link & 2:
-                root = _join(parents, root, _root(parents, i - width))
+                own = _join(parents, own, root(parents, i - width))
             if link & 4:
-                root = _join(parents, root, _root(parents, i - plane))
-            parents[i] = root
+                own = _join(parents, own, root(parents, i - plane))
+            parents[i] = own
 
 
 @inline
-def _meet(flags, parents, root, row, x, width, continued):
+def _meet(flags, parents, own, row, x, width, continued):
     """Unite with the seed voxels among x - 1, x, x + 1 of the row that starts at index `row`.
 
     `continued`: the voxel before is a seed, hence united with those among x - 2, x - 1, x already.
     """
     if flags[_U(row + x)] & 128:
-        return root if continued else _join(parents, root, _root(parents, row + x))
+        return own if continued else _join(parents, own, root(parents, row + x))
     if not continued and x > 0 and flags[_U(row + x - 1)] & 128:
-        root = _join(parents, root, _root(parents, row + x - 1))
+        own = _join(parents, own, root(parents, row + x - 1))
     if x + 1 < width and flags[_U(row + x + 1)] & 128:
-        root = _join(parents, root, _root(parents, row + x + 1))
-    return root
+        own = _join(parents, own, root(parents, row + x + 1))
+    return own
 
 
 @kernel
@@ -89,14 +79,14 @@ def _unite_seeds(flags, shape, parents, per_section):
                 if flags[_U(row + x)] & 128 == 0:
                     continued = False
                     continue
-                root = _root(parents, row + x)
+                own = root(parents, row + x)
                 if continued:
-                    root = _join(parents, root, _root(parents, row + x - 1))
+                    own = _join(parents, own, root(parents, row + x - 1))
                 if y > 0:
-                    root = _meet(flags, parents, root, row - width, x, width, continued)
+                    own = _meet(flags, parents, own, row - width, x, width, continued)
                 if z > 0 and not per_section:
                     for step in range(-1 if y > 0 else 0, 2 if y + 1 < height else 1):
-                        root = _meet(flags, parents, root, row - plane + step * width, x, width, continued)
+                        own = _meet(flags, parents, own, row - plane + step * width, x, width, continued)
                 continued = True
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from clew.kernels._jit import inline, kernel
+from clew.kernels._union_find import root
 
 _U = np.uint64
 
@@ -181,25 +182,14 @@ def seeded_forest(pairs: np.ndarray, seeded: np.ndarray, firsts: np.ndarray) -> 
     return labels
 
 
-@inline
-def _root(parents, i):
-    above = np.int64(parents[_U(i)])
-    while above != i:
-        next_above = np.int64(parents[_U(above)])
-        parents[_U(i)] = next_above
-        i = next_above
-        above = np.int64(parents[_U(i)])
-    return i
-
-
 @kernel
 def _kruskal(pairs, rooted, parents):
     free = np.int64(0)
     for i in range(1, rooted.size):
         free += rooted[i] == 0
     for i in range(pairs.shape[0]):
-        one = _root(parents, np.int64(pairs[i, 0]))
-        other = _root(parents, np.int64(pairs[i, 1]))
+        one = root(parents, np.int64(pairs[i, 0]))
+        other = root(parents, np.int64(pairs[i, 1]))
         if one == other or (rooted[_U(one)] and rooted[_U(other)]):
             continue
         smaller = min(one, other)
@@ -214,8 +204,8 @@ def _kruskal(pairs, rooted, parents):
 @kernel
 def _name_components(parents, rooted, firsts, labels):
     for i in range(1, labels.size):
-        root = _root(parents, np.int64(i))
-        if rooted[_U(root)] and firsts[i] != 0 and (labels[_U(root)] == 0 or firsts[i] < labels[_U(root)]):
-            labels[_U(root)] = firsts[i]
+        own = root(parents, np.int64(i))
+        if rooted[_U(own)] and firsts[i] != 0 and (labels[_U(own)] == 0 or firsts[i] < labels[_U(own)]):
+            labels[_U(own)] = firsts[i]
     for i in range(1, labels.size):
-        labels[i] = labels[_U(_root(parents, np.int64(i)))]
+        labels[i] = labels[_U(root(parents, np.int64(i)))]

@@ -5,7 +5,8 @@ Numbers of components count from 1; number 0 is none, and stands for all seeds t
 
 import numpy as np
 
-from clew.kernels._jit import inline, kernel
+from clew.kernels._jit import kernel
+from clew.kernels._union_find import root
 
 _U = np.uint64
 
@@ -38,17 +39,6 @@ def decide_pairs(pairs: np.ndarray, seeded: np.ndarray, frozen: np.ndarray) -> t
     return parents, kept[:count]
 
 
-@inline
-def _root(parents, i):
-    above = np.int64(parents[_U(i)])
-    while above != i:
-        next_above = np.int64(parents[_U(above)])
-        parents[_U(i)] = next_above
-        i = next_above
-        above = np.int64(parents[_U(i)])
-    return i
-
-
 @kernel
 def _decide(pairs, seeded, frozen, parents, groups, kept):
     count = 0
@@ -58,8 +48,8 @@ def _decide(pairs, seeded, frozen, parents, groups, kept):
     for i in range(pairs.shape[0]):
         if left == 0:
             break
-        one = _root(parents, np.int64(pairs[i, 0]))
-        other = _root(parents, np.int64(pairs[i, 1]))
+        one = root(parents, np.int64(pairs[i, 0]))
+        other = root(parents, np.int64(pairs[i, 1]))
         if one == other or (seeded[_U(one)] and seeded[_U(other)]):
             continue
         if not (seeded[_U(other)] or frozen[_U(other)]):
@@ -69,8 +59,8 @@ def _decide(pairs, seeded, frozen, parents, groups, kept):
             parents[_U(one)] = other
             left -= 1
         else:
-            group = _root(groups, one)
-            other_group = _root(groups, other)
+            group = root(groups, one)
+            other_group = root(groups, other)
             if group != other_group:
                 groups[_U(max(group, other_group))] = min(group, other_group)
                 kept[count] = i
@@ -82,7 +72,7 @@ def _decide(pairs, seeded, frozen, parents, groups, kept):
 @kernel
 def _flatten(parents):
     for i in range(parents.size):
-        parents[i] = _root(parents, np.int64(i))
+        parents[i] = root(parents, np.int64(i))
 
 
 def number_roots(roots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -143,8 +133,8 @@ def unite_numbers(ones: np.ndarray, others: np.ndarray, count: int) -> np.ndarra
 @kernel
 def _unite(ones, others, parents):
     for i in range(ones.size):
-        one = _root(parents, np.int64(ones[i]))
-        other = _root(parents, np.int64(others[i]))
+        one = root(parents, np.int64(ones[i]))
+        other = root(parents, np.int64(others[i]))
         parents[_U(max(one, other))] = min(one, other)
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from clew.kernels._jit import inline, kernel
+from clew.kernels._union_find import root
 
 
 @kernel
@@ -44,21 +45,13 @@ def list_runs(labels, first_run, starts, ends):
 
 
 @inline
-def _root(parent, run):
-    while parent[run] != run:
-        parent[run] = parent[parent[run]]
-        run = parent[run]
-    return run
-
-
-@inline
 def _join_rows(labels, a, b, first_run, starts, ends, parent):
     """Join the runs of row b with those of row a that touch them under the same label (a before b)."""
     i, j = first_run[a], first_run[b]
     last_i, last_j = first_run[a + 1], first_run[b + 1]
     while i < last_i and j < last_j:
         if starts[i] < ends[j] and starts[j] < ends[i] and labels[a, starts[i]] == labels[b, starts[j]]:
-            first, second = _root(parent, i), _root(parent, j)
+            first, second = root(parent, i), root(parent, j)
             if first < second:
                 parent[second] = first
             elif second < first:

@@ -15,6 +15,7 @@ number. They are scattered to buckets of the affinity, and sorted within a bucke
 import numpy as np
 
 from clew.kernels._jit import inline, kernel
+from clew.kernels._union_find import sized_root
 
 BUCKETS = 2049
 """Buckets of each pass: the exact ones alone, then 2048 equal parts of [0, 1)."""
@@ -164,25 +165,6 @@ def scatter_edges(affinities, bits, flags, positions, fill, records):
 
 
 @inline
-def _find(tree, node):
-    """Root of a voxel, halving the path; unsigned indices spare the check for negative ones.
-
-    tree holds the voxel above, or for a root -1 - labelled voxels of its component.
-    """
-    here = np.uint64(node)
-    up = tree[here]
-    while up >= 0:
-        over = tree[np.uint64(up)]
-        if over < 0:
-            here = np.uint64(up)
-            break
-        tree[here] = over
-        here = np.uint64(over)
-        up = tree[here]
-    return here
-
-
-@inline
 def _scatter_digit(source, target, shift, digits, counts):
     """Stable scatter of records by some bits of their key."""
     mask = np.uint64((np.int64(1) << digits) - 1)
@@ -247,7 +229,7 @@ def _ends(record, voxels, plane, width, tree):
     second, third = edge >= voxels, edge >= 2 * voxels
     voxel = edge - (voxels if second else 0) - (voxels if third else 0)
     step = np.int64(1) if third else (width if second else plane)
-    return edge, _find(tree, voxel), _find(tree, voxel - step)
+    return edge, sized_root(tree, voxel), sized_root(tree, voxel - step)
 
 
 @kernel

@@ -9,14 +9,7 @@ is walked once per list that it is in, and lists at least double: n log n for an
 import numpy as np
 
 from clew.kernels._jit import inline, kernel
-
-
-@inline
-def _find(parent, node):
-    while parent[node] != node:
-        parent[node] = parent[parent[node]]
-        node = parent[node]
-    return node
+from clew.kernels._union_find import root
 
 
 @inline
@@ -36,7 +29,7 @@ def _join_components(order, steps, labels, different, joins, sizes, following):
     for edge in order:
         channel = edge // voxels
         voxel = edge - channel * voxels
-        a, b = _find(parent, voxel), _find(parent, voxel - steps[channel])
+        a, b = root(parent, voxel), root(parent, voxel - steps[channel])
         if a == b:
             continue
         if size[a] < size[b]:

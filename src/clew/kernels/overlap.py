@@ -8,14 +8,12 @@ grows here: a kernel that finds it nearly half full says how far it came, the ca
 import numpy as np
 
 from clew.kernels._jit import inline, kernel, prefetch
+from clew.kernels._table import mixed_ids
 
 STRETCH = 1024
 """Voxels whose runs are looked up together; a table has more than twice as many rows."""
 
-_LOW = np.uint64(0xFFFFFFFF)
-_HALF = np.uint64(32)
 _ONE = np.uint64(1)
-_FACTORS = np.array([0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F], np.uint64)
 
 
 def new_table(rows: int) -> np.ndarray:
@@ -27,9 +25,7 @@ def new_table(rows: int) -> np.ndarray:
 
 @inline
 def _first_slot(table, segment, truth):
-    mixed = ((segment & _LOW) * _FACTORS[0]) ^ ((segment >> _HALF) * _FACTORS[1])
-    mixed ^= ((truth & _LOW) * _FACTORS[2]) ^ ((truth >> _HALF) * _FACTORS[3])
-    return (mixed ^ (mixed >> _HALF)) & np.uint64(table.shape[0] - 1)
+    return np.uint64(mixed_ids(np.int64(segment), np.int64(truth)) & (table.shape[0] - 1))
 
 
 @inline

@@ -3,18 +3,12 @@
 import numpy as np
 
 from clew.kernels._jit import inline, kernel, prefetch
+from clew.kernels._table import mixed
 
 _AHEAD = 16
 """How many records earlier a line is asked for."""
 _FEW = 12
 """Affinities of a contact up to which they are sorted one by one."""
-
-
-@kernel
-def _hashed(key):
-    """Mix 64 bits without overflow (two products below 2⁶³)."""
-    mixed = ((key & 0xFFFFFFFF) * 0x5BD1E995) ^ (((key >> 32) & 0xFFFFFFFF) * 0x7FEB352D)
-    return mixed ^ (mixed >> 31)
 
 
 @kernel
@@ -26,8 +20,8 @@ def _number(table, names, name, count):
     the others by the hash.
     """
     mask = (table.shape[0] >> 3) - 1
-    mixed = _hashed(name)
-    tag = (mixed >> 22) & 0x7FFFFFFF
+    place = mixed(name)
+    tag = (place >> 22) & 0x7FFFFFFF
     bucket = name & mask
     while True:
         for slot in range(8 * bucket, 8 * bucket + 8):
@@ -38,8 +32,8 @@ def _number(table, names, name, count):
                 return count, count + 1
             if entry >> 32 == tag and names[np.uint64(entry & 0xFFFFFFFF)] == name:
                 return entry & 0xFFFFFFFF, count
-        bucket = mixed & mask
-        mixed += 1
+        bucket = place & mask
+        place += 1
 
 
 @kernel
@@ -102,16 +96,16 @@ def _link_row(row, others, bit, start, stop, marks, values, recent, places, pair
     for k in range(found):
         x = np.uint64(places[np.uint64(k)])
         pairs[np.uint64(k)] = _pair(np.int64(row[x]), np.int64(others[x]))
-        prefetch(recent, _hashed(pairs[np.uint64(k)]) & (recent.shape[0] - 1))
+        prefetch(recent, mixed(pairs[np.uint64(k)]) & (recent.shape[0] - 1))
     for k in range(found):
         key = pairs[np.uint64(k)]
-        prefetch(keys, np.int64(recent[np.uint64(_hashed(key) & (recent.shape[0] - 1))]))
+        prefetch(keys, np.int64(recent[np.uint64(mixed(key) & (recent.shape[0] - 1))]))
         prefetch(table, 8 * (key & mask))
     last, contact = np.int64(-1), np.int64(0)
     for k in range(found):
         key = pairs[np.uint64(k)]
         if key != last:
-            place = np.uint64(_hashed(key) & (recent.shape[0] - 1))
+            place = np.uint64(mixed(key) & (recent.shape[0] - 1))
             contact = np.int64(recent[place])
             if keys[np.uint64(contact)] != key:
                 contact, count = _number(table, keys, key, count)

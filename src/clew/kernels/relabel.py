@@ -3,12 +3,12 @@
 import numpy as np
 
 from clew.kernels._jit import inline, kernel, prefetch
+from clew.kernels._table import mixed
 
 
 @inline
 def _first_slot(table, name):
-    mixed = ((name & 0xFFFFFFFF) * 0x5BD1E995) ^ (((name >> 32) & 0xFFFFFFFF) * 0x7FEB352D)
-    return (mixed ^ (mixed >> 31)) & (table.shape[0] - 1)
+    return mixed(name) & (table.shape[0] - 1)
 
 
 @inline

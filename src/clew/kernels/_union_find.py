@@ -1,0 +1,39 @@
+"""Union-find, once for all kernels: a forest of parents, in which the parent of a root is itself.
+
+Joining is left to the kernels: who becomes the root (the smallest voxel, the seeded region) is what they decide.
+"""
+
+import numpy as np
+
+from clew.kernels._jit import inline
+
+
+@inline
+def root(parents, node):
+    """Root of a node; on the way every other node is hung one higher, which keeps paths short without a second walk."""
+    above = np.int64(parents[np.uint64(node)])
+    while above != node:
+        next_above = np.int64(parents[np.uint64(above)])
+        parents[np.uint64(node)] = next_above
+        node = next_above
+        above = np.int64(parents[np.uint64(node)])
+    return node
+
+
+@inline
+def sized_root(tree, node):
+    """Root of a node in a tree that holds the node above, or for a root -1 - the size of its component.
+
+    Sizes in the roots spare an array of their own, which is a cache miss for each edge of a large crop.
+    """
+    here = np.uint64(node)
+    above = tree[here]
+    while above >= 0:
+        over = tree[np.uint64(above)]
+        if over < 0:
+            here = np.uint64(above)
+            break
+        tree[here] = over
+        here = np.uint64(over)
+        above = tree[here]
+    return here
