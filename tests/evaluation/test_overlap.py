@@ -39,6 +39,13 @@ def test_a_table_grows_over_many_pairs(largest):
     assert as_counter(overlap_table(segmentation, truth)) == naive.overlaps(segmentation, truth)
 
 
+def test_one_id_may_meet_many():
+    """All pairs have one id in common: what is found in the table must have the other one too."""
+    one, many = np.full((2, 30, 40), 7, np.uint64), np.random.default_rng(0).integers(1, 2**64, (2, 30, 40), np.uint64)
+    assert as_counter(overlap_table(one, many)) == naive.overlaps(one, many)
+    assert as_counter(overlap_table(many, one)) == naive.overlaps(many, one)
+
+
 def test_slabs_and_dtypes_do_not_matter(monkeypatch):
     segmentation, truth = np.random.default_rng(0).integers(0, 5, (2, 7, 5, 6))
     whole = as_counter(overlap_table(segmentation, truth))
