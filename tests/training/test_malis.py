@@ -153,6 +153,19 @@ def test_weights_sum_to_one_and_counts_need_64_bits():
         assert weights.sum(dtype=np.float64) == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.compiled
+def test_unconstrained_counts_need_64_bits():
+    """Two objects that meet last of all, along one weak face."""
+    labels = np.ones((48, 48, 48), np.uint64)
+    labels[24:] = 2
+    affinities = np.full((3, *labels.shape), 0.9, np.float32)
+    affinities[0, 24] = 0.1
+    same, different = unconstrained_malis_pairs(affinities, labels)
+    half = labels.size // 2
+    assert same.sum() == half * (half - 1)
+    assert different.max() == half**2 > 2**31
+
+
 def test_an_object_split_by_masked_edges_is_two_objects():
     labels = np.ones((1, 1, 4), np.uint64)
     mask = np.ones((3, 1, 1, 4), bool)
