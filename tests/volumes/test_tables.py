@@ -1,5 +1,7 @@
 """Tables of columns."""
 
+import random
+
 import h5py
 import numpy as np
 import pytest
@@ -53,9 +55,38 @@ def test_other_files_are_refused(tmp_path):
         file["x"] = np.arange(3)
     with pytest.raises(InputError, match=r"foreign\.h5 is not a table written by clew; wanted a merge tree"):
         load_table(tmp_path / "foreign.h5", kind="merge tree")
+    (tmp_path / "words.h5").write_text("no table")
+    with pytest.raises(InputError, match=r"words\.h5 cannot be read as HDF5"):
+        load_table(tmp_path / "words.h5")
     with pytest.raises(InputError, match=r"there is no file .*none\.h5"):
         load_table(tmp_path / "none.h5")
     whole = (tmp_path / "tree.h5").read_bytes()
     (tmp_path / "cut.h5").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(InputError, match=r"cut\.h5 cannot be read as HDF5"):
+    with pytest.raises(InputError, match=r"cut\.h5 is damaged"):
         load_table(tmp_path / "cut.h5")
+
+
+def test_no_wrong_bit_is_read(tmp_path):
+    save_table(tmp_path / "a.h5", {**COLUMNS, "few": np.arange(3)}, {"score": "mean"}, kind="merge tree")
+    whole = (tmp_path / "a.h5").read_bytes()
+    anywhere = random.Random(0).sample(range(8 * len(whole)), 150)
+    for bit in [*range(0, 8 * 60, 7), *anywhere]:
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        (tmp_path / "a.h5").write_bytes(damaged)
+        with pytest.raises(InputError, match=r"a\.h5 is damaged"):
+            load_table(tmp_path / "a.h5")
+
+
+def test_tables_of_earlier_versions_are_read_without_a_checksum(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["sizes"] = np.arange(3)
+        file.attrs["clew_table"] = "merge tree"
+        file.attrs["clew"] = '{"score": "mean"}'
+    table = load_table(tmp_path / "a.h5", kind="merge tree", columns=["sizes"])
+    np.testing.assert_array_equal(table["sizes"], np.arange(3))
+    assert table.attributes == {"score": "mean"}
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        del file.attrs["clew"]
+    with pytest.raises(InputError, match=r"a\.h5 is damaged"):
+        load_table(tmp_path / "a.h5")

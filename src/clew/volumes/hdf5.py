@@ -89,16 +89,17 @@ class WrittenDataset:
 
 
 @contextmanager
-def created_file(path: Path) -> Iterator[tuple[h5py.File, OutputFile]]:
+def created_file(path: Path, user_block: int | None = None) -> Iterator[tuple[h5py.File, OutputFile]]:
     """A new file, or an existing one to add to; an error of the disk is raised at the end at the latest.
 
+    A new file may begin with a `user_block` of so many bytes (a power of two from 512 on), which HDF5 leaves alone.
     What writes to it must do so while signals are held.
     """
     mode = "r+" if path.exists() else "w"
     with OutputFile(path) as output:
         with ExitStack() as stack:
             with signals_held():
-                file = h5py.File(output, mode, rdcc_nbytes=CACHE_BYTES, rdcc_nslots=10007)
+                file = h5py.File(output, mode, rdcc_nbytes=CACHE_BYTES, rdcc_nslots=10007, userblock_size=user_block)
                 stack.callback(signals_held()(file.close))
             yield file, output
         output.check()

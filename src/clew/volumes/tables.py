@@ -1,7 +1,12 @@
-"""Tables of columns (region graphs, merge trees) as HDF5 files: one dataset a column, readable by any HDF5 reader."""
+"""Tables of columns (region graphs, merge trees) as HDF5 files: one dataset a column, readable by any HDF5 reader.
+
+The file begins with a line of text that holds the checksum of all the rest, in what HDF5 calls a user block. It is compared
+before HDF5 reads the file: HDF5 checks no attributes and no short columns, and a wrong bit can make it read for ever.
+"""
 
 import json
 import os
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +23,9 @@ from clew.volumes.save import record_of
 from clew.volumes.volume import first_line
 
 MARK = "clew_table"
+SEAL = b"clew table, CRC-32 of the bytes from 512 on: "
+USER_BLOCK = 512
+"""Bytes before the HDF5 file proper; the smallest number that HDF5 allows."""
 
 
 @dataclass(frozen=True)
@@ -52,32 +60,41 @@ def save_table(
     from clew.volumes.hdf5 import created_file
 
     target = check_table_path(path, overwrite=overwrite)
-    with written_beside(target, overwrite) as partial, created_file(partial) as (file, _):
-        for name, values in columns.items():
-            column = np.asarray(values)
-            if column.dtype.kind not in "buif":
-                raise InputError(f"{target}: column {name} holds {column.dtype}; wanted bool, integers or floats")
-            packed = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if column.size > 1024 else {}
+    with written_beside(target, overwrite) as partial:
+        with created_file(partial, USER_BLOCK) as (file, _):
+            for name, values in columns.items():
+                column = np.asarray(values)
+                if column.dtype.kind not in "buif":
+                    raise InputError(f"{target}: column {name} holds {column.dtype}; wanted bool, integers or floats")
+                packed = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if column.size > 1024 else {}
+                with signals_held():
+                    file.create_dataset(name, data=column, **packed)
             with signals_held():
-                file.create_dataset(name, data=column, **packed)
-        with signals_held():
-            file.attrs[MARK] = kind
-            file.attrs["clew"] = json.dumps(record_of(attributes))
+                file.attrs[MARK] = kind
+                file.attrs["clew"] = json.dumps(record_of(attributes))
+        with partial.open("r+b") as sealed:
+            sealed.write(_seal_of(partial))
 
 
 def load_table(path: str | os.PathLike[str], *, kind: str | None = None, columns: Sequence[str] = ()) -> Table:
-    """Read a table whole; refuse a file that is no table of clew, of another kind, or lacks one of `columns`."""
+    """Read a table whole; refuse a file that is no table of clew, damaged, of another kind, or lacks one of `columns`.
+
+    A table of an earlier version of clew has no checksum and is read without.
+    """
     from clew.volumes.hdf5 import open_file
 
     name = os.fspath(path)
     if not Path(name).is_file():
         raise InputError(f"there is no file {name}")
+    sealed = _is_sealed(name)
     with open_file(name) as file:
         found = file.attrs.get(MARK)
         if found is None:
             raise InputError(f"{name} is not a table written by clew{f'; wanted a {kind}' if kind else ''}")
         if kind is not None and found != kind:
             raise InputError(f"{name} holds a {found}; wanted a {kind}")
+        if (file.userblock_size and not sealed) or "clew" not in file.attrs:
+            raise _damaged(name)
         missing = [column for column in columns if column not in file]
         if missing:
             raise InputError(f"{name} lacks the columns {', '.join(missing)}; it is damaged or of another version")
@@ -85,7 +102,7 @@ def load_table(path: str | os.PathLike[str], *, kind: str | None = None, columns
             values = {column: file[column][()] for column in file}
         except (OSError, RuntimeError, KeyError) as error:
             raise InputError(f"{name} cannot be read: {first_line(error)}") from error
-        return Table(values, json.loads(file.attrs.get("clew", "{}")), str(found))
+        return Table(values, json.loads(file.attrs["clew"]), str(found))
 
 
 def check_table_path(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
@@ -97,3 +114,28 @@ def check_table_path(path: str | os.PathLike[str], *, overwrite: bool = False) -
     if target.is_dir():
         raise InputError(f"{target} is a folder; it is not replaced")
     return target
+
+
+def _is_sealed(path: str) -> bool:
+    """Whether a file begins with a checksum; an InputError where it is not that of the rest."""
+    with open(path, "rb") as file:
+        head = file.read(USER_BLOCK)
+    if not head.startswith(SEAL):
+        return False
+    if head != _seal_of(path):
+        raise _damaged(path)
+    return True
+
+
+def _seal_of(path: str | os.PathLike[str]) -> bytes:
+    """The user block of a table: its first line holds the checksum of what follows the block."""
+    checksum = 0
+    with open(path, "rb") as file:
+        file.seek(USER_BLOCK)
+        while part := file.read(1 << 20):
+            checksum = zlib.crc32(part, checksum)
+    return (SEAL + b"%08x\n" % checksum).ljust(USER_BLOCK, b"\0")
+
+
+def _damaged(path: str) -> InputError:
+    return InputError(f"{path} is damaged, or was changed by another program: its checksum differs; make it again")
