@@ -1,3 +1,4 @@
+import random
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,33 @@ def test_bad_files(tmp_path: Path) -> None:
     torch.save(content, tmp_path / "other.pt")
     with pytest.raises(InputError, match="another architecture"):
         load_checkpoint(tmp_path / "other.pt")
+
+
+def test_no_wrong_bit_is_read(tmp_path: Path) -> None:
+    make(tmp_path / "a.pt")
+    whole, right = (tmp_path / "a.pt").read_bytes(), load_checkpoint(tmp_path / "a.pt")
+    refused = 0
+    for bit in random.Random(0).sample(range(8 * len(whole)), 60):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        (tmp_path / "a.pt").write_bytes(damaged)
+        try:
+            read = load_checkpoint(tmp_path / "a.pt")
+        except InputError as error:
+            assert "a.pt is not a whole checkpoint" in str(error)
+            refused += 1
+            continue
+        assert (read.voxel_size, read.threshold, read.record) == (right.voxel_size, right.threshold, right.record)
+        for name, tensor in right.network.state_dict().items():
+            assert torch.equal(read.network.state_dict()[name], tensor)
+    assert refused > 50
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, value: float) -> None:
+    network = UNet(PRESETS["tiny"])
+    with torch.no_grad():
+        network.head.bias[1] = value
+    save_checkpoint(tmp_path / "a.pt", Checkpoint(network, (8.0, 8.0, 8.0)))
+    with pytest.raises(InputError, match=r"its weights head\.bias are not all finite"):
+        load_checkpoint(tmp_path / "a.pt")

@@ -131,6 +131,11 @@ def test_a_save_that_fails_leaves_the_state_before(data: str, tmp_path: Path, mo
     folder = tmp_path / "net.training"
     assert torch.load(folder / "state.pt", weights_only=True)["step"] == 2
     assert not list(folder.glob("*partial*"))
+    whole = (folder / "state.pt").read_bytes()
+    (folder / "state.pt").write_bytes(whole[:3000] + bytes([whole[3000] ^ 1]) + whole[3001:])
+    with pytest.raises(InputError, match=r"state\.pt is damaged"):
+        pipeline.train(str(tmp_path / "net.pt"), data=[data], **RECIPE)
+    (folder / "state.pt").write_bytes(whole)
     pipeline.train(str(tmp_path / "net.pt"), data=[data], **RECIPE)
     assert [step for step, _ in losses_of(folder)] == ["1", "2", "3", "4"]
 

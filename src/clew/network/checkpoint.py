@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,12 +87,18 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint, *, half: bool = Fa
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a checkpoint; nothing in the file is executed."""
+    """Read a checkpoint; nothing in the file is executed.
+
+    Raises
+    ------
+    InputError
+        For a file that is missing, damaged or of another kind, or weights that are NaN or infinite.
+    """
     path = Path(path)
     if not path.exists():
         raise InputError(f"checkpoint {path} does not exist")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = read_whole(path)
         header = json.loads(content["header"])
         if header["format"] != FORMAT:
             raise ValueError(header["format"])
@@ -102,8 +109,23 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         network.load_state_dict({name: tensor.float() for name, tensor in content["weights"].items()})
     except RuntimeError as error:
         raise InputError(f"{path} holds weights of another architecture than it says: {error}") from error
+    wrong = [name for name, weight in network.named_parameters() if not torch.stack(weight.aminmax()).isfinite().all()]
+    if wrong:
+        raise InputError(f"{path} cannot predict: its weights {', '.join(wrong[:3])} are not all finite numbers")
     voxel_size = tuple(header["voxel_size"])
     return Checkpoint(network.eval(), voxel_size, header["threshold"], header["score"], header["record"])
+
+
+def read_whole(path: Path) -> Any:
+    """What `torch.save` wrote, every byte of it compared with its checksum, which PyTorch does not do.
+
+    Nothing in the file is executed. Errors of many kinds where the file is damaged.
+    """
+    with zipfile.ZipFile(path) as archive:
+        # of an entry that is marked as a folder PyTorch reads nothing: it takes what is in memory
+        if archive.testzip() or any(entry.external_attr for entry in archive.infolist()):
+            raise ValueError("a checksum differs")
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _architecture(fields: dict[str, Any]) -> UNetOptions:

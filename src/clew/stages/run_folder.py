@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from clew.errors import InputError
+from clew.network.checkpoint import read_whole
 from clew.stages.declaration import Record
 from clew.stages.progress import say
 from clew.training.trainer import Example, StepReport, Trainer
@@ -48,12 +49,24 @@ class RunFolder:
             raise InputError(f"{self.folder} cannot be made: {error.strerror}") from error
         with written_beside(self.folder / "config.json", overwrite=True) as partial:
             partial.write_text(json.dumps(self.config, indent=1) + "\n")
-        path = self.folder / "state.pt"
-        state = torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
+        state = self._read_state()
         step = state["step"] if state else 0
         self._forget_after(step)
         if self.tensorboard is not None:
             self.board = self.tensorboard(str(self.folder / "tensorboard"), purge_step=step + 1)
+        return state
+
+    def _read_state(self) -> dict[str, Any] | None:
+        path = self.folder / "state.pt"
+        if not path.exists():
+            return None
+        try:
+            state: dict[str, Any] = read_whole(path)
+        except Exception as error:
+            raise InputError(
+                f"{path} is damaged ({type(error).__name__}), so that this training cannot go on; "
+                "train anew under another name, or move this file away to begin again at step 0"
+            ) from error
         return state
 
     def save(self, trainer: Trainer) -> None:
