@@ -6,14 +6,15 @@ DATA ?=
 FOLDER ?= verify-large
 REVISION ?= HEAD
 NETWORK ?= fib-10nm
+FILES ?=
 export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup lint test-without-jit coverage bench bench-scale verify-large same-arrays against weights study clean
+.PHONY: help demo test setup lint test-without-jit mutants coverage bench bench-scale verify-large same-arrays against weights study clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo 'Variables: PYTHON, DATA (a volume, or the folder of the sample volumes), FOLDER, NETWORK, REVISION.'
+	@echo 'Variables: PYTHON, DATA (a volume, or the folder of the sample volumes), FOLDER, NETWORK, REVISION, FILES.'
 
 demo: $(READY) ## set up in .venv and segment a volume, with a report (DATA=fib25_sample2.h5 for a real one)
 	$(BIN)/clew demo demo $(if $(DATA),--data $(DATA))
@@ -36,6 +37,9 @@ lint: $(READY) ## style and types: ruff and mypy
 
 test-without-jit: $(READY) ## the kernels as plain Python, on tiny inputs
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest tests/kernels tests/segmentation tests/evaluation tests/training/test_malis.py tests/training/test_targets.py
+
+mutants: $(READY) ## break the package (or FILES=kernels/border) in small places, one at a time: which test notices?
+	$(BIN)/python -m benchmarks.mutants $(FILES)
 
 coverage: $(READY) ## which lines the tests reach
 	$(BIN)/python -m pytest --cov=clew --cov-report=term-missing:skip-covered
