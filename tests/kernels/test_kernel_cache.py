@@ -1,0 +1,74 @@
+"""Where compiled kernels are kept, and that no place for them is no reason not to start."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+import clew
+from clew.kernels._jit import private_folder
+
+WITHOUT_LOCATORS = """
+from numba.core import caching
+caching.InTreeCacheLocator.from_function = caching.UserWideCacheLocator.from_function = lambda *given: None
+"""
+CALL = """
+import numpy as np
+from clew.kernels.quantise import quantise_values
+print(quantise_values(np.full(8, 2, np.float32), np.empty(8, np.uint8)))
+"""
+FULL_DISK = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+"""
+pytestmark = pytest.mark.compiled
+
+
+def start(code: str, temporary: Path, **variables: str) -> "subprocess.Popen[str]":
+    source = str(Path(clew.__file__).parents[1])
+    environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": source, **variables}
+    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
+
+
+def finish(process: "subprocess.Popen[str]") -> str:
+    printed, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    return printed.strip()
+
+
+def test_two_processes_share_a_folder_that_is_theirs_alone(tmp_path: Path) -> None:
+    processes = [start(WITHOUT_LOCATORS + CALL, tmp_path) for _ in range(2)]
+    assert [finish(process) for process in processes] == ["8", "8"]
+    (folder,) = tmp_path.glob("clew-kernels-*")
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert list(folder.rglob("*.nbc"))
+
+
+@pytest.mark.parametrize("way", ["open to all", "link", "file"])
+def test_a_folder_of_others_is_not_used(tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = tmp_path / f"clew-kernels-{os.getuid()}"
+    assert private_folder() == str(folder)
+    folder.rmdir()
+    if way == "open to all":
+        folder.mkdir()
+        folder.chmod(0o777)
+    elif way == "link":
+        (tmp_path / "elsewhere").mkdir(mode=0o700)
+        folder.symlink_to(tmp_path / "elsewhere")
+    else:
+        folder.touch()
+    assert private_folder() is None
+
+
+def test_without_any_folder_kernels_are_compiled_each_time(tmp_path: Path) -> None:
+    (tmp_path / f"clew-kernels-{os.getuid()}").touch()
+    assert finish(start(WITHOUT_LOCATORS + CALL, tmp_path)) == "8"
+    assert not list(tmp_path.rglob("*.nb?"))
+
+
+def test_a_full_disk_is_no_reason_to_end(tmp_path: Path) -> None:
+    assert finish(start(FULL_DISK + CALL, tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "cache"))) == "8"
