@@ -13,6 +13,7 @@ import numpy as np
 from clew.errors import InputError
 from clew.signals import signals_held
 from clew.volumes.geometry import attribute_geometry
+from clew.volumes.hdf5_links import check_links
 from clew.volumes.listing import DatasetRow, choose_dataset
 from clew.volumes.neuroproof import with_bodies
 from clew.volumes.volume import Layout, Stored, first_line
@@ -115,7 +116,9 @@ def open_hdf5(path: str, dataset: str) -> Stored:
     """Open a dataset; without a name, the only one in the file."""
     file = open_file(path)
     try:
+        check_links(file, dataset)
         key = choose_dataset(path, dataset, lambda: _rows(file, path), _is_dataset(file, dataset))
+        check_links(file, key)
         array = file[key]
         levels = [read_attributes(node) for node in _upwards(array)]
         record = levels[0].get("clew")
@@ -185,6 +188,7 @@ def created_hdf5(path: Path, dataset: str, layout: Layout, record: Mapping[str, 
 def check_dataset_free(path: Path, dataset: str, overwrite: bool) -> None:
     """Can a dataset of this name be added to the existing file?"""
     with open_file(str(path)) as file:
+        check_links(file, dataset)
         parts = dataset.split("/")
         above = ["/".join(parts[:count]) for count in range(1, len(parts))]
         blocked = [name for name in above if isinstance(file.get(name), h5py.Dataset)]

@@ -18,9 +18,14 @@ from PIL import Image
 from clew.errors import InputError
 from clew.volumes.geometry import Geometry, Triple, nanometers
 from clew.volumes.location import natural_key
+from clew.volumes.outside import refuse_outside
 from clew.volumes.volume import Stored, first_line
 
 TIFF_SUFFIXES = (".tif", ".tiff")
+WITH_COMPANIONS = ("ome", "ndtiff", "mmstack")
+"""Kinds of TIFF, in tifffile's words, whose sections may lie in several files."""
+PILLOW_FORMATS = ("PNG", "JPEG")
+"""Pillow goes by the content of a file, and starts another program for some of what it finds, such as PostScript."""
 IMAGE_SUFFIXES = (*TIFF_SUFFIXES, ".png", ".jpg", ".jpeg")
 
 
@@ -98,10 +103,12 @@ def _reader(files: Sequence[Path]) -> Callable[[int], NDArray[Any]]:
 def _read_image(file: Path) -> NDArray[Any]:
     try:
         if file.suffix.lower() in TIFF_SUFFIXES:
-            image = np.squeeze(tifffile.imread(file))
+            with tifffile.TiffFile(file) as tiff:
+                _refuse_companions_outside(file, tiff)
+                image = np.squeeze(tiff.asarray())
         else:
             Image.MAX_IMAGE_PIXELS = None  # sections of electron microscopes are larger than Pillow expects
-            with Image.open(file) as opened:
+            with Image.open(file, formats=PILLOW_FORMATS) as opened:
                 image = np.asarray(opened)
             image = coloured_ids(image) if opened.mode == "RGBA" else image
     except (OSError, ValueError, SyntaxError, IndexError, RuntimeError) as error:
@@ -147,6 +154,7 @@ def _open_tiff(path: Path) -> Stored:
             tiff = tifffile.TiffFile(path)
             series = tiff.series
             first = series[0]
+            _refuse_companions_outside(path, tiff)
     except InputError:
         raise
     except (OSError, ValueError, IndexError, KeyError, RuntimeError) as error:
@@ -197,6 +205,20 @@ def _damage_refused(path: Path) -> Iterator[None]:
         raise InputError(f"{path} is truncated or damaged: {found[0].splitlines()[0]}")
 
 
+def _refuse_companions_outside(path: Path, tiff: Any) -> None:
+    """Refuse sections that the metadata, such as those of OME-TIFF, take from files outside of the folder."""
+    for series in tiff.series:
+        for file in _companions(tiff, series):
+            refuse_outside(path, file)
+
+
+def _companions(tiff: Any, series: Any) -> set[str]:
+    """The files, other than its own, in which a TIFF says that sections of a series lie."""
+    if series.kind not in WITH_COMPANIONS:  # of others, to look at all pages would read the file
+        return set()
+    return {page.parent.filehandle.path for page in series if page is not None} - {tiff.filehandle.path}
+
+
 def _stack_axes(
     axes: str, shape: tuple[int, ...], page: Any, path: Path
 ) -> tuple[tuple[str, ...], tuple[int, ...], list[tuple[str, str]]]:
@@ -215,10 +237,14 @@ def _stack_axes(
 
 
 def _tiff_array(path: Path, tiff: Any, series: Any, images: Any, shape: tuple[int, ...]) -> Any:
-    """Memory-mapped where the voxels lie in one piece, else a section at a time."""
+    """Memory-mapped where the voxels lie in one piece of this file, else a section at a time."""
     dtype = np.dtype(series.dtype).newbyteorder(tiff.byteorder)
     count = int(np.prod(shape, dtype=object))
-    if series.dataoffset is not None and int(np.prod(series.shape, dtype=object)) == count:
+    if (
+        series.dataoffset is not None
+        and not _companions(tiff, series)
+        and int(np.prod(series.shape, dtype=object)) == count
+    ):
         if series.dataoffset + count * dtype.itemsize > path.stat().st_size:
             raise InputError(f"{path} is truncated: it should hold {count} voxels of {dtype}")
         return np.memmap(path, dtype, "r", int(series.dataoffset), shape)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clew.errors import InputError
+from clew.volumes.hdf5_links import check_links
 
 STACK, TRANSFORMS = "stack", "transforms"
 
@@ -49,5 +50,8 @@ class Bodies:
 def with_bodies(array: Any, key: str, source: str) -> Bodies | None:
     """The bodies of a `stack` with `transforms` beside it; None for any other dataset."""
     name = key.rpartition("/")[2]
-    table = array.parent.get(TRANSFORMS) if name == STACK else None
+    if name != STACK:
+        return None
+    check_links(array.file, f"{array.parent.name}/{TRANSFORMS}")
+    table = array.parent.get(TRANSFORMS)
     return None if table is None or not hasattr(table, "shape") else Bodies(array, table[()], source)

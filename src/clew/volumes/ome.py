@@ -5,6 +5,7 @@ from typing import Any
 
 from clew.errors import InputError
 from clew.volumes.geometry import SPATIAL, Geometry, Triple, nanometers
+from clew.volumes.outside import refuse_upwards
 
 
 def multiscale(attributes: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -18,7 +19,10 @@ def multiscale(attributes: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def scale_names(image: Mapping[str, Any]) -> list[str]:
     """Paths of the scales in the group, finest first."""
-    return [str(dataset["path"]).strip("/") for dataset in image["datasets"]]
+    names = [str(dataset["path"]).strip("/") for dataset in image["datasets"]]
+    for name in names:
+        refuse_upwards("an OME-Zarr", name)
+    return names
 
 
 def ome_geometry(image: Mapping[str, Any], name: str, shape: Sequence[int], source: str) -> Geometry | None:

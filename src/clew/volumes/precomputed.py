@@ -9,6 +9,7 @@ from clew.errors import InputError
 from clew.volumes.chunked import open_tensorstore
 from clew.volumes.geometry import Geometry, check_offset, check_voxel_size
 from clew.volumes.location import is_remote, join, kvstore_spec, read_json
+from clew.volumes.outside import refuse_upwards
 from clew.volumes.volume import Stored
 
 AXES = ("x", "y", "z", "c")
@@ -25,6 +26,7 @@ def open_precomputed(folder: str, dataset: str) -> Stored:
         raise InputError(f"{folder} is {info.get('@type', 'precomputed data')} without scales, not a volume")
     index = _scale_index(folder, [str(scale.get("key")) for scale in scales], dataset)
     scale, source = scales[index], f"{folder}:{index}" if index else folder
+    refuse_upwards(folder, str(scale.get("key")))
     _refuse_hidden_chunks(folder, str(scale.get("key")))
     array = open_tensorstore(precomputed_spec(folder, index), source)
     keys = ", ".join(str(scale.get("key")) for scale in scales)

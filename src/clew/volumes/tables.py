@@ -82,6 +82,7 @@ def load_table(path: str | os.PathLike[str], *, kind: str | None = None, columns
     A table of an earlier version of clew has no checksum and is read without.
     """
     from clew.volumes.hdf5 import open_file
+    from clew.volumes.hdf5_links import check_links
 
     name = os.fspath(path)
     if not Path(name).is_file():
@@ -98,6 +99,8 @@ def load_table(path: str | os.PathLike[str], *, kind: str | None = None, columns
         missing = [column for column in columns if column not in file]
         if missing:
             raise InputError(f"{name} lacks the columns {', '.join(missing)}; it is damaged or of another version")
+        for column in file:
+            check_links(file, column)
         try:
             values = {column: file[column][()] for column in file}
         except (OSError, RuntimeError, KeyError) as error:

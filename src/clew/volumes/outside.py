@@ -1,0 +1,38 @@
+"""What a file takes from other files: only from its own folder, unless the user asks for more.
+
+A file of somebody else could otherwise show, as voxels, what only you may read.
+"""
+
+import os
+import posixpath
+from pathlib import Path
+
+from clew.errors import InputError
+
+FOLLOW = "CLEW_FOLLOW_LINKS"
+"""Variable by which the user asks for more: set to 1, files are followed wherever they lead."""
+
+
+def all_followed() -> bool:
+    """Whether the user asked to follow files wherever they lead."""
+    return os.environ.get(FOLLOW, "0") not in ("", "0")
+
+
+def refuse_outside(source: str | Path, other: str | Path) -> None:
+    """Refuse a file that another names, unless it lies in the folder of that one, or below; links are resolved."""
+    folders = (Path(source).absolute().parent.resolve(), Path(source).resolve().parent)
+    if not all_followed() and not any(Path(other).resolve().is_relative_to(folder) for folder in folders):
+        raise _outside(source, other)
+
+
+def refuse_upwards(folder: str, name: str) -> None:
+    """Refuse the name of a folder, in metadata of another, that leads out of that one."""
+    if not all_followed() and posixpath.normpath(name).split("/")[0] == "..":
+        raise _outside(folder, name)
+
+
+def _outside(source: str | Path, other: str | Path) -> InputError:
+    return InputError(
+        f"{source} takes data from {other}, which is outside of its folder: not followed; "
+        f"set {FOLLOW}=1 if you trust who made it"
+    )
