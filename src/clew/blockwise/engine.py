@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from clew.blockwise.executor import Queue, Task, writers_of
 from clew.blockwise.ledger import HEARTBEAT, Ledger, LostLockError, task_name
-from clew.blockwise.store import DamagedError, Store
+from clew.blockwise.store import DamagedError, LastingStore
 from clew.blockwise.trouble import in_words, workers_died
 from clew.errors import UnfinishedError
 from clew.volumes.replace import disk_is_full
@@ -30,15 +30,16 @@ class TasksFailedError(UnfinishedError):
 
 @dataclass
 class Work:
-    """What a run did: tasks done by it, and the largest resident memory of each worker in bytes."""
+    """What a run did: tasks done by it, those found whole, and the largest resident memory of each worker in bytes."""
 
     tasks: int = 0
+    whole: int = 0
     peaks: dict[str, int] = field(default_factory=dict)
 
 
 def run_by_ledger(
     tasks: Sequence[Task],
-    store: Store,
+    store: LastingStore,
     ledger: Ledger,
     pool: Executor,
     *,
@@ -53,7 +54,7 @@ def run_by_ledger(
     Parameters
     ----------
     tasks : sequence of Task
-    store : Store
+    store : LastingStore
         Can be pickled if the pool is of processes.
     ledger : Ledger
         Held by this run.
@@ -105,22 +106,35 @@ def run_by_ledger(
     return run.work
 
 
-def run_task(task: Task, store: Store, ledger: Ledger) -> tuple[str, int]:
-    """Do a task and mark it, unless the run has lost its folder; returns the worker and its largest resident memory."""
+def run_task(task: Task, store: LastingStore, ledger: Ledger, *, doubted: bool) -> tuple[bool, str, int]:
+    """Do a task and mark it, unless the run has lost its folder. A `doubted` one is done only if what it wrote is not whole.
+
+    Returns whether it was done, the worker and its largest resident memory in bytes.
+    """
     ledger.check()
-    task.work(store)
+    needed = not (doubted and _is_whole(task, store))
+    if needed:
+        task.work(store)
     ledger.check()
     ledger.mark(task)
-    return f"{os.uname().nodename}:{os.getpid()}", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIBIBYTE
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIBIBYTE
+    return needed, f"{os.uname().nodename}:{os.getpid()}", peak
+
+
+def _is_whole(task: Task, store: LastingStore) -> bool:
+    """Whether all that a task wrote is there, or what was made of it."""
+    instead = dict(task.instead)
+    return all(store.holds(key) or (key in instead and store.holds(instead[key])) for key in task.writes)
 
 
 class _Run:
     """The state of a run: what waits, what is running, what failed."""
 
-    def __init__(self, tasks: Sequence[Task], store: Store, ledger: Ledger, pool: Executor, wave: int) -> None:
+    def __init__(self, tasks: Sequence[Task], store: LastingStore, ledger: Ledger, pool: Executor, wave: int) -> None:
         self.tasks, self.store, self.ledger, self.pool, self.wave = tasks, store, ledger, pool, wave
         self.queue, self.finished, self.work = Queue(tasks), ledger.done(), Work()
-        self.running: dict[Future[tuple[str, int]], int] = {}
+        self.doubted = ledger.doubted()
+        self.running: dict[Future[tuple[bool, str, int]], int] = {}
         self.errors: Counter[str] = Counter()
         self.suspects: list[int] = []
         """Tasks that workers held when they died: each is tried again alone, to see which of them was to blame."""
@@ -140,7 +154,7 @@ class _Run:
             else:
                 self._start(number)
 
-    def end(self, future: Future[tuple[str, int]]) -> None:
+    def end(self, future: Future[tuple[bool, str, int]]) -> None:
         """Take note of how a task ended."""
         number = self.running.pop(future)
         if future.cancelled():
@@ -149,8 +163,9 @@ class _Run:
             )
         error = future.exception()
         if error is None:
-            worker, peak = future.result()
-            self.work.tasks += 1
+            needed, worker, peak = future.result()
+            self.work.tasks += needed
+            self.work.whole += not needed
             self.work.peaks[worker] = max(peak, self.work.peaks.get(worker, 0))
             self.queue.done(number)
         elif workers_died(error) and number != self.alone:
@@ -159,7 +174,9 @@ class _Run:
             self._fail(number, error)
 
     def _start(self, number: int) -> None:
-        self.running[self.pool.submit(run_task, self.tasks[number], self.store, self.ledger)] = number
+        task = self.tasks[number]
+        doubted = task_name(task.writes[0]) in self.doubted
+        self.running[self.pool.submit(run_task, task, self.store, self.ledger, doubted=doubted)] = number
 
     def _fail(self, number: int, error: BaseException) -> None:
         folder = self.ledger.folder
@@ -169,7 +186,8 @@ class _Run:
             raise UnfinishedError(f"the disk is full: make room for {folder}, and give the same command again")
         if isinstance(error, DamagedError):
             for task in writers_of(self.tasks[number], self.tasks):
-                self.ledger.unmark(task)
+                if not all(map(self.store.holds, task.writes)):
+                    self.ledger.unmark(task)
         text = in_words(error)
         self.ledger.note_failure(self.tasks[number], text)
         self.errors[text] += 1

@@ -20,11 +20,14 @@ class Task:
         Reads from and writes to the store; can be pickled.
     reads, writes
         Keys of the tables, and of the boxes of volumes. The first of `writes` names the task.
+    instead
+        Of a finished task, what may be missing of `writes`, and the key of what was made of it and is enough.
     """
 
     work: Callable[[Store], None]
     reads: tuple[Key, ...]
     writes: tuple[Key, ...]
+    instead: tuple[tuple[Key, Key], ...] = ()
 
 
 Runner = Callable[[Sequence[Task], Store], None]

@@ -57,9 +57,14 @@ class FileStore(TableFolder):
 
     def load(self, key: Key) -> Table:
         file = self._file(key)
-        if self._earlier is not None and not file.exists():
-            file = self._earlier / f"{task_name(key)}.npz"
-        return read_table(file)
+        if self._earlier is None or file.exists():
+            return read_table(file)
+        file = self._earlier / f"{task_name(key)}.npz"
+        try:
+            return read_table(file)
+        except DamagedError as error:
+            again = f"clew retry {self._earlier.parent} makes it again"
+            raise InputError(f"{file} is missing or damaged: {again}") from error
 
     def save(self, key: Key, table: Mapping[str, np.ndarray]) -> None:
         self._file(key).parent.mkdir(parents=True, exist_ok=True)
@@ -78,6 +83,16 @@ class FileStore(TableFolder):
             if volume in self.outputs and str(error).startswith(DAMAGE):
                 raise DamagedError(f"{what}: {AGAIN}") from error
             raise InputError(what) from error
+
+    def holds(self, key: Key) -> bool:
+        output = self.outputs.get(str(key[0]))
+        if output is None:
+            return super().holds(key)
+        try:
+            output[output.block([int(number) for number in key[1:]])]
+        except (ValueError, RuntimeError, OSError):
+            return False
+        return True
 
     def write(self, volume: str, box: Box, values: np.ndarray) -> None:
         output, part = self.outputs[volume], self._inside(volume, box)

@@ -35,4 +35,3 @@ def _flood(store: Store, *, grid: Grid, place: Place, options: FragmentOptions, 
     mask = store.read("mask", context) if masked else None
     fragments = flood_block(store.read("affinities", context), block, mask=mask, options=options)
     store.write("fragments", block.owned, fragments)
-    store.save(("fragments", *place), {})

@@ -36,7 +36,9 @@ def fragment_tasks(grid: Grid, options: FragmentOptions, *, masked: bool = False
     tasks = []
     for place in grid.places():
         work = partial(_start, grid=grid, place=place, options=options, masked=masked)
-        tasks.append(Task(work, (), (("forest", 0, *place), ("pieces", *place), ("planes", *place))))
+        writes = (("forest", 0, *place), ("pieces", *place), ("names", *place), ("planes", *place))
+        instead = ((("pieces", *place), ("fragments", *place)),)
+        tasks.append(Task(work, (), writes, instead))
     for axis, place in grid.faces():
         work = partial(_match, grid=grid, axis=axis, place=place)
         sides = keys("planes", (place, beside(place, axis, 1)))
@@ -44,11 +46,12 @@ def fragment_tasks(grid: Grid, options: FragmentOptions, *, masked: bool = False
     for level in range(1, grid.top + 1):
         for place in grid.places(level):
             work = partial(_join, grid=grid, level=level, place=place)
-            writes = tuple((name, level, *place) for name in ("forest", "tokens", "renames"))
-            tasks.append(Task(work, _reads(grid, level, place), writes))
+            made = tuple((name, level, *place) for name in ("forest", "tokens", "renames"))
+            tasks.append(Task(work, _reads(grid, level, place), made))
     for place in grid.places():
         work = partial(_name, grid=grid, place=place)
-        reads = (("pieces", *place), *(("renames", level, *at) for level, at in _ancestors(grid, place)))
+        renames = (("renames", level, *at) for level, at in _ancestors(grid, place))
+        reads = (("pieces", *place), ("names", *place), *renames)
         tasks.append(Task(work, reads, (("fragments", *place),)))
     return tasks
 
@@ -67,7 +70,7 @@ def _start(store: Store, *, grid: Grid, place: Place, options: FragmentOptions, 
     mask = store.read("mask", context) if masked else None
     found = start_forest(store.read("affinities", context), block, mask=mask, options=options)
     store.write("pieces", block.owned, found.numbers)
-    store.save(("pieces", *place), {"names": found.names})
+    store.save(("names", *place), {"names": found.names})
     store.save(("planes", *place), {f"{axis}-{side}": plane for (axis, side), plane in found.planes.items()})
     store.save(("forest", 0, *place), as_table(found.forest))
 
@@ -110,10 +113,9 @@ def _ancestors(grid: Grid, place: Place) -> list[tuple[int, Place]]:
 
 
 def _name(store: Store, *, grid: Grid, place: Place) -> None:
-    names = store.load(("pieces", *place))["names"]
+    names = store.load(("names", *place))["names"]
     for level, at in _ancestors(grid, place):
         renames = store.load(("renames", level, *at))
         names = replace_names(names, renames["old"], renames["new"])
     box = grid.block(place).owned
     store.write("fragments", box, look_up(store.read("pieces", box), names))
-    store.save(("fragments", *place), {})

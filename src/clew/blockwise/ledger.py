@@ -1,7 +1,8 @@
 """What has been done: a folder that says which tasks of a run are finished, which failed and why, and who is at work.
 
 `plan.json` holds what decides the result; `done/STAGE/TASK` is there when all that the task writes is; `failed/STAGE/TASK`
-holds an error; `lock.json` names the run that may write. Everything is written beside and renamed.
+holds an error; `doubted/STAGE/TASK` was done, and what it wrote is to be looked at again; `finished.json` holds what is
+recorded with the outputs; `lock.json` names the run that may write. Everything is written beside and renamed.
 """
 
 import contextlib
@@ -12,7 +13,7 @@ import socket
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,12 +129,36 @@ class Ledger:
         path = self._place("done", task)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-        with contextlib.suppress(FileNotFoundError):
-            self._place("failed", task).unlink()
+        for kind in ("failed", "doubted"):
+            self._place(kind, task).unlink(missing_ok=True)
 
     def unmark(self, task: Task) -> None:
         """Let a finished task be done again by the next run."""
         self._place("done", task).unlink(missing_ok=True)
+
+    def doubt(self) -> None:
+        """Let the next run look at what all finished tasks wrote, and do those again of which something is not whole."""
+        for name in self.done():
+            place = self.folder / "doubted" / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / "done" / name).replace(place)
+
+    def doubted(self) -> set[str]:
+        """Names of the tasks whose outputs are to be looked at."""
+        return self._names("doubted")
+
+    def finish(self, record: Mapping[str, Any], outputs: Sequence[str]) -> dict[str, Any]:
+        """Note what is recorded with the outputs, and the folders of their arrays; gives what was recorded the first time."""
+        found = self.finished()
+        if found is None:
+            found = json.loads(json.dumps({"record": record, "outputs": outputs}, default=str))
+            _write(self.folder / "finished.json", found)
+        return dict(found["record"])
+
+    def finished(self) -> dict[str, Any] | None:
+        """The record and the outputs of a finished run; None of one that is not."""
+        found = _read(self.folder / "finished.json")
+        return found if isinstance(found, dict) and found.keys() == {"record", "outputs"} else None
 
     def note_failure(self, task: Task, error: str) -> None:
         """Keep the error of a task."""
@@ -169,7 +194,7 @@ class Ledger:
 
     def _place(self, kind: str, task: Task) -> Path:
         path = self.folder / kind / task_name(task.writes[0])
-        return path if kind == "done" else path.with_name(f"{path.name}.json")
+        return path.with_name(f"{path.name}.json") if kind == "failed" else path
 
     def _take(self) -> None:
         lock = self.folder / "lock.json"

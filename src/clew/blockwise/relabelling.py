@@ -135,7 +135,6 @@ def _choose_names(
 def _relabel(store: Store, *, grid: Grid, place: Place) -> None:
     box, table = grid.block(place).owned, store.load(("lookup", *place))
     store.write("segmentation", box, relabel(store.read("fragments", box), table["fragments"], table["lookup"]))
-    store.save(("segmentation", *place), {})
 
 
 def _count(store: Store, *, grid: Grid, place: Place, border: Border | None) -> None:

@@ -40,6 +40,13 @@ class Store(Protocol):
         """Values of a box into a volume."""
 
 
+class LastingStore(Store, Protocol):
+    """A store that outlives the run, and in which things can be lost or damaged."""
+
+    def holds(self, key: Key) -> bool:
+        """Whether what was written under a key is there and undamaged."""
+
+
 class MemoryStore:
     """Everything in memory, for threads.
 
@@ -90,6 +97,13 @@ class TableFolder:
             beside.replace(file)
         finally:
             beside.unlink(missing_ok=True)
+
+    def holds(self, key: Key) -> bool:
+        try:
+            self.load(key)
+        except DamagedError:
+            return False
+        return True
 
     def _file(self, key: Key) -> Path:
         return self.folder / ("-".join(map(str, key)) + ".npz")

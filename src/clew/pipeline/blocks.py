@@ -271,16 +271,17 @@ def status(folder: str) -> None:
 
 @stage
 def retry(folder: str, *, worker_options: Workers) -> None:
-    """Go on with a run in blocks whose tasks failed, with the options it was begun with.
+    """Go on with a run in blocks, with the options it was begun with; what was lost or damaged since is made again.
 
     Parameters
     ----------
     folder
         Folder of `predict-blocks` or one of its kin.
     """
-    from clew.stages.block_run import begun_with
+    from clew.stages.block_run import begun_with, look_again
 
     command, keywords = begun_with(Path(folder))
+    look_again(Path(folder))
     functions = (predict_blocks, segment_blocks, relabel_blocks, evaluate_blocks, convert_blocks)
     begun = {command_name(function): function for function in functions}
     begun[command](**keywords | asdict(worker_options))

@@ -18,7 +18,9 @@ from clew.blockwise.workers import started
 from clew.errors import InputError
 from clew.stages.declaration import Record
 from clew.stages.progress import counted, say, timed
-from clew.volumes.location import normal_path
+from clew.volumes.location import is_remote, normal_path
+from clew.volumes.save import record_of
+from clew.volumes.shared import what_is_lost
 from clew.volumes.volume import Volume
 
 UNDECIDING = ("folder", "dry_run", "restart", *(option.name for option in fields(Workers)))
@@ -67,14 +69,17 @@ class BlockRun:
 def run_in_blocks(run: BlockRun, record: Record, workers: Workers, *, restart: bool) -> None:
     """Do what is left to do, and finish the outputs."""
     ledger = Ledger(run.folder)
+    record["parameters"]["folder"] = str(run.folder)
     with ledger.held():
         _begin(run, ledger, record, restart=restart)
         work = Work()
         with timed(record["stage"], run.voxels):
             if len(ledger.done()) < len(run.tasks):
                 work = _work(run, ledger, workers)
-        run.finish(record)
-    if work.peaks:
+        run.finish(Record(ledger.finish(record_of(record), _lasting_outputs(run))))
+    if work.whole:
+        say(f"{work.whole} finished tasks looked at: what they wrote is whole")
+    if work.tasks:
         say(f"{work.tasks} tasks on {len(work.peaks)} workers, of at most {max(work.peaks.values()) / 1e9:.2f} GB each")
 
 
@@ -93,10 +98,21 @@ def show_status(folder: Path) -> None:
     rate = _rate(folder)
     if left and rate:
         say(f"{left} tasks left, about {left / rate / 60:.1f} minutes at the latest pace")
-    if not left:
-        say("finished")
-    else:
+    if left:
         say("at work" if ledger.in_use() else "not at work: give the same command again, or clew retry")
+        return
+    outputs = (ledger.finished() or {"outputs": ()})["outputs"]
+    lost = {what_is_lost(name if is_remote(name) else str(ledger.folder / name)) for name in outputs} - {""}
+    for words in sorted(lost):
+        say(words)
+    say(f"damaged since it was finished: clew retry {folder}" if lost else "finished")
+
+
+def look_again(folder: Path) -> None:
+    """Let the run that goes on look at all that is done, and do again what was lost or damaged since."""
+    ledger = Ledger(folder)
+    with ledger.held():
+        ledger.doubt()
 
 
 def begun_with(folder: Path) -> tuple[str, dict[str, Any]]:
@@ -134,8 +150,7 @@ def _begin(run: BlockRun, ledger: Ledger, record: Record, *, restart: bool) -> N
     ledger.begin(plan, restart=restart)
     ledger.forget_failures()
     for volume in outputs:
-        if not volume.exists:
-            volume.create()
+        volume.create()
 
 
 def _work(run: BlockRun, ledger: Ledger, workers: Workers) -> Work:
@@ -149,6 +164,13 @@ def _work(run: BlockRun, ledger: Ledger, workers: Workers) -> Work:
                 run.tasks, run.store, ledger, pool.executor, wave=pool.wave, progress=lambda done, _: progress(done),
                 watch=lambda: _say_any(pool.trouble()),
             )  # fmt: skip
+
+
+def _lasting_outputs(run: BlockRun) -> list[str]:
+    """Folders of the arrays that the run leaves, relative to its own where they are in it; not those that may be deleted."""
+    passing = {key[0] for task in run.tasks for key, _ in task.instead}
+    kept = [volume.folder for name, volume in run.store.outputs.items() if name not in passing]
+    return [folder.removeprefix(f"{run.folder}/") for folder in kept]
 
 
 def _say_any(words: str) -> None:

@@ -53,7 +53,7 @@ class TensorStoreArray:
 
     def __setitem__(self, selection: tuple[slice, ...], block: Any) -> None:
         """Write chunk by chunk at a time, and wait for all of them even when one fails, so that none comes later."""
-        unit = self.store.chunk_layout.write_chunk.shape
+        unit = self.unit_of_writing
         parts = [list(_parts(chosen, step)) for chosen, step in zip(selection, unit, strict=True)]
         futures = []
         for pieces in itertools.product(*parts):
@@ -65,10 +65,15 @@ class TensorStoreArray:
 
     def discard(self, selection: tuple[slice, ...]) -> None:
         """Remove the stored chunks of zarr 3 that a box touches, whatever is in them."""
-        unit = self.store.chunk_layout.write_chunk.shape
+        unit = self.unit_of_writing
         numbers = (range(box.start // step, -(-box.stop // step)) for box, step in zip(selection, unit, strict=True))
         for place in itertools.product(*numbers):
-            self.store.kvstore.write("/".join(("c", *map(str, place))), None).result()
+            self.store.kvstore.write(chunk_key(place), None).result()
+
+    @property
+    def unit_of_writing(self) -> tuple[int, ...]:
+        """Shape of what is stored in one file: the shard, or else the chunk."""
+        return tuple(self.store.chunk_layout.write_chunk.shape)
 
 
 class SparseArray(TensorStoreArray):
@@ -93,6 +98,11 @@ class SparseArray(TensorStoreArray):
         block = self._filling[selection].read().result()
         self._reopen()
         return block
+
+
+def chunk_key(place: tuple[int, ...]) -> str:
+    """Name of a chunk (or shard) in a zarr 3 array that clew made."""
+    return "/".join(("c", *map(str, place)))
 
 
 def _parts(chosen: slice, step: int) -> Iterator[tuple[slice, slice]]:

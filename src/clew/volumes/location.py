@@ -83,6 +83,11 @@ def write_bytes(folder: str, name: str, content: bytes) -> None:
     _objects(folder).write(name, content).result()
 
 
+def remove_bytes(folder: str, name: str) -> None:
+    """Remove a small file in a local or remote folder."""
+    _objects(folder).write(name, None).result()
+
+
 def remove_remote(folder: str) -> None:
     """Remove everything below a remote folder."""
     import tensorstore
@@ -91,7 +96,7 @@ def remove_remote(folder: str) -> None:
 
 
 def _objects(folder: str) -> Any:
-    """The objects below a remote folder, by name."""
+    """The objects below a folder, by name."""
     import tensorstore
 
     return tensorstore.KvStore.open(kvstore_spec(folder), context=context()).result()

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorstore
 
-from clew.volumes.chunked import ALL_CHUNKS, STRICT, TensorStoreArray
+from clew.volumes.chunked import ALL_CHUNKS, STRICT, TensorStoreArray, chunk_key
 from clew.volumes.location import context, kvstore_spec
 from clew.volumes.ome import ome_attributes
 from clew.volumes.volume import Layout
@@ -97,6 +97,15 @@ def open_array(folder: str) -> TensorStoreArray:
     """An array made by `create_array`, to read and to write; a chunk that is missing is an error."""
     spec = {"driver": "zarr3", "kvstore": kvstore_spec(folder), **STORING, **STRICT}
     return TensorStoreArray(tensorstore.open(spec, open=True, context=context(retries=WRITE_RETRIES)).result())
+
+
+def lost_chunks(folder: str) -> tuple[int, int]:
+    """How many files of chunks an array made by `create_array` lacks, and how many it should have."""
+    array = open_array(folder)
+    found = {bytes(key).decode() for key in array.store.kvstore.list().result()}
+    counts = (range(-(-size // step)) for size, step in zip(array.shape, array.unit_of_writing, strict=True))
+    wanted = [chunk_key(place) for place in itertools.product(*counts)]
+    return sum(key not in found for key in wanted), len(wanted)
 
 
 def group_metadata(title: str, scales: Mapping[str, Layout], record: Mapping[str, Any]) -> str:

@@ -11,12 +11,13 @@ import numpy as np
 from clew.errors import InputError
 from clew.volumes.chunked import TensorStoreArray
 from clew.volumes.geometry import Triple
-from clew.volumes.location import is_remote, join, read_bytes, remove_remote, write_bytes
-from clew.volumes.ome_zarr import create_array, group_metadata, open_array
+from clew.volumes.location import is_remote, join, read_bytes, read_json, remove_bytes, remove_remote, write_bytes
+from clew.volumes.ome_zarr import create_array, group_metadata, lost_chunks, open_array
 from clew.volumes.replace import written_beside
 from clew.volumes.save import record_of
-from clew.volumes.volume import Layout
+from clew.volumes.volume import Layout, first_line
 
+METADATA = "zarr.json"
 LARGEST_CHUNK = 64
 SMALLEST_PART = 16
 
@@ -68,11 +69,24 @@ class SharedVolume:
     @property
     def exists(self) -> bool:
         """Whether the array has been made."""
-        return read_bytes(self._folder, "zarr.json") is not None
+        return read_bytes(self.folder, METADATA) is not None
 
     def create(self) -> None:
-        """Make the empty array."""
-        create_array(self._folder, self.layout, self._block_shape)
+        """Make the empty array, or the metadata again of one whose metadata are missing or damaged; its chunks stay."""
+        if self._is_whole():
+            return
+        if self.exists:
+            remove_bytes(self.folder, METADATA)
+        create_array(self.folder, self.layout, self._block_shape)
+
+    def _is_whole(self) -> bool:
+        """Whether the metadata say what they should."""
+        try:
+            array = open_array(self.folder)
+        except (ValueError, OSError):
+            return False
+        chunks = tuple(array.store.chunk_layout.read_chunk.shape)
+        return (array.shape, array.dtype, chunks) == (self.layout.shape, self.layout.dtype, self.layout.chunks)
 
     def remove(self) -> None:
         """Remove the whole volume."""
@@ -87,6 +101,11 @@ class SharedVolume:
     def __setitem__(self, selection: tuple[slice, ...], values: np.ndarray) -> None:
         self._opened()[self._channels + selection] = values
 
+    def block(self, place: Sequence[int]) -> tuple[slice, ...]:
+        """The voxels (z, y, x) of the block of this number along z, y and x."""
+        edges = zip(place, self._block_shape[-3:], self.layout.shape[-3:], strict=True)
+        return tuple(slice(at * size, min((at + 1) * size, length)) for at, size, length in edges)
+
     def discard(self, selection: tuple[slice, ...]) -> None:
         """Remove the stored chunks that a box touches, so that damaged ones can be written again."""
         self._opened().discard(self._channels + selection)
@@ -95,7 +114,8 @@ class SharedVolume:
         return self.__dict__ | {"_array": None}
 
     @property
-    def _folder(self) -> str:
+    def folder(self) -> str:
+        """Of the array."""
         return join(self.path, self.name)
 
     @property
@@ -104,25 +124,37 @@ class SharedVolume:
 
     def _opened(self) -> TensorStoreArray:
         if self._array is None:
-            self._array = open_array(self._folder)
+            self._array = open_array(self.folder)
         return self._array
 
 
 def finish_volume(scales: Sequence[SharedVolume], attributes: Mapping[str, Any]) -> None:
     """Make the scales of a volume, finest first, one that others can open, with what is to be recorded.
 
-    One that is finished is left as it is: what was made from it knows it by the time in its record.
+    One that is finished in this way is left as it is.
     """
     path = scales[0].path
-    if read_bytes(path, "zarr.json") is not None:
-        return
     layouts = {scale.name: scale.layout for scale in scales}
-    document = group_metadata(PurePosixPath(path).stem, layouts, record_of(attributes))
-    if is_remote(path):
-        write_bytes(path, "zarr.json", document.encode())
+    document = group_metadata(PurePosixPath(path).stem, layouts, record_of(attributes)).encode()
+    if read_bytes(path, METADATA) == document:
         return
-    with written_beside(Path(path) / "zarr.json", overwrite=True) as partial:
-        partial.write_text(document)
+    if is_remote(path):
+        write_bytes(path, METADATA, document)
+        return
+    with written_beside(Path(path) / METADATA, overwrite=True) as partial:
+        partial.write_bytes(document)
+
+
+def what_is_lost(folder: str) -> str:
+    """What an array of a finished volume lacks, in words, "" where nothing; checksums are not looked at."""
+    path = folder.rpartition("/")[0]
+    try:
+        if read_json(path, METADATA) is None:
+            return f"{path} lacks its {METADATA}"
+        lost, wanted = lost_chunks(folder)
+    except (ValueError, OSError) as error:
+        return f"{folder} cannot be opened: {first_line(error)}"
+    return f"{folder} lacks {lost} of its {wanted} files of chunks" if lost else ""
 
 
 def _chunk(block: int, length: int) -> int:

@@ -224,7 +224,7 @@ def made_again(record: Mapping[str, Any]) -> str:
 def first_line(error: BaseException) -> str:
     """The first line of a library's message."""
     text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:300]
+    return text.splitlines()[0].partition(" [tensorstore_spec=")[0][:300]
 
 
 def _native_dtype(dtype: Any, source: str) -> np.dtype:
