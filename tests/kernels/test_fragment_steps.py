@@ -135,7 +135,14 @@ def test_spread_labels_in_place(dtype, monkeypatch):
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.floats(-0.5, 1.5, width=32) | st.sampled_from([np.nan, np.inf, 0.0, 1.0]), max_size=30))
+@given(
+    st.lists(
+        st.floats(-0.5, 1.5, width=32)
+        | st.sampled_from([np.nan, np.inf, 0.0, 1.0])
+        | st.integers(0, 510).map(lambda half: half / 510),
+        max_size=30,
+    )
+)
 def test_quantise(values):
     values = np.array(values, np.float32)
     levels = np.empty(values.size, np.uint8)
