@@ -17,6 +17,11 @@ def test_each_row_has_its_name_and_raw_above_labels(tmp_path):
     for part in figure.subfigs:
         images = [len(axis.images) for axis in part.axes]
         assert images in ([1, 1, 0, 2, 2, 0], [1, 1, 1, 2, 2, 2], [])
+        shown = [axis for axis in part.axes if axis.images]
+        assert [axis.get_title() for axis in shown[: len(shown) // 2]] == [
+            f"picture {k}" for k in range(len(shown) // 2)
+        ]
+        assert all(axis.images[0].get_clim() == (-1, 1) for axis in shown)
     save_sheet(figure, tmp_path / "sheet")
     with Image.open(tmp_path / "sheet") as image:
         assert image.format == "PNG"

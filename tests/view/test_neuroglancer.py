@@ -86,6 +86,61 @@ def test_the_served_ids_are_those_of_the_array(viewer, arrays):
     np.testing.assert_array_equal(found, wanted)
 
 
+@pytest.fixture
+def show():
+    """Opens the viewer on one layer."""
+    import neuroglancer
+
+    yield lambda data, kind: view([Layer("shown", data, kind, SIZE)])
+    neuroglancer.stop()
+
+
+def test_only_the_part_that_is_looked_at_is_read_and_no_bit_is_lost(show):
+    class Counted(np.ndarray):
+        def __getitem__(self, selection):
+            read.append(selection)
+            return super().__getitem__(selection)
+
+    read = []
+    viewer = show(np.full((50, 50, 50), 2**62 + 1).view(Counted), "segmentation")
+    read.clear()
+    volume = volume_of(viewer, "shown")
+    data, _ = volume.get_encoded_subvolume("npz", np.array([1, 4, 7]), np.array([3, 6, 9]), "1,1,1")
+    assert (np.load(io.BytesIO(zlib.decompress(data))) == 2**62 + 1).all()
+    assert read == [np.s_[1:3, 4:6, 7:9]]
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "served"),
+    [
+        ("int64", "segmentation", "uint64"), ("int32", "segmentation", "uint32"), ("uint64", "segmentation", "uint64"),
+        ("bool", "segmentation", "uint8"), ("int16", "image", "int16"), ("float64", "image", "float32"),
+    ],
+)  # fmt: skip
+def test_types_that_the_viewer_does_not_know_are_converted(show, given, kind, served):
+    assert volume_of(show(np.zeros((2, 2, 2), given), kind), "shown").data_type == served
+
+
+def test_contrast_is_that_of_the_type_or_of_the_middle(show):
+    def contrast(data):
+        layer = show(data, "image").state.layers["shown"].layer
+        return layer.to_json()["shaderControls"]["normalized"]["range"]
+
+    assert contrast(np.zeros((2, 2, 2), np.uint8)) == [0, 255]
+    assert contrast(np.full((2, 2, 2), 7, np.uint16)) == [7, 8]
+    values = np.full((100, 3, 3), 50.0, np.float32)
+    values[40:60] = np.linspace(1, 2, 20)[:, None, None]
+    values[:20] = 1000
+    assert contrast(values) == pytest.approx([1, 50], abs=0.1)
+
+
+@pytest.mark.parametrize("kind", ["image", "affinities"])
+def test_without_a_position_the_viewer_looks_at_the_middle_of_the_volume(show, arrays, kind):
+    raw, _, affinities = arrays
+    viewer = show(raw if kind == "image" else affinities, kind)
+    assert viewer.state.to_json()["position"] == pytest.approx([7.5, 5.5, 3.5])
+
+
 def test_the_page_is_served(viewer):
     with urllib.request.urlopen(viewer.get_viewer_url(), timeout=10) as answer:
         assert b"neuroglancer" in answer.read().lower()

@@ -62,6 +62,7 @@ def test_everything_is_on_the_page_and_nothing_is_loaded():
         assert wanted in text
     for wanted in ("3, 9223372036854775808", "1, 2, 3", "clew view raw.zarr", "A note.", "Thresholds & scores"):
         assert wanted in text
+    assert re.search(r"all stages.*?3\.00", page, re.DOTALL)
     assert len(parsed.sources) == 1
     assert parsed.sources[0].startswith("data:image/png;base64,")
     assert not re.search(r"https?://|@import|url\(|<script", page)

@@ -34,9 +34,32 @@ def test_pictures_go_through_the_heaviest_edge() -> None:
     assert weaken[1, 1] == pytest.approx(4)
 
 
-def test_arrays_must_fit() -> None:
+def test_the_heaviest_edge_may_be_of_either_pass_and_any_channel() -> None:
+    given = arrays()
+    given["positive"][:] = given["negative"][:] = 0
+    given["positive"][0, 0, 0, 0], given["negative"][2, 3, 5, 7] = 0.5, 0.8
+    figure = snapshot_figure(**given)
+    assert [figure.axes[row].get_ylabel() for row in (0, 6)] == ["y  (z = 3)", "z  (y = 5)"]
+    shown = [axis.images[-1].get_array() for axis in figure.axes]
+    np.testing.assert_allclose(shown[2], given["targets"].mean(0)[3])
+    np.testing.assert_allclose(shown[9], given["affinities"].mean(0)[:, 5])
+    assert shown[4].mask.all()
+    assert shown[5][5, 7] == shown[11][3, 7] == pytest.approx(4)
+
+
+def test_decades_count_from_the_largest_weight_of_the_crop() -> None:
+    given = arrays()
+    given["positive"][:] = 0
+    given["positive"][0, 1, 2, 3], given["positive"][1, 2, 2, 2] = 0.01, 0.1
+    given["negative"][:] = 0
+    given["negative"][0, 1, 0, 0] = 1
+    assert snapshot_figure(**given).axes[4].images[-1].get_array()[2, 3] == pytest.approx(3)
+
+
+@pytest.mark.parametrize("name", ["targets", "affinities", "positive", "negative"])
+def test_arrays_must_fit(name: str) -> None:
     with pytest.raises(InputError, match="over labels of"):
-        snapshot_figure(**{**arrays(), "positive": np.zeros((3, 1, 1, 1))})
+        snapshot_figure(**{**arrays(), name: np.zeros((3, 1, 1, 1))})
 
 
 def test_no_weights_are_drawn_as_none() -> None:
