@@ -17,6 +17,12 @@ def test_positions_equal_list_index(ids: list[int], names: list[int]) -> None:
     assert positions_of(np.array(ids, np.uint64), np.array([*names, *ids], np.uint64)).tolist() == want
 
 
+def test_zero_is_no_id() -> None:
+    """Nor does it leave a value behind that a search for another name could come upon."""
+    want = [1 if name == 7 else -1 for name in range(50)]
+    assert positions_of(np.array([0, 7], np.uint64), np.arange(50, dtype=np.uint64)).tolist() == want
+
+
 @given(st.data(), st.integers(1, 30), st.integers(-1, 5))
 @settings(deadline=None)
 def test_cut_follows_parents_above_the_limit(data: st.DataObject, count: int, limit: int) -> None:

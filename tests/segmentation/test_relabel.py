@@ -57,14 +57,22 @@ def test_refuses_what_does_not_fit() -> None:
     ids = np.array([5, 2**40], np.uint64)
     with pytest.raises(InputError, match="fragment 6 is not among the 2 ids"):
         relabel(np.array([[[0, 5, 6]]], np.uint64), ids, ids)
-    with pytest.raises(InputError, match="one length"):
-        relabel(np.zeros((1, 1, 1), np.uint64), ids, ids[:1])
+    with pytest.raises(InputError, match="fragment 6 is not among"):
+        relabel(np.array([[[6, 5, 0]]], np.uint64), ids, ids)
+    for some, others in ((ids, ids[:1]), (ids[:1], ids)):
+        with pytest.raises(InputError, match="one length"):
+            relabel(np.zeros((1, 1, 1), np.uint64), some, others)
     with pytest.raises(InputError, match="uint64 or uint32"):
         relabel(np.zeros((1, 1, 1), np.float32), ids, ids)
     tree, _ = random_tree(0)
     with pytest.raises(InputError, match=r"threshold must be in \[0, 1\]"):
         segment_lookup(tree, 75)
-    broken = MergeTree(ids, np.ones(2, np.int64), np.array([[2**40, 5]], np.uint64), np.ones(1, np.float32), "mean")
+
+
+@pytest.mark.parametrize("merges", [[(9, 5)], [(5, 5)], [(4, 5)], [(5, 7)], [(5, 9), (6, 9)]])
+def test_a_tree_whose_merges_do_not_fit_is_refused(merges: list[tuple[int, int]]) -> None:
+    ids, scores = np.array([5, 6, 9], np.uint64), np.ones(len(merges), np.float32)
+    broken = MergeTree(ids, np.ones(3, np.int64), np.array(merges, np.uint64), scores, "mean")
     with pytest.raises(InputError, match="broken"):
         segment_lookup(broken, 0.5)
 
