@@ -122,6 +122,27 @@ def test_counts_beyond_32_bits() -> None:
     assert merges_of(agglomerate(graph, options=quantile)) == [(1, 2, 200 * 257), (1, 3, 100 * 257)]
 
 
+def test_the_graph_stays_as_it_was() -> None:
+    graph = crowded_graph(0)
+    before = {name: values.copy() for name, values in vars(graph).items()}
+    for score in ("mean", "hist_quant_75", "hist_quant_75_init_max", "mean_top_7"):
+        tree = agglomerate(graph, options=AgglomerationOptions(score))
+        np.testing.assert_array_equal(tree.sizes, before["sizes"])
+        for name, values in before.items():
+            np.testing.assert_array_equal(getattr(graph, name), values, err_msg=name)
+
+
+def test_an_edge_to_a_fragment_that_is_not_listed_is_refused() -> None:
+    one = np.ones(1, np.int64)
+    for edge in ((1, 3), (2, 4)):
+        graph = RegionGraph(
+            np.array([1, 4], np.uint64), np.ones(2, np.int64), np.array([edge], np.uint64), np.arange(2),
+            np.zeros(1, np.uint8), one,
+        )  # fmt: skip
+        with pytest.raises(InputError, match="broken"):
+            agglomerate(graph)
+
+
 def test_empty_graph_gives_an_empty_tree() -> None:
     graph = build_region_graph(np.zeros((3, 2, 2, 2), np.uint8), np.ones((2, 2, 2), np.uint64))
     for score in SCORES:

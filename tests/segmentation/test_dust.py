@@ -63,6 +63,7 @@ def test_removed_fragments_stay_removed_and_lonely_dust_stays() -> None:
 def test_remove_small_counts_whole_segments() -> None:
     sizes, lookup = np.array([3, 4, 5]), np.array([8, 8, 9], np.uint64)
     assert remove_small(sizes, lookup, minimum_size=6).tolist() == [8, 8, 0]
+    assert remove_small(sizes, lookup, minimum_size=7).tolist() == [8, 8, 0]
     assert remove_small(sizes, lookup, minimum_size=8).tolist() == [0, 0, 0]
 
 

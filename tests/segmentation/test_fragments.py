@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from clew.errors import InputError
 from clew.segmentation.affinities import check_affinities
 from clew.segmentation.fragment_options import FragmentOptions
-from clew.segmentation.fragments import extract_fragments
+from clew.segmentation.fragments import extract_fragments, find_seeds
 from naive import fragments as naive
 
 
@@ -143,6 +143,15 @@ def test_what_lies_in_pairs_that_leave_the_volume_does_not_matter(smooth):
 def test_further_channels_are_not_looked_at(smooth):
     more = np.concatenate([smooth, np.full((2, *smooth.shape[1:]), np.nan, np.float32)])
     np.testing.assert_array_equal(extract_fragments(more), extract_fragments(smooth))
+
+
+@pytest.mark.parametrize("threshold", [0.2, 0.4, 0.6, 0.8])
+def test_a_mean_of_just_the_threshold_is_boundary(threshold):
+    """3 · 0.6 · 255 is a little less than 459 in binary fractions."""
+    levels = np.full((3, 4, 5, 6), round(255 * threshold), np.uint8)
+    seeds = find_seeds(levels, np.empty((0, 0, 0), np.uint8), FragmentOptions(boundary_threshold=threshold))
+    # the first voxel has no pair of its own, hence is no boundary
+    assert np.flatnonzero(seeds).tolist() == [0]
 
 
 def test_nothing_to_join_is_nothing():
