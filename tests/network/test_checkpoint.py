@@ -1,4 +1,6 @@
+import json
 import random
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -84,3 +86,53 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, value: float) -
     save_checkpoint(tmp_path / "a.pt", Checkpoint(network, (8.0, 8.0, 8.0)))
     with pytest.raises(InputError, match=r"its weights head\.bias are not all finite"):
         load_checkpoint(tmp_path / "a.pt")
+
+
+def change(path: Path, header: dict[str, object] | None = None, weights: dict[str, torch.Tensor] | None = None) -> None:
+    content = torch.load(path, weights_only=True)
+    found = json.loads(content["header"])
+    found["architecture"] |= header or {}
+    torch.save({"header": json.dumps(found), "weights": content["weights"] | (weights or {})}, path)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"features": [20_000, 40_000, 80_000]},
+        {"features": [10**9, 10**9, 10**9]},
+        {"encoder_convolutions": [1, 1, 10**9]},
+        {"encoder_convolutions": [1, -(10**9), 10**9]},
+        {"pooling": [[2, 2, 2], [2000, 2000, 2000]]},
+        {"descriptors": True},
+    ],
+)
+def test_an_absurd_architecture_is_refused_before_it_takes_memory(tmp_path: Path, header: dict[str, object]) -> None:
+    make(tmp_path / "a.pt")
+    change(tmp_path / "a.pt", header)
+    before = torch.nn.init.kaiming_normal_
+    built = []
+
+    def watched(tensor: torch.Tensor, **options: object) -> torch.Tensor:
+        built.extend([] if tensor.is_meta else [tensor.nbytes])
+        return before(tensor, **options)
+
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(InputError, match="another architecture than it says"):
+        patched.setattr(torch.nn.init, "kaiming_normal_", watched)
+        load_checkpoint(tmp_path / "a.pt")
+    assert not built
+
+
+def test_weights_are_not_larger_than_the_file(tmp_path: Path) -> None:
+    make(tmp_path / "a.pt")
+    change(tmp_path / "a.pt", weights={"head.weight": torch.zeros(1).expand(10**9)})
+    with pytest.raises(InputError, match="not a whole checkpoint"):
+        load_checkpoint(tmp_path / "a.pt")
+    make(tmp_path / "b.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "b.pt") as plain,
+        zipfile.ZipFile(tmp_path / "c.pt", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for entry in plain.namelist():
+            packed.writestr(entry, plain.read(entry) + bytes(10**6))
+    with pytest.raises(InputError, match="not a whole checkpoint"):
+        load_checkpoint(tmp_path / "c.pt")

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,12 +100,16 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         raise InputError(f"checkpoint {path} does not exist")
     try:
         content = read_whole(path)
+        if sum(tensor.nbytes for tensor in content["weights"].values()) > path.stat().st_size:
+            raise ValueError("weights that are larger than the file, as views of few numbers are")
         header = json.loads(content["header"])
         if header["format"] != FORMAT:
             raise ValueError(header["format"])
     except Exception as error:
         raise InputError(f"{path} is not a whole checkpoint of clew ({FORMAT}): {type(error).__name__}") from error
-    network = UNet(_architecture(header["architecture"]))
+    options = _architecture(header["architecture"])
+    _refuse_other_shapes(options, content["weights"], path)
+    network = UNet(options)
     try:
         network.load_state_dict({name: tensor.float() for name, tensor in content["weights"].items()})
     except RuntimeError as error:
@@ -123,9 +128,25 @@ def read_whole(path: Path) -> Any:
     """
     with zipfile.ZipFile(path) as archive:
         # of an entry that is marked as a folder PyTorch reads nothing: it takes what is in memory
+        if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
+            raise ValueError("packed content, which torch.save does not write and which may be of any size")
         if archive.testzip() or any(entry.external_attr for entry in archive.infolist()):
             raise ValueError("a checksum differs")
     return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _refuse_other_shapes(options: UNetOptions, weights: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Refuse weights that are not those of the architecture, before it takes memory: a header can say anything."""
+    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    wanted = {}
+    if sum(map(abs, (*options.encoder_convolutions, *options.decoder_convolutions))) <= len(found):
+        try:
+            with torch.device("meta"):  # shapes without memory
+                wanted = {name: tuple(tensor.shape) for name, tensor in UNet(options).state_dict().items()}
+        except RuntimeError:  # more numbers than can be counted
+            pass
+    if found != wanted:
+        raise InputError(f"{path} holds weights of another architecture than it says: features {options.features}")
 
 
 def _architecture(fields: dict[str, Any]) -> UNetOptions:

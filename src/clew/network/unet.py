@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -84,7 +84,7 @@ class Level(nn.Module):
         self.slope = options.slope
         self.padding = 0
         for convolution in self.convolutions:
-            nn.init.kaiming_normal_(convolution.weight, a=options.slope)
+            _kaiming_normal(convolution.weight, a=options.slope)
             nn.init.zeros_(convolution.bias)
         if self.residual and convolutions > 1:
             with torch.no_grad():
@@ -150,15 +150,21 @@ def _valid_size(options: UNetOptions, axis: int, output: int) -> tuple[int, int]
     return size, covered
 
 
+def _kaiming_normal(weight: Tensor, **options: Any) -> None:
+    """Draw weights; not where only their shape is wanted, on the device `meta`, for which PyTorch loads much first (1.2 s)."""
+    if not weight.is_meta:
+        nn.init.kaiming_normal_(weight, **options)
+
+
 def _upsampling(inputs: int, outputs: int, factor: Triple, kind: str) -> nn.Module:
     if kind == "transposed":
         module: nn.Module = nn.ConvTranspose3d(inputs, outputs, factor, stride=factor)
-        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="linear")
+        _kaiming_normal(module.weight, mode="fan_out", nonlinearity="linear")
         with torch.no_grad():
             module.weight.mul_((factor[0] * factor[1] * factor[2]) ** 0.5 * (outputs / inputs) ** 0.5)
         return module
     module = nn.Sequential(nn.Upsample(scale_factor=factor, mode="nearest"), nn.Conv3d(inputs, outputs, 1))
-    nn.init.kaiming_normal_(module[1].weight, nonlinearity="linear")
+    _kaiming_normal(module[1].weight, nonlinearity="linear")
     return module
 
 
