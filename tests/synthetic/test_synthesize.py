@@ -92,7 +92,7 @@ def test_calibres_vary(volume):
     assert np.percentile(radii, 90) > 2 * np.percentile(radii, 10)
 
 
-@pytest.mark.parametrize("shape", [(16, 16, 16), (17, 31, 16)])
+@pytest.mark.parametrize("shape", [(16, 16, 16), (17, 31, 16), (16, 16, 100)])
 def test_small_and_odd_shapes(shape):
     volume = synthesize(shape, seed=0)
     assert volume.raw.shape == shape
@@ -126,7 +126,9 @@ def test_shifted_sections_move_image_and_truth_alike():
     moved = synthesize((16, 40, 40), voxel_size=size, seed=4, options=SyntheticOptions(section_shift=16))
     moves = 0
     for before, after in zip(
-        zip(still.raw, still.labels, strict=True), zip(moved.raw, moved.labels, strict=True), strict=True
+        zip(still.raw, still.labels, still.mitochondria, strict=True),
+        zip(moved.raw, moved.labels, moved.mitochondria, strict=True),
+        strict=True,
     ):
         matches = [
             (y, x)
@@ -140,6 +142,12 @@ def test_shifted_sections_move_image_and_truth_alike():
         assert len(matches) == 1
         moves += matches != [(0, 0)]
     assert moves >= 8
+
+
+def test_grey_values_beyond_black_and_white_are_cut_off():
+    raw = synthesize((16, 24, 24), seed=0, options=SyntheticOptions(noise=10)).raw
+    for end, beside in ((0, 1), (255, 254)):
+        assert (raw == end).mean() > 5 * (raw == beside).mean()
 
 
 def test_everything_can_be_switched_off():
@@ -158,6 +166,7 @@ def test_everything_can_be_switched_off():
     ("arguments", "message"),
     [
         ({"shape": (64, 64)}, "shape must be three"),
+        ({"shape": (32, 32.5, 32)}, "whole numbers"),
         ({"shape": (64, 64, 8)}, "at least 16"),
         ({"shape": (32, 32, 32), "voxel_size": (10, 10)}, "voxel size must be three"),
         ({"shape": (32, 32, 32), "voxel_size": (10, 0, 10)}, "positive"),

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from clew.synthetic.grid import average_slices, make_grid, middle_slices, refine, refine_owners
+from clew.synthetic.grid import Grid, average_slices, make_grid, middle_slices, refine, refine_owners
 from clew.synthetic.territory import REACH, Territory, Tube, box_around, distance_to
 from naive import synthetic as naive
 
@@ -108,6 +108,12 @@ def test_a_plane_is_refined_to_a_plane():
     fine = refine(ramp, grid)
     assert fine.shape == (16, 20, 20)
     np.testing.assert_allclose(fine[3, 1:-1, 5], np.arange(1, 19) * 10 + 5, atol=1e-3)
+
+
+def test_cells_are_neither_too_large_nor_too_thick():
+    assert make_grid((16, 17, 18), (14.0, 14.1, 30.0)) == Grid(
+        (8, 17, 36), (28.0, 14.1, 15.0), (True, False, False), (1, 1, 2), (16, 17, 18)
+    )
 
 
 def test_thick_sections_are_averaged_from_slices():
