@@ -150,6 +150,24 @@ def test_a_damaged_table_of_the_run_before_names_that_run(blocks: Path, tmp_path
         pipeline.relabel_blocks(str(blocks), str(tmp_path / "other"), threshold=0.7, minimum_size=50)
 
 
+def test_a_retry_from_another_folder_finds_all(
+    affinities: Path, expected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for place in ("here", "elsewhere"):
+        (tmp_path / place).mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    pipeline.segment_blocks(str(affinities), "blocks", volumes="volumes", **OPTIONS)
+    pipeline.relabel_blocks("blocks", "other", volumes="more", threshold=0.7)
+    before = contents(Path("."))
+    flip(Path("volumes/segmentation.zarr/s0/c/1/2/1"))
+    flip(Path("more/segmentation.zarr/s0/c/1/2/1"))
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for name in ("blocks", "other"):
+        pipeline.retry(f"../here/{name}")
+    assert list(Path(".").iterdir()) == []
+    assert contents(Path("../here")) == before
+
+
 def test_a_retry_that_is_killed_is_gone_on_with(blocks: Path, expected: Path, capsys: pytest.CaptureFixture[str]):
     tasks = len(Ledger(blocks).done())
     flip(blocks / "segmentation.zarr/s0/c/1/2/1")

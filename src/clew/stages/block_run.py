@@ -16,8 +16,10 @@ from clew.blockwise.ledger import Ledger
 from clew.blockwise.worker_options import Workers
 from clew.blockwise.workers import started
 from clew.errors import InputError
+from clew.network.bundled import bundled_names
 from clew.stages.declaration import Record
 from clew.stages.progress import counted, say, timed
+from clew.stages.run_file import PATHS
 from clew.volumes.location import is_remote, normal_path
 from clew.volumes.save import record_of
 from clew.volumes.shared import what_is_lost
@@ -136,8 +138,12 @@ def absolute(path: str) -> str:
 
 def _begin(run: BlockRun, ledger: Ledger, record: Record, *, restart: bool) -> None:
     """Note the plan, and make the outputs; what others made is never written to."""
-    parameters = {name: value for name, value in record["parameters"].items() if name not in UNDECIDING}
-    plan = {STAGE: record["stage"]} | parameters | run.store.inputs
+    parameters = {
+        name: absolute(value) if name in PATHS and value is not None and value not in bundled_names() else value
+        for name, value in record["parameters"].items()
+        if name not in UNDECIDING
+    }
+    plan = {STAGE: record["stage"]} | parameters
     plan |= {INPUTS: [_fingerprint(volume) for volume in run.inputs]}
     plan |= {TASKS: Counter(task.writes[0][0] for task in run.tasks)}
     outputs = run.store.outputs.values()
