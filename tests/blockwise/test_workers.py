@@ -15,6 +15,7 @@ import psutil
 import pytest
 from distributed import Client, LocalCluster, Security
 
+from clew.blockwise.batch import NO_PAGES
 from clew.blockwise.worker_options import Workers
 from clew.blockwise.workers import Pool, started
 from clew.errors import InputError
@@ -101,7 +102,7 @@ def test_a_scheduler_with_certificates(tmp_path: Path):
         (tmp_path / name).write_text(content)
     settings = {f"distributed.comm.tls.{name}": str(tmp_path / name) for name in files}
     options = {"n_workers": 1, "processes": False, "protocol": "tls://", "dashboard_address": None}
-    with LocalCluster(security=keys, **options) as cluster:
+    with LocalCluster(security=keys, scheduler_kwargs=NO_PAGES, **options) as cluster:
         workers = Workers(scheduler=cluster.scheduler_address)
         with pytest.raises(InputError, match="asks for certificates: name their files in DASK_"), started(workers, 0):
             pass

@@ -1,10 +1,12 @@
 """The state of the viewer, and the data that it serves; no browser."""
 
 import io
+import urllib.error
 import urllib.request
 import zlib
 
 import numpy as np
+import psutil
 import pytest
 
 from clew.errors import InputError
@@ -144,6 +146,27 @@ def test_without_a_position_the_viewer_looks_at_the_middle_of_the_volume(show, a
 def test_the_page_is_served(viewer):
     with urllib.request.urlopen(viewer.get_viewer_url(), timeout=10) as answer:
         assert b"neuroglancer" in answer.read().lower()
+
+
+def test_only_this_machine_and_who_knows_the_address_gets_in(viewer):
+    import neuroglancer.server
+
+    server = neuroglancer.server.global_server
+    listening = {each.laddr for each in psutil.Process().net_connections("inet") if each.status == psutil.CONN_LISTEN}
+    assert {ip for ip, port in listening if port == server.port} == {"127.0.0.1"}
+    token = viewer.token
+    assert len(token) >= 32
+    pages = [viewer.get_viewer_url(), f"{server.server_url}/neuroglancer/info/{token}.{volume_of(viewer, 'raw').token}"]
+    for page in pages:
+        with urllib.request.urlopen(page, timeout=10) as answer:
+            assert "Access-Control-Allow-Origin" not in answer.headers, "pages of others may read it"
+    guesses = [page.replace(token, guess) for page in pages for guess in ("0" * len(token), "", token[:-1])]
+    for page in (server.server_url, *guesses):
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(page, timeout=10)
+    for action in ("action", "state", "credentials"):
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(f"{server.server_url}/{action}/{'0' * len(token)}", data=b"{}", timeout=10)
 
 
 @pytest.mark.parametrize(
