@@ -128,6 +128,7 @@ def _first_failure(context: Any, package: Path, mutant: Mutant) -> str | None:
 def _run_tests(package: Path, tests: list[str], compiled: bool, name: Path) -> None:
     """In a process of its own: run the tests on the copy, note the first that fails."""
     os.environ["NUMBA_DISABLE_JIT"] = "0" if compiled else "1"
+    os.environ["NUMBA_CACHE_DIR"] = str(package.parent / "kernels")
     importlib.import_module("numba").config.reload_config()
     sys.path.insert(0, str(package))
     sys.dont_write_bytecode = True
