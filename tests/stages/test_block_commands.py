@@ -20,6 +20,7 @@ from clew.network.options import PRESETS
 from clew.network.unet import UNet
 from clew.stages import block_run
 from clew.synthetic.volume import synthesize
+from clew.volumes.location import read_bytes, remove_bytes, write_bytes
 from clew.volumes.open import open_volume
 from clew.volumes.save import save_volume
 from volumes.test_object_storage import backend, google, keys, s3
@@ -127,7 +128,9 @@ def test_a_copy_has_coarser_scales(folder: Path, tmp_path: Path):
 
 
 @pytest.mark.usefixtures("in_this_process")
-def test_volumes_may_lie_in_object_storage(folder: Path, tmp_path: Path, s3, backend: int):
+def test_volumes_may_lie_in_object_storage(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], s3, backend: int
+):
     options = {"threshold": 0.4, "score": "mean", **BLOCKS}
     pipeline.predict(str(folder / "raw.zarr"), str(tmp_path / "affinities.zarr"), checkpoint=str(folder / "network.pt"))
     affinities = str(tmp_path / "affinities.zarr")
@@ -139,6 +142,14 @@ def test_volumes_may_lie_in_object_storage(folder: Path, tmp_path: Path, s3, bac
         expected = open_volume(tmp_path / "whole" / f"{name}.zarr").read()
         np.testing.assert_array_equal(open_volume(f"s3://bucket/deep/{name}.zarr").read(), expected)
     assert not list((tmp_path / "run").glob("*.zarr"))
+    pipeline.status(str(tmp_path / "run"))
+    assert "finished" in capsys.readouterr().out
+    lost = "s3://bucket/deep/fragments.zarr/s0/c/0/0"
+    chunk = read_bytes(lost, "0")
+    remove_bytes(lost, "0")
+    pipeline.status(str(tmp_path / "run"))
+    assert "fragments.zarr/s0 lacks 1 of its 12 files of chunks\ndamaged since" in capsys.readouterr().out
+    write_bytes(lost, "0", chunk)
     other = {"threshold": 0.7, "minimum_size": 30, "remove_below": 5}
     with pytest.raises(InputError, match="there is no run in"):
         pipeline.relabel_blocks(str(tmp_path / "whole"), str(tmp_path / "other"), **other)
