@@ -167,9 +167,9 @@ def test_nothing_to_join_is_nothing():
 GOOD = np.full((3, 2, 2, 2), 0.5, np.float32)
 
 
-def broken(value):
-    bad = GOOD.copy()
-    bad[1, 1, 0, 1] = value
+def broken(value, section=1, dtype=np.float32):
+    bad = GOOD.astype(dtype)
+    bad[1, section, 0, 1] = value
     return bad
 
 
@@ -180,6 +180,8 @@ def broken(value):
         (broken(np.inf), "NaN or infinite"),
         (broken(-0.01), r"reaches from -0.01 to 0.5"),
         (broken(1.01), r"reaches from 0.5 to 1.01"),
+        (broken(np.nan, section=0), "NaN or infinite"),
+        (broken(1 + 1e-12, dtype=np.float64), r"reaches from 0.5 to 1"),
         (GOOD[0], r"\(offset, z, y, x\), not of shape"),
         (GOOD[:2], "at least 3 channels"),
         (GOOD[:, :0], "no voxel"),
@@ -195,6 +197,13 @@ def test_bad_affinities_are_refused_in_one_line(affinities, message):
         check_affinities(affinities)
 
 
+def test_every_channel_is_checked():
+    more = np.concatenate([GOOD, np.full((1, 2, 2, 2), np.nan, np.float32)])
+    with pytest.raises(InputError, match="NaN or infinite"):
+        check_affinities(more)
+    np.testing.assert_array_equal(extract_fragments(more), extract_fragments(GOOD))
+
+
 def test_offsets_are_checked():
     nearest = [(-1, 0, 0), (0, -1, 0), (0, 0, -1)]
     check_affinities(GOOD, nearest)
@@ -206,11 +215,27 @@ def test_offsets_are_checked():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"seed_window": 10}, {"distance_cap": 0}, {"low": 0.9, "high": 0.5}, {"low": -0.1}, {"method": "watershed"}],
+    [
+        {"seed_window": 10},
+        {"distance_cap": 0},
+        {"distance_cap": 129},
+        {"low": 0.9, "high": 0.5},
+        {"low": -0.1},
+        {"method": "watershed"},
+    ],
 )
 def test_bad_options_are_refused(wrong):
     with pytest.raises(InputError, match=next(iter(wrong))):
         extract_fragments(GOOD, options=FragmentOptions(**wrong))
+
+
+@pytest.mark.parametrize("value", [1, 2, 256, -1])
+def test_whatever_is_not_0_is_inside_the_mask(value):
+    levels = np.random.default_rng(0).integers(0, 256, (3, 4, 5, 6), np.uint8)
+    mask = np.random.default_rng(1).random((4, 5, 6)) < 0.7
+    np.testing.assert_array_equal(
+        extract_fragments(levels, mask=np.where(mask, value, 0).astype(np.int16)), extract_fragments(levels, mask=mask)
+    )
 
 
 def test_bad_mask_is_refused():

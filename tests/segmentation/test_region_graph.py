@@ -77,6 +77,13 @@ def test_contracting_equals_building_from_segments(seed: int) -> None:
     assert_same(contract_region_graph(graph, lookup), build_region_graph(affinities, segments))
 
 
+def test_a_contact_names_both_fragments_also_where_only_one_is_owned() -> None:
+    graph = build_region_graph(
+        np.full((3, 1, 1, 2), 9, np.uint8), np.array([[[3, 4]]], np.uint64), owned=np.s_[0:1, 0:1, 1:2]
+    )
+    assert [graph.fragments.tolist(), graph.sizes.tolist(), graph.edges.tolist()] == [[3, 4], [0, 1], [[3, 4]]]
+
+
 def test_float_and_narrow_ids_give_the_same() -> None:
     affinities, fragments = random_volume(3)
     floats = affinities.astype(np.float32) / 255
@@ -84,14 +91,15 @@ def test_float_and_narrow_ids_give_the_same() -> None:
     assert_same(build_region_graph(floats, narrow), build_region_graph(affinities, narrow.astype(np.uint64)))
 
 
-def test_tables_grow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """More fragments, contacts and voxel pairs than the tables hold at first."""
+@pytest.mark.parametrize("shape", [(20, 20, 20), (5, 6, 7), (5, 6, 1)])
+def test_tables_grow(shape: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """More fragments, contacts and voxel pairs than the tables hold at first; or one more (7 and 1 voxels along x)."""
     monkeypatch.setattr(region_graph, "_CHUNK", 0)
-    fragments = np.arange(1, 20**3 + 1, dtype=np.uint64).reshape(20, 20, 20)
+    fragments = np.arange(1, np.prod(shape) + 1, dtype=np.uint64).reshape(shape)
     affinities = (fragments % np.uint64(256)).astype(np.uint8) * np.ones((3, 1, 1, 1), np.uint8)
     graph = build_region_graph(affinities, fragments)
     assert len(graph.fragments) == fragments.size
-    assert len(graph.edges) == 3 * 20 * 20 * 19
+    assert len(graph.edges) == sum(fragments.size // length * (length - 1) for length in shape)
     np.testing.assert_array_equal(graph.bins, (graph.edges[:, 1] % np.uint64(256)).astype(np.uint8))
     assert (graph.counts == 1).all()
 
@@ -104,6 +112,8 @@ def test_refuses_what_does_not_fit() -> None:
         build_region_graph(affinities, np.zeros((2, 2, 3), np.uint64))
     with pytest.raises(InputError, match="owned"):
         build_region_graph(affinities, np.zeros((2, 2, 2), np.uint64), owned=(slice(0, 1), slice(0, 2), slice(2, 2)))
+    with pytest.raises(InputError, match="steps of 1"):
+        build_region_graph(affinities, np.zeros((2, 2, 2), np.uint64), owned=(slice(0, 2, 2), slice(0, 2), slice(0, 2)))
     with pytest.raises(InputError, match="at least one"):
         merge_region_graphs([])
     with pytest.raises(InputError, match="one segment"):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from clew.errors import InputError
 from clew.segmentation.agglomeration import MergeTree
-from clew.segmentation.relabel import relabel, segment_lookup
+from clew.segmentation.relabel import relabel, replace_names, segment_lookup
 from naive.agglomeration import lookup_by_union
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -51,6 +51,19 @@ def test_relabel_equals_a_dictionary(seed: int, narrow: bool) -> None:
     result = relabel(fragments.astype(np.uint32) if narrow else fragments, ids, lookup)
     assert result.dtype == np.uint64
     assert result.tolist() == np.vectorize(table.__getitem__, otypes=[np.uint64])(fragments).tolist()
+
+
+@given(
+    st.dictionaries(st.integers(0, 2**64 - 1) | st.integers(0, 9), st.integers(0, 2**64 - 1)),
+    st.lists(st.integers(0, 12)),
+)
+@settings(max_examples=50, deadline=None)
+def test_names_that_are_not_among_the_old_ones_stay(renamed: dict[int, int], names: list[int]) -> None:
+    names = [*names, *renamed, 2**64 - 1]
+    old = np.array(sorted(renamed), np.uint64)
+    new = np.array([renamed[name] for name in sorted(renamed)], np.uint64)
+    found = replace_names(np.array(names, np.uint64), old, new)
+    assert found.tolist() == [renamed.get(name, name) for name in names]
 
 
 def test_refuses_what_does_not_fit() -> None:
