@@ -108,3 +108,9 @@ def test_a_scheduler_with_certificates(tmp_path: Path):
             pass
         with dask.config.set(settings), started(workers, 0) as pool:
             assert pool.executor.submit(sum, [1, 2]).result() == 3
+
+
+@pytest.mark.parametrize("address", ["nonsense", "", "tcp://", "foo://node7:8786", "tcp://127.0.0.1:port"])
+def test_nonsense_as_the_address_of_a_scheduler(address: str):
+    with pytest.raises(InputError, match="is no address of a Dask scheduler"), started(Workers(scheduler=address), 1):
+        pass

@@ -102,6 +102,7 @@ def _joined(scheduler: str) -> Any:
     """A client of a scheduler that runs already; certificates for it are those of Dask's own configuration."""
     from distributed import Client
 
+    _check_address(scheduler)
     try:
         return Client(scheduler, timeout=10)
     except OSError as error:
@@ -110,6 +111,21 @@ def _joined(scheduler: str) -> Any:
         settings = [f"DASK_DISTRIBUTED__COMM__TLS__{name}" for name in ("CA_FILE", "CLIENT__CERT", "CLIENT__KEY")]
         raise InputError(
             f"{scheduler} asks for certificates: name their files in {', '.join(settings)}, or in Dask's configuration"
+        ) from error
+
+
+def _check_address(scheduler: str) -> None:
+    """Refuse what is no address before a client is made, which would leave a thread behind."""
+    from distributed.comm.addressing import parse_address, parse_host_port
+    from distributed.comm.registry import get_backend
+
+    try:
+        scheme, place = parse_address(scheduler)
+        get_backend(scheme)
+        parse_host_port(place)
+    except ValueError as error:
+        raise InputError(
+            f"{scheduler!r} is no address of a Dask scheduler, such as tcp://node7:8786: {error}"
         ) from error
 
 
