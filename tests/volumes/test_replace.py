@@ -211,7 +211,7 @@ def test_no_text_or_picture_is_left_half_written(tmp_path):
 
 
 WRITING = {"write_text", "write_bytes", "savefig"}
-BY_THEMSELVES = {"ledger.py", "hdf5.py", "checkpoint.py", "batch.py"}
+BY_THEMSELVES = {"ledger.py", "lock.py", "hdf5.py", "checkpoint.py", "batch.py"}
 """Modules that write beside the name in a way of their own, or no output: the keys of a run."""
 
 

@@ -1,8 +1,9 @@
 """The folder beside a checkpoint: options, log, state and pictures of a training run; each file whole or not there."""
 
+import contextlib
 import csv
 import json
-import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,12 @@ from clew.stages.declaration import Record
 from clew.stages.progress import say
 from clew.training.trainer import Example, StepReport, Trainer
 from clew.training.validation import Validation
+from clew.volumes.lock import locked
 from clew.volumes.replace import written_beside
 
+MADE = ("config.json", "log.csv", "log.png", "state.pt", "not-finite-step-*.npz", "snapshots/step-*.png",
+        "tensorboard/events.out.tfevents.*")  # fmt: skip
+"""All files that a training writes: only these are removed when it starts anew."""
 LOG_COLUMNS = (*StepReport._fields, "voi_split", "voi_merge", "voi_sum", "adapted_rand_error", "threshold")
 
 
@@ -32,21 +37,25 @@ class RunFolder:
         self.overwrite = overwrite
         self.tensorboard = _tensorboard() if tensorboard else None
         self.board: Any = None
-        if overwrite:
-            return
-        if checkpoint.exists() and not self.folder.exists():
+        if checkpoint.exists() and not self.folder.exists() and not overwrite:
             raise InputError(f"{checkpoint} exists already: choose another name or give --overwrite")
-        if (self.folder / "config.json").exists():
-            self._check_config(json.loads((self.folder / "config.json").read_text()))
+        self._check_config()
 
-    def begin(self) -> dict[str, Any] | None:
-        """Make the folder, or clear it with `overwrite`; gives the state that was saved in it."""
-        if self.overwrite and self.folder.exists():
-            shutil.rmtree(self.folder)
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Make the folder, and keep other trainings out of it as long as the block lasts."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{self.folder} cannot be made: {error.strerror}") from error
+        with locked(self.folder / "lock.json", say):
+            yield
+
+    def begin(self) -> dict[str, Any] | None:
+        """Start in the folder that is held, anew with `overwrite`; gives the state that was saved in it."""
+        self._check_config()
+        if self.overwrite and (self.folder / "config.json").exists():
+            self._discard()
         with written_beside(self.folder / "config.json", overwrite=True) as partial:
             partial.write_text(json.dumps(self.config, indent=1) + "\n")
         state = self._read_state()
@@ -116,7 +125,23 @@ class RunFolder:
             np.savez_compressed(file, seed=self.config["parameters"]["seed"], **example._asdict())
         return path
 
-    def _check_config(self, recorded: dict[str, Any]) -> None:
+    def _discard(self) -> None:
+        """Remove what an earlier training made, and nothing else; last what says that it was one."""
+        for pattern in reversed(MADE):
+            for path in self.folder.glob(pattern):
+                path.unlink()
+
+    def _check_config(self) -> None:
+        """Refuse to go on with other options than those of the training in the folder, or among what none has made."""
+        path = self.folder / "config.json"
+        foreign = [] if path.exists() else [found for pattern in MADE for found in self.folder.glob(pattern)]
+        if foreign:
+            raise InputError(
+                f"{foreign[0]} is there, but no training that made it: choose another name, or move it away"
+            )
+        if self.overwrite or not path.exists():
+            return
+        recorded = json.loads(path.read_text())
         before, now = recorded["parameters"], self.config["parameters"]
         changed = [
             f"{name} was {before[name]}, is {now[name]}" for name in now if before.get(name, now[name]) != now[name]

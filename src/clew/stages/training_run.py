@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -124,16 +124,17 @@ def run_training(
             processes=processes,
         )  # fmt: skip
         trainer.sampler.draw(0)  # data without a usable crop are refused before the folder is made
-        state = processes.share(run.begin() if run else None)
-        if state is not None:
-            trainer.load_state(state)
-        interruption = Interruption(trainer.stop)
-        with interruption.listening(), _memory_explained(options, network.options.factor):
-            if run is None:
-                for _ in trainer:
-                    pass
-            else:
-                _lead(trainer, run, Judge(checkpoint, voxel_size, held_out_part, half, record), interruption)
+        with run.held() if run else nullcontext():
+            state = processes.share(run.begin() if run else None)
+            if state is not None:
+                trainer.load_state(state)
+            interruption = Interruption(trainer.stop)
+            with interruption.listening(), _memory_explained(options, network.options.factor):
+                if run is None:
+                    for _ in trainer:
+                        pass
+                else:
+                    _lead(trainer, run, Judge(checkpoint, voxel_size, held_out_part, half, record), interruption)
         if trainer.stopped:
             raise interruption.error
 

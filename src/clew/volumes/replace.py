@@ -90,7 +90,7 @@ def _hidden_folder(path: Path) -> Iterator[Path]:
 def _lock_new_folder(path: Path) -> tuple[Path, int]:
     """The folder and its open lock, anew where somebody took it for a dead one before it was locked."""
     while True:
-        folder = path.with_name(f".{path.name}.partial-{_machine()}-{uuid.uuid4().hex[:8]}")
+        folder = path.with_name(f".{path.name}.partial-{this_machine()}-{uuid.uuid4().hex[:8]}")
         try:
             folder.mkdir()
             with contextlib.suppress(FileNotFoundError):
@@ -124,7 +124,7 @@ def _remove_dead(path: Path) -> None:
     with contextlib.suppress(OSError):
         for entry in os.scandir(path.parent):
             if entry.name.startswith(start):
-                _remove_if_dead(Path(entry.path), path, here=entry.name.startswith(f"{start}{_machine()}-"))
+                _remove_if_dead(Path(entry.path), path, here=entry.name.startswith(f"{start}{this_machine()}-"))
 
 
 def _remove_if_dead(folder: Path, path: Path, *, here: bool) -> None:
@@ -150,7 +150,7 @@ def _last_change(folder: Path) -> float:
     return max(place.stat().st_mtime for place in places)
 
 
-def _machine() -> str:
+def this_machine() -> str:
     """This machine since it was last started: the same in all its containers, which share its locks."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
