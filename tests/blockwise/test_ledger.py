@@ -1,9 +1,6 @@
 """The ledger: what is done is not done again, what differs is refused, and two runs cannot mix."""
 
 import json
-import os
-import socket
-import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -13,10 +10,11 @@ import pytest
 
 from clew.blockwise.engine import SAME_ERRORS, TasksFailedError, run_by_ledger
 from clew.blockwise.executor import Task
-from clew.blockwise.ledger import Ledger, LostLockError
+from clew.blockwise.ledger import Ledger
 from clew.blockwise.store import FolderStore
 from clew.errors import InputError
 from clew.segmentation.blocks import Domain
+from clew.volumes.lock import LostLockError
 
 DOMAIN = Domain((0, 0, 0), (1, 1, 1), (1, 1, 1))
 
@@ -104,30 +102,24 @@ def test_two_runs_cannot_hold_a_folder(tmp_path: Path):
     assert run(tmp_path / "run", chain(2), {}).tasks == 2
 
 
-def owner(**changes):
-    return {"token": "old", "process": os.getpid(), "host": socket.gethostname(), "time": time.time()} | changes
-
-
-@pytest.mark.parametrize(
-    ("changes", "alive"),
-    [({}, True), ({"process": 2**22 + 1}, False), ({"host": "far"}, True), ({"host": "far", "time": 0}, False)],
-)
-def test_the_lock_of_a_dead_run_is_taken_over(tmp_path: Path, changes: dict, alive: bool):
-    (tmp_path / "lock.json").write_text(json.dumps(owner(**changes)))
-    if alive:
-        with pytest.raises(InputError, match="another run is at work"):
-            run(tmp_path, chain(2), {})
-    else:
-        assert run(tmp_path, chain(2), {}).tasks == 2
-
-
 def test_a_run_that_lost_its_folder_writes_no_mark(tmp_path: Path):
     ledger = Ledger(tmp_path)
     with ledger.held(), ThreadPoolExecutor(1) as pool:
         ledger.begin({}, restart=False)
         (tmp_path / "tables").mkdir()
-        (tmp_path / "lock.json").write_text(json.dumps(owner(token="new")))
+        owner = json.loads((tmp_path / "lock.json").read_text())
+        (tmp_path / "lock.json").write_text(json.dumps(owner | {"token": "new"}))
         with pytest.raises(LostLockError):
             run_by_ledger(chain(2), FolderStore(tmp_path / "tables", DOMAIN), ledger, pool, wave=1)
     assert ledger.done() == set()
     assert json.loads((tmp_path / "lock.json").read_text())["token"] == "new"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", "7", "null", "[" * 9000])
+def test_a_damaged_plan_is_said_in_one_line_and_nothing_is_removed(tmp_path: Path, content: str):
+    run(tmp_path, chain(2), {"size": 1})
+    (tmp_path / "plan.json").write_text(content)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InputError, match=r"plan.json is damaged"):
+        run(tmp_path, chain(2), {"size": 1})
+    assert sorted(tmp_path.rglob("*")) == before

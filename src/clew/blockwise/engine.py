@@ -9,10 +9,11 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
 
 from clew.blockwise.executor import Queue, Task, writers_of
-from clew.blockwise.ledger import HEARTBEAT, Ledger, LostLockError, task_name
+from clew.blockwise.ledger import Ledger, task_name
 from clew.blockwise.store import DamagedError, LastingStore
 from clew.blockwise.trouble import in_words, workers_died
 from clew.errors import UnfinishedError
+from clew.volumes.lock import HEARTBEAT, LostLockError
 from clew.volumes.replace import disk_is_full
 
 SAME_ERRORS = 5
@@ -76,7 +77,7 @@ def run_by_ledger(
         Where the disk is full, or the scheduler is lost.
     """
     run = _Run(tasks, store, ledger, pool, wave)
-    beaten = moved = time.monotonic()
+    checked = moved = time.monotonic()
     try:
         while True:
             run.submit()
@@ -87,9 +88,9 @@ def run_by_ledger(
             for future in ended:
                 run.end(future)
             now = time.monotonic()
-            if now - beaten > HEARTBEAT:
-                ledger.beat()
-                beaten = now
+            if now - checked > HEARTBEAT:
+                ledger.check()
+                checked = now
             if ended or now - moved > WATCH:
                 moved = now
                 if not ended:

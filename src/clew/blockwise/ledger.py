@@ -7,29 +7,23 @@ recorded with the outputs; `lock.json` names the run that may write. Everything 
 
 import contextlib
 import json
-import os
 import shutil
-import socket
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from clew.blockwise.executor import Task
 from clew.blockwise.store import Key
-from clew.errors import InputError, UnfinishedError
+from clew.errors import InputError
+from clew.volumes.lock import check_lock, is_held, locked
 
-HEARTBEAT = 10.0
-"""Seconds between signs of life of a run."""
-SILENCE = 60.0
-"""Seconds without one after which a run on another machine counts as dead."""
-
-
-class LostLockError(UnfinishedError):
-    """Another run has taken the folder over; nothing more may be written."""
+LOCK, PLAN = "lock.json", "plan.json"
+MARKS = ("finished.json", "done", "doubted", "failed")
+"""What says how far a run is; a restart removes it first, so that nothing counts as done that is removed after."""
 
 
 @dataclass(frozen=True)
@@ -53,72 +47,62 @@ class Ledger:
         self.folder = folder
         self.token = ""
 
-    def begin(self, plan: Mapping[str, Any], *, restart: bool) -> None:
+    def begin(self, plan: Mapping[str, Any], *, restart: bool, discard: Callable[[], None] = lambda: None) -> None:
         """Note the plan of a new run, or check that a run that is to go on has the same one.
+
+        With `restart`, what an earlier run of the folder left is forgotten, and `discard` called to remove what it wrote.
 
         Raises
         ------
         InputError
-            Where the folder holds something else, or a run with another plan.
+            Where the folder holds something else, or a run with another plan; nothing is removed then.
         """
         plan = json.loads(json.dumps(plan, default=str))
-        file = self.folder / "plan.json"
-        if self.folder.exists() and any(self.folder.iterdir()) and not file.exists() and not self._locked():
-            raise InputError(f"{self.folder} holds other files: give a folder that is new, or of an earlier run")
-        with contextlib.suppress(FileNotFoundError):
-            earlier = json.loads(file.read_text())
-            if earlier != plan and not restart:
-                raise InputError(
-                    f"{self.folder} was begun with other {_differences(earlier, plan)}: "
-                    "give the same again, another folder, or --restart to discard what is there"
-                )
-        if restart:
-            self._discard()
-        if not file.exists():
-            _write(file, plan)
+        if not self.begun:
+            self._refuse_others()
+        elif not restart:
+            self._refuse_change(plan)
+            return
+        else:
+            self._forget()
+            discard()
+        _write(self.folder / PLAN, plan)
 
     @property
     def begun(self) -> bool:
         """Whether the folder holds a run."""
-        return (self.folder / "plan.json").exists()
+        return (self.folder / PLAN).exists()
 
     def plan(self) -> dict[str, Any]:
         """The plan of the run in the folder."""
-        try:
-            found: dict[str, Any] = json.loads((self.folder / "plan.json").read_text())
-        except FileNotFoundError:
-            raise InputError(f"there is no run in {self.folder} (it has no plan.json)") from None
+        file = self.folder / PLAN
+        if not file.exists():
+            raise InputError(f"there is no run in {self.folder} (it has no {PLAN})")
+        found = _read(file)
+        if not isinstance(found, dict):
+            raise InputError(f"{file} is damaged, so the run cannot go on: give another folder")
         return found
 
     @contextlib.contextmanager
-    def held(self) -> Iterator["Ledger"]:
+    def held(self, waiting: Callable[[str], None] = lambda words: None) -> Iterator["Ledger"]:
         """Keep other runs out of the folder, as long as the block lasts.
+
+        Parameters
+        ----------
+        waiting
+            Told when it takes a while to find out whether another run is alive.
 
         Raises
         ------
         InputError
             While another run is alive in it.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.token = uuid.uuid4().hex
-        self._take()
-        try:
+        with locked(self.folder / LOCK, waiting) as self.token:
             yield self
-        finally:
-            with contextlib.suppress(OSError, LostLockError):
-                self.check()
-                (self.folder / "lock.json").unlink()
-
-    def beat(self) -> None:
-        """Give a sign of life."""
-        self.check()
-        _write(self.folder / "lock.json", self._owner())
 
     def check(self) -> None:
         """Refuse to go on after another run has taken the folder over."""
-        found = _read(self.folder / "lock.json")
-        if found is None or found["token"] != self.token:
-            raise LostLockError(f"another run has taken {self.folder} over")
+        check_lock(self.folder / LOCK, self.token)
 
     def done(self) -> set[str]:
         """Names of the finished tasks."""
@@ -173,8 +157,8 @@ class Ledger:
         found: dict[str, list[str]] = {}
         for path in sorted((self.folder / "failed").glob("*/*.json")):
             content = _read(path)
-            if content is not None:
-                found.setdefault(content["error"], []).append(f"{path.parent.name}/{path.stem}")
+            if isinstance(content, dict) and "error" in content:
+                found.setdefault(str(content["error"]), []).append(f"{path.parent.name}/{path.stem}")
         failures = [Failure(error, tuple(tasks)) for error, tasks in found.items()]
         return sorted(failures, key=lambda failure: -len(failure.tasks))
 
@@ -185,8 +169,7 @@ class Ledger:
 
     def in_use(self) -> bool:
         """Whether a run is alive in the folder."""
-        owner = _read(self.folder / "lock.json")
-        return owner is not None and _alive(owner)
+        return is_held(self.folder / LOCK)
 
     def _names(self, kind: str) -> set[str]:
         stages = (self.folder / kind).glob("*")
@@ -196,49 +179,34 @@ class Ledger:
         path = self.folder / kind / task_name(task.writes[0])
         return path.with_name(f"{path.name}.json") if kind == "failed" else path
 
-    def _take(self) -> None:
-        lock = self.folder / "lock.json"
-        try:
-            with lock.open("x") as file:
-                json.dump(self._owner(), file)
-            return
-        except FileExistsError:
-            owner = _read(lock)
-        if owner is not None and _alive(owner):
-            at = f"process {owner['process']} on {owner['host']}"
-            raise InputError(f"another run is at work in {self.folder} ({at}): wait for it, or stop it")
-        _write(lock, self._owner())
-        self.check()
+    def _refuse_others(self) -> None:
+        if any(not path.name.lstrip(".").startswith(LOCK) for path in self.folder.iterdir()):
+            raise InputError(f"{self.folder} holds other files: give a folder that is new, or of an earlier run")
 
-    def _locked(self) -> bool:
-        return [path.name for path in self.folder.iterdir()] == ["lock.json"]
+    def _refuse_change(self, plan: Mapping[str, Any]) -> None:
+        earlier = self.plan()
+        if earlier != plan:
+            raise InputError(
+                f"{self.folder} was begun with other {_differences(earlier, plan)}: "
+                "give the same again, another folder, or --restart to make it anew"
+            )
 
-    def _owner(self) -> dict[str, Any]:
-        return {"token": self.token, "process": os.getpid(), "host": socket.gethostname(), "time": time.time()}
+    def _forget(self) -> None:
+        for name in MARKS:
+            remove(self.folder / name)
 
-    def _discard(self) -> None:
-        for path in self.folder.iterdir():
-            if path.is_dir():
-                shutil.rmtree(path)
-            elif path.name != "lock.json":
-                path.unlink()
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if there is one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def task_name(key: Key) -> str:
     """Name of a task by the first key that it writes: its stage, then the rest."""
     return f"{key[0]}/{'-'.join(map(str, key[1:])) or 'all'}"
-
-
-def _alive(owner: Mapping[str, Any]) -> bool:
-    if owner["host"] != socket.gethostname():
-        return bool(time.time() - owner["time"] < SILENCE)
-    try:
-        os.kill(owner["process"], 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _differences(earlier: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
@@ -249,7 +217,7 @@ def _differences(earlier: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
 def _read(path: Path) -> Any:
     try:
         return json.loads(path.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return None
 
 

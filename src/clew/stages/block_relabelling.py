@@ -33,12 +33,12 @@ def relabelling_run(
     """Open what `segment-blocks` left and lay out the run; nothing is written."""
     blocks, folder = blocks.absolute(), folder.absolute()
     plan = Ledger(blocks).plan()
-    if plan[STAGE] != "segment-blocks" or not (blocks / "merge_tree.h5").exists():
+    if plan.get(STAGE) != "segment-blocks" or not (blocks / "merge_tree.h5").exists():
         raise InputError(f"{blocks} must be the folder of a segment-blocks that is finished")
-    path = join(plan["volumes"] or str(blocks), "fragments.zarr")
+    path = join(plan.get("volumes") or str(blocks), "fragments.zarr")
     fragments = open_volume(path)
     z, y, x = fragments.shape
-    block_shape = tuple(plan["block_shape"] or even_blocks((z, y, x)))
+    block_shape = tuple(plan.get("block_shape") or even_blocks((z, y, x)))
     grid = Grid(Domain((0, 0, 0), (z, y, x), (z, y, x)), (block_shape[0], block_shape[1], block_shape[2]))
     scales = [Scale((z, y, x), fragments.voxel_size, fragments.offset)]
     scales += coarser_scales(scales[0])

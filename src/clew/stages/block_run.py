@@ -3,7 +3,7 @@
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from clew.blockwise.batch import job_script
 from clew.blockwise.engine import Work, run_by_ledger
 from clew.blockwise.executor import Task
 from clew.blockwise.files import FileStore
-from clew.blockwise.ledger import Ledger
+from clew.blockwise.ledger import Ledger, remove
 from clew.blockwise.worker_options import Workers
 from clew.blockwise.workers import started
 from clew.errors import InputError
@@ -51,6 +51,8 @@ class BlockRun:
         Memory that a task needs at most.
     finish
         Makes the outputs volumes and tables that others read; called with what is to be recorded.
+    tables
+        Names of the files that `finish` leaves in the folder.
     most_workers
         Processes that make sense on one machine; None for as many as there are cores.
     warm_up
@@ -64,6 +66,7 @@ class BlockRun:
     voxels: int
     bytes_of_a_worker: int
     finish: Callable[[Record], None]
+    tables: tuple[str, ...] = ()
     most_workers: int | None = None
     warm_up: Callable[[], None] | None = None
 
@@ -72,7 +75,7 @@ def run_in_blocks(run: BlockRun, record: Record, workers: Workers, *, restart: b
     """Do what is left to do, and finish the outputs."""
     ledger = Ledger(run.folder)
     record["parameters"]["folder"] = str(run.folder)
-    with ledger.held():
+    with ledger.held(say):
         _begin(run, ledger, record, restart=restart)
         work = Work()
         with timed(record["stage"], run.voxels):
@@ -88,7 +91,7 @@ def run_in_blocks(run: BlockRun, record: Record, workers: Workers, *, restart: b
 def show_status(folder: Path) -> None:
     """Tasks done, failed and to do of each stage, distinct errors, and the time left."""
     ledger = Ledger(folder)
-    stages, left = ledger.plan()[TASKS], 0
+    stages, left = _plan(ledger)[TASKS], 0
     done, failed = ledger.counts()
     say(f"{'stage':<14} {'done':>8} {'failed':>8} {'to do':>8}")
     for stage, total in stages.items():
@@ -113,13 +116,13 @@ def show_status(folder: Path) -> None:
 def look_again(folder: Path) -> None:
     """Let the run that goes on look at all that is done, and do again what was lost or damaged since."""
     ledger = Ledger(folder)
-    with ledger.held():
+    with ledger.held(say):
         ledger.doubt()
 
 
 def begun_with(folder: Path) -> tuple[str, dict[str, Any]]:
     """The command with which a run was begun, and the keywords of its function."""
-    plan = Ledger(folder).plan()
+    plan = _plan(Ledger(folder))
     stage = plan.pop(STAGE)
     return stage, {name: value for name, value in plan.items() if name not in (INPUTS, TASKS)} | {"folder": str(folder)}
 
@@ -147,16 +150,40 @@ def _begin(run: BlockRun, ledger: Ledger, record: Record, *, restart: bool) -> N
     plan |= {INPUTS: [_fingerprint(volume) for volume in run.inputs]}
     plan |= {TASKS: Counter(task.writes[0][0] for task in run.tasks)}
     outputs = run.store.outputs.values()
-    if restart:
-        for volume in outputs:
-            volume.remove()
-    foreign = [volume.path for volume in outputs if volume.exists and not ledger.begun]
-    if foreign and not restart:
-        raise InputError(f"{foreign[0]} is there and does not belong to a run in {run.folder}: move it away first")
-    ledger.begin(plan, restart=restart)
+    _refuse_foreign(run, ledger, plan)
+    ledger.begin(plan, restart=restart, discard=lambda: _discard(run))
     ledger.forget_failures()
     for volume in outputs:
         volume.create()
+
+
+def _refuse_foreign(run: BlockRun, ledger: Ledger, plan: Mapping[str, Any]) -> None:
+    """Refuse a folder of another command, and outputs that the run in the folder has not made."""
+    earlier = ledger.plan() if ledger.begun else {}
+    if earlier and earlier.get(STAGE) != plan[STAGE]:
+        raise InputError(f"{run.folder} holds a run of {earlier.get(STAGE)}, not of {plan[STAGE]}: give another folder")
+    own = bool(earlier) and earlier.get("volumes") == plan.get("volumes")
+    foreign = [] if own else [volume.path for volume in run.store.outputs.values() if volume.exists]
+    if foreign:
+        raise InputError(f"{foreign[0]} is there and does not belong to a run in {run.folder}: move it away first")
+
+
+def _discard(run: BlockRun) -> None:
+    """Remove what an earlier run of the same command made."""
+    for volume in run.store.outputs.values():
+        volume.remove()
+    for name in (run.store.folder.name, *run.tables):
+        remove(run.folder / name)
+
+
+def _plan(ledger: Ledger) -> dict[str, Any]:
+    """The plan of a run of one of our commands."""
+    plan = ledger.plan()
+    counts = plan.get(TASKS)
+    whole = isinstance(plan.get(STAGE), str) and isinstance(counts, dict)
+    if not (whole and all(isinstance(count, int) for count in counts.values())):  # type: ignore[union-attr]
+        raise InputError(f"{ledger.folder}/plan.json is not that of a run in blocks: give the folder of such a run")
+    return plan
 
 
 def _work(run: BlockRun, ledger: Ledger, workers: Workers) -> Work:

@@ -16,6 +16,7 @@ from clew.stages.scoring import match_volumes, save_scores, say_scores, score_ov
 
 BYTES_A_VOXEL = 50
 """Memory of a worker for each voxel of a block, at most."""
+SCORES = "scores.json"
 
 
 def scoring_run(
@@ -38,6 +39,7 @@ def scoring_run(
     return BlockRun(
         folder, store, tasks, (pair.segmentation, pair.truth), prod(shape), BYTES_A_VOXEL * prod(block_shape),
         partial(_finish, folder=folder, store=store, merge_tree=merge_tree, thresholds=thresholds),
+        tables=(SCORES,),
     )  # fmt: skip
 
 
@@ -45,4 +47,4 @@ def _finish(record: Record, *, folder: Path, store: FileStore, merge_tree: str |
     table = as_record(OverlapTable, store.load(("overlap",)))
     curve = score_overlap(table, merge_tree, thresholds)
     say_scores(curve)
-    save_scores(curve, folder / "scores.json")
+    save_scores(curve, folder / SCORES)

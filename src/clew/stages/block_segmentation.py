@@ -27,6 +27,7 @@ from clew.volumes.volume import Volume
 
 BYTES_A_VOXEL = 60
 """Memory of a worker for each voxel of a block with its context, at most."""
+TREE = "merge_tree.h5"
 OUTPUTS = {"pieces": np.uint32, "fragments": np.uint64, "segmentation": np.uint64}
 
 
@@ -57,7 +58,7 @@ def segmentation_run(
         folder, store, tasks + scale_tasks("segmentation", scales["segmentation"], block_shape), (source,), z * y * x,
         BYTES_A_VOXEL * prod(shape_of(context_of(grid.block((0, 0, 0)), options.fragments))),
         partial(_finish, source=source, folder=folder, store=store, grid=grid, options=options),
-        warm_up=compile_kernels,
+        tables=(TREE,), warm_up=compile_kernels,
     )  # fmt: skip
 
 
@@ -66,9 +67,7 @@ def _finish(
 ) -> None:
     """The outputs become volumes and a table that others read; said is what each level passed up."""
     record |= suggestion(source.attributes)
-    save_merge_tree(
-        str(folder / "merge_tree.h5"), load_tree(store, options.agglomeration.score), dict(record), overwrite=True
-    )
+    save_merge_tree(str(folder / TREE), load_tree(store, options.agglomeration.score), dict(record), overwrite=True)
     for path in ("fragments", "segmentation"):
         scales = [volume for name, volume in store.outputs.items() if name.partition("-")[0] == path]
         finish_volume(scales, record)
