@@ -26,6 +26,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _run(arguments: list[str]) -> None:
     from cyclopts import CycloptsError
 
+    rest: list[str] = []
     try:
         rest, config = _split_config(arguments)
         app = build_app()
@@ -41,7 +42,9 @@ def _run(arguments: list[str]) -> None:
     except OSError as error:
         _stop(f"{error.filename or 'file'}: {error.strerror or error}", BAD_INPUT)
     except MemoryError as error:
-        _stop(f"not enough memory: {error}; give a smaller --box or --tile", BAD_INPUT)
+        from clew.stages.memory import instead
+
+        _stop(f"not enough memory{f' ({error})' if str(error) else ''}: {instead(*rest)}", BAD_INPUT)
     except KeyboardInterrupt as error:
         number = signal.Signals(getattr(error, "number", signal.SIGINT))
         _stop("interrupted" if number == signal.SIGINT else f"stopped by {number.name}", SIGNALLED + number)

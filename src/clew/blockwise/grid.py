@@ -3,14 +3,20 @@
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from math import prod
 
 from clew.errors import InputError
 from clew.segmentation.blocks import Block, Box, Domain, Triple
+from clew.volumes.memory import refuse_beyond_memory
 
 LARGEST_EDGE = 256
 """Of a block where the user says nothing, in voxels."""
 CHUNK = 64
 """Edges of such a block are multiples of this."""
+BYTES_A_BLOCK = 8000
+"""Memory of the tasks of a segmentation for each block, in the process that hands them out."""
+UNCHECKED = 10_000
+"""Blocks that are listed without a look at the free memory."""
 Place = tuple[int, int, int]
 """Number of a block along z, y, x."""
 
@@ -48,6 +54,10 @@ class Grid:
         z, y, x = self.domain.frame
         if 3 * z * y * x >= 2**63:
             raise InputError(f"a volume of the shape {self.domain.frame} has too many voxels to be numbered (2^63 / 3)")
+        count = prod(self.levels[0])
+        if count > UNCHECKED:
+            what = f"the list of {count:,} blocks of {self.block_shape} voxels"
+            refuse_beyond_memory(BYTES_A_BLOCK * count, what, "take larger blocks, or a part of the volume")
 
     @cached_property
     def levels(self) -> list[Triple]:

@@ -16,6 +16,7 @@ from typing import Any
 from clew.blockwise.batch import NO_PAGES, WORKER_SETTINGS, batch_jobs, batch_workers, private_settings
 from clew.blockwise.worker_options import Workers
 from clew.errors import InputError, UnfinishedError
+from clew.volumes.memory import free_memory
 
 WAVE = 4
 """Tasks handed out for each worker at a time."""
@@ -150,10 +151,8 @@ def own_device(device: str) -> str:
 
 def local_count(bytes_of_a_worker: int) -> int:
     """As many processes as there are cores, or fewer if the free memory is not enough for them."""
-    import psutil
-
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, int(psutil.virtual_memory().available // max(bytes_of_a_worker, 1))))
+    return max(1, min(cores, free_memory() // max(bytes_of_a_worker, 1)))
 
 
 def _wanted(workers: Workers, count: int) -> int:

@@ -18,14 +18,16 @@ from clew.network.bundled import bundled_names
 from clew.network.checkpoint import Checkpoint
 from clew.network.openvino_runtime import OpenvinoPredictor, check_runtime
 from clew.network.options import NEAREST_OFFSETS, Precision, Runtime, TestTimeAugmentation, Triple, UNetOptions
-from clew.network.precision import autocast
+from clew.network.precision import autocast, uses_bfloat16
 from clew.network.symmetries import Box, Read, Symmetry, symmetries
 from clew.network.unet import UNet, to_logits, valid_input_shape
 
 LARGEST_TILE = 2**23
 """Output voxels of a tile where the user says nothing: 256 × 256 × 128."""
-BYTES_A_VOXEL = 330
-"""Memory that prediction takes for each output voxel of a tile, its context included."""
+BYTES_A_VOXEL = {"bfloat16": 330, "float32": 560}
+"""Memory that prediction takes for each output voxel of a tile, its context included, as measured with the bundled network."""
+BYTES_OF_NETWORK = 700_000_000
+"""Memory that it takes beside the tile: libraries and weights."""
 
 
 class Tile(NamedTuple):
@@ -148,15 +150,31 @@ def predict_tiles(
         yield Tile(part, values)
 
 
-def tile_grid(options: UNetOptions, box: Box, tile: Triple | None = None) -> list[Box]:
-    """Boxes of the tiles that cover `box`; they start at multiples of the pooling factor, in steps of `tile` (rounded up to it)."""
+def tile_grid(options: UNetOptions, box: Box, tile: Triple | None = None) -> Iterator[Box]:
+    """Boxes of the tiles that cover `box`, one after the other."""
+    yield from itertools.product(*tile_edges(options, box, tile))
+
+
+def tile_edges(
+    options: UNetOptions, box: Box, tile: Triple | None = None
+) -> tuple[list[slice], list[slice], list[slice]]:
+    """Edges of the tiles along z, y, x; they start at multiples of the pooling factor, in steps of `tile` (rounded up to it)."""
     wanted = tile or _default_tile(options, box)
     steps = [_round_up(size, factor) for size, factor in zip(wanted, options.factor, strict=True)]
     axes = []
     for part, step, factor in zip(box, steps, options.factor, strict=True):
         starts = range(_round_down(part.start, factor), part.stop, step)
         axes.append([slice(max(start, part.start), min(start + step, part.stop)) for start in starts])
-    return [(z, y, x) for z, y, x in itertools.product(*axes)]
+    return axes[0], axes[1], axes[2]
+
+
+def memory_of_tiles(shape: Triple, tile: Triple | None, *, device: str, precision: Precision) -> int:
+    """Bytes that a process needs to predict a part of this shape tile by tile."""
+    voxels = min(math.prod(shape), LARGEST_TILE)
+    if tile is not None:
+        voxels = math.prod(min(edge, size) for edge, size in zip(tile, shape, strict=True))
+    kind = resolve_device(device).partition(":")[0]
+    return BYTES_OF_NETWORK + BYTES_A_VOXEL["bfloat16" if uses_bfloat16(kind, precision) else "float32"] * voxels
 
 
 def check_raw(

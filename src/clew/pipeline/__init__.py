@@ -112,9 +112,11 @@ def extract_fragments(
     """
     from clew.segmentation.fragments import extract_fragments as extract
     from clew.stages.files import open_affinities, read_like, refuse_outputs, save_like
+    from clew.stages.memory import refuse_too_large
 
     source = open_affinities(affinities)
     refuse_outputs(overwrite, fragments)
+    refuse_too_large("extract-fragments", affinities, prod(source.shape[1:]), 3 * source.dtype.itemsize)
     inside = None if mask is None else read_like(mask, source.shape[1:], source)
     values = source.read(slice(0, 3))
     with timed("extract-fragments", values[0].size):
@@ -141,11 +143,13 @@ def build_region_graph(
     """
     from clew.segmentation.region_graph import build_region_graph as build
     from clew.stages.files import as_ids, open_affinities, read_like, suggestion
+    from clew.stages.memory import refuse_too_large
     from clew.stages.tables import save_region_graph
     from clew.volumes.tables import check_table_path
 
     check_table_path(region_graph, overwrite=overwrite)
     source = open_affinities(affinities)
+    refuse_too_large("build-region-graph", affinities, prod(source.shape[1:]), 3 * source.dtype.itemsize + 8)
     ids = as_ids(read_like(fragments, source.shape[1:], source), fragments)
     values = source.read(slice(0, 3))
     with timed("build-region-graph", ids.size):
@@ -223,6 +227,7 @@ def relabel(
     from clew.segmentation.relabel import relabel as rename
     from clew.segmentation.relabel import segment_lookup
     from clew.stages.files import as_ids, chosen_threshold, refuse_outputs, save_like
+    from clew.stages.memory import refuse_too_large
     from clew.stages.tables import load_merge_tree, load_region_graph
     from clew.volumes.open import open_volume
 
@@ -230,6 +235,7 @@ def relabel(
     threshold = chosen_threshold(threshold, attributes, tree.score, merge_tree)
     source = open_volume(fragments)
     refuse_outputs(overwrite, segmentation)
+    refuse_too_large("relabel", fragments, prod(source.shape), 8)
     ids = as_ids(source.read(), fragments)
     with timed("relabel", ids.size):
         lookup = segment_lookup(tree, threshold)
@@ -287,7 +293,6 @@ def segment(
     attributes = open_affinities(affinities).attributes
     agglomeration = agglomeration_options.complete(attributes.get("suggested_score"))
     threshold = chosen_threshold(threshold, attributes, agglomeration.score, affinities)
-    Path(directory).mkdir(parents=True, exist_ok=True)
     extract_fragments(affinities, fragments, mask=mask, overwrite=overwrite, **asdict(fragment_options))
     build_region_graph(affinities, fragments, graph, overwrite=overwrite)
     agglomerate(graph, tree, overwrite=overwrite, **asdict(agglomeration))
@@ -521,10 +526,12 @@ def synthesize(
         Replace existing outputs.
     """
     from clew.stages.files import refuse_outputs
+    from clew.stages.memory import refuse_too_large
     from clew.synthetic.volume import synthesize as make
     from clew.volumes.save import save_volume
 
     refuse_outputs(overwrite, raw, labels)
+    refuse_too_large("synthesize", f"{prod(shape):.3g} voxels", prod(shape), 0)
     with timed("synthesize", prod(shape)):
         volume = make(shape, voxel_size=voxel_size, seed=seed, options=options)
     save_volume(raw, volume.raw, voxel_size=voxel_size, attributes=record, overwrite=overwrite)

@@ -12,7 +12,7 @@ from clew.blockwise.grid import Grid, even_blocks
 from clew.blockwise.prediction import prediction_tasks
 from clew.network.bundled import bundled_names
 from clew.network.options import PredictionOptions
-from clew.network.prediction import BYTES_A_VOXEL, LARGEST_TILE, resolve_device
+from clew.network.prediction import memory_of_tiles, resolve_device
 from clew.segmentation.blocks import Domain, Triple
 from clew.stages.block_run import BlockRun, absolute
 from clew.stages.declaration import Record
@@ -20,9 +20,6 @@ from clew.stages.prediction import open_prediction
 from clew.volumes.geometry import Triple as Lengths
 from clew.volumes.location import join
 from clew.volumes.shared import SharedVolume, finish_volume
-
-BYTES_OF_NETWORK = 700_000_000
-"""Memory of a worker that predicts beside its tile: libraries and weights."""
 
 
 def prediction_run(
@@ -49,9 +46,11 @@ def prediction_run(
         folder / "tables", {"raw": raw}, {"affinities": output}, job.raw.voxel_size, {"affinities": grid.domain.low}
     )
     tasks = prediction_tasks(grid, checkpoint, options, job.raw.voxel_size)
-    tile = min(prod(options.tile or block_shape), LARGEST_TILE if options.tile is None else prod(options.tile))
+    needed = memory_of_tiles(
+        block_shape, options.tile, device=options.device if here else "cpu", precision=options.precision
+    )
     return BlockRun(
-        folder, store, tasks, (job.raw,), prod(job.shape), BYTES_OF_NETWORK + BYTES_A_VOXEL * tile,
+        folder, store, tasks, (job.raw,), prod(job.shape), needed,
         partial(_finish, attributes=job.attributes, output=output),
         most_workers=torch.cuda.device_count() if here and resolve_device(options.device) == "cuda" else None,
     )  # fmt: skip

@@ -1,13 +1,16 @@
 """Copies of volumes in the formats that clew writes."""
 
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clew.errors import InputError
+from clew.segmentation.blocks import shape_of
 from clew.stages.boxes import parse_box
 from clew.stages.declaration import Record
+from clew.stages.memory import refuse_too_large
 from clew.volumes.open import open_volume
 from clew.volumes.save import save_volume
 
@@ -28,6 +31,9 @@ def convert_volume(
     part = parse_box(box, volume.shape)
     start = [o + s * axis.start for o, s, axis in zip(volume.offset, volume.voxel_size, part, strict=True)]
     kept = {name: value for name, value in volume.attributes.items() if name not in ("version", "created")}
+    if box is not None or dtype != "keep":
+        work = "convert" if dtype == "keep" or volume.dtype == np.uint8 else "convert --dtype uint8"
+        refuse_too_large(work, source, prod((*volume.shape[:-3], *shape_of(part))), volume.dtype.itemsize)
     data: Any = volume if box is None and dtype == "keep" else volume.read((..., *part))
     if dtype == "uint8":
         data = to_uint8(data, source)

@@ -52,6 +52,7 @@ from clew.training.registration import check_axes, check_registration
 from clew.training.sampling import TrainingVolume
 from clew.training.timing import time_steps
 from clew.volumes.cremi import special_ids
+from clew.volumes.memory import whole_memory
 from clew.volumes.open import open_volume
 from clew.volumes.replace import refuse_existing, written_beside
 from clew.volumes.volume import Volume
@@ -221,12 +222,8 @@ def look_around(device: str, plan: Path) -> MachineFacts:
     gpu_memory = torch.cuda.mem_get_info()[1] if chosen == "cuda" else 0
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = Path("/sys/fs/cgroup/memory.max")
-    if limit.exists() and limit.read_text().strip().isdigit():
-        memory = min(memory, int(limit.read_text()))
     disk = shutil.disk_usage(plan.absolute().parent).free
-    return MachineFacts(cores, memory, gpu, gpu_memory, has_bfloat16_units(chosen), disk)
+    return MachineFacts(cores, whole_memory(), gpu, gpu_memory, has_bfloat16_units(chosen), disk)
 
 
 def time_training(facts: VolumeFacts, volume: TrainingVolume | None, machine: MachineFacts) -> Timing:

@@ -6,13 +6,15 @@ from math import prod
 from clew.network.bundled import open_checkpoint
 from clew.network.checkpoint import Checkpoint
 from clew.network.options import PredictionOptions
-from clew.network.prediction import check_raw, predict_tiles, tile_grid
+from clew.network.prediction import check_raw, memory_of_tiles, predict_tiles, resolve_device, tile_edges
 from clew.segmentation.blocks import Box, Triple, shape_of
 from clew.stages.boxes import parse_box, shift_box
 from clew.stages.declaration import Record
+from clew.stages.memory import instead
 from clew.stages.progress import timed, track
 from clew.volumes.affinities import affinity_attributes
 from clew.volumes.geometry import Triple as Lengths
+from clew.volumes.memory import refuse_beyond_memory
 from clew.volumes.open import open_volume
 from clew.volumes.save import create_volume
 from clew.volumes.volume import Volume
@@ -65,6 +67,9 @@ def predict_volume(
 ) -> None:
     """Predict tile by tile."""
     job = open_prediction(raw, checkpoint, box, voxel_size)
+    if resolve_device(options.device) == "cpu":
+        needed = memory_of_tiles(job.shape, options.tile, device="cpu", precision=options.precision)
+        refuse_beyond_memory(needed, f"predict of {raw} in tiles", instead("predict"))
     z, y, x = job.raw.shape
     with (
         timed("predict", prod(job.shape)),
@@ -74,5 +79,6 @@ def predict_volume(
         tiles = predict_tiles(
             job.model.network, job.raw.read, (z, y, x), box=job.box, voxel_size=job.raw.voxel_size, **asdict(options)
         )
-        for predicted in track(tiles, len(tile_grid(job.model.network.options, job.box, options.tile)), "predict"):
+        total = prod(len(edges) for edges in tile_edges(job.model.network.options, job.box, options.tile))
+        for predicted in track(tiles, total, "predict"):
             output[(slice(None), *shift_box(predicted.box, job.box))] = predicted.affinities

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json as json_text
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,9 +12,11 @@ from clew.errors import InputError
 from clew.evaluation.border import mask_borders
 from clew.evaluation.overlap import OverlapTable, overlap_table
 from clew.evaluation.scores import Scores, best_threshold, score_table, score_thresholds
+from clew.segmentation.blocks import shape_of
 from clew.segmentation.relabel import segment_lookup
 from clew.stages.boxes import Box, parse_box
 from clew.stages.files import as_ids
+from clew.stages.memory import refuse_too_large
 from clew.stages.progress import say
 from clew.stages.skeleton_scoring import Followed, score_against_skeletons
 from clew.stages.tables import load_merge_tree
@@ -62,6 +65,8 @@ def score_paths(
         return score_against_skeletons(segmentation, truth, merge_tree=merge_tree, thresholds=thresholds,
                                        minimum_nodes=minimum_nodes, box=box, json=json)  # fmt: skip
     pair = match_volumes(segmentation, truth, box)
+    work = "evaluate --components" if components else "evaluate --border" if border else "evaluate"
+    refuse_too_large(work, segmentation, prod(shape_of(pair.here)), 16)
     ids, labels = as_ids(pair.segmentation.read(pair.here), segmentation), as_ids(pair.truth.read(pair.there), truth)
     labels = without_special(labels)
     if border:

@@ -1,5 +1,6 @@
 """A volume that is opened, not yet read: shape, voxel size, offset, and boxes of it as numpy arrays."""
 
+import math
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,8 +11,11 @@ from numpy.typing import NDArray
 
 from clew.errors import InputError
 from clew.volumes.geometry import Geometry, Triple, axis_order, check_offset, check_voxel_size
+from clew.volumes.memory import refuse_beyond_memory
 
 Selection = Any
+UNCHECKED = 256 << 20
+"""Bytes that are read without a look at the free memory, which takes 3 ms."""
 
 
 class StoredArray(Protocol):
@@ -126,6 +130,9 @@ class Volume:
         Only the chunks (or sections) that the box touches are read. The result is a new C-ordered array.
         """
         slices, dropped = box_slices(selection, self.shape, self.source)
+        size = math.prod(len(range(s.start, s.stop, s.step)) for s in slices) * self.dtype.itemsize
+        if size > UNCHECKED:
+            refuse_beyond_memory(size, f"to read {self.source}", "cut out a part of it with clew convert --box")
         stored = [slice(0, 1)] * len(self._array.shape)
         for axis, chosen in zip(self._order, slices, strict=True):
             stored[axis] = chosen
