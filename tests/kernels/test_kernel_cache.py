@@ -1,6 +1,8 @@
 """Where compiled kernels are kept, and that no place for them is no reason not to start."""
 
+import ast
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import clew
-from clew.kernels._jit import private_folder
+from clew.kernels._jit import SHARED, private_folder
 
 WITHOUT_LOCATORS = """
 from numba.core import caching
@@ -72,3 +74,48 @@ def test_without_any_folder_kernels_are_compiled_each_time(tmp_path: Path) -> No
 
 def test_a_full_disk_is_no_reason_to_end(tmp_path: Path) -> None:
     assert finish(start(FULL_DISK + CALL, tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "cache"))) == "8"
+
+
+COUNT_HITS = """
+import numpy as np
+from clew.kernels import relabel
+relabel.positions_of(np.arange(1, 9, dtype=np.uint64), np.arange(1, 9, dtype=np.uint64))
+print(sum(relabel._search.stats.cache_hits.values()), sum(relabel._search.stats.cache_misses.values()))
+"""
+
+
+def test_a_kernel_whose_shared_helper_changed_is_compiled_anew(tmp_path: Path) -> None:
+    """Numba itself would go on with the old one: it looks at the file of the kernel only."""
+    shutil.copytree(Path(clew.__file__).parent, tmp_path / "clew", ignore=shutil.ignore_patterns("__pycache__", "*.pt"))
+
+    def hits_and_misses() -> str:
+        return finish(start(COUNT_HITS, tmp_path, PYTHONPATH=str(tmp_path)))
+
+    assert hits_and_misses() == "0 1"
+    assert hits_and_misses() == "1 0"
+    helper = tmp_path / "clew" / "kernels" / "_table.py"
+    helper.write_text(helper.read_text().replace("_SHIFT = 33", "_SHIFT = 31"))
+    assert hits_and_misses() == "0 1"
+
+
+@pytest.mark.parametrize("kind", ["nbi", "nbc"])
+def test_a_damaged_cache_is_replaced(tmp_path: Path, kind: str) -> None:
+    def hits_and_misses() -> str:
+        return finish(start(COUNT_HITS, tmp_path, NUMBA_CACHE_DIR=str(tmp_path)))
+
+    assert hits_and_misses() == "0 1"
+    for path in tmp_path.rglob(f"relabel._search*.{kind}"):
+        path.write_bytes(path.read_bytes()[:-20])
+    assert hits_and_misses() == "0 1"
+    assert hits_and_misses() == "1 0"
+
+
+def test_files_that_kernels_share_are_named() -> None:
+    folder = Path(clew.__file__).parent / "kernels"
+    imported = {
+        f"{node.module.rpartition('.')[2]}.py"
+        for path in folder.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("clew.kernels.")
+    }
+    assert imported == set(SHARED)

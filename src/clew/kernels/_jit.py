@@ -1,14 +1,17 @@
 """One place owns all numba flags.
 
-`kernel` marks a compiled loop that is called from Python; `inline` marks a small helper of kernels in the same file
-(numba's cache does not notice a change in a callee that lives in another file, so a kernel and its helpers stay together).
+`kernel` marks a compiled loop that is called from Python; `bare_kernel` one without reference counts, which takes named tuples
+of arrays at no cost but may not allocate (numba refuses to compile it); `inline` marks a small helper of kernels.
 `prefetch(array, index)` asks for the cache line of array[index] before it is needed, and never waits.
 
-Compiled kernels are kept beside the package, or in the home folder; where neither can be written, in a folder for temporary
-files that nobody else can enter, for what lies there is executed; where there is none, they are compiled each time.
+Numba's cache looks only at the file of a kernel; clew's looks at the files that kernels share, too, so that nothing runs with
+a helper that has changed since. Compiled kernels are kept beside the package, or in the home folder; where neither can be
+written, in a folder for temporary files that nobody else can enter, for what lies there is executed; where there is none, they
+are compiled each time.
 """
 
 import contextlib
+import hashlib
 import os
 import stat
 import tempfile
@@ -16,15 +19,43 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import config, njit
 from numba.core import cgutils, types
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.extending import intrinsic
+
+SHARED = ("_heap.py", "_jit.py", "_table.py", "_union_find.py", "agglomeration_layout.py")
+"""Files from which other kernels take helpers and constants."""
+_STATE = hashlib.sha256(b"".join(Path(__file__).with_name(name).read_bytes() for name in SHARED)).hexdigest()
+
+
+class _Index(IndexDataCacheFile):
+    """What is kept of a function. Whatever is wrong with it, the function is compiled anew: a cache of an earlier version names
+    classes that have moved, a disk that was full leaves half a file."""
+
+    def _load_index(self) -> dict[Any, str]:
+        try:
+            return super()._load_index()
+        except Exception:
+            return {}
+
+    def load(self, key: Any) -> Any:
+        """The compiled function of this key, or None."""
+        try:
+            return super().load(key)
+        except Exception:
+            return None
 
 
 class _KernelCache(FunctionCache):
-    """Numba's cache, but a full disk or quota is no reason to end."""
+    """Numba's cache, but what was compiled with other shared helpers is out of date, and a full disk is no reason to end."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        stamp = (self._impl.locator.get_source_stamp(), _STATE)
+        self._cache_file = _Index(self._cache_path, self._impl.filename_base, stamp)
 
     def save_overload(self, signature: Any, compiled: Any) -> None:
         with contextlib.suppress(OSError):
@@ -63,6 +94,7 @@ def _compiler(**flags: Any) -> Callable[[Callable[..., Any]], Any]:
 
 
 kernel = _compiler()
+bare_kernel = _compiler(_nrt=False)
 inline = _compiler(inline="always")
 
 
@@ -86,4 +118,6 @@ def _nothing(array: Any, index: Any) -> None:
     """Python has nothing to wait for."""
 
 
+at = np.uint64
+"""`array[at(i)]`: an index that is known not to be negative; numba tests every signed one for it."""
 prefetch = _nothing if config.DISABLE_JIT else intrinsic(_prefetch)

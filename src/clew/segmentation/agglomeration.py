@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from clew.errors import InputError
 from clew.kernels import agglomeration as kernels
-from clew.kernels.agglomeration_layout import lay_out
+from clew.kernels import agglomeration_layout as layout
 from clew.kernels.relabel import positions_of
 from clew.segmentation.agglomeration_options import AgglomerationOptions
 from clew.segmentation.region_graph import RegionGraph
@@ -68,7 +68,7 @@ class MergeTree:
         """
         survivors, absorbed = positions_of(self.fragments, self.merges).T
         parents, levels = np.arange(len(self.fragments)), np.full(len(self.fragments), -1)
-        scores = np.rint(self.scores.astype(np.float64) * kernels.FULL).astype(np.int64)
+        scores = np.rint(self.scores.astype(np.float64) * layout.FULL).astype(np.int64)
         parents[absorbed] = survivors
         levels[absorbed] = np.minimum.accumulate(scores)
         ordered = (survivors >= 0).all() and (survivors < absorbed).all()
@@ -94,10 +94,10 @@ def parse_score(name: str) -> Score:
     if percent > 100 or not 1 <= largest <= 1000:
         raise InputError(f"the number in score {name!r} is out of range: choose one of {SCORE_NAMES}")
     if found["mean"]:
-        return Score(kernels.MEAN, 0, False, 0)
+        return Score(layout.MEAN, 0, False, 0)
     if found["largest"]:
-        return Score(kernels.TOP, 0, False, largest)
-    return Score(kernels.QUANTILE, percent, bool(found["maximum"]), 0)
+        return Score(layout.TOP, 0, False, largest)
+    return Score(layout.QUANTILE, percent, bool(found["maximum"]), 0)
 
 
 def agglomerate(graph: RegionGraph, *, options: AgglomerationOptions = _DEFAULTS) -> MergeTree:
@@ -124,7 +124,7 @@ def agglomerate(graph: RegionGraph, *, options: AgglomerationOptions = _DEFAULTS
         For an unknown score, a floor outside [0, 1] or a graph that is too large or inconsistent.
     """
     places, levels = merge_edges(initial_graph(graph, options.score), options, 0)
-    scores = (levels / kernels.FULL).astype(np.float32)
+    scores = (levels / layout.FULL).astype(np.float32)
     return MergeTree(graph.fragments, graph.sizes, graph.fragments[places], scores, options.score)
 
 
@@ -156,14 +156,14 @@ def contact_scores(graph: RegionGraph, score: str) -> NDArray[np.float32]:
     InputError
         For an unknown score, or a graph that is too large or inconsistent.
     """
-    kind, percent, _, largest = parse_score(score)
-    state, _ = _prepared(initial_graph(graph, score), kind, percent, largest)
-    return (state[0][:, kernels.LEVEL] * _unit(kind) / kernels.FULL).astype(np.float32)
+    rule, largest = _rule(score, 0.0, 0)
+    prepared, _ = _prepared(initial_graph(graph, score), rule, largest)
+    return (prepared.edges[:, layout.LEVEL] * _unit(rule.kind) / layout.FULL).astype(np.float32)
 
 
 def _unit(kind: int) -> int:
     """65535ths of one level of a score."""
-    return kernels.FULL // 255 if kind == kernels.QUANTILE else 1
+    return layout.FULL // 255 if kind == layout.QUANTILE else 1
 
 
 def merge_edges(
@@ -178,40 +178,43 @@ def merge_edges(
 
 
 class Merged(NamedTuple):
-    """What the kernels leave: merges as places (survivor, absorbed, key), their levels, tables of edges and regions."""
+    """What the kernels leave: merges as places (survivor, absorbed, key), their levels in 65535ths; kind of score, edges and
+    regions with their values."""
 
     merges: NDArray[np.int64]
     levels: NDArray[np.int64]
     kind: int
-    state: tuple[np.ndarray, ...]
-    statistics: tuple[np.ndarray, ...]
+    graph: layout.Graph
+    values: layout.Values
 
 
 def run_merges(graph: RegionGraph, options: AgglomerationOptions, minimum_size: int, held: NDArray[np.bool_]) -> Merged:
     """Merge best edges between regions that are not held; edges must be in the order of their keys."""
-    kind, percent, _, largest = parse_score(options.score)
-    if not 0 <= options.floor <= 1:
-        raise InputError(f"floor must be in [0, 1], not {options.floor}")
-    state, statistics = _prepared(graph, kind, percent, largest)
-    edges, regions = state[0], state[3]
-    regions[:, kernels.HELD] = held
-    merges = np.empty((len(graph.fragments), 3), np.int64)
-    levels = np.empty(len(graph.fragments), np.int64)
-    unit = _unit(kind)
-    lowest = int(np.ceil(np.round(options.floor * kernels.FULL / unit, 6)))
-    if kind == kernels.TOP:
-        count = kernels.merge_from_heap(
-            kind, percent, lowest, minimum_size, state, statistics, np.empty(2 * len(edges), np.int64),
-            np.empty(len(edges), np.int32), np.zeros(len(edges) + 1, np.int64), merges, levels,
-        )  # fmt: skip
+    rule, largest = _rule(options.score, options.floor, minimum_size)
+    prepared, values = _prepared(graph, rule, largest)
+    prepared.regions[:, layout.HELD] = held
+    merges = layout.Merges(np.empty((len(graph.fragments), 3), np.int64), np.empty(len(graph.fragments), np.int64))
+    number, unit = len(prepared.edges), _unit(rule.kind)
+    if rule.kind == layout.TOP:
+        heap, holders = np.empty(2 * number, np.int64), np.empty(number, np.int32)
+        count = kernels.merge_from_heap(rule, prepared, values, heap, holders, merges)
     else:
-        queue = _buckets(edges[:, kernels.LEVEL], kernels.FULL // unit + 1)
-        count = kernels.merge_in_buckets(kind, percent, lowest, minimum_size, state, statistics, queue, merges, levels)
-    return Merged(merges[:count], levels[:count] * unit, kind, state, statistics)
+        queue = _buckets(prepared.edges[:, layout.LEVEL], layout.FULL // unit + 1)
+        count = kernels.merge_in_buckets(rule, prepared, values, queue, merges)
+    return Merged(merges.pairs[:count], merges.levels[:count] * unit, rule.kind, prepared, values)
 
 
-def _prepared(graph: RegionGraph, kind: int, percent: int, largest: int) -> tuple[tuple[np.ndarray, ...], ...]:
-    """What the kernels work on: the graph and the statistics of its edges."""
+def _rule(score: str, floor: float, minimum_size: int) -> tuple[layout.Rule, int]:
+    """Score and floor as the kernels take them, and how many largest values the score looks at."""
+    kind, percent, _, largest = parse_score(score)
+    if not 0 <= floor <= 1:
+        raise InputError(f"floor must be in [0, 1], not {floor}")
+    lowest = int(np.ceil(np.round(floor * layout.FULL / _unit(kind), 6)))
+    return layout.Rule(kind, percent, lowest, minimum_size), largest
+
+
+def _prepared(graph: RegionGraph, rule: layout.Rule, largest: int) -> tuple[layout.Graph, layout.Values]:
+    """What the kernels work on: edges and regions, and the values of the edges."""
     if len(graph.edges) >= 2**30 or len(graph.fragments) >= 2**30:
         raise InputError(
             "the region graph is too large for one piece (2^30 edges or fragments): agglomerate it block by block"
@@ -219,18 +222,23 @@ def _prepared(graph: RegionGraph, kind: int, percent: int, largest: int) -> tupl
     ends = positions_of(graph.fragments, graph.edges)
     if (ends < 0).any():
         raise InputError("the region graph is broken: edges must join fragments that it lists")
-    edges = _aligned(len(ends))
-    regions = np.empty((len(graph.fragments), kernels.REGION_COLUMNS), np.int32)
-    table = np.empty(1 << int(2 * len(ends) + 1).bit_length(), np.int64)
-    state = (
-        edges, edges.view(np.int64), np.empty(len(ends), np.uint8), regions, np.empty(len(regions), np.int32),
-        graph.sizes.copy(), np.empty(2 * len(ends), np.int32), table, np.zeros(1, np.int64),
-        np.empty((len(ends), 2), np.int64),
-    )  # fmt: skip
-    statistics = _statistics(kind, len(graph.bins), len(ends), largest)
-    lay_out(kind, ends, (graph.starts, graph.bins, graph.counts), state, statistics)
-    kernels.score_edges(kind, percent, state, statistics)
-    return state, statistics
+    edges, regions = _aligned(len(ends)), np.empty((len(graph.fragments), layout.REGION_COLUMNS), np.int32)
+    prepared = layout.Graph(
+        edges=edges,
+        wide=edges.view(np.int64),
+        states=np.empty(len(ends), np.uint8),
+        regions=regions,
+        degrees=np.empty(len(regions), np.int32),
+        sizes=graph.sizes.copy(),
+        entries=np.empty(2 * len(ends), np.int32),
+        table=np.empty(1 << int(2 * len(ends) + 1).bit_length(), np.int64),
+        used=np.zeros(1, np.int64),
+        moving=np.empty((len(ends), 2), np.int64),
+    )
+    values = _values(rule.kind, len(graph.bins), len(ends), largest)
+    layout.lay_out(rule.kind, ends, (graph.starts, graph.bins, graph.counts), prepared, values)
+    kernels.score_edges(rule, prepared, values)
+    return prepared, values
 
 
 def _aligned(count: int) -> np.ndarray:
@@ -240,19 +248,25 @@ def _aligned(count: int) -> np.ndarray:
     return memory[start : start + count * 64].view(np.int32).reshape(count, 16)
 
 
-def _statistics(kind: int, cells: int, edges: int, largest: int) -> tuple[np.ndarray, ...]:
-    """What the kernels need to pool: cells, dense histograms with the stack of free ones, scratch, largest values."""
-    cells = cells if kind == kernels.QUANTILE else 0
-    slots = cells // kernels.DENSE + 1
-    dense = np.zeros((slots, kernels.BINS), np.int64)
-    free = np.concatenate([[slots], np.arange(slots - 1, -1, -1)])
-    tops = np.zeros((edges if kind == kernels.TOP else 0, max(largest, 1)), np.uint8)
-    return np.empty(cells, np.int64), dense, free, np.zeros(kernels.BINS, np.int64), tops
+def _values(kind: int, cells: int, edges: int, largest: int) -> layout.Values:
+    """Room for what scores are made of, each only as far as this kind of score needs it."""
+    cells = cells if kind == layout.QUANTILE else 0
+    slots = cells // layout.DENSE + 1
+    tops = edges if kind == layout.TOP else 0
+    return layout.Values(
+        cells=np.empty(cells, np.int64),
+        dense=np.zeros((slots, layout.BINS), np.int64),
+        free=np.concatenate([[slots], np.arange(slots - 1, -1, -1)]),
+        scratch=np.zeros(layout.BINS, np.int64),
+        tops=np.zeros((tops, max(largest, 1)), np.uint8),
+        spare=np.empty(max(largest, 1), np.uint8),
+        touched=np.zeros(tops + 1, np.int64),
+    )
 
 
-def _buckets(levels: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _buckets(levels: np.ndarray, number: int) -> layout.Buckets:
     """Initial edges in order of level and key, the bounds of the levels, empty waiting lists, room for a heap."""
     order = np.argsort(levels.astype(np.uint16), kind="stable").astype(np.int32)
     bounds = np.zeros(number + 1, np.int64)
     np.cumsum(np.bincount(levels, minlength=number), out=bounds[1:])
-    return order, bounds, np.full(number, -1, np.int32), np.empty(len(levels) + 1, np.int64)
+    return layout.Buckets(order, bounds, np.full(number, -1, np.int32), np.empty(len(levels) + 1, np.int64))

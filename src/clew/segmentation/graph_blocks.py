@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from clew.errors import InputError
 from clew.kernels import agglomeration as kernels
+from clew.kernels import agglomeration_layout as layout
 from clew.segmentation.agglomeration import Merged, MergeTree, Score, initial_graph, parse_score, run_merges
 from clew.segmentation.agglomeration_options import AgglomerationOptions
 from clew.segmentation.blocks import Block, plane_of
@@ -89,7 +90,7 @@ def start_graph(graph: RegionGraph, fragments: np.ndarray, block: Block, score: 
     names, faces = _reached(fragments, block)
     graph = initial_graph(graph, score)
     cells = graph.starts, graph.bins, graph.counts
-    if kind == kernels.MEAN and len(graph.edges):
+    if kind == layout.MEAN and len(graph.edges):
         sums, totals = (np.add.reduceat(v, graph.starts[:-1]) for v in (graph.counts * graph.bins, graph.counts))
         cells = _mean_cells(sums, totals)
     return _open_graph(names, faces, graph.edges, graph.edges, cells)
@@ -122,13 +123,10 @@ def merge_inside(graph: OpenGraph, options: AgglomerationOptions) -> tuple[Merge
     table = RegionGraph(graph.regions, sizes, graph.edges, graph.starts, graph.bins, graph.counts)
     done = run_merges(table, options, 0, graph.faces != 0)
     merges = Merges(graph.regions[done.merges[:, :2]], graph.keys[done.merges[:, 2]], done.levels)
-    edges, _, states, regions = done.state[:4]
-    held = regions[:, kernels.HELD] != 0
-    rows = np.flatnonzero((states != kernels.GONE) & held[edges[:, :2]].all(axis=1))
-    rows = rows[np.argsort(edges[rows, kernels.KEY])]
-    ends = graph.regions[np.sort(regions[edges[rows, :2], kernels.NAME], axis=1)]
+    left = layout.open_edges(done.graph)
+    ends = graph.regions[np.sort(left.regions, axis=1)]
     reaching = graph.faces != 0
-    keys, cells = graph.keys[edges[rows, kernels.KEY]], _cells_of(done, rows)
+    keys, cells = graph.keys[left.keys], _cells_of(done, left.rows)
     return merges, _open_graph(graph.regions[reaching], graph.faces[reaching], ends, keys, cells)
 
 
@@ -147,7 +145,7 @@ def assemble_tree(sizes: Sequence[Sizes], merges: Sequence[Merges], score: str) 
     if len(np.unique(pairs[:, 1])) < len(pairs):
         raise InputError("fragments must hang together (26 neighbours) to be agglomerated block by block")
     order = np.lexsort((keys[:, 1], keys[:, 0], -levels))
-    scores = (levels[order] / kernels.FULL).astype(np.float32)
+    scores = (levels[order] / layout.FULL).astype(np.float32)
     return MergeTree(fragments, totals, pairs[order], scores, score)
 
 
@@ -162,20 +160,19 @@ _Cells = tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]
 def reducible_score(score: str) -> Score:
     """The score taken apart; refused where it is not exact in blocks."""
     parsed = parse_score(score)
-    if parsed.kind == kernels.TOP:
+    if parsed.kind == layout.TOP:
         raise InputError(f"the score {score} is not exact in blocks: choose mean or hist_quant_Q, or work in core")
     return parsed
 
 
 def _cells_of(done: Merged, rows: NDArray[np.int64]) -> _Cells:
     """Histograms of the edges in some rows."""
-    edges, wide = done.state[:2]
-    if done.kind == kernels.MEAN:
-        return _mean_cells(wide[rows, kernels.SUM], wide[rows, kernels.COUNT])
+    if done.kind == layout.MEAN:
+        return _mean_cells(done.graph.wide[rows, layout.SUM], done.graph.wide[rows, layout.COUNT])
     starts, bins, counts = np.empty(len(rows) + 1, np.int64), np.empty(0, np.uint8), np.empty(0, np.int64)
-    kernels.list_values(edges, wide, done.statistics, rows, starts, bins, counts)
+    kernels.list_values(done.graph, done.values, rows, starts, bins, counts)
     bins, counts = np.empty(starts[-1], np.uint8), np.empty(starts[-1], np.int64)
-    kernels.list_values(edges, wide, done.statistics, rows, starts, bins, counts)
+    kernels.list_values(done.graph, done.values, rows, starts, bins, counts)
     return starts, bins, counts
 
 
