@@ -113,7 +113,9 @@ def extract_fragments(
     from clew.segmentation.fragments import extract_fragments as extract
     from clew.stages.files import open_affinities, read_like, refuse_outputs, save_like
     from clew.stages.memory import refuse_too_large
+    from clew.stages.protection import refuse_overlap
 
+    refuse_overlap([affinities, mask], [fragments])
     source = open_affinities(affinities)
     refuse_outputs(overwrite, fragments)
     refuse_too_large("extract-fragments", affinities, prod(source.shape[1:]), 3 * source.dtype.itemsize)
@@ -144,9 +146,11 @@ def build_region_graph(
     from clew.segmentation.region_graph import build_region_graph as build
     from clew.stages.files import as_ids, open_affinities, read_like, suggestion
     from clew.stages.memory import refuse_too_large
+    from clew.stages.protection import refuse_overlap
     from clew.stages.tables import save_region_graph
     from clew.volumes.tables import check_table_path
 
+    refuse_overlap([affinities, fragments], [region_graph])
     check_table_path(region_graph, overwrite=overwrite)
     source = open_affinities(affinities)
     refuse_too_large("build-region-graph", affinities, prod(source.shape[1:]), 3 * source.dtype.itemsize + 8)
@@ -179,9 +183,11 @@ def agglomerate(
     """
     from clew.segmentation.agglomeration import agglomerate as merge
     from clew.stages.files import suggestion
+    from clew.stages.protection import refuse_overlap
     from clew.stages.tables import load_region_graph, save_merge_tree
     from clew.volumes.tables import check_table_path
 
+    refuse_overlap([region_graph], [merge_tree])
     check_table_path(merge_tree, overwrite=overwrite)
     graph, attributes = load_region_graph(region_graph)
     with timed("agglomerate", int(graph.sizes.sum())):
@@ -228,9 +234,11 @@ def relabel(
     from clew.segmentation.relabel import segment_lookup
     from clew.stages.files import as_ids, chosen_threshold, refuse_outputs, save_like
     from clew.stages.memory import refuse_too_large
+    from clew.stages.protection import refuse_overlap
     from clew.stages.tables import load_merge_tree, load_region_graph
     from clew.volumes.open import open_volume
 
+    refuse_overlap([fragments, merge_tree, region_graph], [segmentation])
     tree, attributes = load_merge_tree(merge_tree)
     threshold = chosen_threshold(threshold, attributes, tree.score, merge_tree)
     source = open_volume(fragments)
@@ -286,9 +294,11 @@ def segment(
     from dataclasses import asdict
 
     from clew.stages.files import chosen_threshold, open_affinities, refuse_outputs
+    from clew.stages.protection import refuse_overlap
 
     names = ("fragments.zarr", "region_graph.h5", "merge_tree.h5", "segmentation.zarr")
     fragments, graph, tree, segmentation = (str(Path(directory) / name) for name in names)
+    refuse_overlap([affinities, mask], [fragments, graph, tree, segmentation])
     refuse_outputs(overwrite, fragments, segmentation)
     attributes = open_affinities(affinities).attributes
     agglomeration = agglomeration_options.complete(attributes.get("suggested_score"))
@@ -527,9 +537,11 @@ def synthesize(
     """
     from clew.stages.files import refuse_outputs
     from clew.stages.memory import refuse_too_large
+    from clew.stages.protection import refuse_overlap
     from clew.synthetic.volume import synthesize as make
     from clew.volumes.save import save_volume
 
+    refuse_overlap([], [raw, labels])
     refuse_outputs(overwrite, raw, labels)
     refuse_too_large("synthesize", f"{prod(shape):.3g} voxels", prod(shape), 0)
     with timed("synthesize", prod(shape)):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from clew.errors import InputError
 from clew.stages.annotated_volume import read_annotated
 from clew.stages.progress import say
+from clew.stages.protection import refuse_overlap
 from clew.training.options import NO_AUGMENTATION, AugmentationOptions, TrainingOptions
 from clew.training.sampling import Crop, Sampler, TrainingVolume, prepare_volume
 from clew.view.augmentation import SheetRow, contact_sheet, save_sheet
@@ -45,6 +46,7 @@ def preview_augmentation(
     """Draw the augmentations that the options leave on; a crop larger than the volume is cut down to it."""
     if preview.suffix != ".png":
         raise InputError(f"the preview is a PNG file, such as augmentation.png, not {preview}")
+    refuse_overlap([data], [str(preview)])
     refuse_existing(preview, overwrite)
     volume = prepare_volume(read_annotated(data).volume, 0)
     z, y, x = (min(size, length) for size, length in zip(crop, volume.raw.shape, strict=True))

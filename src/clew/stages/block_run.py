@@ -12,13 +12,14 @@ from clew.blockwise.batch import job_script
 from clew.blockwise.engine import Work, run_by_ledger
 from clew.blockwise.executor import Task
 from clew.blockwise.files import FileStore
-from clew.blockwise.ledger import Ledger, remove
+from clew.blockwise.ledger import MARKS, PLAN, Ledger, remove
 from clew.blockwise.worker_options import Workers
 from clew.blockwise.workers import started
 from clew.errors import InputError
 from clew.network.bundled import bundled_names
 from clew.stages.declaration import Record
 from clew.stages.progress import counted, say, timed
+from clew.stages.protection import refuse_overlap
 from clew.stages.run_file import PATHS
 from clew.volumes.location import is_remote, normal_path
 from clew.volumes.save import record_of
@@ -75,6 +76,7 @@ def run_in_blocks(run: BlockRun, record: Record, workers: Workers, *, restart: b
     """Do what is left to do, and finish the outputs."""
     ledger = Ledger(run.folder)
     record["parameters"]["folder"] = str(run.folder)
+    _refuse_inputs_among_outputs(run, record)
     with ledger.held(say):
         _begin(run, ledger, record, restart=restart)
         work = Work()
@@ -155,6 +157,13 @@ def _begin(run: BlockRun, ledger: Ledger, record: Record, *, restart: bool) -> N
     ledger.forget_failures()
     for volume in outputs:
         volume.create()
+
+
+def _refuse_inputs_among_outputs(run: BlockRun, record: Record) -> None:
+    named = (record["parameters"].get(name) for name in ("checkpoint", "merge_tree", "blocks"))
+    made = {volume.path for volume in run.store.outputs.values()}
+    made |= {str(run.folder / name) for name in (PLAN, *MARKS, run.store.folder.name, *run.tables)}
+    refuse_overlap([*run.store.inputs.values(), *named], made)
 
 
 def _refuse_foreign(run: BlockRun, ledger: Ledger, plan: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from clew.segmentation.blocks import shape_of
 from clew.stages.boxes import parse_box
 from clew.stages.declaration import Record
 from clew.stages.memory import refuse_too_large
+from clew.stages.protection import refuse_overlap
 from clew.volumes.open import open_volume
 from clew.volumes.save import save_volume
 
@@ -27,6 +28,7 @@ def convert_volume(
     record: Record,
 ) -> None:
     """Copy a volume, or a box of it; whole volumes are copied block by block."""
+    refuse_overlap([source], [target])
     volume = open_volume(source, voxel_size=voxel_size, offset=offset)
     part = parse_box(box, volume.shape)
     start = [o + s * axis.start for o, s, axis in zip(volume.offset, volume.voxel_size, part, strict=True)]

@@ -17,6 +17,7 @@ from clew.network.unet import UNet
 from clew.stages.annotated_volume import embed, paths_of, start_inside, surroundings
 from clew.stages.boxes import Box
 from clew.stages.progress import say
+from clew.stages.protection import refuse_overlap
 from clew.stages.training_run import architecture
 from clew.training.annotation import (
     Finding,
@@ -86,6 +87,7 @@ def write_plan(
     overwrite: bool,
 ) -> None:
     """Look at the volumes and the machine, say what was found and what it will cost, and write the run file."""
+    refuse_overlap(data, [str(plan)])
     refuse_existing(plan, overwrite)
     looked = {item: look_at(item, voxel_size) for item in data}
     for item, seen in looked.items():

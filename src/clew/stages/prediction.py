@@ -12,6 +12,7 @@ from clew.stages.boxes import parse_box, shift_box
 from clew.stages.declaration import Record
 from clew.stages.memory import instead
 from clew.stages.progress import timed, track
+from clew.stages.protection import refuse_overlap
 from clew.volumes.affinities import affinity_attributes
 from clew.volumes.geometry import Triple as Lengths
 from clew.volumes.memory import refuse_beyond_memory
@@ -66,6 +67,7 @@ def predict_volume(
     record: Record,
 ) -> None:
     """Predict tile by tile."""
+    refuse_overlap([raw, checkpoint], [affinities])
     job = open_prediction(raw, checkpoint, box, voxel_size)
     if resolve_device(options.device) == "cpu":
         needed = memory_of_tiles(job.shape, options.tile, device="cpu", precision=options.precision)

@@ -32,7 +32,7 @@ class RunFolder:
     """
 
     def __init__(self, checkpoint: Path, record: Record, *, overwrite: bool, tensorboard: bool) -> None:
-        self.folder = checkpoint.with_suffix(".training")
+        self.folder = training_folder(checkpoint)
         self.config: dict[str, Any] = json.loads(json.dumps(record, default=str))
         self.overwrite = overwrite
         self.tensorboard = _tensorboard() if tensorboard else None
@@ -191,6 +191,11 @@ class RunFolder:
             save_figure(training_figure(rows), self.folder / "log.png")
         if self.board is not None:
             self.board.flush()
+
+
+def training_folder(checkpoint: Path) -> Path:
+    """The folder beside a checkpoint."""
+    return checkpoint.with_suffix(".training")
 
 
 def _tensorboard() -> Any:

@@ -18,6 +18,7 @@ from clew.stages.boxes import Box, parse_box
 from clew.stages.files import as_ids
 from clew.stages.memory import refuse_too_large
 from clew.stages.progress import say
+from clew.stages.protection import refuse_overlap
 from clew.stages.skeleton_scoring import Followed, score_against_skeletons
 from clew.stages.tables import load_merge_tree
 from clew.training.targets import split_components
@@ -54,6 +55,7 @@ def score_paths(
     overwrite: bool,
 ) -> Curve | list[Followed]:
     """Score files; prints a table and returns (threshold, scores), threshold NaN for a single segmentation."""
+    refuse_overlap([segmentation, truth, merge_tree], [json, plot])
     for output in (json, plot):
         if output is not None:
             refuse_existing(Path(output), overwrite)

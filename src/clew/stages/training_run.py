@@ -25,7 +25,8 @@ from clew.stages.boxes import Box, parse_box, shift_box
 from clew.stages.declaration import Record
 from clew.stages.interruption import Interruption
 from clew.stages.progress import say
-from clew.stages.run_folder import RunFolder
+from clew.stages.protection import refuse_overlap
+from clew.stages.run_folder import RunFolder, training_folder
 from clew.training.options import AugmentationOptions, TrainingOptions
 from clew.training.processes import joined
 from clew.training.sampling import TrainingVolume
@@ -108,6 +109,7 @@ def run_training(
     As one of several processes: join them, take the steps with them, and write only as the first.
     """
     parse_score(score)
+    refuse_overlap([*data, initial], [str(checkpoint), str(training_folder(checkpoint))])
     with joined(resolve_device(device)) as (processes, own_device):
         run = RunFolder(checkpoint, record, overwrite=overwrite, tensorboard=tensorboard) if processes.first else None
         read = _read_volumes(data)

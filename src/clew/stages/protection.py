@@ -1,0 +1,77 @@
+"""An input never lies among the outputs: what every command that writes asks first, with and without `--overwrite`."""
+
+import contextlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from clew.errors import InputError
+from clew.network.bundled import bundled_names
+from clew.volumes.hdf5 import list_hdf5
+from clew.volumes.location import HDF5_SUFFIXES, find_location, is_remote, join, normal_path
+
+Parts = tuple[str, ...]
+STORES = (".zarr", ".n5", *HDF5_SUFFIXES)
+
+
+def refuse_overlap(inputs: Iterable[str | None], outputs: Iterable[str | None]) -> None:
+    """Refuse outputs that would replace an input, or part of it, or each other.
+
+    Parameters
+    ----------
+    inputs : paths or addresses
+        Volumes, tables, checkpoints, or several volumes separated by commas; None for those that were not given.
+    outputs : paths or addresses
+        Files, volumes, or datasets in a file; None as above.
+
+    Raises
+    ------
+    InputError
+        With both names. Another dataset of the file of an input, or a new file in its folder, is allowed.
+    """
+    given = {part: _parts(part) for item in inputs if item for part in item.split(",") if part not in bundled_names()}
+    written: dict[str, Parts] = {}
+    for output in filter(None, outputs):
+        place = _parts(output)
+        for name, other in given.items():
+            if _within(other, place) or (_within(place, other) and _is_store(other) and _is_there(output)):
+                raise InputError(
+                    f"the output {output} would replace the input {name}: give another place for the output"
+                )
+        for name, other in written.items():
+            if _within(other, place) or _within(place, other):
+                raise InputError(f"the outputs {name} and {output} would replace each other: give each its own place")
+        written[output] = place
+
+
+def _within(inner: Parts, outer: Parts) -> bool:
+    return inner[: len(outer)] == outer
+
+
+def _is_there(path: str) -> bool:
+    """Whether something is at a place inside an input, and would be replaced."""
+    with contextlib.suppress(InputError):
+        container, dataset = (location := find_location(path)).container, location.dataset
+        if dataset and Path(container).is_file():
+            return dataset in {row.name.strip("/") for row in list_hdf5(container)}
+        return is_remote(container) or Path(container, dataset).exists()
+    return False
+
+
+def _is_store(place: Parts) -> bool:
+    """Whether a place is in a file or folder of a volume, not in a plain folder of images."""
+    return any(Path(part).suffix.lower() in STORES for part in place)
+
+
+def _parts(path: str | os.PathLike[str]) -> Parts:
+    """Where something lies, links followed: the folders down to it, and on into a file of datasets."""
+    text = os.fspath(path)
+    with contextlib.suppress(InputError):
+        location = find_location(text)
+        text = join(location.container, location.dataset)
+    if is_remote(text):
+        return tuple(text.rstrip("/").split("/"))
+    text = normal_path(text)
+    for suffix in STORES:
+        text = text.replace(f"{suffix}:", f"{suffix}/")
+    return Path(os.path.realpath(text)).parts
