@@ -10,7 +10,7 @@ import clew
 
 ROOT = Path(clew.__file__).parent
 LAYERS = (
-    ("errors",), ("signals",), ("kernels",), ("evaluation",), ("segmentation",), ("network",), ("training",),
+    ("errors",), ("signals",), ("arrays",), ("kernels",), ("evaluation",), ("segmentation",), ("network",), ("training",),
     ("volumes", "synthetic"), ("blockwise",), ("view",), ("stages",), ("pipeline",), ("cli",),
 )  # fmt: skip
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

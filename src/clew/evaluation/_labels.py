@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clew.arrays import as_array, as_ids, is_array
 from clew.errors import InputError
 
 Labels = NDArray[np.uint64]
@@ -23,22 +24,9 @@ def check_label_kind(labels: Any, name: str) -> None:
 
 def as_labels(labels: Any, name: str) -> Labels:
     """Check a label volume and hand it back as contiguous uint64 (without a copy where it is that already)."""
-    if not hasattr(labels, "dtype") or not hasattr(labels, "shape"):
-        labels = np.asarray(labels)
+    labels = labels if is_array(labels) else as_array(labels, name)
     check_label_kind(labels, name)
     return as_ids(labels, name)
-
-
-def as_ids(values: Any, name: str) -> Labels:
-    """Any whole, non-negative numbers as contiguous uint64."""
-    array = np.asarray(values)
-    if not array.size:
-        return np.zeros(array.shape, np.uint64)
-    if array.dtype.kind not in "uib":
-        raise InputError(f"{name} must be whole numbers (such as uint64), not {array.dtype}; convert them first")
-    if array.dtype.kind == "i" and array.min() < 0:
-        raise InputError(f"{name} must not be negative, but its smallest value is {array.min()}; use 0 for background")
-    return np.ascontiguousarray(array, dtype=np.uint64)
 
 
 def check_same_shape(first: Any, second: Any, names: tuple[str, str]) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
+from clew.arrays import as_triple
 from clew.errors import InputError
 from clew.evaluation._labels import Labels, as_labels
 from clew.kernels.border import clear_near_borders, measure_rows
@@ -106,9 +107,7 @@ def _without(array: NDArray, axis: int, end: int) -> NDArray:
 
 
 def _checked_size(voxel_size: Sequence[float], distance: float) -> NDArray[np.float64]:
-    size = np.asarray(voxel_size, dtype=np.float64)
-    if size.shape != (3,) or not np.all(np.isfinite(size) & (size > 0)):
-        raise InputError(f"voxel_size must be three positive numbers (z, y, x) in nm, not {voxel_size!r}")
+    size = np.array(as_triple(voxel_size, "voxel_size"))
     if not 0 <= distance < np.inf:
         raise InputError(f"distance must be 0 nm or more, not {distance}")
     return size

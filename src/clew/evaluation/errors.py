@@ -7,8 +7,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from clew.arrays import as_whole
 from clew.errors import InputError
-from clew.evaluation.overlap import OverlapTable, slabs
+from clew.evaluation.overlap import OverlapTable, checked_table, slabs
 from clew.evaluation.scores import check_annotated, object_sizes, segment_sizes
 from clew.kernels.overlap import add_entries, measure_pairs, new_table
 
@@ -82,6 +83,7 @@ def largest_errors(table: OverlapTable, number: int = 10) -> tuple[list[LabelErr
     InputError
         If the table is empty.
     """
+    table, number = checked_table(table), as_whole(number, "number")
     check_annotated(table)
     splits = _costliest("split", table.truths, table.segments, table.counts, object_sizes(table), number)
     merges = _costliest("merge", table.segments, table.truths, table.counts, segment_sizes(table), number)

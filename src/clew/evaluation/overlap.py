@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from clew.arrays import as_array, as_counts, as_ids, is_array
 from clew.errors import InputError
-from clew.evaluation._labels import Labels, as_ids, check_label_kind, check_same_shape
+from clew.evaluation._labels import Labels, check_label_kind, check_same_shape
 from clew.kernels.overlap import STRETCH, add_entries, count_overlap, new_table
 
 _SLAB = 2**24
@@ -90,6 +91,7 @@ def relabel_table(table: OverlapTable, ids: ArrayLike, lookup: ArrayLike) -> Ove
         )
     if not (names == 0).any():
         names, new_names = np.append(names, np.uint64(0)), np.append(new_names, np.uint64(0))
+    table = checked_table(table)
     order = np.argsort(names)
     slots = np.searchsorted(names, table.segments, sorter=order)
     slots = order[np.minimum(slots, len(names) - 1)]
@@ -99,9 +101,19 @@ def relabel_table(table: OverlapTable, ids: ArrayLike, lookup: ArrayLike) -> Ove
     return sum_pairs(new_names[slots], table.truths, table.counts)
 
 
+def checked_table(table: OverlapTable) -> OverlapTable:
+    """The same table; an InputError where it is none."""
+    segments, truths = as_ids(table.segments, "segments"), as_ids(table.truths, "truths")
+    counts = as_counts(table.counts, "counts", 1)
+    if not segments.shape == truths.shape == counts.shape:
+        shapes = f"{segments.shape}, {truths.shape} and {counts.shape}"
+        raise InputError(f"an overlap table needs a segment, an object and a count for each pair, not shapes {shapes}")
+    return OverlapTable(segments, truths, counts)
+
+
 def merge_tables(tables: Iterable[OverlapTable]) -> OverlapTable:
     """Table of several blocks together."""
-    parts = list(tables)
+    parts = [checked_table(table) for table in tables]
     if not parts:
         raise InputError("merge_tables needs at least one table")
     return sum_pairs(*(np.concatenate([getattr(t, name) for t in parts]) for name in ("segments", "truths", "counts")))
@@ -120,7 +132,7 @@ def sum_pairs(segments: Labels, truths: Labels, counts: NDArray[np.int64]) -> Ov
 
 def slabs(segmentation: Any, truth: Any) -> Iterator[tuple[int, Labels, Labels]]:
     """Both volumes slab by slab, checked, as (first section, uint64, uint64)."""
-    segmentation, truth = _sliceable(segmentation), _sliceable(truth)
+    segmentation, truth = _sliceable(segmentation, "segmentation"), _sliceable(truth, "truth")
     check_label_kind(segmentation, "segmentation")
     check_label_kind(truth, "truth")
     check_same_shape(segmentation, truth, ("segmentation", "truth"))
@@ -130,5 +142,5 @@ def slabs(segmentation: Any, truth: Any) -> Iterator[tuple[int, Labels, Labels]]
         yield start, as_ids(segmentation[part], "segmentation"), as_ids(truth[part], "truth")
 
 
-def _sliceable(volume: Any) -> Any:
-    return volume if hasattr(volume, "shape") and hasattr(volume, "dtype") else np.asarray(volume)
+def _sliceable(volume: Any, name: str) -> Any:
+    return volume if is_array(volume) else as_array(volume, name)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from clew.errors import InputError
-from clew.evaluation.overlap import OverlapTable, overlap_table, relabel_table
+from clew.evaluation.overlap import OverlapTable, checked_table, overlap_table, relabel_table
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ def score_table(table: OverlapTable) -> Scores:
     InputError
         If it is empty.
     """
+    table = checked_table(table)
     check_annotated(table)
     counts = table.counts.astype(np.float64)
     voxels = counts.sum()

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from clew.arrays import as_array, as_ids, as_triple, as_whole, is_array
 from clew.errors import InputError
-from clew.evaluation._labels import Labels, as_ids, check_label_kind
+from clew.evaluation._labels import Labels, check_label_kind
 
 _BLOCK = 128
 """Edge of the blocks in voxels that are read to look nodes up."""
@@ -33,9 +34,21 @@ class Skeletons:
     skeletons: NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        nodes = len(self.positions)
+        positions = as_array(self.positions, "positions").astype(np.float64, copy=False)
+        object.__setattr__(self, "positions", positions)
+        for name in ("edges", "skeletons"):
+            numbers = as_array(getattr(self, name), name)
+            if numbers.size and numbers.dtype.kind not in "uib":
+                raise InputError(f"{name} must be whole numbers, not {numbers.dtype}")
+            object.__setattr__(self, name, numbers.astype(np.int64, copy=False))
+        self._check()
+
+    def _check(self) -> None:
+        nodes = self.positions.size // 3
         if self.positions.shape != (nodes, 3) or self.skeletons.shape != (nodes,) or self.edges.shape[1:] != (2,):
             raise InputError("skeletons need positions (nodes, 3), edges (edges, 2) and one skeleton for each node")
+        if not np.isfinite(self.positions).all():
+            raise InputError("positions of nodes must be finite numbers of nm, but some are NaN or infinite")
         if self.edges.size and not 0 <= self.edges.min() <= self.edges.max() < nodes:
             raise InputError(f"edges of skeletons must join nodes 0 to {nodes - 1}")
         if (self.skeletons[self.edges[:, 0]] != self.skeletons[self.edges[:, 1]]).any():
@@ -121,8 +134,10 @@ def read_nodes(
     segments, inside
         (n,) uint64 and (n,) bool
     """
+    segmentation = segmentation if is_array(segmentation) else as_array(segmentation, "segmentation")
     check_label_kind(segmentation, "segmentation")
-    places = np.floor((skeletons.positions - np.asarray(offset)) / np.asarray(voxel_size) + 0.5).astype(np.int64)
+    start, size = as_triple(offset, "offset", positive=False), as_triple(voxel_size, "voxel_size")
+    places = np.floor((skeletons.positions - start) / size + 0.5).clip(-1, 2**62).astype(np.int64)
     inside = ((places >= 0) & (places < segmentation.shape)).all(axis=1)
     segments = np.zeros(len(places), np.uint64)
     for nodes, block in _blocks(places, np.flatnonzero(inside)):
@@ -151,6 +166,7 @@ def skeleton_errors(segments: ArrayLike, skeletons: Skeletons, minimum_nodes: in
         A segment counts as part of a skeleton, in splits and merges, if it holds this many of its nodes.
     """
     segments, ids, owner = _checked(segments, skeletons)
+    minimum_nodes = as_whole(minimum_nodes, "minimum_nodes", 1)
     length, runs = _runs(segments, skeletons, owner, len(ids), minimum_nodes)
     parts = _parts(segments, owner, minimum_nodes)
     shared = _shared(parts[:, 0])
@@ -177,6 +193,7 @@ def score_skeletons(segments: ArrayLike, skeletons: Skeletons, minimum_nodes: in
         If there is not one segment for each node, or no skeleton has an edge of some length.
     """
     segments, ids, owner = _checked(segments, skeletons)
+    minimum_nodes = as_whole(minimum_nodes, "minimum_nodes", 1)
     length, runs = _runs(segments, skeletons, owner, len(ids), minimum_nodes)
     total = float(length.sum())
     if not total:
@@ -212,12 +229,16 @@ def relabel_nodes(segments: ArrayLike, ids: ArrayLike, lookup: ArrayLike) -> Lab
     InputError
         If a node lies in a fragment that is not among the ids.
     """
-    found, names = as_ids(segments, "segments"), as_ids(ids, "ids")
+    found, names, new_names = as_ids(segments, "segments"), as_ids(ids, "ids"), as_ids(lookup, "lookup")
+    if names.ndim != 1 or names.shape != new_names.shape:
+        raise InputError(
+            f"ids and lookup must be lists of one length, not of shapes {names.shape} and {new_names.shape}"
+        )
     slots = np.minimum(np.searchsorted(names, found), max(len(names) - 1, 0))
     strange = (found != 0) & (names[slots] != found if len(names) else True)
     if strange.any():
         raise InputError(f"ids must name the fragment of every node, but fragment {found[strange][0]} is missing")
-    return np.where(found != 0, as_ids(lookup, "lookup")[slots] if len(names) else 0, 0).astype(np.uint64)
+    return np.where(found != 0, new_names[slots] if len(names) else 0, 0).astype(np.uint64)
 
 
 def _blocks(

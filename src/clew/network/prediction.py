@@ -3,7 +3,7 @@
 import itertools
 import math
 import operator
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
 from functools import reduce
 from typing import NamedTuple
@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from clew.arrays import as_array, as_box, as_triple, as_whole, is_array
 from clew.errors import InputError
 from clew.network.bundled import bundled_names
 from clew.network.checkpoint import Checkpoint
@@ -45,6 +46,8 @@ class AffinityPredictor(nn.Module):
 
     def __init__(self, network: UNet) -> None:
         super().__init__()
+        if not set(NEAREST_OFFSETS) <= set(network.options.offsets):
+            raise InputError(f"the network must have the offsets {NEAREST_OFFSETS}, not only {network.options.offsets}")
         channels = [network.options.offsets.index(offset) for offset in NEAREST_OFFSETS]
         self.network = network
         self.options = network.options
@@ -101,12 +104,20 @@ def predict_affinities(
 
     Exact at block borders, to within 1/255 (floating-point summation; in bfloat16 a few in a million to within 3/255); volume
     borders are reflect-padded.
+
+    Raises
+    ------
+    InputError
+        For raw of another type or shape, a box that leaves it, a tile or voxel size of 0 or less, a network without the
+        three offsets, or one that gives values that are no numbers.
     """
+    raw = raw if is_array(raw) else as_array(raw, "raw")
+    check_raw_layout(raw.shape, raw.dtype)
     shape = (raw.shape[0], raw.shape[1], raw.shape[2])
-    box = box or (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
+    box = as_box((slice(None),) * 3 if box is None else box, shape, "box")
     tiles = predict_tiles(
-        network, raw.__getitem__, shape, box=box, tile=tile, device=device, precision=precision, runtime=runtime,
-        test_time_augmentation=test_time_augmentation, voxel_size=voxel_size,
+        network, raw.__getitem__, shape, box=box, tile=_checked_tile(tile), device=device, precision=precision,
+        runtime=runtime, test_time_augmentation=test_time_augmentation, voxel_size=as_triple(voxel_size, "voxel_size"),
     )  # fmt: skip
     return put_together(tiles, box)
 
@@ -146,6 +157,8 @@ def predict_tiles(
     for part in tile_grid(network.options, box, tile):
         with torch.inference_mode(), autocast(device, precision):
             total = reduce(operator.iadd, (_predict_seen(predictor, read, shape, part, symmetry) for symmetry in seen))
+            if not total.sum().isfinite():
+                raise InputError("the network gives values that are no numbers (NaN): its weights are damaged")
             values = total.mul_(255 / len(seen)).round_().to(torch.uint8).cpu().numpy()
         yield Tile(part, values)
 
@@ -185,10 +198,7 @@ def check_raw(
     Raw must be (z, y, x) uint8, at least as long as the network's context on each axis, and of about the voxel size that
     the network was trained for (within a quarter).
     """
-    if len(shape) != 3:
-        raise InputError(f"raw must be (z, y, x), not of shape {shape}; choose a channel with clew convert")
-    if dtype != np.uint8:
-        raise InputError(f"raw must be uint8, not {dtype}; convert it with clew convert --dtype uint8")
+    check_raw_layout(shape, dtype)
     context = checkpoint.network.options.context
     if any(size < need for size, need in zip(shape, context, strict=True)):
         raise InputError(f"raw of shape {shape} is smaller than the network's context of {context} voxels (z, y, x)")
@@ -199,6 +209,23 @@ def check_raw(
             "give --voxel-size if the file is wrong, choose another network with --checkpoint (clew comes with "
             f"{', '.join(bundled_names())}), or train one for this voxel size"
         )
+
+
+def check_raw_layout(shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Refuse raw that is not (z, y, x) uint8, or holds no voxel."""
+    if len(shape) != 3 or 0 in shape:
+        raise InputError(f"raw must be (z, y, x) with voxels, not of shape {shape}; choose a channel with clew convert")
+    if dtype != np.uint8:
+        raise InputError(f"raw must be uint8, not {dtype}; convert it with clew convert --dtype uint8")
+
+
+def _checked_tile(tile: Triple | None) -> Triple | None:
+    if tile is None:
+        return None
+    if not isinstance(tile, Sequence | np.ndarray) or len(tile) != 3:
+        raise InputError(f"tile must be three numbers of voxels (z, y, x), not {tile!r}")
+    z, y, x = (as_whole(size, "tile", 1) for size in tile)
+    return z, y, x
 
 
 def resolve_device(device: str) -> str:

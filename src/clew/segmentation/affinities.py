@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from clew.arrays import as_array
 from clew.errors import InputError
 from clew.kernels.quantise import quantise_values
 
@@ -26,6 +27,7 @@ def check_affinities(affinities: np.ndarray, offsets: Sequence[Sequence[int]] | 
         For a wrong number of axes or channels, an empty volume, another dtype, NaN or infinite values, values outside
         [0, 1], or offsets that do not fit.
     """
+    affinities = as_array(affinities, "affinities")
     _check_layout(affinities)
     if offsets is not None:
         _check_offsets(affinities.shape[0], offsets)
@@ -55,6 +57,7 @@ def quantise(affinities: np.ndarray) -> np.ndarray:
     InputError
         As in `check_affinities`; only the three channels are looked at.
     """
+    affinities = as_array(affinities, "affinities")
     _check_layout(affinities)
     nearest = affinities[:3]
     if nearest.dtype == np.uint8:

@@ -8,12 +8,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from clew.arrays import as_array, as_ids
 from clew.errors import InputError
 from clew.kernels import agglomeration as kernels
 from clew.kernels import agglomeration_layout as layout
 from clew.kernels.relabel import positions_of
 from clew.segmentation.agglomeration_options import AgglomerationOptions
-from clew.segmentation.region_graph import RegionGraph
+from clew.segmentation.region_graph import RegionGraph, checked_graph, places_of, strictly_ascending
 
 SCORE_NAMES = (
     "mean, hist_quant_Q and hist_quant_Q_init_max with Q from 0 to 100, mean_top_K with K from 1 to 1000, aff75_his256"
@@ -66,16 +67,23 @@ class MergeTree:
         Its own place and -1 where none did. The score is the lowest up to that merge, so that a threshold always keeps
         a beginning of the sequence.
         """
-        survivors, absorbed = positions_of(self.fragments, self.merges).T
-        parents, levels = np.arange(len(self.fragments)), np.full(len(self.fragments), -1)
-        scores = np.rint(self.scores.astype(np.float64) * layout.FULL).astype(np.int64)
-        parents[absorbed] = survivors
-        levels[absorbed] = np.minimum.accumulate(scores)
+        fragments, merges = as_ids(self.fragments, "fragments"), as_ids(self.merges, "merges")
+        steps = as_array(self.scores, "scores").astype(np.float64).reshape(-1)
+        listed = fragments.ndim == 1 and strictly_ascending(fragments)
+        if not listed or merges.shape != (len(steps), 2) or not ((steps >= 0) & (steps <= 1)).all():
+            raise InputError(
+                "the merge tree is broken: it must have ascending fragments, and two of them and a score in [0, 1] "
+                "for each merge"
+            )
+        survivors, absorbed = positions_of(fragments, merges).T
         ordered = (survivors >= 0).all() and (survivors < absorbed).all()
-        if not ordered or np.count_nonzero(levels >= 0) < len(absorbed):
+        if not ordered or (np.bincount(absorbed, minlength=1) > 1).any():
             raise InputError(
                 "the merge tree is broken: merges must name its fragments, survivor < absorbed, each absorbed once"
             )
+        parents, levels = np.arange(len(fragments)), np.full(len(fragments), -1)
+        parents[absorbed] = survivors
+        levels[absorbed] = np.minimum.accumulate(np.rint(steps * layout.FULL).astype(np.int64))
         return parents, levels
 
 
@@ -123,6 +131,7 @@ def agglomerate(graph: RegionGraph, *, options: AgglomerationOptions = _DEFAULTS
     InputError
         For an unknown score, a floor outside [0, 1] or a graph that is too large or inconsistent.
     """
+    graph = checked_graph(graph)
     places, levels = merge_edges(initial_graph(graph, options.score), options, 0)
     scores = (levels / layout.FULL).astype(np.float32)
     return MergeTree(graph.fragments, graph.sizes, graph.fragments[places], scores, options.score)
@@ -219,9 +228,7 @@ def _prepared(graph: RegionGraph, rule: layout.Rule, largest: int) -> tuple[layo
         raise InputError(
             "the region graph is too large for one piece (2^30 edges or fragments): agglomerate it block by block"
         )
-    ends = positions_of(graph.fragments, graph.edges)
-    if (ends < 0).any():
-        raise InputError("the region graph is broken: edges must join fragments that it lists")
+    ends = places_of(graph.fragments, graph.edges)
     edges, regions = _aligned(len(ends)), np.empty((len(graph.fragments), layout.REGION_COLUMNS), np.int32)
     prepared = layout.Graph(
         edges=edges,

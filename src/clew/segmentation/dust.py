@@ -3,11 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from clew.arrays import as_counts, as_ids, as_whole
 from clew.errors import InputError
 from clew.kernels.merge_tree import cut_tree
 from clew.segmentation.agglomeration import initial_graph, merge_edges
 from clew.segmentation.agglomeration_options import AgglomerationOptions
-from clew.segmentation.region_graph import RegionGraph, contract_region_graph
+from clew.segmentation.region_graph import RegionGraph, checked_graph, contract_region_graph
 
 _DEFAULTS = AgglomerationOptions()
 
@@ -48,8 +49,8 @@ def join_dust(
     InputError
         Where the lookup does not fit the graph, or for an unknown score or a size or floor out of range.
     """
-    _check_size(minimum_size)
-    lookup = np.asarray(lookup, np.uint64)
+    minimum_size = as_whole(minimum_size, "minimum_size")
+    graph, lookup = checked_graph(graph), as_ids(lookup, "lookup")
     segments = contract_region_graph(initial_graph(graph, options.score), lookup)
     if not (segments.sizes < minimum_size).any():
         return lookup
@@ -87,16 +88,11 @@ def remove_small(sizes: NDArray[np.int64], lookup: NDArray[np.uint64], *, minimu
     InputError
         Where lengths differ or the size is negative.
     """
-    _check_size(minimum_size)
-    sizes, lookup = np.asarray(sizes), np.asarray(lookup, np.uint64)
+    minimum_size = as_whole(minimum_size, "minimum_size")
+    sizes, lookup = as_counts(sizes, "sizes"), as_ids(lookup, "lookup")
     if sizes.shape != lookup.shape:
         raise InputError(f"lookup must have one segment for each of the {len(sizes)} sizes, not shape {lookup.shape}")
     names, places = np.unique(lookup, return_inverse=True)
     totals = np.zeros(len(names), np.int64)
     np.add.at(totals, places, sizes)
     return np.where(totals[places] < minimum_size, np.uint64(0), lookup)
-
-
-def _check_size(minimum_size: int) -> None:
-    if minimum_size < 0:
-        raise InputError(f"minimum_size must be a number of voxels, 0 or more, not {minimum_size}")

@@ -124,7 +124,7 @@ def start_forest(
     check_method(options)
     context = context_of(block, options)
     _check_block(affinities.shape[1:], context)
-    levels = quantise(np.asarray(affinities))
+    levels = quantise(affinities)
     inside = mask_bytes(mask, levels.shape[1:])
     flags = _block_flags(levels, inside, block, context, options)
     numbers, parts, planes = _components(flags, block, options)

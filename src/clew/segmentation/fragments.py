@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from clew.arrays import as_array
 from clew.errors import InputError
 from clew.kernels import components, distance, flood, forest, seeds, watershed
 from clew.segmentation.affinities import quantise
@@ -48,7 +49,7 @@ def extract_fragments(
     (stronger first, then smaller index 3 · voxel + channel). `seeded-flood` is approximate at block borders.
     """
     check_options(options)
-    levels = quantise(np.asarray(affinities))
+    levels = quantise(affinities)
     inside = mask_bytes(mask, levels.shape[1:])
     return METHODS[options.method](levels, inside, options)
 
@@ -167,7 +168,7 @@ def _last_below(fraction: float) -> int:
 def mask_bytes(mask: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
     if mask is None:
         return np.empty((0, 0, 0), np.uint8)
-    mask = np.asarray(mask)
+    mask = as_array(mask, "mask")
     if mask.shape != shape:
         raise InputError(f"the mask must have the shape of the volume, {shape}, not {mask.shape}")
     return np.ascontiguousarray(mask != 0).view(np.uint8)

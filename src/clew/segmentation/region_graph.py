@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from clew.arrays import as_array, as_box, as_counts, as_ids
 from clew.errors import InputError
 from clew.kernels.region_graph import (
     collect_contacts,
@@ -14,12 +15,15 @@ from clew.kernels.region_graph import (
     fill_table,
     gather_contacts,
 )
+from clew.kernels.relabel import positions_of
 from clew.segmentation.affinities import quantise
 
 _RECENT = 1 << 15
 _CHUNK = 1 << 20
 _VOXELS_OF_A_FRAGMENT = 64
 """Tables have room for so large fragments, with three contacts each, and grow for smaller ones."""
+_MOST_PAIRS = 2**47
+"""Voxel pairs of a graph that the kernels of agglomeration can add up."""
 _Records = tuple[np.ndarray, np.ndarray]
 
 
@@ -87,8 +91,9 @@ def build_region_graph(
         Where shapes or types do not fit.
     """
     affinities = quantise(affinities)
-    fragments = _checked_fragments(fragments, affinities.shape[1:])
-    low, high = _box(owned, fragments.shape)
+    fragments = _checked_fragments(as_array(fragments, "fragments"), affinities.shape[1:])
+    z, y, x = as_box((slice(None),) * 3 if owned is None else owned, fragments.shape, "owned")
+    low, high = (z.start, y.start, x.start), (z.stop, y.stop, x.stop)
     return _assemble(*_collect(affinities, fragments, low, high))
 
 
@@ -100,7 +105,7 @@ def merge_region_graphs(graphs: Iterable[RegionGraph]) -> RegionGraph:
     InputError
         Where there is no graph.
     """
-    parts = list(graphs)
+    parts = [checked_graph(graph) for graph in graphs]
     if not parts:
         raise InputError("merge_region_graphs needs at least one region graph, not none")
     return pool_region_graph(
@@ -111,6 +116,77 @@ def merge_region_graphs(graphs: Iterable[RegionGraph]) -> RegionGraph:
         np.concatenate([part.bins for part in parts]),
         np.concatenate([part.counts for part in parts]),
     )
+
+
+def checked_graph(graph: RegionGraph) -> RegionGraph:
+    """The same graph with arrays as the kernels read them; an InputError where it is none.
+
+    Whether edges join fragments that it lists is not looked at: `places_of` does that.
+    """
+    checked = RegionGraph(
+        as_ids(graph.fragments, "fragments"), as_counts(graph.sizes, "sizes"), as_ids(graph.edges, "edges"),
+        as_counts(graph.starts, "starts"), _checked_bins(graph.bins), as_counts(graph.counts, "counts", 1),
+    )  # fmt: skip
+    problem = _problem_of_tables(checked) or _problem_of_values(checked)
+    if problem:
+        raise InputError(f"the region graph is broken: {problem}")
+    return checked
+
+
+def places_of(fragments: NDArray[np.uint64], edges: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Place in the fragments of both ends of each edge; an InputError where one is not there."""
+    ends = positions_of(fragments, edges)
+    if (ends < 0).any():
+        raise InputError("the region graph is broken: edges must join fragments that it lists")
+    return ends
+
+
+def strictly_ascending(values: np.ndarray) -> bool:
+    """Whether each value is larger than the one before."""
+    return not (values[1:] <= values[:-1]).any()
+
+
+def _checked_bins(bins: np.ndarray) -> NDArray[np.uint8]:
+    values = as_array(bins, "bins")
+    if values.dtype == np.uint8 and values.ndim == 1:
+        return np.ascontiguousarray(values)
+    values = as_counts(values, "bins")
+    if values.size and values.max() > 255:
+        raise InputError(f"bins must be affinities from 0 to 255, not up to {values.max()}")
+    return values.astype(np.uint8)
+
+
+def _problem_of_tables(graph: RegionGraph) -> str:
+    """What is wrong with the lengths of the arrays of a graph; "" if nothing is."""
+    if graph.fragments.ndim != 1 or graph.sizes.shape != graph.fragments.shape:
+        return f"{len(graph.sizes)} sizes for fragments of shape {graph.fragments.shape}"
+    if graph.edges.shape != (len(graph.edges), 2) or len(graph.starts) != len(graph.edges) + 1:
+        return f"{len(graph.starts)} starts for edges of shape {graph.edges.shape}: wanted (n, 2), and n + 1 starts"
+    if graph.starts[0] != 0 or not graph.starts[-1] == len(graph.bins) == len(graph.counts):
+        return (
+            f"starts go from {graph.starts[0]} to {graph.starts[-1]}, wanted 0 to the number of bins and of counts, "
+            f"which are {len(graph.bins)} and {len(graph.counts)}"
+        )
+    return ""
+
+
+def _problem_of_values(graph: RegionGraph) -> str:
+    """What is wrong with the values in the arrays of a graph; "" if nothing is."""
+    if not strictly_ascending(graph.fragments) or (graph.fragments[:1] == 0).any():
+        return "fragments must be ascending, without 0"
+    if not strictly_ascending(graph.starts):
+        return "starts must be ascending: every edge has a histogram"
+    one, two = graph.edges.T
+    follows = (one[1:] > one[:-1]) | ((one[1:] == one[:-1]) & (two[1:] > two[:-1]))
+    if not (one < two).all() or not follows.all():
+        return "edges must be pairs of fragments, the smaller first, in lexicographic order"
+    rises = graph.bins[1:] > graph.bins[:-1]
+    rises[graph.starts[1:-1] - 1] = True
+    if not rises.all():
+        return "bins must be ascending within an edge"
+    if graph.counts.sum(dtype=np.float64) >= _MOST_PAIRS:
+        return f"counts must be voxel pairs, fewer than {_MOST_PAIRS} in all"
+    return ""
 
 
 def contract_region_graph(graph: RegionGraph, lookup: NDArray[np.uint64]) -> RegionGraph:
@@ -125,7 +201,7 @@ def contract_region_graph(graph: RegionGraph, lookup: NDArray[np.uint64]) -> Reg
     if lookup.shape != graph.fragments.shape:
         count = len(graph.fragments)
         raise InputError(f"lookup must have one segment for each of the {count} fragments, not shape {lookup.shape}")
-    ends = lookup[np.searchsorted(graph.fragments, graph.edges)]
+    ends = lookup[places_of(graph.fragments, graph.edges)]
     kept = lookup != 0
     return pool_region_graph(lookup[kept], graph.sizes[kept], ends, np.diff(graph.starts), graph.bins, graph.counts)
 
@@ -144,7 +220,7 @@ def pool_region_graph(
     np.add.at(summed, numbers, sizes)
     kept = (edges[:, 0] != edges[:, 1]) & (edges != 0).all(axis=1)
     cells = np.repeat(kept, lengths)
-    ends = np.sort(np.searchsorted(names, edges[kept]), axis=1)
+    ends = np.sort(places_of(names, edges[kept]), axis=1)
     keys, places = np.unique(ends[:, 0] * np.int64(max(len(names), 1)) + ends[:, 1], return_inverse=True)
     cell_keys = np.repeat(places, lengths[kept]) * 256 + bins[cells]
     order = np.argsort(cell_keys, kind="stable")
@@ -165,17 +241,6 @@ def _checked_fragments(fragments: np.ndarray, shape: tuple[int, ...]) -> np.ndar
         raise InputError(f"fragments must have the affinities' shape (z, y, x) = {shape}, not {fragments.shape}")
     fragments = np.ascontiguousarray(fragments)
     return fragments.view(np.int64) if fragments.dtype == np.uint64 else fragments
-
-
-def _box(owned: Sequence[slice] | None, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    if owned is None:
-        return (0, 0, 0), shape
-    if len(owned) != 3:
-        raise InputError(f"owned must be three slices (z, y, x), not {len(owned)}")
-    bounds = [axis.indices(length) for axis, length in zip(owned, shape, strict=True)]
-    if any(step != 1 or stop <= start for start, stop, step in bounds):
-        raise InputError(f"owned must hold voxels of the shape {shape} in steps of 1, not {tuple(owned)}")
-    return tuple(start for start, _, _ in bounds), tuple(stop for _, stop, _ in bounds)
 
 
 def _collect(

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from clew.arrays import as_array, as_ids
 from clew.errors import InputError
 from clew.kernels.merge_tree import cut_tree
 from clew.kernels.relabel import id_table, relabel_rows
@@ -32,9 +33,10 @@ def segment_lookup(tree: MergeTree, threshold: float) -> NDArray[np.uint64]:
     """
     if not 0 <= threshold <= 1:
         raise InputError(f"threshold must be in [0, 1] (merge while 1 - score < threshold), not {threshold}")
-    roots = np.empty(len(tree.fragments), np.int64)
-    cut_tree(*tree.cuts, np.round(65535 * (1.0 - threshold), 6), roots)
-    return tree.fragments[roots]
+    parents, levels = tree.cuts
+    roots = np.empty(len(parents), np.int64)
+    cut_tree(parents, levels, np.round(65535 * (1.0 - threshold), 6), roots)
+    return as_ids(tree.fragments, "fragments")[roots]
 
 
 def replace_names(names: NDArray[np.uint64], old: NDArray[np.uint64], new: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -66,13 +68,18 @@ def relabel(fragments: np.ndarray, ids: np.ndarray, lookup: np.ndarray) -> NDArr
     InputError
         Where a voxel's fragment is not among the ids, or the tables do not fit.
     """
-    ids, lookup = np.ascontiguousarray(ids, np.uint64), np.ascontiguousarray(lookup, np.uint64)
+    ids, lookup = as_ids(ids, "ids"), as_ids(lookup, "lookup")
+    fragments = as_array(fragments, "fragments")
     if ids.ndim != 1 or ids.shape != lookup.shape:
         raise InputError(
             f"ids and lookup must be two lists of one length, not of shapes {ids.shape} and {lookup.shape}"
         )
     if fragments.dtype not in (np.uint32, np.uint64):
         raise InputError(f"fragments must be uint64 or uint32, not {fragments.dtype}: convert them with astype")
+    if len(ids) and (ids[1:] <= ids[:-1]).any() and len(np.unique(ids)) < len(ids):
+        raise InputError("ids must hold each fragment once, but some are there again")
+    if not fragments.size:
+        return np.zeros(fragments.shape, np.uint64)
     fragments = np.ascontiguousarray(fragments)
     names, width = fragments.reshape(-1), fragments.shape[-1]
     segmentation = np.empty(fragments.shape, np.uint64)

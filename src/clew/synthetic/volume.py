@@ -88,7 +88,7 @@ def synthesize(
 def _check(
     shape: Sequence[int], voxel_size: Sequence[float], options: SyntheticOptions
 ) -> tuple[tuple[float, float, float], tuple[int, int, int]]:
-    if len(shape) != 3 or any(int(length) != length or length < SMALLEST for length in shape):
+    if len(shape) != 3 or any(not isfinite(length) or length != int(length) or length < SMALLEST for length in shape):
         raise InputError(f"shape must be three whole numbers (z, y, x) of at least {SMALLEST}, not {tuple(shape)}")
     if len(voxel_size) != 3 or any(not isfinite(step) or step <= 0 for step in voxel_size):
         raise InputError(f"voxel size must be three positive numbers (z, y, x) in nm, not {tuple(voxel_size)}")

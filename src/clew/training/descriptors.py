@@ -9,6 +9,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from clew.arrays import as_triple
 from clew.errors import InputError
 from clew.evaluation._labels import Labels, as_labels
 from clew.kernels.moments import MOMENTS, object_moments
@@ -49,8 +50,9 @@ def local_shape_descriptors(
         If the labels are negative or not whole numbers, or sigma or the voxel size is not above 0.
     """
     volume = as_labels(labels, "labels")
-    if not (sigma > 0 and all(size > 0 for size in voxel_size)):
-        raise InputError(f"sigma and voxel size must be above 0 nm, not {sigma} and {voxel_size}")
+    voxel_size = as_triple(voxel_size, "voxel_size")
+    if not 0 < sigma < np.inf:
+        raise InputError(f"sigma must be above 0 nm, not {sigma}")
     reaches = window_reach(sigma, voxel_size)
     z, y, x = (_window(sigma / size, reach) for size, reach in zip(voxel_size, reaches, strict=True))
     return _normalise(object_moments(volume, _names(volume), (z, y, x)))

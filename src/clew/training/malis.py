@@ -31,6 +31,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from clew.arrays import as_array
 from clew.errors import InputError
 from clew.evaluation._labels import Labels, as_labels
 from clew.kernels.components import parent_type, unite_links
@@ -329,7 +330,7 @@ def _ordered_edges(
 
 def _checked(affinities: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.float32], Labels]:
     volume = as_labels(labels, "labels")
-    strengths = np.asarray(affinities)
+    strengths = as_array(affinities, "affinities")
     if strengths.dtype.kind != "f":
         raise InputError(f"affinities must be floating point in [0, 1], not {strengths.dtype}")
     if strengths.shape != (3, *volume.shape):
@@ -351,7 +352,7 @@ def _valid_edges(mask: ArrayLike | None, volume: Labels) -> NDArray[np.bool_]:
     """Edges that may be in the forests: inside the volume, and allowed by a mask of voxels or of edges."""
     if mask is None:
         return affinity_targets(volume, _OFFSETS)[1]
-    allowed = np.asarray(mask, dtype=bool)
+    allowed = as_array(mask, "mask").astype(bool, copy=False)
     if allowed.shape == volume.shape:
         return affinity_targets(volume, _OFFSETS, allowed)[1]
     if allowed.shape != (3, *volume.shape):
@@ -362,4 +363,4 @@ def _valid_edges(mask: ArrayLike | None, volume: Labels) -> NDArray[np.bool_]:
 def _as_array(values: Any) -> Any:
     if values is None:
         return None
-    return values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
+    return values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else as_array(values, "labels and mask")

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from clew.arrays import as_array
 from clew.errors import InputError
+from clew.evaluation._labels import as_labels
 from clew.training.augmentation import (
     change_intensity,
     check_augmentation,
@@ -129,11 +131,22 @@ class Sampler:
 
 def prepare_volume(volume: TrainingVolume, boundary_steps: int, *, per_section: bool = False) -> TrainingVolume:
     """Grow a background between the objects and number the labels 1..n, as uint32."""
+    volume = checked_volume(volume)
     numbers = np.unique(volume.labels, return_inverse=True)[1].reshape(volume.labels.shape)
     labels = (numbers + (volume.labels.min() != 0)).astype(np.uint32)
     if boundary_steps:
         labels = grow_boundaries(labels, boundary_steps, per_section, volume.mask).astype(np.uint32)
     return TrainingVolume(volume.raw, labels, volume.mask)
+
+
+def checked_volume(volume: TrainingVolume) -> TrainingVolume:
+    """The same volume; an InputError where its arrays do not fit, or labels are negative or not whole numbers."""
+    raw, labels = as_array(volume.raw, "raw"), as_labels(volume.labels, "labels")
+    mask = as_array(volume.mask, "mask").astype(bool, copy=False)
+    if raw.dtype != np.uint8 or not raw.shape == labels.shape == mask.shape:
+        found = f"{raw.dtype} of shape {raw.shape}, {labels.shape} and {mask.shape}"
+        raise InputError(f"raw (uint8), labels and mask must be (z, y, x) of one shape, not {found}")
+    return TrainingVolume(raw, labels, mask)
 
 
 def scale_raw(raw: NDArray) -> NDArray[np.float32]:

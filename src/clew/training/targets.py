@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from clew.arrays import as_array, as_whole
 from clew.errors import InputError
 from clew.evaluation._labels import Labels, as_labels, check_same_shape
 from clew.kernels.erosion import clear_background, solid_after_first_step, solid_after_next_step
@@ -91,9 +92,7 @@ def grow_boundaries(labels: ArrayLike, steps: int, per_section: bool = False, ma
         If the labels are negative or not whole numbers, or steps is negative.
     """
     volume = as_labels(labels, "labels")
-    if steps < 0:
-        raise InputError(f"steps must be 0 or more, not {steps}")
-    if steps == 0:
+    if (steps := as_whole(steps, "steps")) == 0:
         return volume.copy()
     annotated = _as_mask(mask, volume)
     unknown = np.zeros(volume.shape, np.uint8) if annotated is None else (~annotated).view(np.uint8)
@@ -147,13 +146,13 @@ def split_components(labels: ArrayLike) -> Labels:
 def _as_mask(mask: ArrayLike | None, volume: Labels) -> NDArray[np.bool_] | None:
     if mask is None:
         return None
-    annotated = np.ascontiguousarray(mask, dtype=bool)
+    annotated = np.ascontiguousarray(as_array(mask, "mask"), dtype=bool)
     check_same_shape(annotated, volume, ("mask", "labels"))
     return annotated
 
 
 def _as_offsets(offsets: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
-    steps = np.asarray(offsets)
+    steps = as_array(offsets, "offsets")
     if steps.ndim != 2 or steps.shape[1] != 3 or steps.dtype.kind not in "ui":
         raise InputError(f"offsets must be a list of whole (z, y, x) steps such as (-1, 0, 0), not {offsets!r}")
     return [tuple(int(o) for o in offset) for offset in steps]
