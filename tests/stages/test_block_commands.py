@@ -104,9 +104,9 @@ def test_scores_are_those_of_evaluate(folder: Path, tmp_path: Path, truth: str, 
     segmentation, truth = str(folder / "wrong.zarr"), str(folder / truth)
     pipeline.evaluate(segmentation, truth, border=border, json=str(tmp_path / "whole.json"))
     pipeline.evaluate_blocks(segmentation, truth, str(tmp_path / "run"), border=border, block_shape=(13, 20, 31))
-    assert json.loads((tmp_path / "run" / "scores.json").read_text()) == json.loads(
-        (tmp_path / "whole.json").read_text()
-    )
+    found, whole = (json.loads((tmp_path / name).read_text()) for name in ("run/scores.json", "whole.json"))
+    assert found["scores"] == whole["scores"]
+    assert found["inputs"] == whole["inputs"]
 
 
 @pytest.mark.usefixtures("in_this_process")

@@ -140,7 +140,7 @@ def test_segmentation_is_compared_with_skeletons(
     printed = capsys.readouterr().out
     assert "3 skeletons" in printed
     assert "6 nodes lie outside" in printed
-    (row,) = json.loads((tmp_path / "scores.json").read_text())
+    (row,) = json.loads((tmp_path / "scores.json").read_text())["scores"]
     assert (row["threshold"], row["splits"], row["merges"]) == (None, 1, 1)
     length = (90 + 90 + 50) * 11.24
     assert row["run_length"] == pytest.approx(((40 * 11.24) ** 2 + (40 * 11.24) ** 2) / length)

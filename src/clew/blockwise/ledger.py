@@ -83,6 +83,10 @@ class Ledger:
             raise InputError(f"{file} is damaged, so the run cannot go on: give another folder")
         return found
 
+    def replace_plan(self, plan: Mapping[str, Any]) -> None:
+        """Note another plan for the run in the folder, for example where its inputs lie now."""
+        _write(self.folder / PLAN, json.loads(json.dumps(plan, default=str)))
+
     @contextlib.contextmanager
     def held(self, waiting: Callable[[str], None] = lambda words: None) -> Iterator["Ledger"]:
         """Keep other runs out of the folder, as long as the block lasts.

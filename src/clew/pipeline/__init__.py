@@ -27,7 +27,7 @@ from clew.pipeline.blocks import (
 from clew.segmentation.agglomeration_options import AgglomerationChoice, AgglomerationOptions
 from clew.segmentation.fragment_options import FragmentOptions
 from clew.stages.declaration import Record, stage
-from clew.stages.option_types import Shape, Threshold, Triple
+from clew.stages.option_types import Input, Shape, Threshold, Triple
 from clew.stages.progress import say, timed
 from clew.synthetic.options import SyntheticOptions
 from clew.training.options import AugmentationOptions, TrainingOptions
@@ -52,10 +52,10 @@ def info(path: str, *, voxel_size: Triple | None = None) -> None:
 
 @stage
 def predict(
-    raw: str,
+    raw: Input,
     affinities: str,
     *,
-    checkpoint: str = BUNDLED,
+    checkpoint: Input = BUNDLED,
     box: str | None = None,
     prediction_options: PredictionOptions,
     voxel_size: Triple | None = None,
@@ -89,10 +89,10 @@ def predict(
 
 @stage
 def extract_fragments(
-    affinities: str,
+    affinities: Input,
     fragments: str,
     *,
-    mask: str | None = None,
+    mask: Input | None = None,
     options: FragmentOptions,
     overwrite: bool = False,
     record: Record,
@@ -128,7 +128,7 @@ def extract_fragments(
 
 @stage
 def build_region_graph(
-    affinities: str, fragments: str, region_graph: str, *, overwrite: bool = False, record: Record
+    affinities: Input, fragments: Input, region_graph: str, *, overwrite: bool = False, record: Record
 ) -> None:
     """Collect the affinities between every two touching fragments.
 
@@ -163,7 +163,7 @@ def build_region_graph(
 
 @stage
 def agglomerate(
-    region_graph: str,
+    region_graph: Input,
     merge_tree: str,
     *,
     options: AgglomerationChoice,
@@ -197,12 +197,12 @@ def agglomerate(
 
 @stage
 def relabel(
-    fragments: str,
-    merge_tree: str,
+    fragments: Input,
+    merge_tree: Input,
     segmentation: str,
     *,
     threshold: Threshold | None = None,
-    region_graph: str | None = None,
+    region_graph: Input | None = None,
     minimum_size: Annotated[int, Ge(0)] = 0,
     remove_below: Annotated[int, Ge(0)] = 0,
     overwrite: bool = False,
@@ -261,10 +261,10 @@ def relabel(
 
 @stage
 def segment(
-    affinities: str,
+    affinities: Input,
     directory: str,
     *,
-    mask: str | None = None,
+    mask: Input | None = None,
     fragment_options: FragmentOptions,
     agglomeration_options: AgglomerationChoice,
     threshold: Threshold | None = None,
@@ -314,10 +314,10 @@ def segment(
 
 @stage
 def evaluate(
-    segmentation: str,
-    truth: str,
+    segmentation: Input,
+    truth: Input,
     *,
-    merge_tree: str | None = None,
+    merge_tree: Input | None = None,
     thresholds: Annotated[int, Gt(1)] = 51,
     border: Annotated[float, Ge(0)] = 0.0,
     minimum_nodes: Annotated[int, Gt(0)] = 1,
@@ -326,6 +326,7 @@ def evaluate(
     json: str | None = None,
     plot: str | None = None,
     overwrite: bool = False,
+    record: Record,
 ) -> Any:
     """Compare a segmentation with the truth: variation of information, adapted Rand error, CREMI score; or with skeletons.
 
@@ -360,6 +361,7 @@ def evaluate(
     return score_paths(
         segmentation, truth, merge_tree=merge_tree, thresholds=thresholds, border=border,
         minimum_nodes=minimum_nodes, box=box, components=components, json=json, plot=plot, overwrite=overwrite,
+        record=record,
     )  # fmt: skip
 
 
@@ -410,11 +412,11 @@ def plan(
 def train(
     checkpoint: str,
     *,
-    data: list[str],
+    data: list[Input],
     held_out: str | None = None,
     preset: Literal[tuple(PRESETS)] = "small",  # type: ignore[valid-type]
     offsets: list[tuple[int, int, int]] | None = None,
-    initial: str | None = None,
+    initial: Input | None = None,
     score: str = AgglomerationOptions.score,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -552,7 +554,7 @@ def synthesize(
 
 @stage
 def convert(
-    source: str,
+    source: Input,
     target: str,
     *,
     voxel_size: Triple | None = None,

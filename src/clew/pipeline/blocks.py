@@ -11,15 +11,15 @@ from clew.network.options import BUNDLED, PredictionOptions
 from clew.segmentation.agglomeration_options import AgglomerationChoice, AgglomerationOptions
 from clew.segmentation.fragment_options import FragmentOptions
 from clew.stages.declaration import Record, command_name, stage
-from clew.stages.option_types import Shape, Threshold, Triple
+from clew.stages.option_types import Input, Shape, Threshold, Triple
 
 
 @stage
 def predict_blocks(
-    raw: str,
+    raw: Input,
     folder: str,
     *,
-    checkpoint: str = BUNDLED,
+    checkpoint: Input = BUNDLED,
     box: str | None = None,
     block_shape: Shape | None = None,
     prediction_options: PredictionOptions,
@@ -70,10 +70,10 @@ def predict_blocks(
 
 @stage
 def segment_blocks(
-    affinities: str,
+    affinities: Input,
     folder: str,
     *,
-    mask: str | None = None,
+    mask: Input | None = None,
     block_shape: Shape | None = None,
     fragment_options: FragmentOptions,
     agglomeration_options: AgglomerationChoice,
@@ -133,7 +133,7 @@ def segment_blocks(
 
 @stage
 def relabel_blocks(
-    blocks: str,
+    blocks: Input,
     folder: str,
     *,
     threshold: Threshold,
@@ -172,7 +172,7 @@ def relabel_blocks(
 
 @stage
 def convert_blocks(
-    source: str,
+    source: Input,
     folder: str,
     *,
     voxel_size: Triple | None = None,
@@ -211,11 +211,11 @@ def convert_blocks(
 
 @stage
 def evaluate_blocks(
-    segmentation: str,
-    truth: str,
+    segmentation: Input,
+    truth: Input,
     folder: str,
     *,
-    merge_tree: str | None = None,
+    merge_tree: Input | None = None,
     thresholds: Annotated[int, Gt(1)] = 51,
     border: Annotated[float, Ge(0)] = 0.0,
     box: str | None = None,

@@ -16,6 +16,7 @@ from clew.volumes.geometry import Triple as Lengths
 from clew.volumes.location import join
 from clew.volumes.open import open_volume
 from clew.volumes.pyramid import Scale, coarser_scales
+from clew.volumes.save import OWN
 from clew.volumes.shared import finish_volume
 
 BYTES_A_VOXEL = 40
@@ -41,7 +42,7 @@ def conversion_run(
     path = join(str(folder) if volumes is None else absolute(volumes), "volume.zarr")
     outputs = shared_scales(path, "volume", volume.dtype, scales, block_shape)
     store = FileStore(folder / "tables", {"source": source}, outputs, volume.voxel_size)
-    kept = {name: value for name, value in volume.attributes.items() if name not in ("version", "created")}
+    kept = {name: value for name, value in volume.attributes.items() if name not in (*OWN, "inputs")}
     return BlockRun(
         folder, store, copy_tasks(grid) + scale_tasks("volume", scales, block_shape), (volume,), z * y * x,
         BYTES_A_VOXEL * prod(block_shape), partial(_finish, kept=kept, store=store),

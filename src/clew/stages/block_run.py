@@ -1,5 +1,6 @@
 """Runs in blocks, in a folder that says how far they are: begun, gone on with, looked at, tried again."""
 
+import json
 import os
 import time
 from collections import Counter
@@ -18,6 +19,7 @@ from clew.blockwise.workers import started
 from clew.errors import InputError
 from clew.network.bundled import bundled_names
 from clew.stages.declaration import Record
+from clew.stages.identity import changed_inputs, paths_in
 from clew.stages.progress import counted, say, timed
 from clew.stages.protection import refuse_overlap
 from clew.stages.run_file import PATHS
@@ -45,7 +47,7 @@ class BlockRun:
     store, tasks
         What is read and written, and the work.
     inputs
-        The volumes whose exchange would change the result.
+        The volumes by which runs of earlier versions of clew know their inputs.
     voxels
         Of the result.
     bytes_of_a_worker
@@ -149,11 +151,13 @@ def _begin(run: BlockRun, ledger: Ledger, record: Record, *, restart: bool) -> N
         if name not in UNDECIDING
     }
     plan = {STAGE: record["stage"]} | parameters
-    plan |= {INPUTS: [_fingerprint(volume) for volume in run.inputs]}
-    plan |= {TASKS: Counter(task.writes[0][0] for task in run.tasks)}
+    plan |= {INPUTS: record[INPUTS], TASKS: Counter(task.writes[0][0] for task in run.tasks)}
+    known = _known_inputs(run, ledger, record) if ledger.begun and not restart else {}
     outputs = run.store.outputs.values()
     _refuse_foreign(run, ledger, plan)
-    ledger.begin(plan, restart=restart, discard=lambda: _discard(run))
+    ledger.begin(plan | known, restart=restart, discard=lambda: _discard(run))
+    if known:  # inputs may have moved: retry reads where they are
+        ledger.replace_plan(plan)
     ledger.forget_failures()
     for volume in outputs:
         volume.create()
@@ -220,8 +224,30 @@ def _say_any(words: str) -> None:
         say(words)
 
 
-def _fingerprint(source: Volume) -> dict[str, Any]:
-    """By what an input is known again."""
+def _known_inputs(run: BlockRun, ledger: Ledger, record: Record) -> dict[str, Any]:
+    """What the plan of a run that is to go on says of its inputs; an InputError where they have changed since."""
+    planned = ledger.plan()
+    before = planned.get(INPUTS)
+    if isinstance(before, list):  # of a version of clew that knew shapes and the time in the record only
+        same = before == _plain([_shape_and_time(volume) for volume in run.inputs])
+        names = [] if same else ["input"]
+    else:
+        names = changed_inputs(planned, _plain({INPUTS: record[INPUTS]}))
+    if names:
+        paths = paths_in(record["parameters"].get(names[0]) or [volume.source for volume in run.inputs])
+        raise InputError(
+            f"{run.folder} was begun with another {names[0]} than {', '.join(paths)} is now: "
+            "bring that back to go on, or give another folder"
+        )
+    return {name: planned[name] for name in (INPUTS, *record[INPUTS], *run.store.inputs) if name in planned}
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it."""
+    return json.loads(json.dumps(value))
+
+
+def _shape_and_time(source: Volume) -> dict[str, Any]:
     return {"shape": source.shape, "dtype": str(source.dtype), "written": source.attributes.get("created")}
 
 

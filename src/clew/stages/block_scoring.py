@@ -47,4 +47,4 @@ def _finish(record: Record, *, folder: Path, store: FileStore, merge_tree: str |
     table = as_record(OverlapTable, store.load(("overlap",)))
     curve = score_overlap(table, merge_tree, thresholds)
     say_scores(curve)
-    save_scores(curve, folder / SCORES)
+    save_scores(curve, folder / SCORES, record)

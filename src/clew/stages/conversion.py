@@ -32,14 +32,20 @@ def convert_volume(
     volume = open_volume(source, voxel_size=voxel_size, offset=offset)
     part = parse_box(box, volume.shape)
     start = [o + s * axis.start for o, s, axis in zip(volume.offset, volume.voxel_size, part, strict=True)]
-    kept = {name: value for name, value in volume.attributes.items() if name not in ("version", "created")}
     if box is not None or dtype != "keep":
         work = "convert" if dtype == "keep" or volume.dtype == np.uint8 else "convert --dtype uint8"
         refuse_too_large(work, source, prod((*volume.shape[:-3], *shape_of(part))), volume.dtype.itemsize)
     data: Any = volume if box is None and dtype == "keep" else volume.read((..., *part))
     if dtype == "uint8":
         data = to_uint8(data, source)
-    save_volume(target, data, voxel_size=volume.voxel_size, offset=start, attributes=kept | record, overwrite=overwrite)
+    save_volume(
+        target,
+        data,
+        voxel_size=volume.voxel_size,
+        offset=start,
+        attributes=volume.attributes | record,
+        overwrite=overwrite,
+    )
 
 
 def to_uint8(image: NDArray[Any], name: str) -> NDArray[np.uint8]:

@@ -14,12 +14,13 @@ from difflib import get_close_matches
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from clew.errors import InputError
+from clew.stages.option_types import is_input
 
 Function = Callable[..., Any]
 
 
 class Record(dict[str, Any]):
-    """What is recorded with an output: stage and parameters, filled in when the stage is called."""
+    """What is recorded with an output: stage, parameters and what identifies its inputs, filled in when it is called."""
 
 
 def stage(function: Function) -> Function:
@@ -101,7 +102,15 @@ def is_sequence(annotation: Any) -> bool:
 def _record(function: Function, values: Mapping[str, Any], signature: inspect.Signature) -> Record:
     defaults = {name: parameter.default for name, parameter in signature.parameters.items()}
     parameters = {name: value for name, value in (defaults | dict(values)).items() if name != "overwrite"}
-    return Record(stage=command_name(function), parameters=parameters)
+    return Record(stage=command_name(function), parameters=parameters, inputs=_inputs(parameters, signature))
+
+
+def _inputs(parameters: Mapping[str, Any], signature: inspect.Signature) -> dict[str, Any]:
+    """What identifies the inputs that are given, by the names of their options."""
+    from clew.stages.identity import identify
+
+    names = [name for name, parameter in signature.parameters.items() if is_input(parameter.annotation)]
+    return {name: identify(parameters[name]) for name in names if parameters[name]}
 
 
 def _check_values(stage_name: str, values: Mapping[str, Any], signature: inspect.Signature) -> dict[str, Any]:

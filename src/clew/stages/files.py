@@ -1,6 +1,8 @@
 """Inputs and outputs that several stages share: opened, checked against each other, written with their record."""
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,8 @@ from clew.errors import InputError
 from clew.stages.declaration import Record
 from clew.volumes.affinities import affinity_offsets
 from clew.volumes.open import open_volume
-from clew.volumes.save import refuse_output, save_volume
+from clew.volumes.replace import written_beside
+from clew.volumes.save import record_of, refuse_output, save_volume
 from clew.volumes.volume import Volume
 
 SUGGESTED = ("suggested_threshold", "suggested_score")
@@ -51,6 +54,12 @@ def save_like(source: Volume, path: str, data: NDArray[Any], record: Record, ove
     """Write a volume with the voxel size and offset of another, and note its path among the inputs."""
     record |= suggestion(source.attributes)
     save_volume(path, data, voxel_size=source.voxel_size, offset=source.offset, attributes=record, overwrite=overwrite)
+
+
+def write_scores(rows: list[dict[str, Any]], path: Path, record: Record) -> None:
+    """Write scores as JSON below what they were made from; a file that is there is replaced."""
+    with written_beside(path, overwrite=True) as partial:
+        partial.write_text(json.dumps(record_of(record) | {"scores": rows}, indent=1, allow_nan=False) + "\n")
 
 
 def suggestion(attributes: Mapping[str, Any]) -> dict[str, Any]:

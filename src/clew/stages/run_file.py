@@ -10,7 +10,9 @@ from typing import Any
 
 from clew.errors import InputError
 from clew.network.bundled import bundled_names
-from clew.stages.declaration import check_names
+from clew.stages.declaration import check_names, command_name
+from clew.stages.identity import changed_inputs, changed_parameters, paths_in, record_in
+from clew.stages.option_types import is_input
 from clew.stages.progress import say
 
 OUTPUTS = {
@@ -71,18 +73,27 @@ def follow(file: Path, stages: Sequence[Stage], overwrite: bool) -> None:
     tables = _unfold_segment(tables, known, directory, file)
     calls = [(known[name], _arguments(known[name], options, directory, file)) for name, options in tables.items()]
     _fill_optional(calls, tables, directory)
+    for function, arguments in [] if overwrite else calls:
+        _refuse_others(function, arguments)
     directory.mkdir(parents=True, exist_ok=True)
-    changed = overwrite
+    changed, made = overwrite, set[str]()
     for function, arguments in calls:
         output = arguments.get(WRITES.get(function.__name__, ""))
-        if output and Path(output).exists() and not changed and _is_done(function, arguments, output):
-            say(f"{function.__name__}: {output} is there already")
-            continue
-        if "overwrite" in inspect.signature(function).parameters and changed:
-            arguments["overwrite"] = True
-        trained = _modified(arguments, function)
-        function(**arguments)
-        changed = changed or function.__name__ in WRITES or _modified(arguments, function) != trained
+        if output and Path(output).exists() and not changed and _is_done(function, arguments, output, made):
+            old = "" if record_in(output).get("inputs") else " (of an earlier version of clew, which noted no inputs)"
+            say(f"{function.__name__}: {output} is there already{old}")
+        else:
+            changed = _make(function, arguments, changed or bool(output and Path(output).exists()))
+        made |= _written(function, arguments)
+
+
+def _make(function: Stage, arguments: dict[str, Any], replacing: bool) -> bool:
+    """Run a stage; whether what follows has to be made anew."""
+    if replacing and "overwrite" in inspect.signature(function).parameters:
+        arguments["overwrite"] = True
+    trained = _modified(arguments, function)
+    function(**arguments)
+    return replacing or function.__name__ in WRITES or _modified(arguments, function) != trained
 
 
 def options_in(file: Path, stage: Stage) -> dict[str, Any]:
@@ -173,23 +184,36 @@ def _beside(file: Path, path: Any) -> Any:
     return ",".join(str(file.parent / os.path.expanduser(part.strip())) for part in path.split(","))
 
 
-def _is_done(function: Stage, arguments: dict[str, Any], output: str) -> bool:
-    """Whether an output was made by this stage with these parameters; other parameters are refused."""
-    recorded = _recorded(output)
+def _refuse_others(function: Stage, arguments: dict[str, Any]) -> None:
+    """Refuse an output that was not made by its stage: it is somebody's work."""
+    output = arguments.get(WRITES.get(function.__name__, ""))
+    if output and Path(output).exists() and record_in(output).get("stage") != command_name(function):
+        raise InputError(f"{output} was not made by {command_name(function)}; move it away, or give another directory")
+
+
+def _is_done(function: Stage, arguments: dict[str, Any], output: str, made: set[str]) -> bool:
+    """Whether an output was made by this stage with these parameters from these inputs.
+
+    It is not if inputs changed that earlier tables make (`made`). Other parameters, and other inputs that changed, are refused.
+    """
+    recorded = record_in(output)
     wanted = json.loads(json.dumps(function.record_of(**arguments), default=str))  # type: ignore[attr-defined]
-    if recorded.get("stage") != wanted["stage"]:
-        raise InputError(f"{output} was not made by {wanted['stage']}; move it away or give --overwrite")
-    before, now = recorded.get("parameters", {}), wanted["parameters"]
-    changed = [f"{name} was {before.get(name)}, is {now[name]}" for name in now if before.get(name) != now[name]]
+    away = "move it away to have it made anew, or give another directory in the run file"
+    changed = changed_parameters(recorded, wanted, PATHS - wanted["inputs"].keys())
     if changed:
-        raise InputError(
-            f"{output} was made with other parameters: {'; '.join(changed)}; give --overwrite to make it anew"
-        )
+        raise InputError(f"{output} was made with other parameters: {'; '.join(changed)}; {away}")
+    for name in changed_inputs(recorded, wanted):
+        paths = ", ".join(paths_in(arguments[name]))
+        if not {os.path.abspath(path) for path in paths_in(arguments[name])} <= made:
+            raise InputError(f"{output} was made from another {name} than {paths} is now: bring that back, or {away}")
+        say(f"{function.__name__}: {output} is made anew, because {paths} has changed")
+        return False
     return True
 
 
-def _recorded(output: str) -> dict[str, Any]:
-    from clew.volumes.open import open_volume
-    from clew.volumes.tables import load_table
-
-    return load_table(output).attributes if output.endswith(".h5") else open_volume(output).attributes
+def _written(function: Stage, arguments: dict[str, Any]) -> set[str]:
+    """The paths that a stage writes."""
+    inputs = {
+        name for name, parameter in inspect.signature(function).parameters.items() if is_input(parameter.annotation)
+    }
+    return {os.path.abspath(arguments[name]) for name in PATHS - inputs if isinstance(arguments.get(name), str)}

@@ -13,6 +13,7 @@ import torch
 from clew.errors import InputError
 from clew.network.checkpoint import read_whole
 from clew.stages.declaration import Record
+from clew.stages.identity import changed_inputs, changed_parameters, paths_in
 from clew.stages.progress import say
 from clew.training.trainer import Example, StepReport, Trainer
 from clew.training.validation import Validation
@@ -142,14 +143,17 @@ class RunFolder:
         if self.overwrite or not path.exists():
             return
         recorded = json.loads(path.read_text())
-        before, now = recorded["parameters"], self.config["parameters"]
-        changed = [
-            f"{name} was {before[name]}, is {now[name]}" for name in now if before.get(name, now[name]) != now[name]
-        ]
+        changed = changed_parameters(recorded, self.config, places=("checkpoint",))
         if changed:
             raise InputError(
                 f"the run in {self.folder} had another configuration: {'; '.join(changed)}; "
                 "give the same one to continue, or --overwrite to start anew"
+            )
+        for name in changed_inputs(recorded, self.config):
+            paths = ", ".join(paths_in(self.config["parameters"][name]))
+            raise InputError(
+                f"the run in {self.folder} had another {name} than {paths} is now: bring that back to continue, "
+                "or train under another name"
             )
 
     def _append(self, values: dict[str, Any]) -> None:

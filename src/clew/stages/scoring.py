@@ -1,7 +1,7 @@
 """Scores of a segmentation, or of all thresholds of a merge tree, from files to table, JSON and plot."""
 
 import dataclasses
-import json as json_text
+import math
 from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +15,8 @@ from clew.evaluation.scores import Scores, best_threshold, score_table, score_th
 from clew.segmentation.blocks import shape_of
 from clew.segmentation.relabel import segment_lookup
 from clew.stages.boxes import Box, parse_box
-from clew.stages.files import as_ids
+from clew.stages.declaration import Record
+from clew.stages.files import as_ids, write_scores
 from clew.stages.memory import refuse_too_large
 from clew.stages.progress import say
 from clew.stages.protection import refuse_overlap
@@ -25,7 +26,7 @@ from clew.training.targets import split_components
 from clew.volumes.cremi import without_special
 from clew.volumes.nml import is_nml
 from clew.volumes.open import open_volume
-from clew.volumes.replace import refuse_existing, written_beside
+from clew.volumes.replace import refuse_existing
 from clew.volumes.volume import Volume
 
 Curve = list[tuple[float, Scores]]
@@ -53,6 +54,7 @@ def score_paths(
     json: str | None,
     plot: str | None,
     overwrite: bool,
+    record: Record,
 ) -> Curve | list[Followed]:
     """Score files; prints a table and returns (threshold, scores), threshold NaN for a single segmentation."""
     refuse_overlap([segmentation, truth, merge_tree], [json, plot])
@@ -65,7 +67,7 @@ def score_paths(
         if border or components or plot:
             raise InputError("evaluate: border, components and plot are for a volume as truth, not for skeletons")
         return score_against_skeletons(segmentation, truth, merge_tree=merge_tree, thresholds=thresholds,
-                                       minimum_nodes=minimum_nodes, box=box, json=json)  # fmt: skip
+                                       minimum_nodes=minimum_nodes, box=box, json=json, record=record)  # fmt: skip
     pair = match_volumes(segmentation, truth, box)
     work = "evaluate --components" if components else "evaluate --border" if border else "evaluate"
     refuse_too_large(work, segmentation, prod(shape_of(pair.here)), 16)
@@ -78,7 +80,7 @@ def score_paths(
     curve = score_overlap(overlap_table(ids, labels), merge_tree, thresholds)
     say_scores(curve)
     if json:
-        save_scores(curve, Path(json))
+        save_scores(curve, Path(json), record)
     if plot:
         from clew.view.figures import save_figure
 
@@ -129,11 +131,13 @@ def match_volumes(segmentation: str, truth: str, box: str | None) -> Pair:
     return Pair(ids, labels, (found[0], found[1], found[2]), (there[0], there[1], there[2]))
 
 
-def save_scores(curve: Curve, path: Path) -> None:
-    """Write scores as JSON; a file that is there is replaced."""
-    rows = [{"threshold": threshold, **dataclasses.asdict(scores)} for threshold, scores in curve]
-    with written_beside(path, overwrite=True) as partial:
-        partial.write_text(json_text.dumps(rows, indent=1).replace("NaN", "null") + "\n")
+def save_scores(curve: Curve, path: Path, record: Record) -> None:
+    """Write scores as JSON, with what they were made from; a file that is there is replaced."""
+    rows = [
+        {"threshold": None if math.isnan(threshold) else threshold, **dataclasses.asdict(scores)}
+        for threshold, scores in curve
+    ]
+    write_scores(rows, path, record)
 
 
 def _start(ids: Volume, labels: Volume) -> tuple[int, int, int]:

@@ -1,7 +1,6 @@
 """Scores of a segmentation, or of all thresholds of a merge tree, against skeletons."""
 
 import dataclasses
-import json as json_text
 import math
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,11 +21,12 @@ from clew.evaluation.skeletons import (
 )
 from clew.segmentation.relabel import segment_lookup
 from clew.stages.boxes import parse_box
+from clew.stages.declaration import Record
+from clew.stages.files import write_scores
 from clew.stages.progress import say
 from clew.stages.tables import load_merge_tree
 from clew.volumes.nml import read_nml
 from clew.volumes.open import open_volume
-from clew.volumes.replace import written_beside
 
 LISTED = 5
 """Skeletons with most errors that are named."""
@@ -49,6 +49,7 @@ def score_against_skeletons(
     minimum_nodes: int,
     box: str | None,
     json: str | None,
+    record: Record,
 ) -> list[Followed]:
     """Score files; prints a table and the skeletons with most errors."""
     nodes, traced = _read(segmentation, skeletons, box)
@@ -66,8 +67,7 @@ def score_against_skeletons(
     ]
     _say_table(curve)
     if json:
-        with written_beside(Path(json), overwrite=True) as partial:
-            partial.write_text(json_text.dumps([_plain(row) for row in curve], indent=1) + "\n")
+        write_scores([_plain(row) for row in curve], Path(json), record)
     return curve
 
 

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import shutil
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,8 @@ from clew.volumes.volume import Layout, Volume, box_slices, first_line
 
 DTYPES = ("bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32")
 BLOCK_BYTES = 64 << 20
+OWN = ("version", "created", "id")
+"""Names of what a record holds that no other output has."""
 
 
 class WritableVolume:
@@ -236,10 +239,14 @@ def _check_replaceable(target: Path, is_hdf5: bool, overwrite: bool) -> None:
         raise InputError(f"{target} is there and is no {kind}; it is not replaced: move it away first")
 
 
-def record_of(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What to record as plain JSON values, with version and time of writing."""
-    record = {"version": __version__, "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")}
-    return {**record, **json.loads(json.dumps(dict(attributes or {}), default=plain))}
+def record_of(attributes: Mapping[str, Any] | None, identity: str = "") -> dict[str, Any]:
+    """What to record as plain JSON values, with version, time of writing and an id that no other output has.
+
+    These three are never taken from `attributes`, which may come from another output.
+    """
+    created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    own = {"version": __version__, "created": created, "id": identity or uuid.uuid4().hex}
+    return own | json.loads(json.dumps(dict(attributes or {}), default=plain)) | own
 
 
 def plain(value: Any) -> Any:

@@ -131,11 +131,15 @@ class SharedVolume:
 def finish_volume(scales: Sequence[SharedVolume], attributes: Mapping[str, Any]) -> None:
     """Make the scales of a volume, finest first, one that others can open, with what is to be recorded.
 
-    One that is finished in this way is left as it is.
+    One that is finished in this way is left as it is. A record of a run, which has its own time and id, is kept as it is; the
+    volumes of a run add their names to its id.
     """
     path = scales[0].path
+    record = dict(attributes) if "created" in attributes else record_of(attributes)
+    if "id" in record:
+        record["id"] = f"{record['id']}-{PurePosixPath(path).stem}"
     layouts = {scale.name: scale.layout for scale in scales}
-    document = group_metadata(PurePosixPath(path).stem, layouts, record_of(attributes)).encode()
+    document = group_metadata(PurePosixPath(path).stem, layouts, record).encode()
     if read_bytes(path, METADATA) == document:
         return
     if is_remote(path):

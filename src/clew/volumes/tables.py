@@ -4,6 +4,7 @@ The file begins with a line of text that holds the checksum of all the rest, in 
 before HDF5 reads the file: HDF5 checks no attributes and no short columns, and a wrong bit can make it read for ever.
 """
 
+import hashlib
 import json
 import os
 import zlib
@@ -54,7 +55,7 @@ def save_table(
     ----------
     path : must end in .h5 (or .hdf5, .hdf)
     columns : name → array of bool, integers or floats, any shape (empty arrays too)
-    attributes : what to record; read again as `Table.attributes`
+    attributes : what to record; read again as `Table.attributes`, with an `id` that equal columns have, too
     kind : what the table is, for example "region graph"; `load_table` refuses another kind
     """
     from clew.volumes.hdf5 import created_file
@@ -62,16 +63,19 @@ def save_table(
     target = check_table_path(path, overwrite=overwrite)
     with written_beside(target, overwrite) as partial:
         with created_file(partial, USER_BLOCK) as (file, _):
+            content = hashlib.blake2b(kind.encode(), digest_size=16)
             for name, values in columns.items():
                 column = np.asarray(values)
                 if column.dtype.kind not in "buif":
                     raise InputError(f"{target}: column {name} holds {column.dtype}; wanted bool, integers or floats")
+                content.update(f"{name} {column.dtype.str} {column.shape}".encode())
+                content.update(np.ascontiguousarray(column).reshape(-1).view(np.uint8).data)
                 packed = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if column.size > 1024 else {}
                 with signals_held():
                     file.create_dataset(name, data=column, **packed)
             with signals_held():
                 file.attrs[MARK] = kind
-                file.attrs["clew"] = json.dumps(record_of(attributes))
+                file.attrs["clew"] = json.dumps(record_of(attributes, content.hexdigest()))
         with partial.open("r+b") as sealed:
             sealed.write(_seal_of(partial))
 
@@ -106,6 +110,20 @@ def load_table(path: str | os.PathLike[str], *, kind: str | None = None, columns
         except (OSError, RuntimeError, KeyError) as error:
             raise InputError(f"{name} cannot be read: {first_line(error)}") from error
         return Table(values, json.loads(file.attrs["clew"]), str(found))
+
+
+def table_record(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """What was recorded with a table, without reading its columns; None for a file that is no table of clew."""
+    from clew.volumes.hdf5 import open_file
+
+    name = os.fspath(path)
+    _is_sealed(name)
+    with open_file(name) as file:
+        if MARK not in file.attrs:
+            return None
+        if "clew" not in file.attrs:
+            raise _damaged(name)
+        return dict(json.loads(file.attrs["clew"]))
 
 
 def check_table_path(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
