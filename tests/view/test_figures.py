@@ -180,9 +180,9 @@ def test_followed_names_tell_the_same_labels_apart(labels, reference):
 
 
 def test_a_label_follows_the_segment_that_it_overlaps_most():
-    labels, reference = np.array([[1, 1, 1, 2]], np.uint64), np.array([[7, 7, 8, 8]], np.uint64)
+    labels, reference = np.array([[1, 1, 1, 2, 2]], np.uint64), np.array([[7, 7, 8, 9, 9]], np.uint64)
     (named,) = follow([labels], [reference])
-    assert named.tolist() == [[7, 7, 7, 8]]
+    assert named.tolist() == [[7, 7, 7, 9, 9]]
 
 
 def test_identical_segmentations_have_identical_colours():
