@@ -5,12 +5,13 @@ READY := .venv/.ready
 DATA ?=
 FOLDER ?= verify-large
 REVISION ?= HEAD
+SEEDS ?= 0:5000
 NETWORK ?= fib-10nm
 FILES ?=
 export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup lint test-without-jit mutants coverage bench bench-scale verify-large same-arrays against weights study clean
+.PHONY: help demo fuzz test setup lint test-without-jit mutants coverage bench bench-scale verify-large same-arrays against weights study clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +41,9 @@ test-without-jit: $(READY) ## the kernels as plain Python, on tiny inputs
 
 mutants: $(READY) ## break the package (or FILES=kernels/border) in small places, one at a time: which test notices?
 	$(BIN)/python -m benchmarks.mutants $(FILES)
+
+fuzz: $(READY) ## damaged inputs (SEEDS=0:5000) of every format: right values or one clear line?
+	PYTHONPATH=tests $(BIN)/python -m fuzz --seeds $(SEEDS)
 
 coverage: $(READY) ## which lines the tests reach
 	$(BIN)/python -m pytest --cov=clew --cov-report=term-missing:skip-covered

@@ -149,7 +149,7 @@ def test_run_files(tmp_path: Path, affinities: Path, capsys: pytest.CaptureFixtu
                           ("a = ", "not valid TOML"), ("[evaluate]", "lacks"), ("threshold = 1", "outside a table")]:  # fmt: skip
         file.write_text(text)
         check_refused(capsys, message, "run", file)
-    check_refused(capsys, "no run file", "run", tmp_path / "none.toml")
+    check_refused(capsys, "there is no file", "run", tmp_path / "none.toml")
 
 
 def test_the_home_folder_in_a_run_file_and_in_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,7 +196,7 @@ def test_options_come_from_a_table(tmp_path: Path, affinities: Path, capsys: pyt
     check_refused(capsys, "no table [train]; it has [segment]", "train", "--config", file)
     check_refused(capsys, "needs a command", "--config", file)
     check_refused(capsys, "TOML file", "segment", "--config")
-    check_refused(capsys, "no run file", "segment", "--config", tmp_path / "none.toml")
+    check_refused(capsys, "there is no file", "segment", "--config", tmp_path / "none.toml")
     file.write_text("[convert]\nvoxel_size = [4, 8, 8]\nsource = 'affinities.zarr'\n")
     assert run("convert", "--config", file, "--target", tmp_path / "copy.zarr") == 0
     assert open_volume(tmp_path / "copy.zarr").voxel_size == (4, 8, 8)

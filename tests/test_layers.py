@@ -10,8 +10,8 @@ import clew
 
 ROOT = Path(clew.__file__).parent
 LAYERS = (
-    ("errors",), ("signals",), ("arrays",), ("kernels",), ("evaluation",), ("segmentation",), ("network",), ("training",),
-    ("volumes", "synthetic"), ("blockwise",), ("view",), ("stages",), ("pipeline",), ("cli",),
+    ("errors",), ("signals", "documents"), ("arrays",), ("kernels",), ("evaluation",), ("segmentation",), ("network",),
+    ("training",), ("volumes", "synthetic"), ("blockwise",), ("view",), ("stages",), ("pipeline",), ("cli",),
 )  # fmt: skip
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 ONLY_IN = {"torch": {"network", "training", "stages"}, "numba": {"kernels"}, "neuroglancer": {"view"},

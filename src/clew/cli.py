@@ -2,6 +2,7 @@
 
 import argparse
 import inspect
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -12,13 +13,17 @@ from clew import __version__
 from clew.errors import InputError, UnfinishedError
 from clew.signals import signals_raised
 
-UNFINISHED, BAD_INPUT = 1, 2
+UNFINISHED, BAD_INPUT, UNFORESEEN = 1, 2, 70
+LINES, CHARACTERS = 3, 600
+"""Of the longest message."""
 SIGNALLED = 128
 """What shells add to the number of the signal that ended a command."""
+TRACEBACK = "CLEW_TRACEBACK"
+"""Environment variable that asks for the traceback of an error that nobody foresaw."""
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run `clew`; bad input gives one line on standard error and exit code 2."""
+    """Run `clew`; bad input gives one line on standard error and exit code 2, an error that nobody foresaw exit code 70."""
     with signals_raised():
         _run(sys.argv[1:] if arguments is None else arguments)
 
@@ -48,6 +53,10 @@ def _run(arguments: list[str]) -> None:
     except KeyboardInterrupt as error:
         number = signal.Signals(getattr(error, "number", signal.SIGINT))
         _stop("interrupted" if number == signal.SIGINT else f"stopped by {number.name}", SIGNALLED + number)
+    except Exception as error:
+        if TRACEBACK in os.environ:
+            raise
+        _stop(_unforeseen(error, arguments), UNFORESEEN)
 
 
 def build_app() -> Any:
@@ -146,8 +155,25 @@ def _unwrapped(documentation: str) -> str:
     return "\n".join(lines)
 
 
+def _unforeseen(error: Exception, arguments: list[str]) -> str:
+    """One line about an error of clew itself, and how to report it."""
+    what = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    return (
+        f"an error of clew itself, not of yours ({what}); please report it with what "
+        f"{TRACEBACK}=1 clew {arguments[0] if arguments else ''} … prints"
+    )
+
+
+def shortened(message: str) -> str:
+    """A message of few lines and characters: what is wrong stands first, and what to do last, so the middle is left out."""
+    lines = message.strip().splitlines()
+    message = "\n".join([*lines[: LINES - 1], " ".join(lines[LINES - 1 :])]) if len(lines) > LINES else message.strip()
+    half = CHARACTERS // 2 - 1
+    return message if len(message) <= CHARACTERS else f"{message[:half].rstrip()}…{message[-half:].lstrip()}"
+
+
 def _stop(message: str, code: int) -> None:
-    print(f"clew: {message}", file=sys.stderr)
+    print(f"clew: {shortened(message)}", file=sys.stderr)
     sys.exit(code)
 
 

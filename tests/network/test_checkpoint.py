@@ -45,7 +45,7 @@ def test_half_precision_is_half_the_size(tmp_path: Path) -> None:
 
 
 def test_bad_files(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="does not exist"):
+    with pytest.raises(InputError, match="there is no file"):
         load_checkpoint(tmp_path / "none.pt")
     make(tmp_path / "a.pt")
     (tmp_path / "cut.pt").write_bytes((tmp_path / "a.pt").read_bytes()[:1000])
@@ -116,7 +116,10 @@ def test_an_absurd_architecture_is_refused_before_it_takes_memory(tmp_path: Path
         built.extend([] if tensor.is_meta else [tensor.nbytes])
         return before(tensor, **options)
 
-    with pytest.MonkeyPatch.context() as patched, pytest.raises(InputError, match="another architecture than it says"):
+    with (
+        pytest.MonkeyPatch.context() as patched,
+        pytest.raises(InputError, match="another architecture|must be a list"),
+    ):
         patched.setattr(torch.nn.init, "kaiming_normal_", watched)
         load_checkpoint(tmp_path / "a.pt")
     assert not built

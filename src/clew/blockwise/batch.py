@@ -4,11 +4,11 @@ import contextlib
 import os
 import tempfile
 import time
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from clew.documents import expect, read_toml
 from clew.errors import InputError
 
 SYSTEMS = {"slurm": "SLURMCluster", "lsf": "LSFCluster", "pbs": "PBSCluster", "sge": "SGECluster"}
@@ -25,6 +25,16 @@ SCRATCH = (
     "trap 'rm -rf \"$DASK_TEMPORARY_DIRECTORY\"' EXIT TERM",
 )
 """Lines of a job script: `private_settings` on another machine."""
+TABLE = {
+    "jobs": "a count",
+    "processes": "a count",
+    "cores": "a count",
+    "job_script_prologue": "a list of texts",
+    "worker_extra_args": "a list of texts",
+    "scheduler_options": "an object",
+    "shared_temp_directory": "text",
+}
+"""What the values of a table [cluster] are that we use ourselves; the others are dask-jobqueue's."""
 LOST = 60.0
 """Seconds after which a job without a worker has ended, as at its wall time. Its nanny starts a worker that died sooner."""
 
@@ -101,14 +111,10 @@ def _job_count(table: Mapping[str, Any]) -> int:
 
 
 def _read_cluster(path: str) -> Mapping[str, Any]:
-    try:
-        with Path(path).open("rb") as file:
-            found = tomllib.load(file).get("cluster")
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
-    if not isinstance(found, dict):
-        raise InputError(f"{path} has no table [cluster]")
-    return found
+    table: Mapping[str, Any] = expect(read_toml(Path(path)), "cluster", "an object", path)
+    for name, wanted in TABLE.items():
+        expect(table, name, wanted, f"[cluster] in {path}", None)
+    return table
 
 
 @contextlib.contextmanager

@@ -11,11 +11,24 @@ from typing import Any
 
 import torch
 
+from clew.documents import brief, expect, parse_json, regular_file
 from clew.errors import InputError
 from clew.network.options import UNetOptions
-from clew.network.unet import UNet, count_parameters
+from clew.network.unet import UNet, check_options, count_parameters
 
 FORMAT = "clew checkpoint 1"
+ARCHITECTURE = {
+    "features": "a list of sizes",
+    "pooling": "a list of triples",
+    "encoder_convolutions": "a list of sizes",
+    "decoder_convolutions": "a list of sizes",
+    "upsampling": "text",
+    "residual": "true or false",
+    "slope": "a number",
+    "offsets": "a list of triples",
+    "descriptors": "true or false",
+}
+"""What the fields of an architecture are in the header."""
 
 
 @dataclass(frozen=True)
@@ -96,29 +109,30 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         For a file that is missing, damaged or of another kind, or weights that are NaN or infinite.
     """
     path = Path(path)
-    if not path.exists():
-        raise InputError(f"checkpoint {path} does not exist")
+    regular_file(path)
     try:
         content = read_whole(path)
         if sum(tensor.nbytes for tensor in content["weights"].values()) > path.stat().st_size:
             raise ValueError("weights that are larger than the file, as views of few numbers are")
-        header = json.loads(content["header"])
-        if header["format"] != FORMAT:
-            raise ValueError(header["format"])
+        text, weights = content["header"], {str(name): _dense(tensor) for name, tensor in content["weights"].items()}
     except Exception as error:
         raise InputError(f"{path} is not a whole checkpoint of clew ({FORMAT}): {type(error).__name__}") from error
-    options = _architecture(header["architecture"])
-    _refuse_other_shapes(options, content["weights"], path)
+    header = parse_json(text, f"the header of {path}")
+    if header.get("format") != FORMAT:
+        raise InputError(
+            f"{path} is not a checkpoint of this version of clew ({FORMAT}), but {brief(header.get('format'))}"
+        )
+    options = _architecture(header, str(path))
+    _refuse_other_shapes(options, weights, path)
     network = UNet(options)
     try:
-        network.load_state_dict({name: tensor.float() for name, tensor in content["weights"].items()})
+        network.load_state_dict(weights)
     except RuntimeError as error:
-        raise InputError(f"{path} holds weights of another architecture than it says: {error}") from error
+        raise InputError(f"{path} holds weights of another architecture than it says: {brief(error)}") from error
     wrong = [name for name, weight in network.named_parameters() if not torch.stack(weight.aminmax()).isfinite().all()]
     if wrong:
         raise InputError(f"{path} cannot predict: its weights {', '.join(wrong[:3])} are not all finite numbers")
-    voxel_size = tuple(header["voxel_size"])
-    return Checkpoint(network.eval(), voxel_size, header["threshold"], header["score"], header["record"])
+    return Checkpoint(network.eval(), **_facts(header, str(path)))
 
 
 def read_whole(path: Path) -> Any:
@@ -149,8 +163,37 @@ def _refuse_other_shapes(options: UNetOptions, weights: Mapping[str, torch.Tenso
         raise InputError(f"{path} holds weights of another architecture than it says: features {options.features}")
 
 
-def _architecture(fields: dict[str, Any]) -> UNetOptions:
+def _dense(tensor: Any) -> torch.Tensor:
+    """Weights as float32; a TypeError for what only looks like them, such as a view of few numbers as many."""
+    if not (isinstance(tensor, torch.Tensor) and tensor.is_floating_point() and tensor.is_contiguous()):
+        raise TypeError("weights must be plain tensors of floats")
+    return tensor.float()
+
+
+def _architecture(header: dict[str, Any], source: str) -> UNetOptions:
     def tupled(value: Any) -> Any:
         return tuple(tupled(item) for item in value) if isinstance(value, list) else value
 
-    return UNetOptions(**{name: tupled(value) for name, value in fields.items()})
+    found = expect(header, "architecture", "an object", source)
+    unknown = found.keys() - ARCHITECTURE.keys()
+    if unknown:
+        raise InputError(f"{source}: this version of clew knows no {brief(min(unknown))} of an architecture")
+    fields = {
+        name: tupled(expect(found, name, wanted, source)) for name, wanted in ARCHITECTURE.items() if name in found
+    }
+    try:
+        return check_options(UNetOptions(**fields))
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+
+
+def _facts(header: dict[str, Any], source: str) -> dict[str, Any]:
+    """All of a header but the architecture."""
+    z, y, x = expect(header, "voxel_size", "three positive numbers", source)
+    given = {name: value for name, value in header.items() if value is not None}
+    return {
+        "voxel_size": (float(z), float(y), float(x)),
+        "threshold": expect(given, "threshold", "a number", source, None),
+        "score": expect(given, "score", "text", source, None),
+        "record": expect(given, "record", "an object", source, {}),
+    }

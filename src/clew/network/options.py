@@ -10,6 +10,7 @@ Shape = tuple[Annotated[int, Gt(0)], Annotated[int, Gt(0)], Annotated[int, Gt(0)
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Runtime = Literal["torch", "openvino"]
+Upsampling = Literal["transposed", "nearest"]
 TestTimeAugmentation = Literal["none", "flips", "all"]
 
 NEAREST_OFFSETS: tuple[Triple, ...] = ((-1, 0, 0), (0, -1, 0), (0, 0, -1))
@@ -59,7 +60,7 @@ class UNetOptions:
     pooling: tuple[Triple, ...] = ((2, 2, 2), (2, 2, 2), (3, 3, 3))
     encoder_convolutions: tuple[int, ...] = (2, 2, 2, 2)
     decoder_convolutions: tuple[int, ...] = (2, 2, 2)
-    upsampling: Literal["transposed", "nearest"] = "transposed"
+    upsampling: Upsampling = "transposed"
     residual: bool = False
     slope: float = 0.0
     offsets: tuple[Triple, ...] = NEAREST_OFFSETS

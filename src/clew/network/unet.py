@@ -2,14 +2,14 @@
 
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from clew.errors import InputError
-from clew.network.options import DESCRIPTORS, Triple, UNetOptions
+from clew.network.options import DESCRIPTORS, Triple, UNetOptions, Upsampling
 from clew.network.precision import full_precision
 
 Padding = Literal["valid", "same"]
@@ -28,7 +28,7 @@ class UNet(nn.Module):
 
     def __init__(self, options: UNetOptions) -> None:
         super().__init__()
-        _check(options)
+        check_options(options)
         self.options = options
         features, depth = options.features, len(options.pooling)
         inputs = (1, *features[:-1])
@@ -168,7 +168,8 @@ def _upsampling(inputs: int, outputs: int, factor: Triple, kind: str) -> nn.Modu
     return module
 
 
-def _check(options: UNetOptions) -> None:
+def check_options(options: UNetOptions) -> UNetOptions:
+    """The options; an InputError where no network can be built of them."""
     depth = len(options.pooling)
     lengths = (len(options.features) - 1, len(options.encoder_convolutions) - 1, len(options.decoder_convolutions))
     if any(length != depth for length in lengths):
@@ -176,3 +177,11 @@ def _check(options: UNetOptions) -> None:
             f"{depth} pooling steps need {depth + 1} feature numbers, {depth + 1} encoder and {depth} decoder "
             f"convolution numbers, not {lengths[0] + 1}, {lengths[1] + 1} and {lengths[2]}"
         )
+    counts = (options.features, options.encoder_convolutions, options.decoder_convolutions, *options.pooling)
+    if any(number < 1 for numbers in counts for number in numbers):
+        raise InputError("features, convolutions and pooling factors must be at least 1")
+    if not options.offsets:
+        raise InputError("a network needs at least one offset of affinities")
+    if options.upsampling not in get_args(Upsampling):
+        raise InputError(f"upsampling must be one of {', '.join(get_args(Upsampling))}, not {options.upsampling!r}")
+    return options

@@ -13,6 +13,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from difflib import get_close_matches
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from clew.documents import brief
 from clew.errors import InputError
 from clew.stages.option_types import is_input
 
@@ -127,7 +128,7 @@ def _check_values(stage_name: str, values: Mapping[str, Any], signature: inspect
             checked[name] = TypeAdapter(annotation).validate_python(value)
         except ValidationError as error:
             problem = error.errors()[0]["msg"][0].lower() + error.errors()[0]["msg"][1:]
-            raise InputError(f"{stage_name}: {name.replace('_', '-')}: {problem}, not {value!r}") from error
+            raise InputError(f"{stage_name}: {name.replace('_', '-')}: {problem}, not {brief(value)}") from error
     return checked
 
 

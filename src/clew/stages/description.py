@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from clew.errors import InputError
 from clew.volumes.open import list_datasets, open_volume
 
 
@@ -21,17 +20,16 @@ def _rows(path: str, voxel_size: tuple[float, float, float] | None) -> list[tupl
 
         return open_checkpoint(path).rows()
     if Path(path).is_file() and path.endswith(".h5"):
-        return _table_rows(path) or _dataset_rows(path)
+        return _table_rows(path) or _dataset_rows(path) or open_volume(path).rows()
     return open_volume(path, voxel_size=voxel_size).rows()
 
 
 def _table_rows(path: str) -> list[tuple[str, str]]:
-    from clew.volumes.tables import load_table
+    from clew.volumes.tables import is_table, load_table
 
-    try:
-        table = load_table(path)
-    except InputError:
+    if not is_table(path):
         return []
+    table = load_table(path)
     columns = [(f"column {name}", f"{values.shape} {values.dtype}") for name, values in table.columns.items()]
     return [("table", table.kind), *columns, *((name, str(value)) for name, value in table.attributes.items())]
 

@@ -3,11 +3,11 @@
 import inspect
 import json
 import os
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from clew.documents import expect, read_toml
 from clew.errors import InputError
 from clew.network.bundled import bundled_names
 from clew.stages.declaration import check_names, command_name
@@ -73,6 +73,8 @@ def follow(file: Path, stages: Sequence[Stage], overwrite: bool) -> None:
     tables = _unfold_segment(tables, known, directory, file)
     calls = [(known[name], _arguments(known[name], options, directory, file)) for name, options in tables.items()]
     _fill_optional(calls, tables, directory)
+    for function, arguments in calls:
+        _check(function, arguments, file)
     for function, arguments in [] if overwrite else calls:
         _refuse_others(function, arguments)
     directory.mkdir(parents=True, exist_ok=True)
@@ -101,7 +103,17 @@ def options_in(file: Path, stage: Stage) -> dict[str, Any]:
     tables, _ = _read(file)
     if stage.__name__ not in tables:
         raise InputError(f"{file} has no table [{stage.__name__}]; it has [{'], ['.join(tables)}]")
-    return _given(stage, tables[stage.__name__], file)
+    options = _given(stage, tables[stage.__name__], file)
+    _check(stage, options, file)
+    return options
+
+
+def _check(function: Stage, arguments: dict[str, Any], file: Path) -> None:
+    """Refuse values that the stage would refuse."""
+    try:
+        function.record_of(**arguments)  # type: ignore[attr-defined]
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
 
 
 def _modified(arguments: dict[str, Any], function: Stage) -> int | None:
@@ -122,7 +134,8 @@ def _unfold_segment(tables: Tables, known: Mapping[str, Stage], directory: Path,
         if twice:
             raise InputError(f"{file}: [segment] does what [{twice[0]}] does; leave one of them out")
         check_names(f"[segment] in {file}", options, inspect.signature(known["segment"]))
-        place = Path(_beside(file, options["directory"])) if "directory" in options else directory
+        named = expect(options, "directory", "text", f"[segment] in {file}", None)
+        place = directory if named is None else Path(_beside(file, named))
         for part in SEGMENT:
             names = inspect.signature(known[part]).parameters
             made = {path: str((place / OUTPUTS[path]).absolute()) for path in names if path in SEGMENT.values()}
@@ -141,13 +154,9 @@ def _fill_optional(calls: list[tuple[Stage, dict[str, Any]]], tables: dict[str, 
 
 
 def _read(file: Path) -> tuple[dict[str, dict[str, Any]], Path]:
-    try:
-        content = tomllib.loads(file.read_text())
-    except FileNotFoundError as error:
-        raise InputError(f"there is no run file {file}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{file} is not valid TOML: {error}") from error
-    directory = file.parent / os.path.expanduser(content.pop("directory", file.stem))
+    content = read_toml(file)
+    directory = file.parent / os.path.expanduser(expect(content, "directory", "text", str(file), file.stem))
+    content.pop("directory", None)
     single = [name for name, value in content.items() if not isinstance(value, dict)]
     if single:
         raise InputError(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from clew.documents import expect, parse_json
 from clew.errors import InputError
 from clew.network.checkpoint import read_whole
 from clew.stages.declaration import Record
@@ -142,7 +143,8 @@ class RunFolder:
             )
         if self.overwrite or not path.exists():
             return
-        recorded = json.loads(path.read_text())
+        recorded = parse_json(path.read_bytes(), str(path))
+        expect(recorded, "parameters", "an object", str(path))
         changed = changed_parameters(recorded, self.config, places=("checkpoint",))
         if changed:
             raise InputError(

@@ -1,13 +1,34 @@
 """Region graphs and merge trees as table files."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
 
+from numpy.typing import NDArray
+
+from clew.documents import expect
+from clew.errors import InputError
 from clew.segmentation.agglomeration import MergeTree
 from clew.segmentation.region_graph import RegionGraph
-from clew.volumes.tables import load_table, save_table
+from clew.volumes.tables import Table, load_table, save_table
 
 GRAPH, TREE = "region graph", "merge tree"
+GRAPH_COLUMNS: dict[str, tuple[str, tuple[int | None, ...]]] = {
+    "fragments": ("uint64", (None,)),
+    "sizes": ("int64", (None,)),
+    "edges": ("uint64", (None, 2)),
+    "starts": ("int64", (None,)),
+    "bins": ("uint8", (None,)),
+    "counts": ("int64", (None,)),
+}
+TREE_COLUMNS: dict[str, tuple[str, tuple[int | None, ...]]] = {
+    "fragments": ("uint64", (None,)),
+    "sizes": ("int64", (None,)),
+    "merges": ("uint64", (None, 2)),
+    "scores": ("float32", (None,)),
+}
+"""dtype and shape of each column; None for any length."""
 
 
 def save_region_graph(path: str, graph: RegionGraph, record: dict[str, Any], overwrite: bool) -> None:
@@ -18,9 +39,10 @@ def save_region_graph(path: str, graph: RegionGraph, record: dict[str, Any], ove
 
 def load_region_graph(path: str) -> tuple[RegionGraph, dict[str, Any]]:
     """A region graph and what was recorded with it."""
-    names = [field.name for field in fields(RegionGraph)]
-    table = load_table(path, kind=GRAPH, columns=names)
-    return RegionGraph(**{name: table[name] for name in names}), table.attributes
+    table = load_table(path, kind=GRAPH, columns=list(GRAPH_COLUMNS))
+    columns = _checked(table, GRAPH_COLUMNS, path)
+    with _named(path):
+        return RegionGraph(**columns), table.attributes
 
 
 def save_merge_tree(path: str, tree: MergeTree, record: dict[str, Any], overwrite: bool) -> None:
@@ -31,6 +53,31 @@ def save_merge_tree(path: str, tree: MergeTree, record: dict[str, Any], overwrit
 
 def load_merge_tree(path: str) -> tuple[MergeTree, dict[str, Any]]:
     """A merge tree and what was recorded with it."""
-    names = [field.name for field in fields(MergeTree) if field.name != "score"]
-    table = load_table(path, kind=TREE, columns=names)
-    return MergeTree(**{name: table[name] for name in names}, score=table.attributes["score"]), table.attributes
+    table = load_table(path, kind=TREE, columns=list(TREE_COLUMNS))
+    columns = _checked(table, TREE_COLUMNS, path)
+    with _named(path):
+        tree = MergeTree(**columns, score=expect(table.attributes, "score", "text", path))
+        _ = tree.cuts  # refuses merges that are none; kept for later
+        return tree, table.attributes
+
+
+def _checked(table: Table, wanted: dict[str, tuple[str, tuple[int | None, ...]]], path: str) -> dict[str, NDArray[Any]]:
+    """The columns, each of the dtype and shape that it must have."""
+    for name, (dtype, shape) in wanted.items():
+        found = table[name]
+        fits = len(found.shape) == len(shape) and all(
+            size in (None, n) for size, n in zip(shape, found.shape, strict=True)
+        )
+        if found.dtype != dtype or not fits:
+            drawn = ", ".join("n" if size is None else str(size) for size in shape)
+            raise InputError(f"{path}: the column {name} must be ({drawn}) {dtype}, not {found.shape} {found.dtype}")
+    return {name: table[name] for name in wanted}
+
+
+@contextmanager
+def _named(path: str) -> Iterator[None]:
+    """Say the name of the file with what is wrong in it."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None

@@ -1,14 +1,19 @@
 """Chunked arrays in folders, local or remote: zarr 2, zarr 3 and N5 through tensorstore."""
 
 import itertools
+import math
+import os
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import numpy as np
+import psutil
 import tensorstore
 
+from clew.documents import expect
 from clew.errors import InputError
 from clew.volumes.geometry import Geometry, attribute_geometry
 from clew.volumes.listing import DatasetRow, choose_dataset
@@ -25,6 +30,10 @@ STRICT = {"fill_missing_data_reads": False}
 """Option of every driver of tensorstore: a chunk that is missing is an error."""
 MISSING = "NOT_FOUND"
 """How tensorstore begins to say that a chunk is missing."""
+
+
+PATIENCE = 10.0
+"""Seconds after which a read is looked into."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,15 @@ class TensorStoreArray:
         self.dtype: np.dtype = np.dtype(store.dtype.numpy_dtype)
 
     def __getitem__(self, selection: tuple[slice, ...]) -> Any:
-        return self.store[selection].read().result()
+        return self._wait(self.store[selection].read())
+
+    def _wait(self, future: Any) -> Any:
+        """The result; where it takes long, pipes and sockets in the place of chunks are looked for: they never end."""
+        try:
+            return future.result(timeout=PATIENCE)
+        except TimeoutError:
+            _refuse_pipes(str(self.store.kvstore.path))
+            return future.result()
 
     def __setitem__(self, selection: tuple[slice, ...], block: Any) -> None:
         """Write chunk by chunk at a time, and wait for all of them even when one fails, so that none comes later."""
@@ -95,7 +112,7 @@ class SparseArray(TensorStoreArray):
                 if not str(error).startswith(MISSING):
                     raise
             self._filling = self._reopen()
-        block = self._filling[selection].read().result()
+        block = self._wait(self._filling[selection].read())
         self._reopen()
         return block
 
@@ -103,6 +120,24 @@ class SparseArray(TensorStoreArray):
 def chunk_key(place: tuple[int, ...]) -> str:
     """Name of a chunk (or shard) in a zarr 3 array that clew made."""
     return "/".join(("c", *map(str, place)))
+
+
+def _refuse_huge_chunks(store: Any, source: str) -> None:
+    """tensorstore ends the process where it cannot have the memory for a chunk."""
+    chunk = store.chunk_layout.read_chunk.shape
+    needed, there = math.prod(chunk) * store.dtype.numpy_dtype.itemsize, psutil.virtual_memory().total
+    if needed > there:
+        raise InputError(
+            f"{source}: a chunk {tuple(chunk)} needs {needed / 1e9:.3g} GB; this machine has {there / 1e9:.3g} GB"
+        )
+
+
+def _refuse_pipes(folder: str) -> None:
+    for place, _, names in os.walk(folder):
+        for name in names:
+            mode = os.stat(os.path.join(place, name), follow_symlinks=True).st_mode
+            if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+                raise InputError(f"{place}/{name} is a pipe or a socket; wanted a file of voxels")
 
 
 def _parts(chosen: slice, step: int) -> Iterator[tuple[slice, slice]]:
@@ -118,22 +153,27 @@ def read_node(folder: str) -> Node | None:
     """The zarr 3, zarr 2 or N5 array or group in a folder; None where its metadata are absent."""
     document = read_json(folder, "zarr.json")
     if document is not None:
-        shape, dtype = tuple(document.get("shape", ())), str(document.get("data_type", ""))
-        attributes = dict(document.get("attributes", {}))
-        if all(document.get("dimension_names") or [None]):
-            attributes.setdefault("dimension_names", document["dimension_names"])
+        source = join(folder, "zarr.json")
+        shape = tuple(expect(document, "shape", "a list of sizes", source, ()))
+        attributes = dict(expect(document, "attributes", "an object", source, {}))
+        names = expect(document, "dimension_names", "a list of names", source, None)
+        if names and all(names):
+            attributes.setdefault("dimension_names", names)
+        dtype = str(document.get("data_type", ""))
         return Node(folder, "zarr 3", document.get("node_type") == "array", attributes, shape, dtype)
     document = read_json(folder, ".zarray")
     if document is not None:
         attributes = read_json(folder, ".zattrs") or {}
-        return Node(folder, "zarr 2", True, attributes, tuple(document.get("shape", ())), str(document.get("dtype")))
+        shape = tuple(expect(document, "shape", "a list of sizes", join(folder, ".zarray")))
+        return Node(folder, "zarr 2", True, attributes, shape, str(document.get("dtype")))
     attributes = read_json(folder, ".zattrs") or {}
     if attributes or read_json(folder, ".zgroup") is not None:
         return Node(folder, "zarr 2", False, attributes)
     document = read_json(folder, "attributes.json")
     if document is not None:
         is_array = "dimensions" in document and "dataType" in document
-        shape = tuple(document["dimensions"]) if is_array else ()
+        source = join(folder, "attributes.json")
+        shape = tuple(expect(document, "dimensions", "a list of sizes", source)) if is_array else ()
         return Node(folder, "N5", is_array, document, shape, str(document.get("dataType", "")))
     return None
 
@@ -157,7 +197,7 @@ def scales(node: Node | None) -> list[str]:
     """Names of the scales of an image group (OME multiscales, or N5's s0, s1, …), finest first; else empty."""
     if node is None or node.is_array:
         return []
-    image = multiscale(node.attributes)
+    image = multiscale(node.attributes, node.folder)
     if image is not None:
         return scale_names(image)
     names = [] if is_remote(node.folder) else subfolders(node.folder)
@@ -230,6 +270,7 @@ def open_tensorstore(spec: dict[str, Any], source: str, *, all_chunks: bool = Fa
             store = tensorstore.open({**spec, **options}, read=True, open=True, context=context()).result()
         except (ValueError, OSError, RuntimeError, NotImplementedError) as error:
             raise InputError(f"{source} cannot be read: {first_line(error)}") from error
+        _refuse_huge_chunks(store, source)
         return store[tensorstore.d[:].translate_to[0]]
 
     return TensorStoreArray(opened(STRICT)) if all_chunks else SparseArray(opened(STRICT), partial(opened, {}))
@@ -238,7 +279,7 @@ def open_tensorstore(spec: dict[str, Any], source: str, *, all_chunks: bool = Fa
 def _geometry(node: Node, above: list[tuple[Node, str]], shape: tuple[int, ...]) -> tuple[Geometry, bool]:
     """Geometry from the multiscales of a group above, else from attributes; and whether it was the former."""
     for group, name in above:
-        image = multiscale(group.attributes)
+        image = multiscale(group.attributes, group.folder)
         geometry = ome_geometry(image, name, shape, node.folder) if image is not None else None
         if geometry is not None:
             return geometry, True

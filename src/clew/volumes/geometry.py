@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from clew.documents import brief, expect, is_list
 from clew.errors import InputError
 
 Triple = tuple[float, float, float]
@@ -76,7 +77,8 @@ def named_axes(attributes: Mapping[str, Any], count: int) -> tuple[str, ...] | N
     for key in ("axis_names", "axes", "axistags", "dimension_names", "_ARRAY_DIMENSIONS", "DIMENSION_LABELS"):
         value = attributes.get(key)
         if isinstance(value, Mapping):
-            value = [tag.get("key") for tag in value.get("axes", [])]
+            tags = value.get("axes")
+            value = [tag.get("key") for tag in tags if isinstance(tag, Mapping)] if tags and is_list(tags) else None
         if isinstance(value, str):
             value = [part.strip() for part in value.split(",")] if "," in value else list(value)
         if not isinstance(value, Sequence) or not all(isinstance(name, str) and name for name in value):
@@ -123,18 +125,20 @@ def attribute_geometry(
 
 def check_voxel_size(voxel_size: Sequence[float], source: str) -> Triple:
     """Three finite positive numbers, as floats."""
-    values = tuple(float(value) for value in voxel_size)
-    if len(values) != 3 or not all(math.isfinite(value) and value > 0 for value in values):
-        raise InputError(f"{source}: the voxel size must be three positive numbers (z, y, x) in nm, not {values}")
-    return values[0], values[1], values[2]
+    values = _three(voxel_size)
+    if values is None or min(values) <= 0:
+        raise InputError(
+            f"{source}: the voxel size must be three positive numbers (z, y, x) in nm, not {brief(voxel_size)}"
+        )
+    return values
 
 
 def check_offset(offset: Sequence[float], source: str) -> Triple:
     """Three finite numbers, as floats."""
-    values = tuple(float(value) for value in offset)
-    if len(values) != 3 or not all(math.isfinite(value) for value in values):
-        raise InputError(f"{source}: the offset must be three numbers (z, y, x) in nm, not {values}")
-    return values[0], values[1], values[2]
+    values = _three(offset)
+    if values is None:
+        raise InputError(f"{source}: the offset must be three numbers (z, y, x) in nm, not {brief(offset)}")
+    return values
 
 
 def nanometers(unit: Any) -> float | None:
@@ -156,7 +160,7 @@ def _voxel_size(attributes: Mapping[str, Any], order: Sequence[str], source: str
         return _lengths(attributes["element_size_um"], "um", order, source, "element_size_um"), "element_size_um"
     transform = attributes.get("transform")
     if isinstance(transform, Mapping) and "scale" in transform:
-        names = [str(name).lower() for name in transform.get("axes", order)]
+        names = [name.lower() for name in expect(transform, "axes", "a list of texts", source, order)]
         return _lengths(transform["scale"], transform.get("units"), names, source, "transform"), "transform"
     return None
 
@@ -174,7 +178,7 @@ def _offset(
             return _triple(a * b for a, b in zip(voxels, voxel_size, strict=True))
         transform = attributes.get("transform")
         if isinstance(transform, Mapping) and "translate" in transform:
-            names = [str(name).lower() for name in transform.get("axes", order)]
+            names = [name.lower() for name in expect(transform, "axes", "a list of texts", source, order)]
             return _lengths(transform["translate"], transform.get("units"), names, source, "transform", positive=False)
     return None
 
@@ -183,13 +187,15 @@ def _lengths(value: Any, units: Any, order: Sequence[str], source: str, key: str
     """Values of an attribute as nm (z, y, x); without a unit they are nm."""
     lengths = _by_axis(value, order, source, key)
     if units is not None and not (isinstance(units, Sequence) and len(units) == 0):
-        names = [units] * len(order) if isinstance(units, str) else list(units)
+        names = list(units) if is_list(units) else [units] * len(order)
         spatial = [name for name in order if name in SPATIAL]
         labels = order if len(names) == len(order) else spatial
         by_name = dict(zip(labels, names, strict=False))
         factors = [nanometers(by_name.get(axis)) for axis in SPATIAL]
         if any(factor is None for factor in factors):
-            raise InputError(f"{source}: the unit {units!r} of {key} is not a length; say --voxel-size z,y,x in nm")
+            raise InputError(
+                f"{source}: the unit {brief(units)} of {key} is not a length; say --voxel-size z,y,x in nm"
+            )
         lengths = _triple(a * float(b or 1) for a, b in zip(lengths, factors, strict=True))
     return check_voxel_size(lengths, source) if positive else check_offset(lengths, source)
 
@@ -199,13 +205,22 @@ def _by_axis(value: Any, order: Sequence[str], source: str, key: str) -> Triple:
     spatial = [name for name in order if name in SPATIAL]
     try:
         values = [float(number) for number in value] if isinstance(value, Sequence) else [float(value)] * 3
-    except (TypeError, ValueError):
-        raise InputError(f"{source}: the attribute {key} must be three numbers, not {value!r}") from None
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{source}: the attribute {key} must be three numbers, not {brief(value)}") from None
     names = spatial if len(values) == 3 else list(order)
     if len(values) != len(names) or sorted(spatial) != sorted(SPATIAL):
-        raise InputError(f"{source}: the attribute {key} must be three numbers, not {value!r}")
+        raise InputError(f"{source}: the attribute {key} must be three numbers, not {brief(value)}")
     by_name = dict(zip(names, values, strict=True))
     return by_name["z"], by_name["y"], by_name["x"]
+
+
+def _three(values: Sequence[float]) -> Triple | None:
+    """Three finite numbers as floats; None for anything else."""
+    try:
+        found = [float(value) for value in values]
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return (found[0], found[1], found[2]) if len(found) == 3 and all(map(math.isfinite, found)) else None
 
 
 def _triple(values: Any) -> Triple:

@@ -10,6 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from clew.documents import parse_json, regular_file
 from clew.errors import InputError
 from clew.signals import signals_held
 from clew.volumes.geometry import attribute_geometry
@@ -24,7 +25,7 @@ CACHE_BYTES = 64 << 20
 def open_file(path: str) -> h5py.File:
     """Open for reading; whatever is wrong with the file is one InputError."""
     try:
-        return h5py.File(path, "r", rdcc_nbytes=CACHE_BYTES, rdcc_nslots=10007, locking="best-effort")
+        return h5py.File(regular_file(path), "r", rdcc_nbytes=CACHE_BYTES, rdcc_nslots=10007, locking="best-effort")
     except OSError as error:
         raise InputError(f"{path} cannot be read as HDF5: {first_line(error)}") from error
 
@@ -146,7 +147,7 @@ def read_attributes(node: Any) -> dict[str, Any]:
     for name in node.attrs:
         try:
             value = node.attrs[name]
-        except (OSError, TypeError):  # a type that numpy does not know
+        except (OSError, TypeError, ValueError):  # a type that numpy does not know
             continue
         value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
         value = value.decode(errors="replace") if isinstance(value, bytes) else value
@@ -154,8 +155,8 @@ def read_attributes(node: Any) -> dict[str, Any]:
             value = [part.decode(errors="replace") if isinstance(part, bytes) else part for part in value]
         if name in ("clew", "axistags") and isinstance(value, str):
             try:
-                value = json.loads(value)
-            except ValueError:
+                value = parse_json(value, f"{node.file.filename}: attribute {name} of {node.name}")
+            except InputError:
                 continue
         attributes[name] = value
     return attributes
@@ -207,7 +208,7 @@ def _rows(file: h5py.File, path: str) -> list[DatasetRow]:
     rows: list[DatasetRow] = []
 
     def visit(name: str, node: Any) -> None:
-        if isinstance(node, h5py.Dataset) and node.dtype.kind in "buif" and 3 <= len(node.shape) <= 5:
+        if isinstance(node, h5py.Dataset) and node.shape and 3 <= len(node.shape) <= 5 and node.dtype.kind in "buif":
             rows.append(DatasetRow(name, node.shape, str(node.dtype)))
 
     try:

@@ -15,6 +15,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+from clew.documents import regular_file
 from clew.errors import InputError
 from clew.volumes.geometry import Geometry, Triple, nanometers
 from clew.volumes.location import natural_key
@@ -101,6 +102,7 @@ def _reader(files: Sequence[Path]) -> Callable[[int], NDArray[Any]]:
 
 
 def _read_image(file: Path) -> NDArray[Any]:
+    regular_file(file)
     try:
         if file.suffix.lower() in TIFF_SUFFIXES:
             with tifffile.TiffFile(file) as tiff:
@@ -111,7 +113,9 @@ def _read_image(file: Path) -> NDArray[Any]:
             with Image.open(file, formats=PILLOW_FORMATS) as opened:
                 image = np.asarray(opened)
             image = coloured_ids(image) if opened.mode == "RGBA" else image
-    except (OSError, ValueError, SyntaxError, IndexError, RuntimeError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders raise what they like
         raise InputError(f"{file} cannot be read: {first_line(error)}") from error
     if image.ndim != 2:
         raise InputError(f"{file} must be a grey image of one section, not of shape {image.shape}; convert it")
@@ -149,28 +153,31 @@ def _gaps(files: Sequence[Path]) -> list[tuple[str, str]]:
 
 
 def _open_tiff(path: Path) -> Stored:
-    try:
-        with _damage_refused(path):
-            tiff = tifffile.TiffFile(path)
-            series = tiff.series
-            first = series[0]
-            _refuse_companions_outside(path, tiff)
-    except InputError:
-        raise
-    except (OSError, ValueError, IndexError, KeyError, RuntimeError) as error:
-        raise InputError(f"{path} cannot be read as TIFF: {first_line(error)}") from error
-    try:
-        axes, shape = str(first.axes), tuple(int(size) for size in first.shape)
-        same = all((other.axes, other.shape, other.dtype) == (axes, shape, first.dtype) for other in series)
-        if axes == "YX" and len(series) > 1 and same:
-            axes, shape, images = "IYX", (len(series), *shape), [other.pages[0] for other in series]
-        else:
-            images = first.pages
-        names, shape, notes = _stack_axes(axes, shape, tiff.pages[0], path)
-        array = _tiff_array(path, tiff, first, images, shape)
-    except BaseException:
-        tiff.close()
-        raise
+    with contextlib.ExitStack() as opened:
+        try:
+            with _damage_refused(path):
+                tiff = opened.enter_context(tifffile.TiffFile(path))
+                _refuse_companions_outside(path, tiff)
+                stored = _stack_in(tiff, path)
+        except InputError:
+            raise
+        except Exception as error:  # tifffile raises what it likes where tags are wrong
+            raise InputError(f"{path} cannot be read as TIFF: {first_line(error)}") from error
+        opened.pop_all()
+    return stored
+
+
+def _stack_in(tiff: Any, path: Path) -> Stored:
+    series = tiff.series
+    first = series[0]
+    axes, shape = str(first.axes), tuple(int(size) for size in first.shape)
+    same = all((other.axes, other.shape, other.dtype) == (axes, shape, first.dtype) for other in series)
+    if axes == "YX" and len(series) > 1 and same:
+        axes, shape, images = "IYX", (len(series), *shape), [other.pages[0] for other in series]
+    else:
+        images = first.pages
+    names, shape, notes = _stack_axes(axes, shape, tiff.pages[0], path)
+    array = _tiff_array(path, tiff, first, images, shape)
     if len(series) > 1 and not same:
         notes.append(("images in the file", f"{len(series)}, the first is read"))
     voxel_size, source = _tiff_voxel_size(tiff)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clew.documents import is_number, regular_file
 from clew.errors import InputError
 from clew.volumes.geometry import Geometry, Triple
 from clew.volumes.volume import Stored
@@ -49,7 +50,7 @@ class Cubes:
 
     def _read(self, file: Path) -> NDArray[Any]:
         expected = EDGE**3 * self.dtype.itemsize
-        if file.stat().st_size != expected:
+        if regular_file(file).stat().st_size != expected:
             raise InputError(
                 f"{file} has {file.stat().st_size} bytes; a cube of {EDGE}³ {self.dtype} has {expected}: it is truncated"
             )
@@ -68,7 +69,7 @@ def open_knossos(path: str) -> Stored:
     first = next(cubes.glob("x*/y*/z*/*.raw"), None)
     if first is None:
         raise InputError(f"{folder} has a {CONFIGURATION}, but no raw cube, such as x0000/y0000/z0000/NAME.raw")
-    itemsize, rest = divmod(first.stat().st_size, EDGE**3)
+    itemsize, rest = divmod(regular_file(first).stat().st_size, EDGE**3)
     if rest or itemsize not in DTYPES:
         raise InputError(
             f"{first} has {first.stat().st_size} bytes; wanted a cube of {EDGE}³ voxels of 1, 2, 4 or 8 bytes"
@@ -104,7 +105,8 @@ def cube_file(folder: Path, place: tuple[int, ...]) -> Path | None:
 def _read_configuration(file: Path) -> tuple[tuple[int, int, int], Triple]:
     """Shape in voxels and voxel size in nm, (z, y, x)."""
     try:
-        found = {(name, axis): float(value) for name, axis, value in _LINE.findall(file.read_text(errors="replace"))}
+        text = regular_file(file).read_text(errors="replace")
+        found = {(name, axis): float(value) for name, axis, value in _LINE.findall(text)}
     except ValueError as error:
         raise InputError(f"{file}: boundary and scale must be numbers: {error}") from None
     missing = [f"{name} {axis}" for name in ("boundary", "scale") for axis in "xyz" if (name, axis) not in found]
@@ -112,7 +114,10 @@ def _read_configuration(file: Path) -> tuple[tuple[int, int, int], Triple]:
         raise InputError(
             f"{file} must have lines such as 'boundary x 1024;' and 'scale x 11.24;'; it lacks {missing[0]}"
         )
-    z, y, x = (int(found["boundary", axis]) for axis in "zyx")
+    boundary = [found["boundary", axis] for axis in "zyx"]
+    if not all(is_number(size) and 1 <= size < 1 << 40 for size in boundary):
+        raise InputError(f"{file}: boundary must be whole numbers of voxels, at least 1, not {boundary} (z, y, x)")
+    z, y, x = map(int, boundary)
     return (z, y, x), (found["scale", "z"], found["scale", "y"], found["scale", "x"])
 
 

@@ -1,12 +1,12 @@
 """Paths and URLs of volumes: `path`, `path:dataset`, `format://path`, `s3://bucket/path`."""
 
-import json
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from clew.documents import parse_json
 from clew.errors import InputError
 
 FORMATS = ("precomputed", "zarr", "zarr2", "zarr3", "n5")
@@ -107,13 +107,7 @@ def read_json(folder: str, name: str) -> dict[str, Any] | None:
     content = read_bytes(folder, name)
     if content is None:
         return None
-    try:
-        value = json.loads(content)
-    except ValueError as error:
-        raise InputError(f"{folder.rstrip('/')}/{name} is not valid JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{folder.rstrip('/')}/{name} must hold a JSON object, not {type(value).__name__}")
-    return value
+    return parse_json(content, f"{folder.rstrip('/')}/{name}")
 
 
 def subfolders(folder: str) -> list[str]:

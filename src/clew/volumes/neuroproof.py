@@ -54,4 +54,4 @@ def with_bodies(array: Any, key: str, source: str) -> Bodies | None:
         return None
     check_links(array.file, f"{array.parent.name}/{TRANSFORMS}")
     table = array.parent.get(TRANSFORMS)
-    return None if table is None or not hasattr(table, "shape") else Bodies(array, table[()], source)
+    return None if table is None or not getattr(table, "shape", None) else Bodies(array, table[()], source)

@@ -1,17 +1,21 @@
 """Skeletons of KNOSSOS and WEBKNOSSOS: NML files."""
 
+import math
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 
+from clew.documents import brief, regular_file
 from clew.errors import InputError
 from clew.evaluation.skeletons import Skeletons
 from clew.volumes.geometry import check_voxel_size, nanometers
 from clew.volumes.volume import first_line
 
 NML_SUFFIX = ".nml"
+LARGEST = 2.0**53
+"""No id or place is farther; beyond, floats are no longer every whole number."""
 
 
 def read_nml(path: str) -> Skeletons:
@@ -26,10 +30,10 @@ def read_nml(path: str) -> Skeletons:
         If there is no such file, it is no NML, says no voxel size, or an edge names a node that is not there.
     """
     try:
-        root = ElementTree.parse(path).getroot()
-    except FileNotFoundError:
-        raise InputError(f"there is no file {path}") from None
-    except (OSError, ElementTree.ParseError) as error:
+        root = ElementTree.parse(regular_file(path)).getroot()
+    except InputError:
+        raise
+    except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:
         raise InputError(f"{path} cannot be read as NML: {first_line(error)}") from error
     scale = root.find("parameters/scale")
     trees = [tree for tree in root.iter("thing") if tree.find("nodes/node") is not None]
@@ -50,7 +54,9 @@ def read_nml(path: str) -> Skeletons:
         for edge in tree.iterfind("edges/edge"):
             ends = [number.get(edge.get(end)) for end in ("source", "target")]
             if None in ends:
-                raise InputError(f"{path}: the edge {dict(edge.attrib)} names a node that tree {ids[-1]} does not have")
+                raise InputError(
+                    f"{path}: the edge {brief(dict(edge.attrib))} names a node that tree {ids[-1]} does not have"
+                )
             edges.append(ends)
     positions = np.array(places) * np.array(voxel_size)
     return Skeletons(positions, np.array(edges, np.int64).reshape(-1, 2), np.array(ids, np.int64))
@@ -66,8 +72,11 @@ def _place(element: Any, path: str) -> tuple[float, float, float]:
 
 
 def _number(element: Any, name: str, path: str) -> float:
+    text = element.get(name, "")
     try:
-        return float(element.get(name, ""))
+        value = float(text)
     except ValueError:
-        found = f"<{element.tag} {name}={element.get(name)!r}>"
-        raise InputError(f"{path}: {name} of <{element.tag}> must be a number, not {found}") from None
+        value = math.nan
+    if not abs(value) < LARGEST:
+        raise InputError(f"{path}: {name} of <{element.tag}> must be a number, not {brief(text)}")
+    return value

@@ -3,18 +3,26 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from clew.documents import expect
 from clew.errors import InputError
 from clew.volumes.geometry import SPATIAL, Geometry, Triple, nanometers
 from clew.volumes.outside import refuse_upwards
 
 
-def multiscale(attributes: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The first multiscale image in a group's attributes (0.5: under `ome`, 0.4: at the top), or None."""
-    ome = attributes.get("ome")
-    images = (ome if isinstance(ome, Mapping) else attributes).get("multiscales")
-    if isinstance(images, Sequence) and images and isinstance(images[0], Mapping) and images[0].get("datasets"):
-        return images[0]
-    return None
+def multiscale(attributes: Mapping[str, Any], source: str) -> Mapping[str, Any] | None:
+    """The first multiscale image in a group's attributes (0.5: under `ome`, 0.4: at the top), with types checked, or None."""
+    ome = expect(attributes, "ome", "an object", source, attributes)
+    images = expect(ome, "multiscales", "a list of objects", source, ())
+    if not images or not images[0].get("datasets"):
+        return None
+    expect(images[0], "axes", "a list of objects or names", source, ())
+    for part in (images[0], *expect(images[0], "datasets", "a list of objects", source)):
+        for transform in expect(part, "coordinateTransformations", "a list of objects", source, ()):
+            for kind in ("scale", "translation"):
+                expect(transform, kind, "a list of numbers", source, ())
+    for dataset in images[0]["datasets"]:
+        expect(dataset, "path", "text", source)
+    return images[0]
 
 
 def scale_names(image: Mapping[str, Any]) -> list[str]:

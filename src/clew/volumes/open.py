@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from clew.documents import regular_file
 from clew.errors import InputError
 from clew.volumes.knossos import is_knossos
 from clew.volumes.listing import DatasetRow
@@ -87,6 +88,8 @@ def _kind(location: Location) -> str:
     if location.remote:
         return "precomputed" if _is_precomputed(location.container) else "chunked"
     path = Path(location.container)
+    if not path.is_dir():
+        regular_file(path)
     if is_knossos(path):
         return "knossos"
     if path.is_file():

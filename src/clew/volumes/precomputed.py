@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from clew.documents import expect
 from clew.errors import InputError
 from clew.volumes.chunked import open_tensorstore
 from clew.volumes.geometry import Geometry, check_offset, check_voxel_size
@@ -21,8 +22,8 @@ def open_precomputed(folder: str, dataset: str) -> Stored:
     info = read_json(folder, "info")
     if info is None:
         raise InputError(f"{folder} is no neuroglancer precomputed volume: it holds no file info")
-    scales = info.get("scales")
-    if not isinstance(scales, Sequence) or not scales:
+    scales = expect(info, "scales", "a list of objects", join(folder, "info"), ())
+    if not scales:
         raise InputError(f"{folder} is {info.get('@type', 'precomputed data')} without scales, not a volume")
     index = _scale_index(folder, [str(scale.get("key")) for scale in scales], dataset)
     scale, source = scales[index], f"{folder}:{index}" if index else folder
@@ -58,12 +59,8 @@ def _scale_index(folder: str, keys: Sequence[str], dataset: str) -> int:
 
 
 def _geometry(scale: Mapping[str, Any], source: str) -> Geometry:
-    try:
-        resolution, voxels = scale["resolution"], scale.get("voxel_offset", (0, 0, 0))
-        voxel_size = check_voxel_size(resolution[::-1], source)
-        steps = check_offset(voxels[::-1], source)
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{source}: its file info is damaged: {error!r} in a scale") from None
+    voxel_size = check_voxel_size(expect(scale, "resolution", "a list of numbers", source)[::-1], source)
+    steps = check_offset(expect(scale, "voxel_offset", "a list of numbers", source, (0, 0, 0))[::-1], source)
     z, y, x = (step * length for step, length in zip(steps, voxel_size, strict=True))
     return Geometry(AXES, voxel_size, (z, y, x), "resolution (x, y, z) in info")
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from clew.documents import expect
 from clew.errors import InputError
 from clew.volumes.chunked import TensorStoreArray
 from clew.volumes.location import join, kvstore_spec, read_bytes, read_json, remove_remote, write_bytes
@@ -71,7 +72,7 @@ def created_remote(
 def _arrays(url: str) -> list[str]:
     """Names of the arrays of an OME-Zarr, none where there is none."""
     document = read_json(url, "zarr.json") or {}
-    image = multiscale(document.get("attributes", {}))
+    image = multiscale(expect(document, "attributes", "an object", url, {}), url)
     return scale_names(image) if image else []
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clew.documents import brief, parse_json, regular_file
 from clew.errors import InputError
 from clew.signals import signals_held
 from clew.volumes.location import HDF5_SUFFIXES, normal_path
@@ -25,6 +26,8 @@ from clew.volumes.volume import first_line
 
 MARK = "clew_table"
 SEAL = b"clew table, CRC-32 of the bytes from 512 on: "
+LARGEST_RATIO = 2000
+"""How much smaller gzip and shuffling make a column at most: gzip alone makes zeros 1032 times smaller."""
 USER_BLOCK = 512
 """Bytes before the HDF5 file proper; the smallest number that HDF5 allows."""
 
@@ -89,27 +92,41 @@ def load_table(path: str | os.PathLike[str], *, kind: str | None = None, columns
     from clew.volumes.hdf5_links import check_links
 
     name = os.fspath(path)
-    if not Path(name).is_file():
-        raise InputError(f"there is no file {name}")
+    regular_file(name)
     sealed = _is_sealed(name)
     with open_file(name) as file:
         found = file.attrs.get(MARK)
         if found is None:
             raise InputError(f"{name} is not a table written by clew{f'; wanted a {kind}' if kind else ''}")
-        if kind is not None and found != kind:
-            raise InputError(f"{name} holds a {found}; wanted a {kind}")
+        if not isinstance(found, str) or kind not in (None, found):
+            raise InputError(
+                f"{name} holds a {found if isinstance(found, str) else brief(found)}; wanted a {kind or 'table'}"
+            )
         if (file.userblock_size and not sealed) or "clew" not in file.attrs:
             raise _damaged(name)
-        missing = [column for column in columns if column not in file]
-        if missing:
-            raise InputError(f"{name} lacks the columns {', '.join(missing)}; it is damaged or of another version")
-        for column in file:
-            check_links(file, column)
         try:
-            values = {column: file[column][()] for column in file}
-        except (OSError, RuntimeError, KeyError) as error:
+            missing = [column for column in columns if column not in file]
+            if missing:
+                raise InputError(f"{name} lacks the columns {', '.join(missing)}; it is damaged or of another version")
+            for column in file:
+                check_links(file, column)
+            values = {column: _column(file[column], f"{name}:{column}") for column in file}
+        except InputError:
+            raise
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
             raise InputError(f"{name} cannot be read: {first_line(error)}") from error
-        return Table(values, json.loads(file.attrs["clew"]), str(found))
+        return Table(values, parse_json(_text(file.attrs["clew"]), f"{name}: its attribute clew"), found)
+
+
+def is_table(path: str) -> bool:
+    """Whether a file is a table written by clew, damaged or not."""
+    from clew.volumes.hdf5 import open_file
+
+    with regular_file(path).open("rb") as start:
+        if start.read(len(SEAL)) == SEAL:
+            return True
+    with open_file(path) as file:
+        return MARK in file.attrs
 
 
 def table_record(path: str | os.PathLike[str]) -> dict[str, Any] | None:
@@ -135,6 +152,20 @@ def check_table_path(path: str | os.PathLike[str], *, overwrite: bool = False) -
     if target.is_dir():
         raise InputError(f"{target} is a folder; it is not replaced")
     return target
+
+
+def _column(dataset: Any, source: str) -> NDArray[Any]:
+    """A column as an array; an InputError for what is none, or says to be larger than the file can hold."""
+    if not isinstance(getattr(dataset, "shape", None), tuple) or dataset.dtype.kind not in "buif" or dataset.is_virtual:
+        raise InputError(f"{source} is no column of numbers: the table is damaged or was made by another program")
+    if dataset.nbytes > LARGEST_RATIO * max(dataset.id.get_storage_size(), 1):
+        raise InputError(f"{source} says it has {dataset.nbytes} bytes, and stores {dataset.id.get_storage_size()}")
+    values: NDArray[Any] = dataset[()]
+    return values
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _is_sealed(path: str) -> bool:

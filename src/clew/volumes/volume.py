@@ -16,6 +16,8 @@ from clew.volumes.memory import refuse_beyond_memory
 Selection = Any
 UNCHECKED = 256 << 20
 """Bytes that are read without a look at the free memory, which takes 3 ms."""
+EXBIBYTE = 1 << 60
+"""More than any volume holds, in bytes; from there on numbers of voxels do not fit where they are kept."""
 
 
 class StoredArray(Protocol):
@@ -103,6 +105,10 @@ class Volume:
         self.offset: Triple = check_offset(given, self.source)
         if 0 in self.shape:
             raise InputError(f"{self.source} is empty: its shape is {self.shape}")
+        if self.nbytes >= EXBIBYTE:
+            raise InputError(
+                f"{self.source} says its shape is {self.shape}: no volume is that large; its metadata are damaged"
+            )
 
     def _find_voxel_size(self, given: Sequence[float] | None) -> tuple[Triple, str]:
         if given is not None:
