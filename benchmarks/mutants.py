@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Try the mutants of the files named, all by default; exit code 1 if one survives."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.mutants", description=__doc__)
     parser.add_argument("files", nargs="*", help="beginnings of their names in the package, such as kernels/border")
-    parser.add_argument("--folder", type=Path, default=Path("runs/mutants"), help="notes and the copy (%(default)s)")
+    parser.add_argument("--folder", type=Path, default=Path("build/mutants"), help="notes and the copy (%(default)s)")
     given = parser.parse_args(arguments)
     mutants = [mutant for mutant in read_tables() if mutant.file.startswith(tuple(given.files) or "")]
     outcomes = try_all(mutants, given.folder)

@@ -103,4 +103,4 @@ def _data(recipe: Recipe, folder: Path, work: Path) -> tuple[list[str], list[str
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path("runs") / sys.argv[2], sys.argv[2])
+    main(Path(sys.argv[1]), Path("build") / sys.argv[2], sys.argv[2])
