@@ -10,6 +10,7 @@ import pytest
 from clew import cli
 from clew.documents import NESTING, brief, expect, parse_json, read_toml, regular_file
 from clew.errors import InputError
+from clew.stages.identity import _of_files as files_identity
 from clew.volumes import chunked
 from clew.volumes.open import open_volume
 from clew.volumes.save import save_volume
@@ -107,3 +108,12 @@ def test_an_unforeseen_error_is_one_line(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv(cli.TRACEBACK, "1")
     with pytest.raises(ZeroDivisionError):
         cli.main(["info", str(tmp_path)])
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.symlink("/dev/zero", path)])
+def test_metadata_that_never_end_are_not_read_to_know_a_volume_again(tmp_path, make):
+    save_volume(tmp_path / "a.zarr", np.ones((4, 4, 4), np.uint64), voxel_size=(8, 8, 8))
+    (tmp_path / "a.zarr" / "zarr.json").unlink()
+    make(tmp_path / "a.zarr" / "zarr.json")
+    with pytest.raises(InputError, match=r"a\.zarr/zarr\.json is a folder, pipe, device or broken link"):
+        files_identity(tmp_path / "a.zarr")

@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from clew.documents import regular_file
 from clew.errors import InputError
 from clew.volumes.location import HDF5_SUFFIXES, find_location
 from clew.volumes.open import IMAGE_SUFFIXES, open_volume
@@ -138,7 +139,7 @@ def _of_files(place: Path) -> Identity:
     size = sum(state.st_size for _, _, state in found)
     small = size <= SMALL
     kept = [f"{name} {state.st_size} {'' if small else int(state.st_mtime)}".encode() for name, _, state in found]
-    contents = (file.read_bytes() for _, file, _ in found) if small else ()
+    contents = (regular_file(file).read_bytes() for _, file, _ in found) if small else ()
     return {"bytes": size, "content" if small else "modified": _digest([*kept, *contents])}
 
 
