@@ -97,7 +97,7 @@ def check_refused(capsys: pytest.CaptureFixture, message: str, *arguments: objec
 
 def test_bad_paths(tmp_path: Path, affinities: Path, capsys: pytest.CaptureFixture) -> None:
     check_refused(capsys, "nowhere.zarr", "info", tmp_path / "nowhere.zarr")
-    check_refused(capsys, "exists", "convert", affinities, affinities)
+    check_refused(capsys, "would replace the input", "convert", affinities, affinities)
     (tmp_path / "cut.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + b"0" * 100)
     check_refused(capsys, "cut.h5", "info", f"{tmp_path / 'cut.h5'}:raw")
     with h5py.File(tmp_path / "data.h5", "w") as file:

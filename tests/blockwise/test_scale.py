@@ -118,7 +118,7 @@ def test_model_is_fitted_to_a_run():
 def test_a_disk_that_is_too_small_is_said_before(tmp_path: Path, base: Path):
     shape = (2**16, 2**16, 2**16)
     with pytest.raises(InputError, match="GB are needed in"):
-        scale.measure(tissue.Tissue(base, shape), (64, 64, 64), 1, None, tmp_path, whole=False)
+        scale.measure(tissue.Tissue(base, shape), (1024, 1024, 1024), 1, None, tmp_path, whole=False)
     assert not list(tmp_path.iterdir())
 
 
@@ -141,7 +141,7 @@ def test_what_differs_is_named(tmp_path: Path):
         for volume, voxel in (("fragments", value), ("segmentation", 0)):
             save_volume(tmp_path / name / f"{volume}.zarr", np.full((2, 2, 2), voxel, np.uint64), voxel_size=(1, 1, 1))
         names = np.array([1, 2], np.uint64)
-        tree = MergeTree(names, np.full(2, 4), names[None], np.array([0.5 * value]), "mean")
+        tree = MergeTree(names, np.full(2, 4), names[None], np.array([0.5 * value], np.float32), "mean")
         save_merge_tree(str(tmp_path / name / "merge_tree.h5"), tree, {}, overwrite=False)
     assert verify_large.compare(tmp_path / "a", tmp_path / "b") == [
         "the fragments of a and b differ in 8 voxels", "the scores of the merge trees of a and b differ"

@@ -154,6 +154,8 @@ from clew import cli
 from clew.volumes.chunked import TensorStoreArray
 from clew.volumes.hdf5 import WrittenDataset
 number = getattr(signal, sys.argv[1])
+# under nohup, or in the background of a shell, a signal may be ignored, and stays so
+signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 for kind in (TensorStoreArray, WrittenDataset):
     kind.__setitem__ = lambda self, selection, block: signal.raise_signal(number)
 cli.main(["synthesize", sys.argv[2], sys.argv[2].replace("raw", "labels"), "--shape", "20,20,20"])

@@ -111,7 +111,8 @@ def _inputs(parameters: Mapping[str, Any], signature: inspect.Signature) -> dict
     from clew.stages.identity import identify
 
     names = [name for name, parameter in signature.parameters.items() if is_input(parameter.annotation)]
-    return {name: identify(parameters[name]) for name in names if parameters[name]}
+    given = {name: parameters[name] for name in names if parameters[name] is not inspect.Parameter.empty}
+    return {name: identify(value) for name, value in given.items() if value}
 
 
 def _check_values(stage_name: str, values: Mapping[str, Any], signature: inspect.Signature) -> dict[str, Any]:
