@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from clew.documents import expect, read_toml
+from clew.documents import brief, expect, read_toml
 from clew.errors import InputError
 
 SYSTEMS = {"slurm": "SLURMCluster", "lsf": "LSFCluster", "pbs": "PBSCluster", "sge": "SGECluster"}
@@ -134,8 +134,8 @@ def _batch_cluster(table: Mapping[str, Any]) -> Iterator[Any]:
     with _certificates(options.pop("shared_temp_directory", os.getcwd())) as security:
         try:
             cluster = getattr(dask_jobqueue, SYSTEMS[system])(security=security, **options)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise InputError(f"[cluster]: {error}") from error
+        except Exception as error:  # it does not look at its values: a wrong one ends in whatever comes first
+            raise InputError(f"[cluster] does not suit dask-jobqueue: {brief(error)}") from error
         with cluster:
             yield cluster
 
