@@ -199,9 +199,6 @@ def check_raw(
     the network was trained for (within a quarter).
     """
     check_raw_layout(shape, dtype)
-    context = checkpoint.network.options.context
-    if any(size < need for size, need in zip(shape, context, strict=True)):
-        raise InputError(f"raw of shape {shape} is smaller than the network's context of {context} voxels (z, y, x)")
     trained = checkpoint.voxel_size
     if any(not 0.8 <= have / want <= 1.25 for have, want in zip(voxel_size, trained, strict=True)):
         raise InputError(
@@ -209,6 +206,9 @@ def check_raw(
             "give --voxel-size if the file is wrong, choose another network with --checkpoint (clew comes with "
             f"{', '.join(bundled_names())}), or train one for this voxel size"
         )
+    context = checkpoint.network.options.context
+    if any(size < need for size, need in zip(shape, context, strict=True)):
+        raise InputError(f"raw of shape {shape} is smaller than the network's context of {context} voxels (z, y, x)")
 
 
 def check_raw_layout(shape: tuple[int, ...], dtype: np.dtype) -> None:

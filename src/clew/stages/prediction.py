@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from math import prod
 
+from clew.errors import InputError
 from clew.network.bundled import open_checkpoint
 from clew.network.checkpoint import Checkpoint
 from clew.network.options import PredictionOptions
@@ -51,7 +52,10 @@ class Prediction:
 def open_prediction(raw: str, checkpoint: str, box: str | None, voxel_size: Lengths | None) -> Prediction:
     """Open raw and network, and check that they fit."""
     model, source = open_checkpoint(checkpoint), open_volume(raw, voxel_size=voxel_size)
-    check_raw(source.shape, source.dtype, model, source.voxel_size)
+    try:
+        check_raw(source.shape, source.dtype, model, source.voxel_size)
+    except InputError as error:
+        raise InputError(f"{source.source}: {error}") from error
     return Prediction(model, source, parse_box(box, source.shape))
 
 

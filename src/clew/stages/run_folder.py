@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from clew.documents import expect, parse_json
+from clew.documents import brief, expect, parse_json, regular_file
 from clew.errors import InputError
 from clew.network.checkpoint import read_whole
 from clew.stages.declaration import Record
@@ -143,7 +143,7 @@ class RunFolder:
             )
         if self.overwrite or not path.exists():
             return
-        recorded = parse_json(path.read_bytes(), str(path))
+        recorded = parse_json(regular_file(path).read_bytes(), str(path))
         expect(recorded, "parameters", "an object", str(path))
         changed = changed_parameters(recorded, self.config, places=("checkpoint",))
         if changed:
@@ -184,9 +184,12 @@ class RunFolder:
         path = self.folder / "log.csv"
         if not path.exists():
             return []
-        lines = path.read_text().splitlines(keepends=True)
+        lines = regular_file(path).read_text(errors="replace").splitlines(keepends=True)
         whole = [line for line in lines if line.endswith("\n")]
-        return [{name: float(text) for name, text in row.items() if text} for row in csv.DictReader(whole)]
+        try:
+            return [{name: float(text) for name, text in row.items() if text} for row in csv.DictReader(whole)]
+        except (ValueError, TypeError, csv.Error) as error:
+            raise InputError(f"{path} is damaged ({brief(error)}): mend that line, or move the file away") from error
 
     def _show(self) -> None:
         """Plot the log, and let TensorBoard have what there is."""
