@@ -135,6 +135,9 @@ def test_a_save_that_fails_leaves_the_state_before(data: str, tmp_path: Path, mo
     (folder / "state.pt").write_bytes(whole[:3000] + bytes([whole[3000] ^ 1]) + whole[3001:])
     with pytest.raises(InputError, match=r"state\.pt is damaged"):
         pipeline.train(str(tmp_path / "net.pt"), data=[data], **RECIPE)
+    torch.save({"step": 2, "network": []}, folder / "state.pt")
+    with pytest.raises(InputError, match=r"state\.pt is damaged"):
+        pipeline.train(str(tmp_path / "net.pt"), data=[data], **RECIPE)
     (folder / "state.pt").write_bytes(whole)
     pipeline.train(str(tmp_path / "net.pt"), data=[data], **RECIPE)
     assert [step for step, _ in losses_of(folder)] == ["1", "2", "3", "4"]

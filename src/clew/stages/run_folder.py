@@ -73,12 +73,17 @@ class RunFolder:
             return None
         try:
             state: dict[str, Any] = read_whole(path)
+            int(state["step"])
         except Exception as error:
-            raise InputError(
-                f"{path} is damaged ({type(error).__name__}), so that this training cannot go on; "
-                "train anew under another name, or move this file away to begin again at step 0"
-            ) from error
+            raise self.unusable_state(error) from error
         return state
+
+    def unusable_state(self, error: Exception) -> InputError:
+        """What to say where the saved state cannot be read, or is not one of this training."""
+        return InputError(
+            f"{self.folder / 'state.pt'} is damaged ({type(error).__name__}), so that this training cannot go on; "
+            "train anew under another name, or move this file away to begin again at step 0"
+        )
 
     def save(self, trainer: Trainer) -> None:
         """Save the state and plot the log."""

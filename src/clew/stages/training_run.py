@@ -128,8 +128,13 @@ def run_training(
         trainer.sampler.draw(0)  # data without a usable crop are refused before the folder is made
         with run.held() if run else nullcontext():
             state = processes.share(run.begin() if run else None)
-            if state is not None:
-                trainer.load_state(state)
+            try:
+                if state is not None:
+                    trainer.load_state(state)
+            except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+                if run is None:
+                    raise
+                raise run.unusable_state(error) from error
             interruption = Interruption(trainer.stop)
             with interruption.listening(), _memory_explained(options, network.options.factor):
                 if run is None:
