@@ -131,6 +131,8 @@ def _run_tests(package: Path, tests: list[str], compiled: bool, name: Path) -> N
     os.environ["NUMBA_CACHE_DIR"] = str(package.parent / "kernels")
     importlib.import_module("numba").config.reload_config()
     sys.path.insert(0, str(package))
+    for module in [name for name in sys.modules if name.partition(".")[0] == "clew"]:
+        del sys.modules[module]  # of the package as it is, where the server of processes was begun by somebody else
     sys.dont_write_bytecode = True
     with (name.parent / "log").open("w") as log:
         os.dup2(log.fileno(), 1)
