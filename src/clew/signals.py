@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -30,17 +30,15 @@ def stopped_by(number: int) -> KeyboardInterrupt:
 
 
 @contextmanager
-def signals_raised() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP raise an exception, as Ctrl-C does, where they would end the process at once."""
+def handled(handle: Callable[[int, FrameType | None], None], numbers: Iterable[int]) -> Iterator[None]:
+    """Let some signals call a handler as long as the block lasts.
+
+    In a thread other than the main one, which gets no signals, do nothing.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise stopped_by(number)
-
-    deadly = [number for number in STOPPING if signal.getsignal(number) == signal.SIG_DFL]
-    before = {number: signal.signal(number, stop) for number in deadly}
+    before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield
     finally:
@@ -49,26 +47,31 @@ def signals_raised() -> Iterator[None]:
 
 
 @contextmanager
+def signals_raised() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP raise an exception, as Ctrl-C does, where they would end the process at once."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise stopped_by(number)
+
+    with handled(stop, [number for number in STOPPING if signal.getsignal(number) == signal.SIG_DFL]):
+        yield
+
+
+@contextmanager
 def signals_held() -> Iterator[None]:
     """Let signals that ask to stop wait until the block ends.
 
     Python raises their exception in whatever runs at that moment, also in what HDF5 calls back to write; HDF5 takes that for
-    a failed write, after which it can neither close the file nor end the process without a crash. In a thread other than the
-    main one, which gets no signals, do nothing.
+    a failed write, after which it can neither close the file nor end the process without a crash.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     came: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         came.append(number)
 
-    before = {number: signal.signal(number, note) for number in STOPPING if callable(signal.getsignal(number))}
     try:
-        yield
+        with handled(note, [number for number in STOPPING if callable(signal.getsignal(number))]):
+            yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
         for first in came[:1]:
             signal.raise_signal(first)

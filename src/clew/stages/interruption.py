@@ -1,12 +1,11 @@
 """Signals in a training: the step under way is finished, and then there is something whole to save."""
 
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from clew.signals import STOPPING, stopped_by
+from clew.signals import STOPPING, handled, stopped_by
 
 
 class Interruption:
@@ -30,15 +29,8 @@ class Interruption:
 
         In a thread other than the main one, which gets no signals, do nothing.
         """
-        if threading.current_thread() is not threading.main_thread():
+        with handled(self._handle, STOPPING):
             yield
-            return
-        before = {number: signal.signal(number, self._handle) for number in STOPPING}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
