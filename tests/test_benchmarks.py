@@ -2,23 +2,18 @@
 
 import dataclasses
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmarks import against, child, fragments, malis_speed, measure, peers, same_arrays, start
+from benchmarks.__main__ import main
+from benchmarks.__main__ import measure as measure_concern
+from benchmarks.workload import Workload, load_workload, mirror
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
-
-from benchmarks import against, child, fragments, malis_speed, measure, peers, same_arrays, start  # noqa: E402
-from benchmarks.__main__ import main  # noqa: E402
-from benchmarks.__main__ import measure as measure_concern  # noqa: E402
-from benchmarks.workload import Workload, load_workload, mirror  # noqa: E402
-
-from clew.training.malis import malis_weights  # noqa: E402
-from clew.volumes.save import save_volume  # noqa: E402
-from clew.volumes.tables import save_table  # noqa: E402
+from clew.training.malis import malis_weights
+from clew.volumes.save import save_volume
+from clew.volumes.tables import save_table
 
 pytestmark = pytest.mark.compiled
 SIZE = 32

@@ -1,12 +1,8 @@
 """The search for faults that no test notices: `benchmarks/mutants.py`."""
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
 from benchmarks import mutants
 
 

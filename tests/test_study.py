@@ -1,14 +1,10 @@
 """The study of recipes: what it trains on, what it keeps, and the page it writes."""
 
-import sys
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
 from benchmarks.quality import page, runs
 from benchmarks.quality.__main__ import main
 from benchmarks.quality.recipes import RECIPES

@@ -1,22 +1,17 @@
 """The study of topology runs on volumes far too small to learn from, and goes on where it was."""
 
-import sys
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from benchmarks.study import folds, judge
+from benchmarks.study.__main__ import main
+from benchmarks.study.recipes import RECIPES, windows
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.study import folds, judge  # noqa: E402
-from benchmarks.study.__main__ import main  # noqa: E402
-from benchmarks.study.recipes import RECIPES, windows  # noqa: E402
-
-from clew.network.checkpoint import Checkpoint, save_checkpoint  # noqa: E402
-from clew.network.options import PRESETS  # noqa: E402
-from clew.network.unet import UNet  # noqa: E402
+from clew.network.checkpoint import Checkpoint, save_checkpoint
+from clew.network.options import PRESETS
+from clew.network.unet import UNet
 
 pytestmark = pytest.mark.compiled
 

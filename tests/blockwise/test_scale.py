@@ -1,22 +1,17 @@
 """The measurements of scale run, on volumes far too small to measure; real blocks are identical."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmarks import scale, scale_files, scale_model, tissue, verify_large
+from benchmarks.noted import FIRST, STAGES
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks import scale, scale_files, scale_model, tissue, verify_large  # noqa: E402
-from benchmarks.noted import FIRST, STAGES  # noqa: E402
-
-from clew.errors import InputError  # noqa: E402
-from clew.segmentation.agglomeration import MergeTree  # noqa: E402
-from clew.stages.tables import save_merge_tree  # noqa: E402
-from clew.volumes.save import save_volume  # noqa: E402
+from clew.errors import InputError
+from clew.segmentation.agglomeration import MergeTree
+from clew.stages.tables import save_merge_tree
+from clew.volumes.save import save_volume
 
 pytestmark = pytest.mark.compiled
 SIZE = 24
