@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measure import peak_bytes
-from clew.blockwise.executor import Task, run_serial
+from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid
-from clew.blockwise.segment import SegmentationOptions, memory_store, segmentation_tasks
 from clew.blockwise.store import Key, Store
+from clew.blockwise.tasks import Task, run_serial
 from clew.segmentation.agglomeration import agglomerate
-from clew.segmentation.blocks import Domain
 from clew.segmentation.fragments import extract_fragments
+from clew.segmentation.in_blocks.segment import SegmentationOptions, memory_store, segmentation_tasks
 from clew.segmentation.region_graph import build_region_graph
 from clew.segmentation.relabel import relabel, segment_lookup
 

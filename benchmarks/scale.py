@@ -24,14 +24,15 @@ from numpy.lib.format import open_memmap
 from benchmarks.measure import Row, Table
 from benchmarks.noted import FIRST, STAGES, Note, note_in_core, noted, read_notes, warm_up
 from benchmarks.tissue import Tissue, make_base
-from clew.blockwise.executor import Task, run_pool
+from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid, Place
-from clew.blockwise.segment import Passed, SegmentationOptions, passed_up, segmentation_tasks
 from clew.blockwise.store import FolderStore, Store
+from clew.blockwise.tasks import Task, run_pool
 from clew.errors import InputError
 from clew.segmentation.agglomeration_options import AgglomerationOptions
-from clew.segmentation.blocks import Domain, Triple
 from clew.segmentation.fragment_options import FragmentOptions
+from clew.segmentation.in_blocks.segment import Passed, SegmentationOptions, passed_up, segmentation_tasks
+from clew.space import Triple
 
 SHAPES: dict[int, Triple] = {
     8: (128, 256, 256), 64: (256, 512, 512), 256: (512, 512, 1024), 1024: (1024, 1024, 1024), 4096: (1024, 2048, 2048),

@@ -18,7 +18,7 @@ from benchmarks.measure import Row, Table
 from benchmarks.scale import SHAPES
 from benchmarks.tissue import Tissue, make_base
 from benchmarks.verify_large import compare
-from clew.segmentation.blocks import Triple
+from clew.space import Triple
 from clew.volumes.save import create_volume
 
 Seconds = tuple[float, float]

@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.noted import FIRST, STAGES, stage_of
-from clew.blockwise.executor import Queue
+from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid
-from clew.blockwise.segment import SegmentationOptions, segmentation_tasks
+from clew.blockwise.tasks import Queue
 from clew.segmentation.agglomeration_options import AgglomerationOptions
-from clew.segmentation.blocks import Domain, Triple
 from clew.segmentation.fragment_options import FragmentOptions
+from clew.segmentation.in_blocks.segment import SegmentationOptions, segmentation_tasks
+from clew.space import Triple
 
 BLOCKS = (FIRST["forest"], FIRST["graph"], STAGES["fragments"], STAGES["segmentation"])
 WHOLE = (STAGES["tree"], STAGES["lookup"])

@@ -10,12 +10,12 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.measure import peak_bytes
+from clew.blockwise.block import Domain
 from clew.blockwise.engine import run_by_ledger
-from clew.blockwise.executor import Task
 from clew.blockwise.ledger import Ledger
 from clew.blockwise.store import FolderStore, Store
+from clew.blockwise.tasks import Task
 from clew.blockwise.workers import Workers, started
-from clew.segmentation.blocks import Domain
 
 DOMAIN = Domain((0, 0, 0), (1, 1, 1), (1, 1, 1))
 

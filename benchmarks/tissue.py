@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from benchmarks import workload
+from clew.replace import written_beside
 from clew.segmentation.affinities import quantise
-from clew.segmentation.blocks import Triple
+from clew.space import Triple
 from clew.synthetic.volume import synthesize
-from clew.volumes.replace import written_beside
 
 LABELS = "pinky40_labels.h5"
 PERIODS = (127, 131, 137)

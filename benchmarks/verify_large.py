@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from clew import pipeline
-from clew.segmentation.blocks import Triple
+from clew.space import Triple
 from clew.stages.tables import load_merge_tree
 from clew.volumes.open import open_volume
 

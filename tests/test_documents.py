@@ -11,7 +11,7 @@ from clew import cli
 from clew.documents import NESTING, brief, expect, parse_json, read_toml, regular_file
 from clew.errors import InputError
 from clew.stages.identity import _of_files as files_identity
-from clew.volumes import chunked
+from clew.volumes.formats import chunked
 from clew.volumes.open import open_volume
 from clew.volumes.save import save_volume
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from clew.network.options import PRESETS, Triple, UNetOptions, axis_offsets
+from clew.network.options import PRESETS, UNetOptions, axis_offsets
+from clew.space import Triple
 from clew.training.options import TrainingOptions
 
 STEPS = 600

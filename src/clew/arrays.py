@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clew.errors import InputError
-
-Box = tuple[slice, slice, slice]
+from clew.space import Box, Lengths
 
 
 def is_array(values: Any) -> bool:
@@ -50,7 +49,7 @@ def as_counts(values: Any, name: str, least: int = 0) -> NDArray[np.int64]:
     return np.ascontiguousarray(array, dtype=np.int64)
 
 
-def as_triple(values: Any, name: str, *, positive: bool = True) -> tuple[float, float, float]:
+def as_triple(values: Any, name: str, *, positive: bool = True) -> Lengths:
     """Three finite numbers (z, y, x), above 0 if they must be positive."""
     array = as_array(values, name).astype(np.float64)
     if array.shape != (3,) or not np.isfinite(array).all() or (positive and (array <= 0).any()):
@@ -79,4 +78,4 @@ def as_box(box: Sequence[slice], shape: Sequence[int], name: str) -> Box:
         if not whole or not 0 <= start < stop <= size:
             raise InputError(f"{name} must hold voxels of the shape {tuple(shape)} in steps of 1, not {tuple(parts)}")
         found.append(slice(int(start), int(stop)))
-    return found[0], found[1], found[2]
+    return Box(*found)

@@ -16,7 +16,7 @@ from clew.blockwise.ledger import Ledger
 from clew.blockwise.store import DamagedError, read_table
 from clew.blockwise.workers import Pool
 from clew.stages import block_run
-from clew.volumes import ome_zarr
+from clew.volumes.formats import ome_zarr
 from clew.volumes.open import open_volume
 from clew.volumes.volume import Layout
 from stages.test_block_run import OPTIONS, affinities, assert_same, expected

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from clew import pipeline
-from clew.blockwise.executor import Task
 from clew.blockwise.ledger import Ledger
 from clew.blockwise.store import Store
+from clew.blockwise.tasks import Task
 from clew.stages import block_segmentation
 from stages.test_block_run import OPTIONS, affinities, assert_same, at_work, expected, wait_for
 

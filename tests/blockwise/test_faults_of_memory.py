@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from clew.blockwise import engine
+from clew.blockwise.block import Domain
 from clew.blockwise.engine import TasksFailedError, Work, run_by_ledger
-from clew.blockwise.executor import Task
 from clew.blockwise.ledger import Ledger
 from clew.blockwise.store import FolderStore, Store
+from clew.blockwise.tasks import Task
 from clew.blockwise.worker_options import Workers
 from clew.blockwise.workers import SMALLEST_WORKER, started
 from clew.errors import InputError, UnfinishedError
-from clew.segmentation.blocks import Domain
 
 MEGABYTE = 1 << 20
 WANTED = 1000

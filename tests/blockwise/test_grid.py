@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clew.blockwise.block import Domain, global_numbers
 from clew.blockwise.grid import Grid, beside, even_blocks
 from clew.errors import InputError
-from clew.segmentation.blocks import Domain, global_numbers, shape_of
 
 TRIPLES = st.tuples(*[st.integers(1, 7)] * 3)
 
@@ -50,9 +50,7 @@ def test_shared_voxels_are_those_that_two_blocks_see(shape, block_shape):
         numbers = np.arange(np.prod(shape)).reshape(shape)[block.seen].ravel()
         alone = seen[block.seen].ravel() == 1
         np.testing.assert_array_equal(block.holds_alone(numbers), alone)
-        np.testing.assert_array_equal(
-            global_numbers(np.arange(np.prod(shape_of(block.seen))), block.seen, shape), numbers
-        )
+        np.testing.assert_array_equal(global_numbers(np.arange(np.prod(block.seen.shape)), block.seen, shape), numbers)
     for axis, place in grid.faces():
         both = np.zeros(shape, int)
         for other in (place, beside(place, axis, 1)):

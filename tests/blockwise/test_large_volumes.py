@@ -5,20 +5,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blockwise.test_agglomeration_blocks import assert_equal_records
-from blockwise.test_fragment_blocks import cases
-from clew.blockwise.agglomeration import load_tree
-from clew.blockwise.executor import run_serial
+from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid
-from clew.blockwise.segment import SegmentationOptions, memory_store, segmentation_tasks
+from clew.blockwise.tasks import run_serial
 from clew.errors import InputError
 from clew.segmentation.agglomeration import MergeTree, agglomerate
 from clew.segmentation.agglomeration_options import AgglomerationOptions
-from clew.segmentation.blocks import Domain
-from clew.segmentation.forest_blocks import start_forest
 from clew.segmentation.fragment_options import FragmentOptions
 from clew.segmentation.fragments import extract_fragments
+from clew.segmentation.in_blocks.agglomeration import load_tree
+from clew.segmentation.in_blocks.forest import start_forest
+from clew.segmentation.in_blocks.segment import SegmentationOptions, memory_store, segmentation_tasks
 from clew.segmentation.region_graph import build_region_graph
+from segmentation.in_blocks.test_agglomeration_blocks import assert_equal_records
+from segmentation.in_blocks.test_fragment_blocks import cases
 
 FRAME = (2**20, 2**20, 2**20)
 

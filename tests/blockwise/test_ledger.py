@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from clew.blockwise.block import Domain
 from clew.blockwise.engine import SAME_ERRORS, TasksFailedError, run_by_ledger
-from clew.blockwise.executor import Task
 from clew.blockwise.ledger import Ledger
 from clew.blockwise.store import FolderStore
+from clew.blockwise.tasks import Task
 from clew.errors import InputError
-from clew.segmentation.blocks import Domain
-from clew.volumes.lock import LostLockError
+from clew.lock import LostLockError
 
 DOMAIN = Domain((0, 0, 0), (1, 1, 1), (1, 1, 1))
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from clew import pipeline
-from clew.blockwise.executor import run_serial
 from clew.blockwise.ledger import Ledger
+from clew.blockwise.tasks import run_serial
 from clew.blockwise.worker_options import Workers
 from clew.blockwise.workers import own_device
 from clew.errors import InputError

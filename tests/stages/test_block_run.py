@@ -21,7 +21,7 @@ from clew.blockwise import batch
 from clew.blockwise.engine import TasksFailedError
 from clew.blockwise.ledger import Ledger
 from clew.errors import InputError, UnfinishedError
-from clew.network.options import NEAREST_OFFSETS
+from clew.space import NEAREST_OFFSETS
 from clew.stages.tables import load_merge_tree
 from clew.synthetic.volume import synthesize
 from clew.training.targets import affinity_targets

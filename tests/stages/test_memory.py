@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from clew import cli, pipeline
+from clew import memory as volumes_memory
+from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid
 from clew.errors import InputError
-from clew.segmentation.blocks import Domain
 from clew.stages import memory
 from clew.stages.declaration import command_name
-from clew.volumes import memory as volumes_memory
 from clew.volumes.open import open_volume
 from clew.volumes.save import save_volume
 from clew.volumes.tables import save_table

@@ -15,8 +15,9 @@ import torch
 from clew import cli, pipeline
 from clew.errors import InputError
 from clew.network.checkpoint import Checkpoint, save_checkpoint
-from clew.network.options import NEAREST_OFFSETS, PRESETS
+from clew.network.options import PRESETS
 from clew.network.unet import UNet
+from clew.space import NEAREST_OFFSETS
 from clew.stages import identity, run_file
 from clew.stages.identity import identify
 from clew.synthetic.volume import synthesize

@@ -9,8 +9,8 @@ import zarr
 
 from clew.errors import InputError
 from clew.volumes import open_volume, output_target, save_volume
+from clew.volumes.formats.precomputed import precomputed_spec
 from clew.volumes.location import Location, find_location, join, kvstore_spec, natural_key, normal_path, parent
-from clew.volumes.precomputed import precomputed_spec
 from clew.volumes.shared import SharedVolume
 from volumes.test_open_chunked import precomputed, write_tensorstore
 from volumes.test_open_knossos import write_cubes

@@ -11,7 +11,7 @@ import zarr
 from clew import pipeline
 from clew.errors import InputError
 from clew.volumes import create_volume, open_volume, save_volume
-from clew.volumes.chunked import ALL_CHUNKS
+from clew.volumes.formats.chunked import ALL_CHUNKS
 from volumes.test_open_chunked import precomputed, write_tensorstore
 from volumes.test_open_knossos import write_cubes
 
@@ -26,7 +26,7 @@ def chunks(volume: Path) -> list[Path]:
 
 @pytest.mark.parametrize("sharded", [False, True])
 def test_chunks_of_zeros_are_stored_also_where_nobody_wrote(tmp_path, monkeypatch, sharded):
-    monkeypatch.setattr("clew.volumes.ome_zarr.SHARD_WHERE_CHUNKS", 4 if sharded else 512)
+    monkeypatch.setattr("clew.volumes.formats.ome_zarr.SHARD_WHERE_CHUNKS", 4 if sharded else 512)
     path, shape = tmp_path / "a.zarr", (130, 70, 200)
     with create_volume(path, shape=shape, dtype="uint8", voxel_size=VOXEL_SIZE) as volume:
         volume[:64, :, :64] = np.zeros((64, 70, 64), np.uint8)
@@ -52,7 +52,7 @@ def test_a_chunk_that_was_lost_is_refused(tmp_path, value):
 
 
 def test_a_chunk_that_was_lost_from_a_shard_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("clew.volumes.ome_zarr.SHARD_WHERE_CHUNKS", 1)
+    monkeypatch.setattr("clew.volumes.formats.ome_zarr.SHARD_WHERE_CHUNKS", 1)
     save_volume(tmp_path / "a.zarr", np.zeros((300, 8, 8), np.uint8), voxel_size=VOXEL_SIZE)
     assert len(chunks(tmp_path / "a.zarr")) == 2
     chunks(tmp_path / "a.zarr")[1].unlink()

@@ -6,7 +6,7 @@ import pytest
 from clew import cli
 from clew.errors import InputError
 from clew.volumes import open_volume
-from clew.volumes.nml import read_nml
+from clew.volumes.formats.nml import read_nml
 
 VOXEL_SIZE = (28.0, 11.24, 11.24)
 CONFIGURATION = """experiment name "ex145_mag1";

@@ -11,7 +11,7 @@ import tifffile
 from PIL import Image
 
 from clew.errors import InputError
-from clew.volumes.hdf5 import check_dataset_free
+from clew.volumes.formats.hdf5 import check_dataset_free
 from clew.volumes.open import open_volume
 from clew.volumes.outside import FOLLOW
 from clew.volumes.save import save_volume

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clew.errors import InputError
+from clew.replace import written_beside
 from clew.volumes import affinity_attributes, boxes, create_volume, open_volume, save_volume
-from clew.volumes.ome_zarr import shard_shape
-from clew.volumes.replace import written_beside
+from clew.volumes.formats.ome_zarr import shard_shape
 
 VOXEL_SIZE = (40.0, 4.24, 4.0)
 OFFSET = (80.0, -1.5, 0.25)
@@ -76,7 +76,7 @@ def test_zarr_python_reads_our_ome_zarr(tmp_path):
 
 
 def test_zarr_python_reads_our_shards(tmp_path, monkeypatch):
-    monkeypatch.setattr("clew.volumes.ome_zarr.SHARD_WHERE_CHUNKS", 4)
+    monkeypatch.setattr("clew.volumes.formats.ome_zarr.SHARD_WHERE_CHUNKS", 4)
     data = asymmetric("uint64", (130, 70, 200))
     with create_volume(tmp_path / "a.zarr", shape=data.shape, dtype=data.dtype, voxel_size=VOXEL_SIZE) as volume:
         assert volume.chunks == (192, 128, 256)

@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
 
-from clew.blockwise.executor import Queue, Task, writers_of
 from clew.blockwise.ledger import Ledger, task_name
 from clew.blockwise.store import DamagedError, LastingStore
+from clew.blockwise.tasks import Queue, Task, writers_of
 from clew.blockwise.trouble import in_words, workers_died
 from clew.errors import UnfinishedError
-from clew.volumes.lock import HEARTBEAT, LostLockError
-from clew.volumes.replace import disk_is_full
+from clew.lock import HEARTBEAT, LostLockError
+from clew.replace import disk_is_full
 
 SAME_ERRORS = 5
 """So many tasks that fail with the same words stop a run."""

@@ -5,9 +5,10 @@ from functools import cached_property
 from itertools import product
 from math import prod
 
+from clew.blockwise.block import Block, Domain
 from clew.errors import InputError
-from clew.segmentation.blocks import Block, Box, Domain, Triple
-from clew.volumes.memory import refuse_beyond_memory
+from clew.memory import refuse_beyond_memory
+from clew.space import Box, Triple
 
 LARGEST_EDGE = 256
 """Of a block where the user says nothing, in voxels."""
@@ -17,7 +18,7 @@ BYTES_A_BLOCK = 8000
 """Memory of the tasks of a segmentation for each block, in the process that hands them out."""
 UNCHECKED = 10_000
 """Blocks that are listed without a look at the free memory."""
-Place = tuple[int, int, int]
+Place = Triple
 """Number of a block along z, y, x."""
 
 
@@ -115,7 +116,7 @@ class Grid:
         """The plane of voxels that two blocks share."""
         box = list(self.block(place).seen)
         box[axis] = slice(box[axis].stop - 1, box[axis].stop)
-        return box[0], box[1], box[2]
+        return Box(*box)
 
 
 def beside(place: Place, axis: int, step: int) -> Place:

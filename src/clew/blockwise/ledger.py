@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clew.blockwise.executor import Task
 from clew.blockwise.store import Key
+from clew.blockwise.tasks import Task
 from clew.errors import InputError
-from clew.volumes.lock import check_lock, is_held, locked
+from clew.lock import check_lock, is_held, locked
 
 LOCK, PLAN = "lock.json", "plan.json"
 MARKS = ("finished.json", "done", "doubted", "failed")

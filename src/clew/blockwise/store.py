@@ -10,8 +10,9 @@ from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 
+from clew.blockwise.block import Domain
 from clew.errors import InputError
-from clew.segmentation.blocks import Box, Domain, within
+from clew.space import Box
 
 Key = tuple[str | int, ...]
 """What a task writes, e.g. ("forest", level, z, y, x)."""
@@ -69,10 +70,10 @@ class MemoryStore:
         self.tables[key] = dict(table)
 
     def read(self, volume: str, box: Box) -> np.ndarray:
-        return np.asarray(self.volumes[volume][(..., *within(box, self._box))])
+        return np.asarray(self.volumes[volume][(..., *box.within(self._box))])
 
     def write(self, volume: str, box: Box, values: np.ndarray) -> None:
-        self.volumes[volume][(..., *within(box, self._box))] = values
+        self.volumes[volume][(..., *box.within(self._box))] = values
 
 
 class TableFolder:
@@ -125,10 +126,10 @@ class FolderStore(TableFolder):
         self._box = _box_of(domain)
 
     def read(self, volume: str, box: Box) -> np.ndarray:
-        return np.array(self._volume(volume, "r")[(..., *within(box, self._box))])
+        return np.array(self._volume(volume, "r")[(..., *box.within(self._box))])
 
     def write(self, volume: str, box: Box, values: np.ndarray) -> None:
-        self._volume(volume, "r+")[(..., *within(box, self._box))] = values
+        self._volume(volume, "r+")[(..., *box.within(self._box))] = values
 
     def _volume(self, volume: str, mode: Literal["r", "r+"]) -> np.ndarray:
         return np.load(self.folder / f"{volume}.npy", mmap_mode=mode)
@@ -155,5 +156,4 @@ def as_record(kind: type[Record], table: Mapping[str, np.ndarray]) -> Record:
 
 
 def _box_of(domain: Domain) -> Box:
-    z, y, x = (slice(low, high) for low, high in zip(domain.low, domain.high, strict=True))
-    return z, y, x
+    return Box.between(domain.low, domain.high)

@@ -16,7 +16,7 @@ from typing import Any
 from clew.blockwise.batch import NO_PAGES, WORKER_SETTINGS, batch_jobs, batch_workers, private_settings
 from clew.blockwise.worker_options import Workers
 from clew.errors import InputError, UnfinishedError
-from clew.volumes.memory import free_memory
+from clew.memory import free_memory
 
 WAVE = 4
 """Tasks handed out for each worker at a time."""

@@ -9,8 +9,8 @@ from scipy.ndimage import distance_transform_edt
 
 from clew.arrays import as_triple
 from clew.errors import InputError
-from clew.evaluation._labels import Labels, as_labels
 from clew.kernels.border import clear_near_borders, measure_rows
+from clew.labels import Labels, as_labels
 
 
 def mask_borders(truth: Any, voxel_size: Sequence[float], distance: float = 25.0) -> Labels:

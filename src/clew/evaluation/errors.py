@@ -12,6 +12,7 @@ from clew.errors import InputError
 from clew.evaluation.overlap import OverlapTable, checked_table, slabs
 from clew.evaluation.scores import check_annotated, object_sizes, segment_sizes
 from clew.kernels.overlap import add_entries, measure_pairs, new_table
+from clew.space import Lengths, Triple
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,9 @@ class Location:
     """
 
     voxels: int
-    centroid: tuple[float, float, float]
-    low: tuple[int, int, int]
-    high: tuple[int, int, int]
+    centroid: Lengths
+    low: Triple
+    high: Triple
 
 
 def largest_errors(table: OverlapTable, number: int = 10) -> tuple[list[LabelError], list[LabelError]]:

@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from clew.arrays import as_array, as_counts, as_ids, is_array
 from clew.errors import InputError
-from clew.evaluation._labels import Labels, check_label_kind, check_same_shape
 from clew.kernels.overlap import STRETCH, add_entries, count_overlap, new_table
+from clew.labels import Labels, check_label_kind, check_same_shape
 
 _SLAB = 2**24
 """Voxels read and converted at once."""

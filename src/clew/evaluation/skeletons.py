@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from clew.arrays import as_array, as_ids, as_triple, as_whole, is_array
 from clew.errors import InputError
-from clew.evaluation._labels import Labels, check_label_kind
+from clew.labels import Labels, check_label_kind
 
 _BLOCK = 128
 """Edge of the blocks in voxels that are read to look nodes up."""

@@ -15,6 +15,7 @@ from clew.documents import brief, expect, parse_json, regular_file
 from clew.errors import InputError
 from clew.network.options import UNetOptions
 from clew.network.unet import UNet, check_options, count_parameters
+from clew.space import Lengths
 
 FORMAT = "clew checkpoint 1"
 ARCHITECTURE = {
@@ -50,7 +51,7 @@ class Checkpoint:
     """
 
     network: UNet
-    voxel_size: tuple[float, float, float]
+    voxel_size: Lengths
     threshold: float | None = None
     score: str | None = None
     record: dict[str, Any] = field(default_factory=dict)

@@ -5,15 +5,14 @@ from typing import Annotated, Literal
 
 from annotated_types import Gt
 
-Triple = tuple[int, int, int]
+from clew.space import NEAREST_OFFSETS, Triple
+
 Shape = tuple[Annotated[int, Gt(0)], Annotated[int, Gt(0)], Annotated[int, Gt(0)]]
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Runtime = Literal["torch", "openvino"]
 Upsampling = Literal["transposed", "nearest"]
 TestTimeAugmentation = Literal["none", "flips", "all"]
-
-NEAREST_OFFSETS: tuple[Triple, ...] = ((-1, 0, 0), (0, -1, 0), (0, 0, -1))
 
 
 DESCRIPTORS = ("offset_z", "offset_y", "offset_x", "variance_z", "variance_y", "variance_x",

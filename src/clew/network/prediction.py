@@ -18,10 +18,11 @@ from clew.errors import InputError
 from clew.network.bundled import bundled_names
 from clew.network.checkpoint import Checkpoint
 from clew.network.openvino_runtime import OpenvinoPredictor, check_runtime
-from clew.network.options import NEAREST_OFFSETS, Precision, Runtime, TestTimeAugmentation, Triple, UNetOptions
+from clew.network.options import Precision, Runtime, TestTimeAugmentation, UNetOptions
 from clew.network.precision import autocast, uses_bfloat16
-from clew.network.symmetries import Box, Read, Symmetry, symmetries
+from clew.network.symmetries import Read, Symmetry, symmetries
 from clew.network.unet import UNet, to_logits, valid_input_shape
+from clew.space import NEAREST_OFFSETS, Box, Lengths, Triple
 
 LARGEST_TILE = 2**23
 """Output voxels of a tile where the user says nothing: 256 × 256 × 128."""
@@ -76,7 +77,7 @@ def predict_affinities(
     precision: Precision = "auto",
     runtime: Runtime = "torch",
     test_time_augmentation: TestTimeAugmentation = "none",
-    voxel_size: tuple[float, float, float] = (1, 1, 1),
+    voxel_size: Lengths = (1, 1, 1),
 ) -> NDArray[np.uint8]:
     """Affinities of a raw volume, or of a box in it, tile by tile.
 
@@ -124,10 +125,9 @@ def predict_affinities(
 
 def put_together(tiles: Iterable[Tile], box: Box) -> NDArray[np.uint8]:
     """Affinities (3, z, y, x) of a box from the tiles that cover it."""
-    affinities = np.empty((3, *(part.stop - part.start for part in box)), np.uint8)
+    affinities = np.empty((3, *box.shape), np.uint8)
     for part, values in tiles:
-        inner = tuple(slice(p.start - b.start, p.stop - b.start) for p, b in zip(part, box, strict=True))
-        affinities[(slice(None), *inner)] = values
+        affinities[(slice(None), *part.within(box))] = values
     return affinities
 
 
@@ -142,7 +142,7 @@ def predict_tiles(
     precision: Precision = "auto",
     runtime: Runtime = "torch",
     test_time_augmentation: TestTimeAugmentation = "none",
-    voxel_size: tuple[float, float, float] = (1, 1, 1),
+    voxel_size: Lengths = (1, 1, 1),
 ) -> Iterator[Tile]:
     """Predict the tiles of a volume of the given shape one after the other, reading raw by `read(box)`.
 
@@ -152,7 +152,7 @@ def predict_tiles(
     """
     device = resolve_device(device)
     predictor = _prepare(network, device, precision, runtime)
-    box = box or (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
+    box = box or Box.whole(shape)
     seen = symmetries(test_time_augmentation, voxel_size)
     for part in tile_grid(network.options, box, tile):
         with torch.inference_mode(), autocast(device, precision):
@@ -165,7 +165,7 @@ def predict_tiles(
 
 def tile_grid(options: UNetOptions, box: Box, tile: Triple | None = None) -> Iterator[Box]:
     """Boxes of the tiles that cover `box`, one after the other."""
-    yield from itertools.product(*tile_edges(options, box, tile))
+    yield from itertools.starmap(Box, itertools.product(*tile_edges(options, box, tile)))
 
 
 def tile_edges(
@@ -190,9 +190,7 @@ def memory_of_tiles(shape: Triple, tile: Triple | None, *, device: str, precisio
     return BYTES_OF_NETWORK + BYTES_A_VOXEL["bfloat16" if uses_bfloat16(kind, precision) else "float32"] * voxels
 
 
-def check_raw(
-    shape: tuple[int, ...], dtype: np.dtype, checkpoint: Checkpoint, voxel_size: tuple[float, float, float]
-) -> None:
+def check_raw(shape: tuple[int, ...], dtype: np.dtype, checkpoint: Checkpoint, voxel_size: Lengths) -> None:
     """Refuse raw that the network cannot or should not see.
 
     Raw must be (z, y, x) uint8, at least as long as the network's context on each axis, and of about the voxel size that
@@ -267,7 +265,7 @@ def _predict_part(predictor: Predictor, read: Read, shape: Triple, part: Box) ->
 
 def _default_tile(options: UNetOptions, box: Box) -> Triple:
     """The box, halved along its longest axis until a tile is small enough: little overlap at two or three gigabytes."""
-    sizes = [part.stop - part.start for part in box]
+    sizes = list(box.shape)
     while math.prod(sizes) > LARGEST_TILE:
         longest = sizes.index(max(sizes))
         sizes[longest] = -(-sizes[longest] // 2)
@@ -287,7 +285,7 @@ def _read_context(
         index = _reflect(np.arange(start, start + wanted[axis]), shape[axis])
         boxes.append(slice(int(index.min()), int(index.max()) + 1))
         indices.append(index - index.min())
-    patch = read((boxes[0], boxes[1], boxes[2]))
+    patch = read(Box(*boxes))
     return patch[np.ix_(*indices)]
 
 

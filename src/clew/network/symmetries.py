@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from clew.network.options import TestTimeAugmentation, Triple
+from clew.network.options import TestTimeAugmentation
+from clew.space import Box, Lengths, Triple
 
-Box = tuple[slice, slice, slice]
 Read = Callable[[Box], NDArray[np.uint8]]
 
 EQUAL_VOXELS = 0.01
@@ -38,15 +38,14 @@ class Symmetry:
 
     def see_box(self, box: Box, shape: Triple) -> Box:
         """Where a box of a volume is seen; it may leave the volume by a few voxels."""
-        z, y, x = (_mirror(box[axis], shape[axis]) if m else box[axis] for axis, m in self._axes())
-        return z, y, x
+        return Box(*(_mirror(box[axis], shape[axis]) if m else box[axis] for axis, m in self._axes()))
 
     def see_through(self, read: Read, shape: Triple) -> Read:
         """Reads boxes of what is seen, where `read` reads boxes of the volume."""
 
         def read_seen(box: Box) -> NDArray[np.uint8]:
             parts = dict(zip(self.order, self._mirror_box(box, shape), strict=True))
-            seen = read((parts[0], parts[1], parts[2])).transpose(self.order)
+            seen = read(Box(parts[0], parts[1], parts[2])).transpose(self.order)
             return np.flip(seen, tuple(axis for axis in range(3) if self.mirrored[axis]))
 
         return read_seen
@@ -54,8 +53,7 @@ class Symmetry:
     def widen(self, box: Box) -> Box:
         """The voxels to see for the affinities of a box: a mirrored pair (v, v - 1) is held by the voxel before v."""
         mirrored = dict(self._axes())
-        z, y, x = (slice(part.start - mirrored[axis], part.stop) for axis, part in enumerate(box))
-        return z, y, x
+        return Box(*(slice(part.start - mirrored[axis], part.stop) for axis, part in enumerate(box)))
 
     def restore(self, affinities: torch.Tensor) -> torch.Tensor:
         """Affinities (3, z, y, x) of a box, from those (3, ...) that were seen of the widened box.
@@ -77,9 +75,7 @@ class Symmetry:
         return [_mirror(box[axis], seen[axis]) if self.mirrored[axis] else box[axis] for axis in range(3)]
 
 
-def symmetries(
-    augmentation: TestTimeAugmentation, voxel_size: tuple[float, float, float] = (1, 1, 1)
-) -> list[Symmetry]:
+def symmetries(augmentation: TestTimeAugmentation, voxel_size: Lengths = (1, 1, 1)) -> list[Symmetry]:
     """The symmetries to average over: the identity, the 8 mirrors, or those with every exchange of equally long axes.
 
     `all` makes 48 of isotropic voxels, 16 where only y and x are equal.
@@ -104,7 +100,6 @@ def _mirror(part: slice, size: int) -> slice:
 
 def _shift(mirrored: dict[int, bool], channel: int) -> Box:
     """The part of a widened box that holds a channel: one voxel earlier where its own axis is mirrored."""
-    z, y, x = (
-        (slice(0, -1) if axis == channel else slice(1, None)) if mirrored[axis] else slice(None) for axis in range(3)
+    return Box(
+        *((slice(0, -1) if axis == channel else slice(1, None)) if mirrored[axis] else slice(None) for axis in range(3))
     )
-    return z, y, x

@@ -1,6 +1,7 @@
 """A 3D U-Net of valid convolutions that predicts affinities (arXiv 1709.02974, section 2.1)."""
 
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 from typing import Any, Literal, get_args
 
@@ -9,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clew.errors import InputError
-from clew.network.options import DESCRIPTORS, Triple, UNetOptions, Upsampling
+from clew.network.options import DESCRIPTORS, UNetOptions, Upsampling
 from clew.network.precision import full_precision
+from clew.space import Triple
 
 Padding = Literal["valid", "same"]
 
@@ -131,6 +133,13 @@ def valid_input_shape(options: UNetOptions, output: Triple) -> tuple[Triple, Tri
 def count_parameters(network: nn.Module) -> int:
     """Number of trainable parameters."""
     return sum(parameter.numel() for parameter in network.parameters())
+
+
+@cache
+def parameters_of(options: UNetOptions) -> int:
+    """Number of trainable parameters of an architecture; no memory is taken for them."""
+    with torch.device("meta"):
+        return count_parameters(UNet(options))
 
 
 def _valid_size(options: UNetOptions, axis: int, output: int) -> tuple[int, int]:

@@ -26,15 +26,16 @@ from clew.pipeline.blocks import (
 )
 from clew.segmentation.agglomeration_options import AgglomerationChoice, AgglomerationOptions
 from clew.segmentation.fragment_options import FragmentOptions
+from clew.space import Lengths, Triple
 from clew.stages.declaration import Record, stage
-from clew.stages.option_types import Input, Shape, Threshold, Triple
+from clew.stages.option_types import Input, Shape, Threshold
 from clew.stages.progress import say, timed
 from clew.synthetic.options import SyntheticOptions
 from clew.training.options import AugmentationOptions, TrainingOptions
 
 
 @stage
-def info(path: str, *, voxel_size: Triple | None = None) -> None:
+def info(path: str, *, voxel_size: Lengths | None = None) -> None:
     """Show what clew understands of a volume, a table or a checkpoint.
 
     Parameters
@@ -58,7 +59,7 @@ def predict(
     checkpoint: Input = BUNDLED,
     box: str | None = None,
     prediction_options: PredictionOptions,
-    voxel_size: Triple | None = None,
+    voxel_size: Lengths | None = None,
     overwrite: bool = False,
     record: Record,
 ) -> None:
@@ -371,7 +372,7 @@ def plan(
     *,
     output: str = "plan.toml",
     hours: Annotated[float, Gt(0)] = 8.0,
-    voxel_size: Triple | None = None,
+    voxel_size: Lengths | None = None,
     device: Device = "auto",
     timing: bool = True,
     data_set: Literal["cremi", "fib-25", "segem", "snemi3d"] | None = None,
@@ -415,7 +416,7 @@ def train(
     data: list[Input],
     held_out: str | None = None,
     preset: Literal[tuple(PRESETS)] = "small",  # type: ignore[valid-type]
-    offsets: list[tuple[int, int, int]] | None = None,
+    offsets: list[Triple] | None = None,
     initial: Input | None = None,
     score: str = AgglomerationOptions.score,
     device: Device = "auto",
@@ -514,7 +515,7 @@ def synthesize(
     labels: str,
     *,
     shape: Shape = (128, 128, 128),
-    voxel_size: Triple = (10.0, 10.0, 10.0),
+    voxel_size: Lengths = (10.0, 10.0, 10.0),
     seed: int = 0,
     options: SyntheticOptions,
     overwrite: bool = False,
@@ -557,8 +558,8 @@ def convert(
     source: Input,
     target: str,
     *,
-    voxel_size: Triple | None = None,
-    offset: Triple | None = None,
+    voxel_size: Lengths | None = None,
+    offset: Lengths | None = None,
     box: str | None = None,
     dtype: Literal["keep", "uint8"] = "keep",
     overwrite: bool = False,
@@ -596,7 +597,7 @@ def view(
     segmentation: str | None = None,
     truth: str | None = None,
     affinities: str | None = None,
-    voxel_size: Triple | None = None,
+    voxel_size: Lengths | None = None,
     port: Annotated[int, Ge(0)] = 0,
 ) -> None:
     """Look at volumes in the browser (neuroglancer); runs until Ctrl-C.

@@ -10,8 +10,9 @@ from clew.blockwise.worker_options import Workers
 from clew.network.options import BUNDLED, PredictionOptions
 from clew.segmentation.agglomeration_options import AgglomerationChoice, AgglomerationOptions
 from clew.segmentation.fragment_options import FragmentOptions
+from clew.space import Lengths
 from clew.stages.declaration import Record, command_name, stage
-from clew.stages.option_types import Input, Shape, Threshold, Triple
+from clew.stages.option_types import Input, Shape, Threshold
 
 
 @stage
@@ -23,7 +24,7 @@ def predict_blocks(
     box: str | None = None,
     block_shape: Shape | None = None,
     prediction_options: PredictionOptions,
-    voxel_size: Triple | None = None,
+    voxel_size: Lengths | None = None,
     volumes: str | None = None,
     worker_options: Workers,
     dry_run: bool = False,
@@ -115,7 +116,7 @@ def segment_blocks(
     restart
         Discard what an earlier run left.
     """
-    from clew.blockwise.segment import SegmentationOptions
+    from clew.segmentation.in_blocks.segment import SegmentationOptions
     from clew.stages.block_run import run_in_blocks, say_job
     from clew.stages.block_segmentation import segmentation_run
     from clew.stages.files import chosen_threshold, open_affinities
@@ -175,8 +176,8 @@ def convert_blocks(
     source: Input,
     folder: str,
     *,
-    voxel_size: Triple | None = None,
-    offset: Triple | None = None,
+    voxel_size: Lengths | None = None,
+    offset: Lengths | None = None,
     block_shape: Shape | None = None,
     volumes: str | None = None,
     worker_options: Workers,
@@ -322,7 +323,7 @@ def verify_blocks(
     seed
         Of the random shapes and orders.
     """
-    from clew.blockwise.segment import SegmentationOptions
+    from clew.segmentation.in_blocks.segment import SegmentationOptions
     from clew.stages.verification import verify_paths
 
     options = SegmentationOptions(fragment_options, agglomeration_options, threshold, minimum_size, remove_below)

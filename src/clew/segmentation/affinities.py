@@ -7,8 +7,7 @@ import numpy as np
 from clew.arrays import as_array
 from clew.errors import InputError
 from clew.kernels.quantise import quantise_values
-
-NEAREST_OFFSETS = ((-1, 0, 0), (0, -1, 0), (0, 0, -1))
+from clew.space import NEAREST_OFFSETS
 
 
 def check_affinities(affinities: np.ndarray, offsets: Sequence[Sequence[int]] | None = None) -> None:

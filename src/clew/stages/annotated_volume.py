@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clew.errors import InputError
-from clew.stages.boxes import Box
+from clew.labels import special_ids, without_special
+from clew.space import Box, Lengths, Triple
 from clew.stages.files import as_ids
 from clew.training.sampling import TrainingVolume
-from clew.volumes.cremi import CREMI_LAYOUT, special_ids, without_special
+from clew.volumes.formats.cremi import CREMI_LAYOUT
 from clew.volumes.open import list_datasets, open_volume
 from clew.volumes.volume import Volume
 
@@ -21,8 +22,8 @@ class Annotated(NamedTuple):
     """A volume to train on, its voxel size (z, y, x) in nm, and the voxel (z, y, x) of the raw file where it begins."""
 
     volume: TrainingVolume
-    voxel_size: tuple[float, float, float]
-    origin: tuple[int, int, int]
+    voxel_size: Lengths
+    origin: Triple
 
 
 def read_annotated(item: str) -> Annotated:
@@ -70,7 +71,7 @@ def paths_of(item: str) -> list[str]:
     return paths
 
 
-def start_inside(raw: Volume, other: Volume) -> tuple[int, int, int] | None:
+def start_inside(raw: Volume, other: Volume) -> Triple | None:
     """The voxel of raw where another volume begins, by their offsets; None where it does not lie inside raw.
 
     Volumes of one shape lie on each other, whatever their offsets say.
@@ -84,17 +85,14 @@ def start_inside(raw: Volume, other: Volume) -> tuple[int, int, int] | None:
     return (z, y, x) if other.ndim == 3 and whole and fits else None
 
 
-def surroundings(start: tuple[int, int, int], shape: tuple[int, ...], whole: tuple[int, ...]) -> Box:
+def surroundings(start: Triple, shape: tuple[int, ...], whole: tuple[int, ...]) -> Box:
     """The box of a part with what networks look at around it, inside the whole."""
-    z, y, x = (
-        slice(max(first - SURROUNDINGS, 0), min(first + size + SURROUNDINGS, length))
-        for first, size, length in zip(start, shape, whole, strict=True)
-    )
-    return z, y, x
+    around = (SURROUNDINGS, SURROUNDINGS, SURROUNDINGS)
+    return Box.whole(shape).shifted(start).grown(around, around, inside=Box.whole(whole))
 
 
 def read_labels(
-    volumes: list[Volume], starts: list[tuple[int, int, int]], box: Box, name: str
+    volumes: list[Volume], starts: list[Triple], box: Box, name: str
 ) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
     """Ids in a box of raw, 0 where there are none, and the mask of what is annotated: inside the labels and the mask."""
     ids = as_ids(volumes[0].read(), name)
@@ -105,7 +103,7 @@ def read_labels(
     return labels, mask
 
 
-def embed(values: NDArray[Any], start: tuple[int, int, int], box: Box) -> NDArray[Any]:
+def embed(values: NDArray[Any], start: Triple, box: Box) -> NDArray[Any]:
     """What a box of raw holds of values that begin at `start` in raw; 0 around them."""
     shape = tuple(axis.stop - axis.start for axis in box)
     if values.shape == shape and start == tuple(axis.start for axis in box):

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clew.errors import InputError
+from clew.replace import refuse_existing, written_beside
+from clew.space import Triple
 from clew.stages.annotated_volume import read_annotated
 from clew.stages.progress import say
 from clew.stages.protection import refuse_overlap
 from clew.training.options import NO_AUGMENTATION, AugmentationOptions, TrainingOptions
 from clew.training.sampling import Crop, Sampler, TrainingVolume, prepare_volume
 from clew.view.augmentation import SheetRow, contact_sheet, save_sheet
-from clew.volumes.replace import refuse_existing, written_beside
 
 COLUMNS = 5
 SHOWN_SHARE = 0.5
@@ -41,7 +42,7 @@ AUGMENTATIONS = {
 
 
 def preview_augmentation(
-    data: str, preview: Path, *, crop: tuple[int, int, int], seed: int, options: AugmentationOptions, overwrite: bool
+    data: str, preview: Path, *, crop: Triple, seed: int, options: AugmentationOptions, overwrite: bool
 ) -> None:
     """Draw the augmentations that the options leave on; a crop larger than the volume is cut down to it."""
     if preview.suffix != ".png":

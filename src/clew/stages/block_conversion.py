@@ -4,18 +4,17 @@ from functools import partial
 from math import prod
 from pathlib import Path
 
-from clew.blockwise.copying import copy_tasks
-from clew.blockwise.files import FileStore
+from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid, even_blocks
-from clew.blockwise.pyramid import scale_tasks, shared_scales
 from clew.errors import InputError
-from clew.segmentation.blocks import Domain, Triple
+from clew.space import Lengths, Triple
 from clew.stages.block_run import BlockRun, absolute
 from clew.stages.declaration import Record
-from clew.volumes.geometry import Triple as Lengths
+from clew.volumes.in_blocks import copy_tasks, scale_tasks, shared_scales
 from clew.volumes.location import join
 from clew.volumes.open import open_volume
 from clew.volumes.pyramid import Scale, coarser_scales
+from clew.volumes.run_store import FileStore
 from clew.volumes.save import OWN
 from clew.volumes.shared import finish_volume
 

@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from clew.blockwise.files import FileStore
+from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid, even_blocks
-from clew.blockwise.prediction import prediction_tasks
 from clew.network.bundled import bundled_names
+from clew.network.in_blocks import prediction_tasks
 from clew.network.options import PredictionOptions
 from clew.network.prediction import memory_of_tiles, resolve_device
-from clew.segmentation.blocks import Domain, Triple
+from clew.space import Lengths, Triple
 from clew.stages.block_run import BlockRun, absolute
 from clew.stages.declaration import Record
 from clew.stages.prediction import open_prediction
-from clew.volumes.geometry import Triple as Lengths
 from clew.volumes.location import join
+from clew.volumes.run_store import FileStore
 from clew.volumes.shared import SharedVolume, finish_volume
 
 

@@ -6,21 +6,21 @@ from pathlib import Path
 
 import numpy as np
 
-from clew.blockwise.files import FileStore
+from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid, even_blocks
 from clew.blockwise.ledger import Ledger
-from clew.blockwise.pyramid import scale_tasks, shared_scales
-from clew.blockwise.relabelling import relabel_tasks
-from clew.blockwise.segment import compile_kernels
 from clew.errors import InputError
 from clew.segmentation.agglomeration_options import AgglomerationOptions
-from clew.segmentation.blocks import Domain
+from clew.segmentation.in_blocks.relabel import relabel_tasks
+from clew.segmentation.in_blocks.segment import compile_kernels
 from clew.stages.block_run import STAGE, BlockRun, absolute
 from clew.stages.declaration import Record
 from clew.stages.tables import load_merge_tree
+from clew.volumes.in_blocks import scale_tasks, shared_scales
 from clew.volumes.location import join
 from clew.volumes.open import open_volume
 from clew.volumes.pyramid import Scale, coarser_scales
+from clew.volumes.run_store import FileStore
 from clew.volumes.shared import finish_volume
 
 BYTES_A_VOXEL = 40

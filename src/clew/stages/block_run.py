@@ -11,9 +11,8 @@ from typing import Any
 
 from clew.blockwise.batch import job_script
 from clew.blockwise.engine import Work, run_by_ledger
-from clew.blockwise.executor import Task
-from clew.blockwise.files import FileStore
 from clew.blockwise.ledger import MARKS, PLAN, Ledger, remove
+from clew.blockwise.tasks import Task
 from clew.blockwise.worker_options import Workers
 from clew.blockwise.workers import started
 from clew.errors import InputError
@@ -24,6 +23,7 @@ from clew.stages.progress import counted, say, timed
 from clew.stages.protection import refuse_overlap
 from clew.stages.run_file import PATHS
 from clew.volumes.location import is_remote, normal_path
+from clew.volumes.run_store import FileStore
 from clew.volumes.save import record_of
 from clew.volumes.shared import what_is_lost
 from clew.volumes.volume import Volume

@@ -4,15 +4,16 @@ from functools import partial
 from math import prod
 from pathlib import Path
 
-from clew.blockwise.files import FileStore
+from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid, even_blocks
-from clew.blockwise.relabelling import Border, overlap_tasks
 from clew.blockwise.store import as_record
+from clew.evaluation.in_blocks import Border, overlap_tasks
 from clew.evaluation.overlap import OverlapTable
-from clew.segmentation.blocks import Domain, Triple, shape_of
+from clew.space import Triple
 from clew.stages.block_run import BlockRun, absolute
 from clew.stages.declaration import Record
 from clew.stages.scoring import match_volumes, save_scores, say_scores, score_overlap
+from clew.volumes.run_store import FileStore
 
 BYTES_A_VOXEL = 50
 """Memory of a worker for each voxel of a block, at most."""
@@ -28,7 +29,7 @@ def scoring_run(
     pair = match_volumes(segmentation, truth, box)
     low, high = (tuple(getattr(part, end) for part in pair.there) for end in ("start", "stop"))
     z, y, x = pair.truth.shape
-    shape = shape_of(pair.there)
+    shape = pair.there.shape
     block_shape = block_shape or even_blocks(shape)
     grid = Grid(Domain((low[0], low[1], low[2]), (high[0], high[1], high[2]), (z, y, x)), block_shape)
     start = (there.start - here.start for there, here in zip(pair.there, pair.here, strict=True))

@@ -6,22 +6,23 @@ from pathlib import Path
 
 import numpy as np
 
-from clew.blockwise.agglomeration import load_tree
-from clew.blockwise.files import FileStore
+from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid, even_blocks
-from clew.blockwise.pyramid import scale_tasks, shared_scales
-from clew.blockwise.segment import SegmentationOptions, compile_kernels, passed_up, segmentation_tasks
 from clew.errors import InputError
-from clew.segmentation.blocks import Domain, Triple, shape_of
-from clew.segmentation.forest_blocks import context_of
+from clew.segmentation.in_blocks.agglomeration import load_tree
+from clew.segmentation.in_blocks.forest import context_of
+from clew.segmentation.in_blocks.segment import SegmentationOptions, compile_kernels, passed_up, segmentation_tasks
+from clew.space import Triple
 from clew.stages.block_run import BlockRun, absolute
 from clew.stages.declaration import Record
 from clew.stages.files import open_affinities, suggestion
 from clew.stages.progress import say
 from clew.stages.tables import save_merge_tree
+from clew.volumes.in_blocks import scale_tasks, shared_scales
 from clew.volumes.location import join
 from clew.volumes.open import open_volume
 from clew.volumes.pyramid import Scale, coarser_scales
+from clew.volumes.run_store import FileStore
 from clew.volumes.shared import SharedVolume, finish_volume
 from clew.volumes.volume import Volume
 
@@ -56,7 +57,7 @@ def segmentation_run(
     tasks = segmentation_tasks(grid, options, masked=mask is not None)
     return BlockRun(
         folder, store, tasks + scale_tasks("segmentation", scales["segmentation"], block_shape), (source,), z * y * x,
-        BYTES_A_VOXEL * prod(shape_of(context_of(grid.block((0, 0, 0)), options.fragments))),
+        BYTES_A_VOXEL * prod(context_of(grid.block((0, 0, 0)), options.fragments).shape),
         partial(_finish, source=source, folder=folder, store=store, grid=grid, options=options),
         tables=(TREE,), warm_up=compile_kernels,
     )  # fmt: skip

@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clew.errors import InputError
-from clew.segmentation.blocks import shape_of
-from clew.stages.boxes import parse_box
+from clew.space import Box, Lengths
 from clew.stages.declaration import Record
 from clew.stages.memory import refuse_too_large
 from clew.stages.protection import refuse_overlap
@@ -20,8 +19,8 @@ def convert_volume(
     source: str,
     target: str,
     *,
-    voxel_size: tuple[float, float, float] | None,
-    offset: tuple[float, float, float] | None,
+    voxel_size: Lengths | None,
+    offset: Lengths | None,
     box: str | None,
     dtype: str,
     overwrite: bool,
@@ -30,11 +29,11 @@ def convert_volume(
     """Copy a volume, or a box of it; whole volumes are copied block by block."""
     refuse_overlap([source], [target])
     volume = open_volume(source, voxel_size=voxel_size, offset=offset)
-    part = parse_box(box, volume.shape)
+    part = Box.parse(box, volume.shape)
     start = [o + s * axis.start for o, s, axis in zip(volume.offset, volume.voxel_size, part, strict=True)]
     if box is not None or dtype != "keep":
         work = "convert" if dtype == "keep" or volume.dtype == np.uint8 else "convert --dtype uint8"
-        refuse_too_large(work, source, prod((*volume.shape[:-3], *shape_of(part))), volume.dtype.itemsize)
+        refuse_too_large(work, source, prod((*volume.shape[:-3], *part.shape)), volume.dtype.itemsize)
     data: Any = volume if box is None and dtype == "keep" else volume.read((..., *part))
     if dtype == "uint8":
         data = to_uint8(data, source)

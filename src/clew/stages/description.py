@@ -2,17 +2,18 @@
 
 from pathlib import Path
 
+from clew.space import Lengths
 from clew.volumes.open import list_datasets, open_volume
 
 
-def describe(path: str, voxel_size: tuple[float, float, float] | None = None) -> list[str]:
+def describe(path: str, voxel_size: Lengths | None = None) -> list[str]:
     """Lines about a checkpoint, a table or a volume, chosen by what the path is."""
     rows = _rows(path, voxel_size)
     width = max(len(name) for name, _ in rows)
     return [f"{name:<{width}}  {value}" for name, value in rows]
 
 
-def _rows(path: str, voxel_size: tuple[float, float, float] | None) -> list[tuple[str, str]]:
+def _rows(path: str, voxel_size: Lengths | None) -> list[tuple[str, str]]:
     from clew.network.bundled import bundled_names
 
     if path.endswith(".pt") or path in bundled_names():

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clew.errors import InputError
+from clew.replace import written_beside
 from clew.stages.declaration import Record
 from clew.volumes.affinities import affinity_offsets
 from clew.volumes.open import open_volume
-from clew.volumes.replace import written_beside
 from clew.volumes.save import record_of, refuse_output, save_volume
 from clew.volumes.volume import Volume
 

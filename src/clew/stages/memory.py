@@ -1,6 +1,6 @@
 """What commands need of memory where they hold volumes whole, as measured, and what to do where that is too much."""
 
-from clew.volumes.memory import refuse_beyond_memory
+from clew.memory import refuse_beyond_memory
 
 WORK = {
     "extract-fragments": 29,

@@ -6,7 +6,6 @@ from annotated_types import Interval
 
 from clew.network.options import Shape as Shape
 
-Triple = tuple[float, float, float]
 Threshold = Annotated[float, Interval(ge=0, le=1)]
 INPUT = "input"
 Input = Annotated[str, INPUT]

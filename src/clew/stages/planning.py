@@ -11,15 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clew.errors import InputError
+from clew.labels import special_ids
+from clew.memory import whole_memory
 from clew.network.precision import has_bfloat16_units
 from clew.network.prediction import resolve_device
 from clew.network.unet import UNet
-from clew.stages.annotated_volume import embed, paths_of, start_inside, surroundings
-from clew.stages.boxes import Box
-from clew.stages.progress import say
-from clew.stages.protection import refuse_overlap
-from clew.stages.training_run import architecture
-from clew.training.annotation import (
+from clew.planning.annotation import (
     Finding,
     Labels,
     Statistics,
@@ -32,10 +29,7 @@ from clew.training.annotation import (
     find_components,
     label_statistics,
 )
-from clew.training.contrast import check_contrast
-from clew.training.data_sets import DATA_SETS, check_voxels, plan_data_set
-from clew.training.options import AugmentationOptions, TrainingOptions
-from clew.training.planning import (
+from clew.planning.choices import (
     GIGABYTE,
     USUAL_EDGE,
     Choice,
@@ -49,16 +43,21 @@ from clew.training.planning import (
     make_plan,
     usual_crop,
 )
-from clew.training.registration import check_axes, check_registration
+from clew.planning.contrast import check_contrast
+from clew.planning.recipes import DATA_SETS, check_voxels, plan_data_set
+from clew.planning.registration import check_axes, check_registration
+from clew.replace import refuse_existing, written_beside
+from clew.space import Box, Lengths, Triple
+from clew.stages.annotated_volume import embed, paths_of, start_inside, surroundings
+from clew.stages.progress import say
+from clew.stages.protection import refuse_overlap
+from clew.stages.training_run import architecture
+from clew.training.options import AugmentationOptions, TrainingOptions
 from clew.training.sampling import TrainingVolume
 from clew.training.timing import time_steps
-from clew.volumes.cremi import special_ids
-from clew.volumes.memory import whole_memory
 from clew.volumes.open import open_volume
-from clew.volumes.replace import refuse_existing, written_beside
 from clew.volumes.volume import Volume
 
-Triple = tuple[float, float, float]
 STEADY = 1.5
 """Spread of the timed steps from which the hours are called a guess."""
 BUSY = 0.6
@@ -79,7 +78,7 @@ def write_plan(
     plan: Path,
     *,
     hours: float,
-    voxel_size: Triple | None,
+    voxel_size: Lengths | None,
     device: str,
     timing: bool,
     data_set: str | None,
@@ -120,7 +119,7 @@ def write_plan(
     say(f"wrote {plan}{'; ' + count if serious else ''}; then: clew run {plan}, or clew train --config {plan}")
 
 
-def look_at(item: str, voxel_size: Triple | None) -> Looked:
+def look_at(item: str, voxel_size: Lengths | None) -> Looked:
     """Read an annotated volume and check it; what train would refuse is a serious finding here."""
     paths = paths_of(item)
     raw, findings = _open(paths[0], voxel_size)
@@ -143,7 +142,7 @@ def look_at(item: str, voxel_size: Triple | None) -> Looked:
 
 
 def read_checked_labels(
-    volumes: Sequence[Volume], places: Sequence[tuple[int, int, int]], box: Box
+    volumes: Sequence[Volume], places: Sequence[Triple], box: Box
 ) -> tuple[Labels, NDArray[np.bool_], list[Finding]]:
     """Labels and mask in a box of raw as training takes them, and what is wrong with the ids."""
     values = volumes[0].read()
@@ -163,9 +162,9 @@ def look_at_arrays(
     raw: NDArray[np.uint8],
     labels: Labels,
     mask: NDArray[np.bool_],
-    voxel_size: Triple,
+    voxel_size: Lengths,
     findings: Sequence[Finding] = (),
-    origin: tuple[int, int, int] = (0, 0, 0),
+    origin: Triple = (0, 0, 0),
 ) -> Looked:
     """All checks that need raw and labels of one shape (z, y, x)."""
     components = find_components(labels, mask)
@@ -328,7 +327,7 @@ def _hours(made: Plan, machine: MachineFacts, timing: Timing | None) -> str:
             f"{timing.malis * voxels:.2f} s with MALIS")  # fmt: skip
 
 
-def _open(path: str, voxel_size: Triple | None) -> tuple[Volume, list[Finding]]:
+def _open(path: str, voxel_size: Lengths | None) -> tuple[Volume, list[Finding]]:
     """A volume; with the given voxel size where it has none, which train would refuse."""
     try:
         return open_volume(path), []

@@ -4,19 +4,17 @@ from dataclasses import asdict, dataclass
 from math import prod
 
 from clew.errors import InputError
+from clew.memory import refuse_beyond_memory
 from clew.network.bundled import open_checkpoint
 from clew.network.checkpoint import Checkpoint
 from clew.network.options import PredictionOptions
 from clew.network.prediction import check_raw, memory_of_tiles, predict_tiles, resolve_device, tile_edges
-from clew.segmentation.blocks import Box, Triple, shape_of
-from clew.stages.boxes import parse_box, shift_box
+from clew.space import Box, Lengths, Triple
 from clew.stages.declaration import Record
 from clew.stages.memory import instead
 from clew.stages.progress import timed, track
 from clew.stages.protection import refuse_overlap
 from clew.volumes.affinities import affinity_attributes
-from clew.volumes.geometry import Triple as Lengths
-from clew.volumes.memory import refuse_beyond_memory
 from clew.volumes.open import open_volume
 from clew.volumes.save import create_volume
 from clew.volumes.volume import Volume
@@ -33,7 +31,7 @@ class Prediction:
     @property
     def shape(self) -> Triple:
         """Of the part."""
-        return shape_of(self.box)
+        return self.box.shape
 
     @property
     def offset(self) -> Lengths:
@@ -56,7 +54,7 @@ def open_prediction(raw: str, checkpoint: str, box: str | None, voxel_size: Leng
         check_raw(source.shape, source.dtype, model, source.voxel_size)
     except InputError as error:
         raise InputError(f"{source.source}: {error}") from error
-    return Prediction(model, source, parse_box(box, source.shape))
+    return Prediction(model, source, Box.parse(box, source.shape))
 
 
 def predict_volume(
@@ -87,4 +85,4 @@ def predict_volume(
         )
         total = prod(len(edges) for edges in tile_edges(job.model.network.options, job.box, options.tile))
         for predicted in track(tiles, total, "predict"):
-            output[(slice(None), *shift_box(predicted.box, job.box))] = predicted.affinities
+            output[(slice(None), *predicted.box.within(job.box))] = predicted.affinities

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from clew.errors import InputError
 from clew.network.bundled import bundled_names
-from clew.volumes.hdf5 import list_hdf5
+from clew.volumes.formats.hdf5 import list_hdf5
 from clew.volumes.location import HDF5_SUFFIXES, find_location, is_remote, join, normal_path
 
 Parts = tuple[str, ...]

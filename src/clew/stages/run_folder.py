@@ -12,14 +12,14 @@ import torch
 
 from clew.documents import brief, expect, parse_json, regular_file
 from clew.errors import InputError
+from clew.lock import locked
 from clew.network.checkpoint import read_whole
+from clew.replace import written_beside
 from clew.stages.declaration import Record
 from clew.stages.identity import changed_inputs, changed_parameters, paths_in
 from clew.stages.progress import say
 from clew.training.trainer import Example, StepReport, Trainer
 from clew.training.validation import Validation
-from clew.volumes.lock import locked
-from clew.volumes.replace import written_beside
 
 MADE = ("config.json", "log.csv", "log.png", "state.pt", "not-finite-step-*.npz", "snapshots/step-*.png",
         "tensorboard/events.out.tfevents.*")  # fmt: skip

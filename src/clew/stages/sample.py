@@ -58,10 +58,10 @@ def _assemble(paths: dict[str, str], target: Path) -> None:
     import h5py
     from PIL import Image
 
+    from clew.replace import written_beside
     from clew.signals import signals_held
-    from clew.volumes.hdf5 import created_file
-    from clew.volumes.neuroproof import STACK, TRANSFORMS, Bodies
-    from clew.volumes.replace import written_beside
+    from clew.volumes.formats.hdf5 import created_file
+    from clew.volumes.formats.neuroproof import STACK, TRANSFORMS, Bodies
 
     sections = sorted(name for name in paths if name.endswith(".png"))
     raw = np.stack([np.asarray(Image.open(paths[name]).convert("L")) for name in sections])

@@ -12,9 +12,10 @@ from clew.errors import InputError
 from clew.evaluation.border import mask_borders
 from clew.evaluation.overlap import OverlapTable, overlap_table
 from clew.evaluation.scores import Scores, best_threshold, score_table, score_thresholds
-from clew.segmentation.blocks import shape_of
+from clew.labels import without_special
+from clew.replace import refuse_existing
 from clew.segmentation.relabel import segment_lookup
-from clew.stages.boxes import Box, parse_box
+from clew.space import Box, Triple
 from clew.stages.declaration import Record
 from clew.stages.files import as_ids, write_scores
 from clew.stages.memory import refuse_too_large
@@ -23,10 +24,8 @@ from clew.stages.protection import refuse_overlap
 from clew.stages.skeleton_scoring import Followed, score_against_skeletons
 from clew.stages.tables import load_merge_tree
 from clew.training.targets import split_components
-from clew.volumes.cremi import without_special
-from clew.volumes.nml import is_nml
+from clew.volumes.formats.nml import is_nml
 from clew.volumes.open import open_volume
-from clew.volumes.replace import refuse_existing
 from clew.volumes.volume import Volume
 
 Curve = list[tuple[float, Scores]]
@@ -70,7 +69,7 @@ def score_paths(
                                        minimum_nodes=minimum_nodes, box=box, json=json, record=record)  # fmt: skip
     pair = match_volumes(segmentation, truth, box)
     work = "evaluate --components" if components else "evaluate --border" if border else "evaluate"
-    refuse_too_large(work, segmentation, prod(shape_of(pair.here)), 16)
+    refuse_too_large(work, segmentation, prod(pair.here.shape), 16)
     ids, labels = as_ids(pair.segmentation.read(pair.here), segmentation), as_ids(pair.truth.read(pair.there), truth)
     labels = without_special(labels)
     if border:
@@ -116,19 +115,15 @@ def match_volumes(segmentation: str, truth: str, box: str | None) -> Pair:
     """Open segmentation and truth, and find where both are; if one is larger, it is cut to the other by the offsets in nm."""
     labels = open_volume(truth)
     ids = open_volume(segmentation, voxel_size=labels.voxel_size)
-    part = parse_box(box, ids.shape)
+    part = Box.parse(box, ids.shape)
     start = (0, 0, 0) if ids.shape == labels.shape else _start(ids, labels)
-    here = [
-        (max(axis.start, -first), min(axis.stop, size - first))
-        for axis, first, size in zip(part, start, labels.shape, strict=True)
-    ]
-    there = tuple(slice(low + first, high + first) for (low, high), first in zip(here, start, strict=True))
-    found = tuple(slice(low, high) for low, high in here)
-    if found != part:
-        if any(cut != slice(0, size) for cut, size in zip(there, labels.shape, strict=True)):
+    there = part.shifted(start).overlap(Box.whole(labels.shape))
+    here = there.shifted(-first for first in start)
+    if here != part:
+        if there != Box.whole(labels.shape):
             raise _apart(ids, labels)
-        say(f"compared where the truth lies: {','.join(f'{cut.start}:{cut.stop}' for cut in found)} of {segmentation}")
-    return Pair(ids, labels, (found[0], found[1], found[2]), (there[0], there[1], there[2]))
+        say(f"compared where the truth lies: {here} of {segmentation}")
+    return Pair(ids, labels, here, there)
 
 
 def save_scores(curve: Curve, path: Path, record: Record) -> None:
@@ -140,7 +135,7 @@ def save_scores(curve: Curve, path: Path, record: Record) -> None:
     write_scores(rows, path, record)
 
 
-def _start(ids: Volume, labels: Volume) -> tuple[int, int, int]:
+def _start(ids: Volume, labels: Volume) -> Triple:
     """The voxel (z, y, x) of the truth at which the segmentation begins, by their offsets; may be negative."""
     steps = [(i - o) / size for i, o, size in zip(ids.offset, labels.offset, labels.voxel_size, strict=True)]
     z, y, x = (round(step) for step in steps)

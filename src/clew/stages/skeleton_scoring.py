@@ -20,12 +20,12 @@ from clew.evaluation.skeletons import (
     skeleton_errors,
 )
 from clew.segmentation.relabel import segment_lookup
-from clew.stages.boxes import parse_box
+from clew.space import Box
 from clew.stages.declaration import Record
 from clew.stages.files import write_scores
 from clew.stages.progress import say
 from clew.stages.tables import load_merge_tree
-from clew.volumes.nml import read_nml
+from clew.volumes.formats.nml import read_nml
 from clew.volumes.open import open_volume
 
 LISTED = 5
@@ -75,7 +75,7 @@ def _read(segmentation: str, skeletons: str, box: str | None) -> tuple[NDArray[n
     """Segments at the nodes inside the segmentation, or a box of it, and the skeletons cut to it."""
     traced = read_nml(skeletons)
     volume = open_volume(segmentation)
-    part = parse_box(box, volume.shape)
+    part = Box.parse(box, volume.shape)
     segments, inside = read_nodes(volume, traced, volume.voxel_size, volume.offset)
     if box is not None:
         first = np.array(volume.offset) + np.array([axis.start - 0.5 for axis in part]) * volume.voxel_size

@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 from clew.errors import InputError
 from clew.network.bundled import open_checkpoint
 from clew.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from clew.network.options import NEAREST_OFFSETS, PRESETS, Precision, Triple, UNetOptions
+from clew.network.options import PRESETS, Precision, UNetOptions
 from clew.network.prediction import resolve_device
 from clew.network.unet import UNet, with_descriptors
+from clew.replace import written_beside
 from clew.segmentation.agglomeration import parse_score
 from clew.segmentation.agglomeration_options import AgglomerationOptions
 from clew.segmentation.fragment_options import FragmentOptions
+from clew.space import NEAREST_OFFSETS, Box, Lengths, Triple
 from clew.stages.annotated_volume import Annotated, read_annotated
-from clew.stages.boxes import Box, parse_box, shift_box
 from clew.stages.declaration import Record
 from clew.stages.interruption import Interruption
 from clew.stages.progress import say
@@ -32,7 +33,6 @@ from clew.training.processes import joined
 from clew.training.sampling import TrainingVolume
 from clew.training.trainer import NotFiniteError, Trainer
 from clew.training.validation import Validation, validate
-from clew.volumes.replace import written_beside
 
 
 class HeldOut(NamedTuple):
@@ -49,7 +49,7 @@ class Judge:
     """Validates networks and keeps the best one as the checkpoint; without a held-out part, the last one."""
 
     checkpoint: Path
-    voxel_size: tuple[float, float, float]
+    voxel_size: Lengths
     held_out: HeldOut | None
     half: bool
     record: Record
@@ -228,12 +228,9 @@ def _has_borders(volume: TrainingVolume) -> bool:
 def _held_out(text: str, annotated: Annotated, score: str) -> HeldOut:
     """The part that a box in voxels of the raw file names."""
     raw, labels, mask = annotated.volume
-    ends = [first + size for first, size in zip(annotated.origin, raw.shape, strict=True)]
-    given = parse_box(text, tuple(ends))
-    z, y, x = (slice(max(axis.start, first), axis.stop) for axis, first in zip(given, annotated.origin, strict=True))
-    origin = tuple(slice(first, None) for first in annotated.origin)
-    box = shift_box((z, y, x), (origin[0], origin[1], origin[2]))
-    if any(axis.start >= axis.stop for axis in box) or not (labels[box] * mask[box]).any():
+    read = Box.whole(raw.shape).shifted(annotated.origin)
+    box = Box.parse(text, read.high).overlap(read).within(read)
+    if not box.size or not (labels[box] * mask[box]).any():
         raise InputError(f"the held-out part {text} holds no annotated neuron; choose a box where there is annotation")
     return HeldOut(raw, labels, box, score)
 

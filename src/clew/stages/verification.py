@@ -4,10 +4,9 @@ from math import prod
 
 import numpy as np
 
-from clew.blockwise.segment import SegmentationOptions
-from clew.blockwise.verify import verify_blocks
-from clew.segmentation.blocks import shape_of
-from clew.stages.boxes import parse_box
+from clew.segmentation.in_blocks.segment import SegmentationOptions
+from clew.segmentation.in_blocks.verify import verify_blocks
+from clew.space import Box
 from clew.stages.files import open_affinities, read_like
 from clew.stages.memory import refuse_too_large
 from clew.stages.progress import say
@@ -18,8 +17,8 @@ def verify_paths(
 ) -> None:
     """Compare and say what was found; a RuntimeError where anything differs."""
     source = open_affinities(affinities)
-    part = parse_box(box, source.shape)
-    refuse_too_large("verify-blocks", affinities, prod(shape_of(part)), 3 * source.dtype.itemsize)
+    part = Box.parse(box, source.shape)
+    refuse_too_large("verify-blocks", affinities, prod(part.shape), 3 * source.dtype.itemsize)
     inside = None if mask is None else read_like(mask, source.shape[1:], source)[part]
     values = source.read((slice(0, 3), *part))
     differences = 0

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from clew.space import Lengths
 from clew.stages.progress import say
 from clew.view.neuroglancer import Layer, view, wait
 from clew.volumes.open import open_volume
@@ -15,7 +16,7 @@ def show(
     segmentation: str | None,
     truth: str | None,
     affinities: str | None,
-    voxel_size: tuple[float, float, float] | None,
+    voxel_size: Lengths | None,
     port: int,
 ) -> None:
     """Serve the volumes to a browser on this machine until Ctrl-C."""

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from clew.errors import InputError
+from clew.space import Lengths, Triple
 from clew.synthetic.grid import Grid, make_grid
 from clew.synthetic.imaging import acquire, damage_sections, shift_sections
 from clew.synthetic.neurites import grow_tissue
@@ -39,7 +40,7 @@ class SyntheticVolume:
     raw: np.ndarray
     labels: np.ndarray
     mitochondria: np.ndarray
-    voxel_size: tuple[float, float, float]
+    voxel_size: Lengths
 
 
 def synthesize(
@@ -85,9 +86,7 @@ def synthesize(
     return SyntheticVolume(raw, owner.astype(np.uint64), mitochondria, size)
 
 
-def _check(
-    shape: Sequence[int], voxel_size: Sequence[float], options: SyntheticOptions
-) -> tuple[tuple[float, float, float], tuple[int, int, int]]:
+def _check(shape: Sequence[int], voxel_size: Sequence[float], options: SyntheticOptions) -> tuple[Lengths, Triple]:
     if len(shape) != 3 or any(not isfinite(length) or length != int(length) or length < SMALLEST for length in shape):
         raise InputError(f"shape must be three whole numbers (z, y, x) of at least {SMALLEST}, not {tuple(shape)}")
     if len(voxel_size) != 3 or any(not isfinite(step) or step <= 0 for step in voxel_size):

@@ -15,10 +15,11 @@ from torch import Tensor
 
 from clew.errors import InputError
 from clew.kernels.resampling import fill_field, sample_linear, sample_nearest
+from clew.space import Triple
 from clew.training import device_resampling
 from clew.training.options import AugmentationOptions
 
-Shape = tuple[int, int, int]
+Shape = Triple
 Field: TypeAlias = NDArray[np.float32] | Tensor
 """(3, z, y, x) float32 coordinates in voxels; a tensor on the device where the crop is to be resampled."""
 Volume = NDArray[np.uint8]

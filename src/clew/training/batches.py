@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clew.network.options import Triple
+from clew.space import Lengths, Triple
 from clew.training.descriptors import descriptor_targets
 from clew.training.options import TrainingOptions
 from clew.training.sampling import Crop
@@ -61,7 +61,7 @@ def collate(crops: list[Crop], offsets: tuple[Triple, ...], margin: int) -> Batc
     )
 
 
-def describe(crops: list[Crop], options: TrainingOptions, voxel_size: tuple[float, float, float]) -> Tensor:
+def describe(crops: list[Crop], options: TrainingOptions, voxel_size: Lengths) -> Tensor:
     """Local shape descriptors (batch, 10, z, y, x) of a list of crops, 0 where they are not trained."""
     described = [
         descriptor_targets(crop.surroundings, trimmed(crop.mask, options.margin), options.descriptor_sigma, voxel_size)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clew.errors import InputError
+from clew.space import Triple
 
 STEPS = 8
 """Sites are tried every eighth of a crop along each axis."""
@@ -31,7 +32,7 @@ class CropSites:
     corners: NDArray[np.int64]
     step: NDArray[np.int64]
     last: NDArray[np.int64]
-    shape: tuple[int, int, int]
+    shape: Triple
     best: float
 
     @property
@@ -47,7 +48,7 @@ class CropSites:
         return corner + (np.array(self.shape) - 1) / 2
 
 
-def find_sites(mask: NDArray[np.bool_], shape: tuple[int, int, int], minimum: float) -> CropSites:
+def find_sites(mask: NDArray[np.bool_], shape: Triple, minimum: float) -> CropSites:
     """Sites whose crop holds at least `minimum` times as many annotated voxels as the best-annotated crop.
 
     Parameters

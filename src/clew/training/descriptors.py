@@ -11,17 +11,16 @@ from torch import Tensor
 
 from clew.arrays import as_triple
 from clew.errors import InputError
-from clew.evaluation._labels import Labels, as_labels
 from clew.kernels.moments import MOMENTS, object_moments
+from clew.labels import Labels, as_labels
+from clew.space import Lengths, Triple
 from clew.training.targets import split_components
 
 CUT = 3.0
 """The Gaussian window ends at this many standard deviations."""
 
 
-def local_shape_descriptors(
-    labels: ArrayLike, *, sigma: float, voxel_size: tuple[float, float, float] = (1, 1, 1)
-) -> NDArray[np.float32]:
+def local_shape_descriptors(labels: ArrayLike, *, sigma: float, voxel_size: Lengths = (1, 1, 1)) -> NDArray[np.float32]:
     """Statistics of every voxel's own object in a Gaussian window around the voxel.
 
     The window is cut at 3 sigma. What lies outside the volume counts as another object: exact at block borders with a
@@ -58,14 +57,14 @@ def local_shape_descriptors(
     return _normalise(object_moments(volume, _names(volume), (z, y, x)))
 
 
-def window_reach(sigma: float, voxel_size: tuple[float, float, float]) -> tuple[int, int, int]:
+def window_reach(sigma: float, voxel_size: Lengths) -> Triple:
     """Voxels (z, y, x) that the window of a voxel reaches on each side."""
     z, y, x = (int(CUT * sigma / size + 0.5) for size in voxel_size)
     return z, y, x
 
 
 def descriptor_targets(
-    surroundings: NDArray, trained: NDArray[np.bool_], sigma: float, voxel_size: tuple[float, float, float]
+    surroundings: NDArray, trained: NDArray[np.bool_], sigma: float, voxel_size: Lengths
 ) -> NDArray[np.float32]:
     """Local shape descriptors of a training crop, 0 where `trained` is false.
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from clew.network.options import NEAREST_OFFSETS
+from clew.space import NEAREST_OFFSETS
 from clew.training.batches import Batch
 from clew.training.descriptors import descriptor_loss
 from clew.training.options import TrainingOptions

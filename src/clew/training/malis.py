@@ -33,10 +33,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from clew.arrays import as_array
 from clew.errors import InputError
-from clew.evaluation._labels import Labels, as_labels
 from clew.kernels.components import parent_type, unite_links
 from clew.kernels.malis import BUCKETS, count_edges, count_pairs, flag_edges, place_weights, scatter_edges
 from clew.kernels.malis_general import count_pairs_by_label
+from clew.labels import Labels, as_labels
 from clew.training.targets import affinity_targets
 
 _OFFSETS = ((-1, 0, 0), (0, -1, 0), (0, 0, -1))

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clew.network.options import NEAREST_OFFSETS
+from clew.space import NEAREST_OFFSETS
 from clew.training.batches import Batch
 from clew.training.malis import malis_weights
 from clew.training.options import TrainingOptions

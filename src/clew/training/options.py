@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Interval
 
+from clew.space import Triple
+
 Fraction = Annotated[float, Interval(ge=0, le=1)]
 NotNegative = Annotated[float, Ge(0)]
 Spacing = Annotated[float, Ge(1)]
@@ -165,7 +167,7 @@ class TrainingOptions:
     """
 
     steps: Annotated[int, Gt(0)] = 10_000
-    crop: tuple[int, int, int] = (64, 64, 64)
+    crop: Triple = (64, 64, 64)
     padding: Literal["valid", "same"] = "same"
     margin: Annotated[int, Ge(0)] = 4
     batch: Annotated[int, Gt(0)] = 1
@@ -177,7 +179,7 @@ class TrainingOptions:
     malis_weight: Annotated[float, Interval(ge=0, le=1)] = 0.5
     malis_gradient: NotNegative | None = None
     malis_passes: Literal[1, 2] = 2
-    malis_window: tuple[int, int, int] | None = None
+    malis_window: Triple | None = None
     malis_whole_crop: Fraction = 0.0
     malis_positive: NotNegative = 1.0
     malis_negative: NotNegative = 1.0

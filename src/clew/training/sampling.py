@@ -11,7 +11,8 @@ from torch import Tensor
 
 from clew.arrays import as_array
 from clew.errors import InputError
-from clew.evaluation._labels import as_labels
+from clew.labels import as_labels
+from clew.space import Triple
 from clew.training.augmentation import (
     change_intensity,
     check_augmentation,
@@ -27,7 +28,7 @@ from clew.training.targets import grow_boundaries
 
 ATTEMPTS = 200
 
-Shape = tuple[int, int, int]
+Shape = Triple
 
 
 class TrainingVolume(NamedTuple):

@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from clew.arrays import as_array, as_whole
 from clew.errors import InputError
-from clew.evaluation._labels import Labels, as_labels, check_same_shape
 from clew.kernels.erosion import clear_background, solid_after_first_step, solid_after_next_step
 from clew.kernels.label_components import count_runs, join_runs, list_runs, paint_runs
+from clew.labels import Labels, as_labels, check_same_shape
 
 
 def affinity_targets(

@@ -3,17 +3,36 @@
 import math
 import time
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 
 from clew.network.unet import UNet
 from clew.training.options import AugmentationOptions, TrainingOptions
-from clew.training.planning import Timing
 from clew.training.sampling import TrainingVolume
 from clew.training.trainer import Trainer
 
 STEPS = 3
 """Steps that are timed of each kind; the first, which compiles and allocates, does not count."""
+
+
+class Timing(NamedTuple):
+    """How long a step takes here.
+
+    Attributes
+    ----------
+    plain, malis
+        Seconds for each voxel of its crops, before MALIS and with it.
+    spread
+        The slowest step over the fastest.
+    share
+        Share of the cores that the steps had.
+    """
+
+    plain: float
+    malis: float
+    spread: float
+    share: float
 
 
 def time_steps(

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from clew.errors import InputError
-from clew.network.options import Precision, Triple
+from clew.network.options import Precision
 from clew.network.precision import autocast
 from clew.network.unet import UNet, crop_center, valid_input_shape
+from clew.space import Lengths, Triple
 from clew.training.batches import Batch, collate, describe, prepared_ahead
 from clew.training.descriptors import window_reach
 from clew.training.losses import loss_terms
@@ -123,7 +124,7 @@ class Trainer:
         options: TrainingOptions,
         augmentation: AugmentationOptions,
         *,
-        voxel_size: tuple[float, float, float] | None = None,
+        voxel_size: Lengths | None = None,
         device: str = "cpu",
         precision: Precision = "auto",
         processes: Processes = Processes(),

@@ -58,21 +58,11 @@ def validate(
     device, precision
         Where and in which arithmetic the network runs.
     """
-    wide, inner = _grown(box, raw.shape, surroundings)
+    margin = (surroundings, surroundings, surroundings)
+    wide = box.grown(margin, margin, inside=Box.whole(raw.shape))
     affinities = predict_affinities(network, raw, box=wide, device=device, precision=precision)
     fragments = extract_fragments(affinities, options=fragment_options)
     tree = agglomerate(build_region_graph(affinities, fragments), options=agglomeration_options)
-    table = overlap_table(fragments[inner], split_components(labels[box]))
+    table = overlap_table(fragments[box.within(wide)], split_components(labels[box]))
     scores = score_thresholds(table, tree.fragments, (segment_lookup(tree, float(t)) for t in THRESHOLDS))
     return Validation(*best_threshold([float(t) for t in THRESHOLDS], scores))
-
-
-def _grown(box: Box, shape: tuple[int, ...], margin: int) -> tuple[Box, Box]:
-    """The box with a margin, as far as the volume goes, and the place of the box in it."""
-    sides = [
-        (max(side.start - margin, 0), min(side.stop + margin, size)) for side, size in zip(box, shape, strict=True)
-    ]
-    z, y, x = (slice(start, stop) for start, stop in sides)
-    starts = zip(box, sides, strict=True)
-    inner_z, inner_y, inner_x = (slice(side.start - start, side.stop - start) for side, (start, _) in starts)
-    return (z, y, x), (inner_z, inner_y, inner_x)

@@ -9,8 +9,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from clew.errors import InputError
+from clew.replace import written_beside
 from clew.view.colours import follow, paint
-from clew.volumes.replace import written_beside
 
 INK = "#22262b"
 SPLIT, MERGE, TOTAL, BEST = "#0072b2", "#d55e00", "#22262b", "#009e73"

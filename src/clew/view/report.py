@@ -10,7 +10,8 @@ from typing import Literal
 
 from matplotlib.figure import Figure
 
-from clew.volumes.replace import written_beside
+from clew.replace import written_beside
+from clew.space import Triple
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class ErrorPlace:
     truth: Sequence[int]
     segments: Sequence[int]
     voxels: int
-    position: tuple[int, int, int]
+    position: Triple
 
 
 @dataclass(frozen=True)

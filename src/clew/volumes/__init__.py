@@ -2,7 +2,7 @@
 
 from clew.volumes.affinities import affinity_attributes as affinity_attributes
 from clew.volumes.affinities import affinity_offsets as affinity_offsets
-from clew.volumes.nml import read_nml as read_nml
+from clew.volumes.formats.nml import read_nml as read_nml
 from clew.volumes.open import list_datasets as list_datasets
 from clew.volumes.open import open_volume as open_volume
 from clew.volumes.save import WritableVolume as WritableVolume

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from clew.errors import InputError
+from clew.space import NEAREST_OFFSETS, Triple
 from clew.volumes.volume import Volume
 
-NEAREST = ((-1, 0, 0), (0, -1, 0), (0, 0, -1))
 POLARITY = "high means the same object"
 
 
@@ -22,7 +22,7 @@ def affinity_attributes(offsets: Sequence[Sequence[int]], dtype: Any) -> dict[st
     }
 
 
-def affinity_offsets(volume: Volume) -> tuple[tuple[int, int, int], ...]:
+def affinity_offsets(volume: Volume) -> tuple[Triple, ...]:
     """Offsets of the channels of an affinity volume, checked: the three nearest neighbours come first.
 
     A volume of 3 channels that records none is taken for (-1,0,0), (0,-1,0), (0,0,-1).
@@ -42,19 +42,19 @@ def affinity_offsets(volume: Volume) -> tuple[tuple[int, int, int], ...]:
     channels = volume.shape[0]
     if recorded is None:
         if channels == 3:
-            return NEAREST
+            return NEAREST_OFFSETS
         raise InputError(f"{volume.source} has {channels} channels and does not record their offsets")
     if len(recorded) != channels:
         raise InputError(f"{volume.source} has {channels} channels and records {len(recorded)} offsets: {recorded}")
-    if recorded[:3] != NEAREST:
+    if recorded[:3] != NEAREST_OFFSETS:
         raise InputError(
-            f"{volume.source}: the first three offsets must be {NEAREST} (z, y, x), found {recorded[:3]}; "
+            f"{volume.source}: the first three offsets must be {NEAREST_OFFSETS} (z, y, x), found {recorded[:3]}; "
             "reorder the channels (and shift those of opposite sign by a voxel)"
         )
     return recorded
 
 
-def recorded_offsets(volume: Volume) -> tuple[tuple[int, int, int], ...] | None:
+def recorded_offsets(volume: Volume) -> tuple[Triple, ...] | None:
     """Offsets as recorded by clew (`offsets`) or others (`offsets`, `neighborhood`), None where there are none."""
     for attributes in (volume.attributes, volume.metadata):
         for key in ("offsets", "neighborhood"):

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from clew.space import Triple
 from clew.volumes.affinities import recorded_offsets
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def describe_rows(volume: "Volume", notes: Iterable[tuple[str, str]] = ()) -> li
     return rows + list(_recorded(volume.attributes))
 
 
-def _offsets(offsets: Iterable[tuple[int, int, int]] | None) -> str:
+def _offsets(offsets: Iterable[Triple] | None) -> str:
     if offsets is None:
         return "not recorded"
     return " ".join(f"({z},{y},{x})" for z, y, x in offsets) + " voxels (z, y, x)"

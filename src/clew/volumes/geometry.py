@@ -7,8 +7,8 @@ from typing import Any
 
 from clew.documents import brief, expect, is_list
 from clew.errors import InputError
+from clew.space import Lengths
 
-Triple = tuple[float, float, float]
 SPATIAL = ("z", "y", "x")
 NANOMETERS = {
     "nm": 1.0, "nanometer": 1.0, "nanometers": 1.0, "nanometre": 1.0,
@@ -32,8 +32,8 @@ class Geometry:
     """
 
     axes: tuple[str, ...]
-    voxel_size: Triple | None = None
-    offset: Triple | None = None
+    voxel_size: Lengths | None = None
+    offset: Lengths | None = None
     source: str = ""
 
 
@@ -123,7 +123,7 @@ def attribute_geometry(
     return Geometry(stored, None, _offset(levels, order, None, source))
 
 
-def check_voxel_size(voxel_size: Sequence[float], source: str) -> Triple:
+def check_voxel_size(voxel_size: Sequence[float], source: str) -> Lengths:
     """Three finite positive numbers, as floats."""
     values = _three(voxel_size)
     if values is None or min(values) <= 0:
@@ -133,7 +133,7 @@ def check_voxel_size(voxel_size: Sequence[float], source: str) -> Triple:
     return values
 
 
-def check_offset(offset: Sequence[float], source: str) -> Triple:
+def check_offset(offset: Sequence[float], source: str) -> Lengths:
     """Three finite numbers, as floats."""
     values = _three(offset)
     if values is None:
@@ -146,7 +146,7 @@ def nanometers(unit: Any) -> float | None:
     return NANOMETERS.get(str(unit).strip().lower()) if unit else None
 
 
-def _voxel_size(attributes: Mapping[str, Any], order: Sequence[str], source: str) -> tuple[Triple, str] | None:
+def _voxel_size(attributes: Mapping[str, Any], order: Sequence[str], source: str) -> tuple[Lengths, str] | None:
     units = attributes.get("units", attributes.get("unit"))
     for key in ("voxel_size", "resolution"):
         if key in attributes:
@@ -166,8 +166,8 @@ def _voxel_size(attributes: Mapping[str, Any], order: Sequence[str], source: str
 
 
 def _offset(
-    levels: Sequence[Mapping[str, Any]], order: Sequence[str], voxel_size: Triple | None, source: str
-) -> Triple | None:
+    levels: Sequence[Mapping[str, Any]], order: Sequence[str], voxel_size: Lengths | None, source: str
+) -> Lengths | None:
     for attributes in levels:
         units = attributes.get("units", attributes.get("unit"))
         for key in ("offset", "translation"):
@@ -183,7 +183,7 @@ def _offset(
     return None
 
 
-def _lengths(value: Any, units: Any, order: Sequence[str], source: str, key: str, positive: bool = True) -> Triple:
+def _lengths(value: Any, units: Any, order: Sequence[str], source: str, key: str, positive: bool = True) -> Lengths:
     """Values of an attribute as nm (z, y, x); without a unit they are nm."""
     lengths = _by_axis(value, order, source, key)
     if units is not None and not (isinstance(units, Sequence) and len(units) == 0):
@@ -200,7 +200,7 @@ def _lengths(value: Any, units: Any, order: Sequence[str], source: str, key: str
     return check_voxel_size(lengths, source) if positive else check_offset(lengths, source)
 
 
-def _by_axis(value: Any, order: Sequence[str], source: str, key: str) -> Triple:
+def _by_axis(value: Any, order: Sequence[str], source: str, key: str) -> Lengths:
     """Order three values (or one for each stored axis, or a single one) as (z, y, x)."""
     spatial = [name for name in order if name in SPATIAL]
     try:
@@ -214,7 +214,7 @@ def _by_axis(value: Any, order: Sequence[str], source: str, key: str) -> Triple:
     return by_name["z"], by_name["y"], by_name["x"]
 
 
-def _three(values: Sequence[float]) -> Triple | None:
+def _three(values: Sequence[float]) -> Lengths | None:
     """Three finite numbers as floats; None for anything else."""
     try:
         found = [float(value) for value in values]
@@ -223,6 +223,6 @@ def _three(values: Sequence[float]) -> Triple | None:
     return (found[0], found[1], found[2]) if len(found) == 3 and all(map(math.isfinite, found)) else None
 
 
-def _triple(values: Any) -> Triple:
+def _triple(values: Any) -> Lengths:
     z, y, x = values
     return z, y, x

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from clew.documents import regular_file
 from clew.errors import InputError
-from clew.volumes.knossos import is_knossos
+from clew.volumes.formats.knossos import is_knossos
 from clew.volumes.listing import DatasetRow
 from clew.volumes.location import HDF5_SUFFIXES, Location, find_location, read_json
 from clew.volumes.volume import Stored, Volume
@@ -48,11 +48,11 @@ def list_datasets(path: str | os.PathLike[str]) -> list[DatasetRow]:
     """The datasets in an HDF5 file or a zarr or N5 container; a single volume has one, named ""."""
     location = find_location(path)
     if _is_hdf5(location):
-        from clew.volumes.hdf5 import list_hdf5
+        from clew.volumes.formats.hdf5 import list_hdf5
 
         return list_hdf5(location.container)
     if _kind(location) == "chunked":
-        from clew.volumes.chunked import list_chunked
+        from clew.volumes.formats.chunked import list_chunked
 
         return list_chunked(location.container)
     stored = _open_stored(location)
@@ -62,22 +62,22 @@ def list_datasets(path: str | os.PathLike[str]) -> list[DatasetRow]:
 def _open_stored(location: Location) -> Stored:
     kind = _kind(location)
     if kind == "hdf5":
-        from clew.volumes.hdf5 import open_hdf5
+        from clew.volumes.formats.hdf5 import open_hdf5
 
         return open_hdf5(location.container, location.dataset)
     if kind == "precomputed":
-        from clew.volumes.precomputed import open_precomputed
+        from clew.volumes.formats.precomputed import open_precomputed
 
         return open_precomputed(location.container, location.dataset)
     if kind == "images":
-        from clew.volumes.images import open_images
+        from clew.volumes.formats.images import open_images
 
         return open_images(location.container)
     if kind == "knossos":
-        from clew.volumes.knossos import open_knossos
+        from clew.volumes.formats.knossos import open_knossos
 
         return open_knossos(location.container)
-    from clew.volumes.chunked import open_chunked
+    from clew.volumes.formats.chunked import open_chunked
 
     return open_chunked(location.container, location.dataset)
 

@@ -6,9 +6,7 @@ import numpy as np
 
 from clew.errors import InputError
 from clew.kernels import downsample
-from clew.volumes.geometry import Triple
-
-Factors = tuple[int, int, int]
+from clew.space import Lengths, Triple
 
 COARSEST = 64
 """Scales end where no axis is longer than this."""
@@ -28,10 +26,10 @@ class Scale:
         Voxels of the next finer scale that become one.
     """
 
-    shape: Factors
-    voxel_size: Triple
-    offset: Triple
-    factors: Factors = (1, 1, 1)
+    shape: Triple
+    voxel_size: Lengths
+    offset: Lengths
+    factors: Triple = (1, 1, 1)
 
 
 def coarser_scales(scale: Scale) -> list[Scale]:
@@ -48,7 +46,7 @@ def coarser_scales(scale: Scale) -> list[Scale]:
     return found
 
 
-def pool(values: np.ndarray, factors: Factors) -> np.ndarray:
+def pool(values: np.ndarray, factors: Triple) -> np.ndarray:
     """A coarser scale of (z, y, x) voxels: of uint8 and uint16 the mean (an image), of others the most frequent (labels).
 
     Of equally frequent labels the smallest that is not 0. Windows begin at multiples of the factors and may be cut at the
@@ -70,7 +68,7 @@ def pool(values: np.ndarray, factors: Factors) -> np.ndarray:
     return pooled
 
 
-def _next(scale: Scale, factors: Factors) -> Scale:
+def _next(scale: Scale, factors: Triple) -> Scale:
     z, y, x = (-(-length // factor) for length, factor in zip(scale.shape, factors, strict=True))
     depth, height, width = (size * factor for size, factor in zip(scale.voxel_size, factors, strict=True))
     lows = zip(scale.offset, scale.voxel_size, factors, strict=True)

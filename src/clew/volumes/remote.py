@@ -8,10 +8,10 @@ from typing import Any
 
 from clew.documents import expect
 from clew.errors import InputError
-from clew.volumes.chunked import TensorStoreArray
+from clew.volumes.formats.chunked import TensorStoreArray
+from clew.volumes.formats.ome import multiscale, scale_names
+from clew.volumes.formats.ome_zarr import create_array, group_metadata
 from clew.volumes.location import join, kvstore_spec, read_bytes, read_json, remove_remote, write_bytes
-from clew.volumes.ome import multiscale, scale_names
-from clew.volumes.ome_zarr import create_array, group_metadata
 from clew.volumes.volume import Layout, first_line
 
 SCHEMES = ("s3://", "gs://")

@@ -15,9 +15,9 @@ import numpy as np
 
 from clew import __version__
 from clew.errors import InputError
+from clew.replace import disk_is_full, refuse_existing, written_beside
 from clew.volumes.geometry import check_offset, check_voxel_size
 from clew.volumes.location import HDF5_SUFFIXES, is_remote, normal_path
-from clew.volumes.replace import disk_is_full, refuse_existing, written_beside
 from clew.volumes.volume import Layout, Volume, box_slices, first_line
 
 DTYPES = ("bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32")
@@ -136,7 +136,7 @@ def create_volume(
     is_hdf5 = target.suffix.lower() in HDF5_SUFFIXES
     adding = is_hdf5 and bool(dataset) and target.exists()
     if adding:
-        from clew.volumes.hdf5 import check_dataset_free
+        from clew.volumes.formats.hdf5 import check_dataset_free
 
         check_dataset_free(target, dataset, overwrite)
     else:
@@ -192,12 +192,12 @@ def _created(
 ) -> Iterator[tuple[Any, tuple[int, ...]]]:
     """The array of the format and its unit of writing; attributes are written when the block ends well."""
     if is_hdf5:
-        from clew.volumes.hdf5 import created_hdf5
+        from clew.volumes.formats.hdf5 import created_hdf5
 
         with created_hdf5(partial, dataset, layout, record) as array:
             yield array, layout.chunks
     else:
-        from clew.volumes.ome_zarr import create_array, group_metadata
+        from clew.volumes.formats.ome_zarr import create_array, group_metadata
 
         scale = create_array(partial / "s0", layout)
         yield scale, scale.unit

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from clew.errors import InputError
-from clew.volumes.chunked import TensorStoreArray
-from clew.volumes.geometry import Triple
+from clew.replace import written_beside
+from clew.space import Lengths
+from clew.volumes.formats.chunked import TensorStoreArray
+from clew.volumes.formats.ome_zarr import create_array, group_metadata, lost_chunks, open_array
 from clew.volumes.location import is_remote, join, read_bytes, read_json, remove_bytes, remove_remote, write_bytes
-from clew.volumes.ome_zarr import create_array, group_metadata, lost_chunks, open_array
-from clew.volumes.replace import written_beside
 from clew.volumes.save import record_of
 from clew.volumes.volume import Layout, first_line
 
@@ -52,8 +52,8 @@ class SharedVolume:
         shape: Sequence[int],
         dtype: Any,
         *,
-        voxel_size: Triple,
-        offset: Triple,
+        voxel_size: Lengths,
+        offset: Lengths,
         block_shape: Sequence[int],
         scale: int = 0,
     ) -> None:

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from clew.documents import brief, parse_json, regular_file
 from clew.errors import InputError
+from clew.replace import refuse_existing, written_beside
 from clew.signals import signals_held
 from clew.volumes.location import HDF5_SUFFIXES, normal_path
-from clew.volumes.replace import refuse_existing, written_beside
 from clew.volumes.save import record_of
 from clew.volumes.volume import first_line
 
@@ -61,7 +61,7 @@ def save_table(
     attributes : what to record; read again as `Table.attributes`, with an `id` that equal columns have, too
     kind : what the table is, for example "region graph"; `load_table` refuses another kind
     """
-    from clew.volumes.hdf5 import created_file
+    from clew.volumes.formats.hdf5 import created_file
 
     target = check_table_path(path, overwrite=overwrite)
     with written_beside(target, overwrite) as partial:
@@ -88,8 +88,8 @@ def load_table(path: str | os.PathLike[str], *, kind: str | None = None, columns
 
     A table of an earlier version of clew has no checksum and is read without.
     """
-    from clew.volumes.hdf5 import open_file
-    from clew.volumes.hdf5_links import check_links
+    from clew.volumes.formats.hdf5 import open_file
+    from clew.volumes.formats.hdf5_links import check_links
 
     name = os.fspath(path)
     regular_file(name)
@@ -120,7 +120,7 @@ def load_table(path: str | os.PathLike[str], *, kind: str | None = None, columns
 
 def is_table(path: str) -> bool:
     """Whether a file is a table written by clew, damaged or not."""
-    from clew.volumes.hdf5 import open_file
+    from clew.volumes.formats.hdf5 import open_file
 
     with regular_file(path).open("rb") as start:
         if start.read(len(SEAL)) == SEAL:
@@ -131,7 +131,7 @@ def is_table(path: str) -> bool:
 
 def table_record(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     """What was recorded with a table, without reading its columns; None for a file that is no table of clew."""
-    from clew.volumes.hdf5 import open_file
+    from clew.volumes.formats.hdf5 import open_file
 
     name = os.fspath(path)
     _is_sealed(name)

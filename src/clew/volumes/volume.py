@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clew.errors import InputError
-from clew.volumes.geometry import Geometry, Triple, axis_order, check_offset, check_voxel_size
-from clew.volumes.memory import refuse_beyond_memory
+from clew.memory import refuse_beyond_memory
+from clew.space import Lengths
+from clew.volumes.geometry import Geometry, axis_order, check_offset, check_voxel_size
 
 Selection = Any
 UNCHECKED = 256 << 20
@@ -64,8 +65,8 @@ class Layout:
     shape: tuple[int, ...]
     dtype: np.dtype
     axes: str
-    voxel_size: Triple
-    offset: Triple
+    voxel_size: Lengths
+    offset: Lengths
     chunks: tuple[int, ...]
 
 
@@ -102,7 +103,7 @@ class Volume:
         self.dtype = _native_dtype(stored.array.dtype, self.source)
         self.voxel_size, self.voxel_size_source = self._find_voxel_size(voxel_size)
         given = offset if offset is not None else (stored.geometry.offset or (0.0, 0.0, 0.0))
-        self.offset: Triple = check_offset(given, self.source)
+        self.offset: Lengths = check_offset(given, self.source)
         if 0 in self.shape:
             raise InputError(f"{self.source} is empty: its shape is {self.shape}")
         if self.nbytes >= EXBIBYTE:
@@ -110,7 +111,7 @@ class Volume:
                 f"{self.source} says its shape is {self.shape}: no volume is that large; its metadata are damaged"
             )
 
-    def _find_voxel_size(self, given: Sequence[float] | None) -> tuple[Triple, str]:
+    def _find_voxel_size(self, given: Sequence[float] | None) -> tuple[Lengths, str]:
         if given is not None:
             return check_voxel_size(given, self.source), "given by the user"
         found = self._stored.geometry.voxel_size

@@ -1,0 +1,51 @@
+"""Label volumes: the one check of them, and the ids that say that nobody annotated a voxel."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clew.arrays import as_array, as_ids, is_array
+from clew.errors import InputError
+
+Labels = NDArray[np.uint64]
+FIRST_SPECIAL = np.uint64(0xFFFFFFFFFFFFFFFD)
+"""From here on ids of CREMI say that a voxel is outside of the annotation (…FD), invalid (…FE) or transparent (…FF)."""
+
+
+def check_label_kind(labels: Any, name: str) -> None:
+    """Refuse what cannot be a label volume, by its shape and dtype alone (labels may be lazy)."""
+    shape, dtype = tuple(labels.shape), np.dtype(labels.dtype)
+    if len(shape) != 3:
+        raise InputError(f"{name} must be (z, y, x), not of shape {shape}")
+    if 0 in shape:
+        raise InputError(f"{name} must hold at least one voxel, not be of shape {shape}")
+    if dtype.kind not in "uib":
+        raise InputError(f"{name} must be whole numbers (such as uint64), not {dtype}; convert them first")
+
+
+def as_labels(labels: Any, name: str) -> Labels:
+    """Check a label volume and hand it back as contiguous uint64 (without a copy where it is that already)."""
+    labels = labels if is_array(labels) else as_array(labels, name)
+    check_label_kind(labels, name)
+    return as_ids(labels, name)
+
+
+def check_same_shape(first: Any, second: Any, names: tuple[str, str]) -> None:
+    """Refuse two volumes of different shapes."""
+    if tuple(first.shape) != tuple(second.shape):
+        raise InputError(
+            f"{names[0]} and {names[1]} must have one shape, not {tuple(first.shape)} and {tuple(second.shape)};"
+            " crop both to the same region"
+        )
+
+
+def special_ids(ids: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which voxels have an id that says that nobody annotated them."""
+    return ids >= FIRST_SPECIAL if ids.dtype == np.uint64 else np.zeros(ids.shape, bool)
+
+
+def without_special(ids: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The ids with 0 in the place of the special ones."""
+    special = special_ids(ids)
+    return np.where(special, np.uint64(0), ids) if special.any() else ids

@@ -1,0 +1,56 @@
+"""Tasks that predict affinities: one for each block, on GPU workers or any others.
+
+Volumes: `raw` in (z, y, x) uint8, the whole of it; `affinities` (3, z, y, x) uint8 out.
+"""
+
+from dataclasses import asdict
+from functools import cache, partial
+
+from clew.blockwise.grid import Grid, Place
+from clew.blockwise.store import Store
+from clew.blockwise.tasks import Task
+from clew.blockwise.workers import own_device
+from clew.network.bundled import open_checkpoint
+from clew.network.checkpoint import Checkpoint
+from clew.network.options import PredictionOptions
+from clew.network.prediction import predict_tiles, put_together, resolve_device
+from clew.space import Lengths
+
+
+def prediction_tasks(grid: Grid, checkpoint: str, options: PredictionOptions, voxel_size: Lengths) -> list[Task]:
+    """One task a block; blocks agree as tiles do (`predict_tiles`).
+
+    Parameters
+    ----------
+    grid : Grid
+        Its frame is the raw volume, its domain the part to predict.
+    checkpoint : str
+        Path, or name of a bundled network.
+    options : PredictionOptions
+    voxel_size : (z, y, x) nm
+    """
+    return [
+        Task(
+            partial(_predict, grid=grid, place=place, checkpoint=checkpoint, options=options, voxel_size=voxel_size),
+            (), (("affinities", *place),),
+        )
+        for place in grid.places()
+    ]  # fmt: skip
+
+
+def _predict(
+    store: Store, *, grid: Grid, place: Place, checkpoint: str, options: PredictionOptions, voxel_size: Lengths
+) -> None:
+    box = grid.block(place).owned
+    keywords = asdict(options) | {"device": own_device(resolve_device(options.device))}
+    tiles = predict_tiles(
+        _opened(checkpoint).network, partial(store.read, "raw"), grid.domain.frame, box=box, voxel_size=voxel_size,
+        **keywords,
+    )  # fmt: skip
+    store.write("affinities", box, put_together(tiles, box))
+
+
+@cache
+def _opened(checkpoint: str) -> Checkpoint:
+    """The network, read once by each worker."""
+    return open_checkpoint(checkpoint)

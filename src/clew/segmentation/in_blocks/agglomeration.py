@@ -1,0 +1,350 @@
+"""Agglomeration in blocks: each block merges what it can decide, the rest of the region graph goes up a level.
+
+A fragment that reaches a face of its block may have contacts beyond: it is held. So is every region whose best edge leads to
+a held one. A region whose edges are all below the floor is finished. What is held goes up, with the edges between.
+
+Volumes: `affinities` and `fragments` in. The tables ("contacts", z, y, x), region graphs of the blocks, add up to the
+region graph of the whole.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clew.blockwise.block import Block, plane_of
+from clew.blockwise.grid import Grid, Place
+from clew.blockwise.store import Store, as_record, as_table
+from clew.blockwise.tasks import Task, keys
+from clew.errors import InputError
+from clew.kernels import agglomeration as kernels
+from clew.kernels import agglomeration_layout as layout
+from clew.segmentation.agglomeration import Merged, MergeTree, Score, initial_graph, parse_score, run_merges
+from clew.segmentation.agglomeration_options import AgglomerationOptions
+from clew.segmentation.region_graph import RegionGraph, build_region_graph
+
+
+class Sizes(NamedTuple):
+    """Voxels of each fragment, in one block."""
+
+    fragments: NDArray[np.uint64]
+    sizes: NDArray[np.int64]
+
+
+class Merges(NamedTuple):
+    """Merges that a block decided: (survivor, absorbed), key as two fragments, score in 65535ths; in no order."""
+
+    pairs: NDArray[np.uint64]
+    keys: NDArray[np.uint64]
+    levels: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class OpenGraph:
+    """What is not yet decided of a region graph.
+
+    Parameters
+    ----------
+    regions : (n,) uint64
+        Smallest fragment of each region, ascending; all that have an edge or reach a face.
+    faces : (n,) uint8
+        Bit 2 · axis + side for each face of the block that the region reaches.
+    edges : (m, 2) uint64
+        Two regions each, smaller first.
+    keys : (m, 2) uint64
+        Largest of the pooled pairs of fragments; the rows are in the order of these.
+    starts, bins, counts
+        Histograms of the edges, as in `RegionGraph`; with init-with-max of the maxima of contacts, for a mean of the same
+        number and sum.
+    """
+
+    regions: NDArray[np.uint64]
+    faces: NDArray[np.uint8]
+    edges: NDArray[np.uint64]
+    keys: NDArray[np.uint64]
+    starts: NDArray[np.int64]
+    bins: NDArray[np.uint8]
+    counts: NDArray[np.int64]
+
+
+def block_graph(affinities: np.ndarray, fragments: np.ndarray, block: Block) -> RegionGraph:
+    """The region graph of the pairs that a block owns; affinities and fragments of `block.seen`."""
+    owned = tuple(slice(own.start - seen.start, None) for own, seen in zip(block.owned, block.seen, strict=True))
+    return build_region_graph(affinities, fragments, owned=owned)
+
+
+def start_graph(graph: RegionGraph, fragments: np.ndarray, block: Block, score: str) -> OpenGraph:
+    """A block's region graph with all that has to be known to agglomerate it together with others.
+
+    Parameters
+    ----------
+    graph : RegionGraph
+        Of the pairs that the block owns.
+    fragments : (z, y, x) uint64
+        Of `block.seen`. Every fragment must hang together (by 26 neighbours), as those of `extract_fragments` do.
+    block : Block
+    score : str
+
+    Raises
+    ------
+    InputError
+        For an unknown score or one that is not exact in blocks.
+    """
+    kind = reducible_score(score).kind
+    names, faces = _reached(fragments, block)
+    graph = initial_graph(graph, score)
+    cells = graph.starts, graph.bins, graph.counts
+    if kind == layout.MEAN and len(graph.edges):
+        sums, totals = (np.add.reduceat(v, graph.starts[:-1]) for v in (graph.counts * graph.bins, graph.counts))
+        cells = _mean_cells(sums, totals)
+    return _open_graph(names, faces, graph.edges, graph.edges, cells)
+
+
+def join_graphs(parts: Sequence[tuple[OpenGraph, Block]], block: Block, score: str) -> OpenGraph:
+    """Put the graphs of the parts of a block together: faces between them disappear, parts of contacts are added up.
+
+    Only contacts of two fragments can be in several parts: of init-with-max their largest value counts.
+    """
+    names = np.concatenate([graph.regions for graph, _ in parts])
+    faces = np.concatenate([graph.faces & _outer_faces(part, block) for graph, part in parts])
+    edges, keys = (np.concatenate([getattr(graph, name) for graph, _ in parts]) for name in ("edges", "keys"))
+    cells = _joined_cells([(graph.starts, graph.bins, graph.counts) for graph, _ in parts])
+    edges, keys, cells = _pool_contacts(edges, keys, cells, reducible_score(score).maximum)
+    order = np.lexsort((keys[:, 1], keys[:, 0]))
+    return _open_graph(names, faces, edges[order], keys[order], _chosen_cells(cells, order))
+
+
+def merge_inside(graph: OpenGraph, options: AgglomerationOptions) -> tuple[Merges, OpenGraph]:
+    """Merge every pair of regions that is certain to merge next, again and again; returns also what goes up.
+
+    Raises
+    ------
+    InputError
+        For an unknown score, one that is not exact in blocks, or a floor outside [0, 1].
+    """
+    reducible_score(options.score)
+    sizes = np.ones(len(graph.regions), np.int64)
+    table = RegionGraph(graph.regions, sizes, graph.edges, graph.starts, graph.bins, graph.counts)
+    done = run_merges(table, options, 0, graph.faces != 0)
+    merges = Merges(graph.regions[done.merges[:, :2]], graph.keys[done.merges[:, 2]], done.levels)
+    left = layout.open_edges(done.graph)
+    ends = graph.regions[np.sort(left.regions, axis=1)]
+    reaching = graph.faces != 0
+    keys, cells = graph.keys[left.keys], _cells_of(done, left.rows)
+    return merges, _open_graph(graph.regions[reaching], graph.faces[reaching], ends, keys, cells)
+
+
+def assemble_tree(sizes: Sequence[Sizes], merges: Sequence[Merges], score: str) -> MergeTree:
+    """The merge tree of the whole, equal to that of `agglomerate`: all merges, the best first, ties by key.
+
+    Raises
+    ------
+    InputError
+        Where fragments did not hang together, so that a merge was found twice.
+    """
+    fragments, places = np.unique(np.concatenate([part.fragments for part in sizes]), return_inverse=True)
+    totals = np.zeros(len(fragments), np.int64)
+    np.add.at(totals, places, np.concatenate([part.sizes for part in sizes]))
+    pairs, keys, levels = (np.concatenate([part[column] for part in merges]) for column in range(3))
+    if len(np.unique(pairs[:, 1])) < len(pairs):
+        raise InputError("fragments must hang together (26 neighbours) to be agglomerated block by block")
+    order = np.lexsort((keys[:, 1], keys[:, 0], -levels))
+    scores = (levels[order] / layout.FULL).astype(np.float32)
+    return MergeTree(fragments, totals, pairs[order], scores, score)
+
+
+def block_sizes(graph: RegionGraph) -> Sizes:
+    """The fragments of the block's region graph, also those of which it owns no voxel (0)."""
+    return Sizes(graph.fragments, graph.sizes)
+
+
+_Cells = tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]
+
+
+def reducible_score(score: str) -> Score:
+    """The score taken apart; refused where it is not exact in blocks."""
+    parsed = parse_score(score)
+    if parsed.kind == layout.TOP:
+        raise InputError(f"the score {score} is not exact in blocks: choose mean or hist_quant_Q, or work in core")
+    return parsed
+
+
+def _cells_of(done: Merged, rows: NDArray[np.int64]) -> _Cells:
+    """Histograms of the edges in some rows."""
+    if done.kind == layout.MEAN:
+        return _mean_cells(done.graph.wide[rows, layout.SUM], done.graph.wide[rows, layout.COUNT])
+    starts, bins, counts = np.empty(len(rows) + 1, np.int64), np.empty(0, np.uint8), np.empty(0, np.int64)
+    kernels.list_values(done.graph, done.values, rows, starts, bins, counts)
+    bins, counts = np.empty(starts[-1], np.uint8), np.empty(starts[-1], np.int64)
+    kernels.list_values(done.graph, done.values, rows, starts, bins, counts)
+    return starts, bins, counts
+
+
+def _reached(fragments: np.ndarray, block: Block) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
+    """Fragments on the shared faces of what the block sees, with repetitions, and the bit of the face."""
+    names, bits = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint8)]
+    for axis, side in block.faces():
+        found = np.unique(plane_of(fragments, axis, side))
+        names.append(found[found != 0].astype(np.uint64))
+        bits.append(np.full(len(names[-1]), 1 << (2 * axis + side), np.uint8))
+    return np.concatenate(names), np.concatenate(bits)
+
+
+def _outer_faces(part: Block, block: Block) -> np.uint8:
+    """Bits of the faces of a part that are faces of the block too."""
+    low = sum(1 << (2 * axis) for axis in range(3) if part.low[axis] == block.low[axis])
+    return np.uint8(low | sum(2 << (2 * axis) for axis in range(3) if part.high[axis] == block.high[axis]))
+
+
+def _open_graph(
+    names: NDArray[np.uint64],
+    faces: NDArray[np.uint8],
+    edges: NDArray[np.uint64],
+    keys: NDArray[np.uint64],
+    cells: _Cells,
+) -> OpenGraph:
+    """With the table of all regions that are named or have an edge."""
+    regions = np.unique(np.concatenate([names, edges.ravel()]))
+    bits = np.zeros(len(regions), np.uint8)
+    np.bitwise_or.at(bits, np.searchsorted(regions, names), faces)
+    return OpenGraph(regions, bits, edges, keys, *cells)
+
+
+def _mean_cells(sums: NDArray[np.int64], totals: NDArray[np.int64]) -> _Cells:
+    """Histograms of these sums and numbers of values with at most two bins, one beside the other."""
+    values, more = np.divmod(sums, totals)
+    cells = np.stack([values, values + 1], axis=1)
+    numbers = np.stack([totals - more, more], axis=1)
+    used = numbers > 0
+    starts = np.concatenate([[0], np.cumsum(used.sum(axis=1))])
+    return starts, cells[used].astype(np.uint8), numbers[used]
+
+
+def _joined_cells(parts: Sequence[_Cells]) -> _Cells:
+    """One table of histograms after the other."""
+    lengths = np.concatenate([np.diff(starts) for starts, _, _ in parts])
+    bins, counts = (np.concatenate([part[column] for part in parts]) for column in (1, 2))
+    return np.concatenate([[0], np.cumsum(lengths)]), bins, counts
+
+
+def _chosen_cells(cells: _Cells, rows: NDArray[np.int64]) -> _Cells:
+    """The histograms of some rows, in this order."""
+    starts, bins, counts = cells
+    lengths = np.diff(starts)[rows]
+    new_starts = np.concatenate([[0], np.cumsum(lengths)])
+    places = np.arange(new_starts[-1]) + np.repeat(starts[:-1][rows] - new_starts[:-1], lengths)
+    return new_starts, bins[places], counts[places]
+
+
+def _pool_contacts(
+    edges: NDArray[np.uint64], keys: NDArray[np.uint64], cells: _Cells, maximum: bool
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64], _Cells]:
+    """Make one of the rows with the same two regions: histograms are added up, or the largest value is taken."""
+    order = np.lexsort((edges[:, 1], edges[:, 0]))
+    again = np.append(False, (edges[order][1:] == edges[order][:-1]).all(axis=1))[: len(order)]
+    shared = again | np.append(again[1:], False)
+    alone, parts = order[~shared], order[shared]
+    first = parts[~again[shared]]
+    starts, bins, counts = _chosen_cells(cells, parts)
+    owner = np.repeat(np.cumsum(~again[shared]) - 1, np.diff(starts))
+    if maximum:
+        largest = np.zeros(len(first), np.uint8)
+        np.maximum.at(largest, owner, bins)
+        pooled = (np.arange(len(first) + 1), largest, np.ones(len(first), np.int64))
+    else:
+        pooled = _add_cells(owner, bins, counts, len(first))
+    rows = np.concatenate([alone, first])
+    return edges[rows], keys[rows], _joined_cells([_chosen_cells(cells, alone), pooled])
+
+
+def _add_cells(owner: NDArray[np.int64], bins: NDArray[np.uint8], counts: NDArray[np.int64], rows: int) -> _Cells:
+    """Sum of the cells of each row."""
+    cell_keys = owner * 256 + bins
+    order = np.argsort(cell_keys, kind="stable")
+    cell_keys = cell_keys[order]
+    first = np.flatnonzero(np.diff(cell_keys, prepend=-1))
+    sums = np.add.reduceat(counts[order], first) if len(first) else np.zeros(0, np.int64)
+    starts = np.searchsorted(cell_keys[first], np.arange(rows + 1) * 256)
+    return starts.astype(np.int64), (cell_keys[first] & 255).astype(np.uint8), sums
+
+
+def agglomeration_tasks(grid: Grid, options: AgglomerationOptions) -> list[Task]:
+    """All tasks from fragments to the table ("tree",), equal to `agglomerate` of the whole region graph.
+
+    Parameters
+    ----------
+    grid : Grid
+    options : AgglomerationOptions
+        Score (mean or quantile) and floor: the tree is stored down to the floor, what is below never goes up.
+    """
+    tasks = []
+    for place in grid.places():
+        work = partial(_start, grid=grid, place=place, options=options)
+        writes = (*_written(0, place), ("contacts", *place), ("sizes", *place))
+        tasks.append(Task(work, keys("fragments", _with_lower(place)), writes))
+    for level in range(1, grid.top + 1):
+        for place in grid.places(level):
+            work = partial(_join, grid=grid, level=level, place=place, options=options)
+            tasks.append(Task(work, keys("graph", grid.parts(place, level), level - 1), _written(level, place)))
+    merges = tuple(("merges", level, *place) for level in range(grid.top + 1) for place in grid.places(level))
+    work = partial(_assemble, grid=grid, score=options.score)
+    tasks.append(Task(work, keys("sizes", grid.places()) + merges, (("tree",),)))
+    return tasks
+
+
+def load_tree(store: Store, score: str) -> MergeTree:
+    """The merge tree that the tasks have written."""
+    return MergeTree(**store.load(("tree",)), score=score)
+
+
+def load_contacts(store: Store, place: Place) -> RegionGraph:
+    """The region graph of one block."""
+    return as_record(RegionGraph, store.load(("contacts", *place)))
+
+
+def _written(level: int, place: Place) -> tuple[tuple[str | int, ...], ...]:
+    return ("graph", level, *place), ("merges", level, *place)
+
+
+def _with_lower(place: Place) -> list[Place]:
+    """A block and those whose voxels it sees."""
+    z, y, x = (range(max(at - 1, 0), at + 1) for at in place)
+    return list(product(z, y, x))
+
+
+def _start(store: Store, *, grid: Grid, place: Place, options: AgglomerationOptions) -> None:
+    block = grid.block(place)
+    fragments = store.read("fragments", block.seen)
+    graph = block_graph(store.read("affinities", block.seen), fragments, block)
+    store.save(("contacts", *place), as_table(graph))
+    store.save(("sizes", *place), as_table(block_sizes(graph)))
+    _merge(store, start_graph(graph, fragments, block, options.score), 0, place, options)
+
+
+def _join(store: Store, *, grid: Grid, level: int, place: Place, options: AgglomerationOptions) -> None:
+    parts = []
+    for part in grid.parts(place, level):
+        graph = as_record(OpenGraph, store.load(("graph", level - 1, *part)))
+        parts.append((graph, grid.block(part, level - 1)))
+    _merge(store, join_graphs(parts, grid.block(place, level), options.score), level, place, options)
+
+
+def _merge(store: Store, graph: OpenGraph, level: int, place: Place, options: AgglomerationOptions) -> None:
+    merges, left = merge_inside(graph, options)
+    store.save(("merges", level, *place), as_table(merges))
+    store.save(("graph", level, *place), as_table(left))
+
+
+def _assemble(store: Store, *, grid: Grid, score: str) -> None:
+    sizes = [as_record(Sizes, store.load(("sizes", *place))) for place in grid.places()]
+    merges = [
+        as_record(Merges, store.load(("merges", level, *place)))
+        for level in range(grid.top + 1)
+        for place in grid.places(level)
+    ]
+    tree = as_table(assemble_tree(sizes, merges, score))
+    store.save(("tree",), {name: values for name, values in tree.items() if name != "score"})

@@ -1,0 +1,327 @@
+"""Fragments block by block: what a block can decide about its forest, and what goes up to be decided with others.
+
+A block sees one voxel more than its own on the low side of each axis, so that every pair of neighbours lies in one block,
+and neighbouring blocks share the voxels of one plane. Components that hold a shared voxel are one component; a token, one
+of the shared voxels, says so. What a token touches is frozen until all blocks that see it have come together.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clew.blockwise.block import Block, global_numbers, plane_of
+from clew.errors import InputError
+from clew.kernels import components, forest_blocks, watershed
+from clew.kernels.forest import touching_pairs
+from clew.segmentation.affinities import quantise
+from clew.segmentation.fragment_options import FragmentOptions
+from clew.segmentation.fragments import NEVER, check_options, find_seeds, level_of, mask_bytes
+from clew.space import Box, Triple
+
+LARGEST_BLOCK = 2**30
+"""Voxels of a block with its context must be fewer: 3 · voxel + channel is kept in 32 bits."""
+
+
+class Tokens(NamedTuple):
+    """Shared voxels, by their number in the whole volume, and the component that each belongs to."""
+
+    voxels: NDArray[np.int64]
+    owners: NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Forest:
+    """What is not yet decided: components, and the pairs of voxels that may join them.
+
+    Parameters
+    ----------
+    ids : (n,) uint64
+        1 + smallest voxel of each component, ascending.
+    firsts : (n,) uint64
+        1 + smallest voxel that has a pair strong enough, 0 for none: the fragment's name.
+    seeded : (n,) uint8
+    ends : (m, 2) uint64
+        The components of each pair.
+    strengths : (m,) uint8
+    indices : (m,) int64
+        3 · voxel + channel, in the whole volume.
+    """
+
+    ids: NDArray[np.uint64]
+    firsts: NDArray[np.uint64]
+    seeded: NDArray[np.uint8]
+    ends: NDArray[np.uint64]
+    strengths: NDArray[np.uint8]
+    indices: NDArray[np.int64]
+
+
+class BlockFragments(NamedTuple):
+    """The fragments of one block, as far as it can tell.
+
+    numbers : (z, y, x) uint32, the block's own voxels; names : (k,) uint64, what the numbers mean: fragments that are
+    finished, 0 for none, and ids of components that wait; planes : the components (0 for none) on each shared face, by
+    (axis, side).
+    """
+
+    numbers: NDArray[np.uint32]
+    names: NDArray[np.uint64]
+    forest: Forest
+    planes: dict[tuple[int, int], NDArray[np.uint64]]
+
+
+class _Parts(NamedTuple):
+    """Components by number: 1 + smallest voxel, the same of the voxels with a pair strong enough; number 0 is none."""
+
+    ids: NDArray[np.uint64]
+    firsts: NDArray[np.uint64]
+    seeded: NDArray[np.uint8]
+    frozen: NDArray[np.uint8]
+
+
+class Renames(NamedTuple):
+    """What became of components: old ids, ascending, and new ids or names of finished fragments (0 for none)."""
+
+    old: NDArray[np.uint64]
+    new: NDArray[np.uint64]
+
+
+def context_of(block: Block, options: FragmentOptions) -> Box:
+    """The voxels that `start_forest` needs to know around a block: for picks one, for seeds cap and window.
+
+    A boundary at the distance of the cap, or farther, makes no difference.
+    """
+    reach = 0 if options.method == "affinity-watershed" else options.distance_cap - 1 + options.seed_window // 2
+    across = 0 if options.per_section else reach
+    return block.grown((across + 2, reach + 2, reach + 2), (across + 1, reach + 1, reach + 1))
+
+
+def start_forest(
+    affinities: np.ndarray, block: Block, *, mask: np.ndarray | None = None, options: FragmentOptions
+) -> BlockFragments:
+    """The fragments of one block, with what has to wait for its neighbours.
+
+    Parameters
+    ----------
+    affinities : (offset, z, y, x) uint8 or float in [0, 1]
+        Of the voxels in `context_of(block, options)`.
+    block : Block
+    mask : (z, y, x) bool or integer, optional
+        Of the same voxels.
+    options : FragmentOptions
+        `seeded-forest` or `affinity-watershed`.
+
+    Returns
+    -------
+    BlockFragments
+
+    Raises
+    ------
+    InputError
+        As `extract_fragments`, for `seeded-flood` (which no block can decide), or for a block that is too large.
+    """
+    check_method(options)
+    context = context_of(block, options)
+    _check_block(affinities.shape[1:], context)
+    levels = quantise(affinities)
+    inside = mask_bytes(mask, levels.shape[1:])
+    flags = _block_flags(levels, inside, block, context, options)
+    numbers, parts, planes = _components(flags, block, options)
+    seen = np.ascontiguousarray(levels[(slice(None), *block.seen.within(context))])
+    pairs = touching_pairs(seen, numbers, parts.seeded, level_of(options.low), options.per_section, indexed=True)
+    roots, kept = forest_blocks.decide_pairs(pairs.ends, parts.seeded, parts.frozen)
+    indices = _global_pairs(pairs.indices[kept].astype(np.int64), block)
+    names, places, waiting = _settle(parts, roots, (pairs.ends[kept], pairs.strengths(kept), indices))
+    names = _global_names(names, block)
+    own = numbers.reshape(flags.shape)[block.owned.within(block.seen)]
+    return BlockFragments(
+        forest_blocks.look_up(own, places), names, _global_forest(waiting, block),
+        {face: names[places[plane]] for face, plane in planes.items()},
+    )  # fmt: skip
+
+
+def match_faces(lower: NDArray[np.uint64], upper: NDArray[np.uint64], box: Box, frame: Triple) -> tuple[Tokens, Tokens]:
+    """Tokens for two blocks that share the voxels of a plane: one for each two components that are the same.
+
+    Parameters
+    ----------
+    lower, upper : (a, b) uint64
+        `planes[axis, 1]` of the block below and `planes[axis, 0]` of the one above.
+    box : Box
+        The voxels of the plane, in coordinates of the whole volume.
+    frame : voxels (z, y, x)
+        Shape of the whole volume.
+    """
+    both = np.stack([lower.ravel(), upper.ravel()], axis=1)
+    places = np.flatnonzero((both[:, 0] != 0) & np.append(True, (both[1:] != both[:-1]).any(axis=1)))
+    order = places[np.lexsort((places, both[places, 1], both[places, 0]))]
+    pairs = both[order]
+    first = order[np.append(True, (pairs[1:] != pairs[:-1]).any(axis=1))[: len(order)]]
+    voxels = global_numbers(first, box, frame)
+    return Tokens(voxels, both[first, 0]), Tokens(voxels, both[first, 1])
+
+
+def join_tokens(tokens: Sequence[Tokens]) -> Tokens:
+    """Tokens of several blocks or faces together."""
+    voxels = np.concatenate([np.zeros(0, np.int64), *(part.voxels for part in tokens)])
+    return Tokens(voxels, np.concatenate([np.zeros(0, np.uint64), *(part.owners for part in tokens)]))
+
+
+def join_forests(forests: Sequence[Forest], tokens: Tokens, block: Block) -> tuple[Forest, Tokens, Renames]:
+    """Put the forests of parts together and decide what can be decided now.
+
+    Parameters
+    ----------
+    forests : sequence of Forest
+        Of the parts of the block.
+    tokens : Tokens
+        Of all parts.
+    block : Block
+        The parts together.
+
+    Returns
+    -------
+    forest : Forest
+        What is left; nothing where the block is the whole domain.
+    tokens : Tokens
+        Those that blocks outside see too.
+    renames : Renames
+        For every component of the parts.
+    """
+    old, places = np.unique(np.concatenate([part.ids for part in forests]), return_inverse=True)
+    number_of = _unite_shared(old, tokens)
+    names, numbers = np.unique(number_of, return_inverse=True)
+    rows = numbers[places] + 1
+    count = len(names) + 1
+    ids = forest_blocks.smallest(np.concatenate([part.ids for part in forests]), rows, count)
+    firsts = forest_blocks.smallest(np.concatenate([part.firsts for part in forests]), rows, count)
+    seeded = np.zeros(count, np.uint8)
+    np.maximum.at(seeded, rows, np.concatenate([part.seeded for part in forests]))
+    outer = ~block.holds_alone(tokens.voxels)
+    owners = numbers[np.searchsorted(old, tokens.owners)] + 1
+    frozen = np.zeros(count, np.uint8)
+    frozen[owners[outer]] = 1
+    pairs, strengths, indices = _edges_in_order(forests, old, numbers)
+    roots, kept = forest_blocks.decide_pairs(pairs, seeded, frozen)
+    parts = _Parts(ids, firsts, seeded, frozen)
+    found, new_places, waiting = _settle(parts, roots, (pairs[kept], strengths[kept], indices[kept]))
+    new = found[new_places]
+    left = _distinct(Tokens(tokens.voxels[outer], new[owners[outer]]))
+    return waiting, left, Renames(old, new[numbers + 1])
+
+
+def check_method(options: FragmentOptions) -> None:
+    """Refuse fragments that no block can decide, and options that make no sense."""
+    check_options(options)
+    if options.method == "seeded-flood":
+        raise InputError(
+            "seeded-flood has no bound and is not exact in blocks: choose seeded-forest or affinity-watershed"
+        )
+
+
+def _check_block(shape: tuple[int, ...], context: Box) -> None:
+    if shape != context.shape:
+        raise InputError(f"the affinities of this block's context must be of shape {context.shape}, not {shape}")
+    if np.prod(shape, dtype=np.int64) >= LARGEST_BLOCK:
+        raise InputError(
+            f"a block with its context must be smaller than 2^30 voxels, not {shape}: choose smaller blocks"
+        )
+
+
+def _block_flags(
+    levels: np.ndarray, inside: np.ndarray, block: Block, context: Box, options: FragmentOptions
+) -> NDArray[np.uint8]:
+    """Picks and seeds of the voxels that the block sees."""
+    near_box = block.grown((2, 2, 2), (1, 1, 1))
+    near = near_box.within(context)
+    forest = options.method == "seeded-forest"
+    flags = watershed.best_picks(
+        np.ascontiguousarray(levels[(slice(None), *near)]),
+        np.ascontiguousarray(inside[near]) if inside.size else inside,
+        level_of(options.low), NEVER if forest else level_of(options.high), options.per_section,
+    )  # fmt: skip
+    flags = np.ascontiguousarray(flags[block.seen.within(near_box)])
+    if forest:
+        seeds = find_seeds(levels, inside, options, block.seen.within(context))
+        watershed.hold_seeds(flags, np.ascontiguousarray(seeds))
+    return flags
+
+
+def _components(
+    flags: NDArray[np.uint8], block: Block, options: FragmentOptions
+) -> tuple[NDArray[np.uint32], _Parts, dict[tuple[int, int], NDArray[np.uint32]]]:
+    """Components of the picks by number, which are frozen, and their numbers on the shared faces."""
+    numbers = np.empty(flags.size, np.uint32)
+    components.unite_links(watershed.pick_links(flags), numbers)
+    components.unite_touching_seeds(flags, numbers, options.per_section)
+    firsts, seeded = components.number_components(flags, numbers)
+    box = numbers.reshape(flags.shape)
+    planes = {(axis, side): plane_of(box, axis, side).copy() for axis, side in block.faces()}
+    if options.method == "affinity-watershed":
+        seeded[1:] = 1
+    frozen = np.zeros(len(seeded), np.uint8)
+    for plane in planes.values():
+        frozen[plane] = 1
+    frozen[0] = 0
+    return numbers, _Parts(firsts, firsts, seeded, frozen), planes
+
+
+def _global_names(names: NDArray[np.uint64], block: Block) -> NDArray[np.uint64]:
+    """1 + number in the whole volume from 1 + number in what the block sees; 0 stays 0."""
+    numbers = global_numbers(np.maximum(names, np.uint64(1)) - np.uint64(1), block.seen, block.domain.frame)
+    return np.where(names == 0, np.uint64(0), numbers.view(np.uint64) + np.uint64(1))
+
+
+def _global_forest(forest: Forest, block: Block) -> Forest:
+    ids, firsts, ends = (_global_names(names, block) for names in (forest.ids, forest.firsts, forest.ends))
+    return replace(forest, ids=ids, firsts=firsts, ends=ends)
+
+
+def _global_pairs(indices: NDArray[np.int64], block: Block) -> NDArray[np.int64]:
+    voxels, channels = np.divmod(indices, 3)
+    return 3 * global_numbers(voxels, block.seen, block.domain.frame) + channels
+
+
+def _settle(
+    parts: _Parts, roots: NDArray[Any], edges: tuple[np.ndarray, NDArray[np.uint8], NDArray[np.int64]]
+) -> tuple[NDArray[np.uint64], NDArray[np.uint32], Forest]:
+    """Names after the decisions, where among them that of each component is, and the forest of those that wait."""
+    pairs, strengths, indices = edges
+    places, used = forest_blocks.number_roots(roots)
+    ids, lowest = (forest_blocks.smallest(values, places, len(used)) for values in (parts.ids, parts.firsts))
+    seeded, waits = parts.seeded[used], parts.frozen[used] != 0
+    ends = places[pairs]
+    waits[ends] = True
+    names = np.where(waits, ids, np.where(seeded != 0, lowest, np.uint64(0)))
+    rows = np.flatnonzero(waits)
+    rows = rows[np.argsort(ids[rows], kind="stable")]
+    return names, places, Forest(ids[rows], lowest[rows], seeded[rows], ids[ends], strengths, indices)
+
+
+def _unite_shared(old: NDArray[np.uint64], tokens: Tokens) -> NDArray[np.int64]:
+    """Number of the set of each component after uniting those that hold the same token."""
+    order = np.argsort(tokens.voxels, kind="stable")
+    owners = np.searchsorted(old, tokens.owners[order])
+    same = np.flatnonzero(np.diff(tokens.voxels[order]) == 0)
+    return forest_blocks.unite_numbers(owners[same], owners[same + 1], len(old))
+
+
+def _edges_in_order(
+    forests: Sequence[Forest], old: NDArray[np.uint64], numbers: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]:
+    """All pairs, best first, as (numbers of their components, strengths, indices)."""
+    strengths = np.concatenate([part.strengths for part in forests])
+    indices = np.concatenate([part.indices for part in forests])
+    order = np.lexsort((indices, 255 - strengths))
+    ends = np.concatenate([part.ends for part in forests])[order]
+    return numbers[np.searchsorted(old, ends)] + 1, strengths[order], indices[order]
+
+
+def _distinct(tokens: Tokens) -> Tokens:
+    """Tokens without repetitions."""
+    order = np.lexsort((tokens.owners, tokens.voxels))
+    voxels, owners = tokens.voxels[order], tokens.owners[order]
+    new = np.append(True, (np.diff(voxels) != 0) | (owners[1:] != owners[:-1]))[: len(order)]
+    return Tokens(voxels[new], owners[new])

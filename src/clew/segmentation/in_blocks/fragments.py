@@ -1,0 +1,121 @@
+"""Tasks that divide a volume into fragments: blocks, then faces between them, then levels of joined blocks, then names.
+
+Volumes: `affinities` (and `mask`) in; `pieces` (z, y, x) uint32, the fragments numbered in each block; `fragments` out.
+"""
+
+from functools import partial
+
+from clew.blockwise.grid import Grid, Place, beside
+from clew.blockwise.store import Store, as_record, as_table
+from clew.blockwise.tasks import Task, keys
+from clew.kernels.forest_blocks import look_up
+from clew.segmentation.fragment_options import FragmentOptions
+from clew.segmentation.in_blocks.forest import (
+    Forest,
+    Tokens,
+    context_of,
+    join_forests,
+    join_tokens,
+    match_faces,
+    start_forest,
+)
+from clew.segmentation.relabel import replace_names
+
+
+def fragment_tasks(grid: Grid, options: FragmentOptions, *, masked: bool = False) -> list[Task]:
+    """All tasks from affinities to fragments, equal to `extract_fragments` of the whole.
+
+    Parameters
+    ----------
+    grid : Grid
+    options : FragmentOptions
+        `seeded-forest` or `affinity-watershed`.
+    masked : bool
+        Whether there is a volume `mask`.
+    """
+    tasks = []
+    for place in grid.places():
+        work = partial(_start, grid=grid, place=place, options=options, masked=masked)
+        writes = (("forest", 0, *place), ("pieces", *place), ("names", *place), ("planes", *place))
+        instead = ((("pieces", *place), ("fragments", *place)),)
+        tasks.append(Task(work, (), writes, instead))
+    for axis, place in grid.faces():
+        work = partial(_match, grid=grid, axis=axis, place=place)
+        sides = keys("planes", (place, beside(place, axis, 1)))
+        tasks.append(Task(work, sides, (("face", axis, *place),)))
+    for level in range(1, grid.top + 1):
+        for place in grid.places(level):
+            work = partial(_join, grid=grid, level=level, place=place)
+            made = tuple((name, level, *place) for name in ("forest", "tokens", "renames"))
+            tasks.append(Task(work, _reads(grid, level, place), made))
+    for place in grid.places():
+        work = partial(_name, grid=grid, place=place)
+        renames = (("renames", level, *at) for level, at in _ancestors(grid, place))
+        reads = (("pieces", *place), ("names", *place), *renames)
+        tasks.append(Task(work, reads, (("fragments", *place),)))
+    return tasks
+
+
+def _reads(grid: Grid, level: int, place: Place) -> tuple[tuple[str | int, ...], ...]:
+    parts = grid.parts(place, level)
+    forests = keys("forest", parts, level - 1)
+    if level > 1:
+        return forests + keys("tokens", parts, level - 1)
+    return forests + tuple(("face", axis, *lower) for axis, lower in grid.faces_of(parts))
+
+
+def _start(store: Store, *, grid: Grid, place: Place, options: FragmentOptions, masked: bool) -> None:
+    block = grid.block(place)
+    context = context_of(block, options)
+    mask = store.read("mask", context) if masked else None
+    found = start_forest(store.read("affinities", context), block, mask=mask, options=options)
+    store.write("pieces", block.owned, found.numbers)
+    store.save(("names", *place), {"names": found.names})
+    store.save(("planes", *place), {f"{axis}-{side}": plane for (axis, side), plane in found.planes.items()})
+    store.save(("forest", 0, *place), as_table(found.forest))
+
+
+def _match(store: Store, *, grid: Grid, axis: int, place: Place) -> None:
+    lower = store.load(("planes", *place))[f"{axis}-1"]
+    upper = store.load(("planes", *beside(place, axis, 1)))[f"{axis}-0"]
+    one, other = match_faces(lower, upper, grid.face_box(axis, place), grid.domain.frame)
+    store.save(("face", axis, *place), {"voxels": one.voxels, "lower": one.owners, "upper": other.owners})
+
+
+def _join(store: Store, *, grid: Grid, level: int, place: Place) -> None:
+    parts = grid.parts(place, level)
+    forests = [as_record(Forest, store.load(("forest", level - 1, *part))) for part in parts]
+    if level > 1:
+        tokens = [as_record(Tokens, store.load(("tokens", level - 1, *part))) for part in parts]
+    else:
+        tokens = _face_tokens(store, grid, parts)
+    forest, left, renames = join_forests(forests, join_tokens(tokens), grid.block(place, level))
+    store.save(("forest", level, *place), as_table(forest))
+    store.save(("tokens", level, *place), as_table(left))
+    store.save(("renames", level, *place), as_table(renames))
+
+
+def _face_tokens(store: Store, grid: Grid, parts: list[Place]) -> list[Tokens]:
+    """What the faces of some blocks say about these blocks."""
+    tokens = []
+    for axis, lower in grid.faces_of(parts):
+        face = store.load(("face", axis, *lower))
+        if lower in parts:
+            tokens.append(Tokens(face["voxels"], face["lower"]))
+        if beside(lower, axis, 1) in parts:
+            tokens.append(Tokens(face["voxels"], face["upper"]))
+    return tokens
+
+
+def _ancestors(grid: Grid, place: Place) -> list[tuple[int, Place]]:
+    """The blocks of higher levels that hold a block, as (level, place)."""
+    return [(level, (place[0] >> level, place[1] >> level, place[2] >> level)) for level in range(1, grid.top + 1)]
+
+
+def _name(store: Store, *, grid: Grid, place: Place) -> None:
+    names = store.load(("names", *place))["names"]
+    for level, at in _ancestors(grid, place):
+        renames = store.load(("renames", level, *at))
+        names = replace_names(names, renames["old"], renames["new"])
+    box = grid.block(place).owned
+    store.write("fragments", box, look_up(store.read("pieces", box), names))

@@ -1,0 +1,164 @@
+"""The merge tree cut in blocks: dust joined, small segments removed, every voxel named by its segment.
+
+Blocks add up the contacts of dust segments, which are few; these are joined as in the whole.
+Volumes: `fragments` in, `segmentation` (z, y, x) uint64 out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clew.blockwise.grid import Grid, Place
+from clew.blockwise.store import Store, as_record, as_table
+from clew.blockwise.tasks import Task, keys
+from clew.segmentation.agglomeration import MergeTree
+from clew.segmentation.agglomeration_options import AgglomerationOptions
+from clew.segmentation.dust import join_dust, remove_small
+from clew.segmentation.in_blocks.agglomeration import load_contacts, load_tree
+from clew.segmentation.region_graph import RegionGraph, merge_region_graphs, pool_region_graph
+from clew.segmentation.relabel import relabel, replace_names, segment_lookup
+
+
+def segment_sizes(sizes: NDArray[np.int64], lookup: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Voxels of the segment of each fragment."""
+    names, places = np.unique(lookup, return_inverse=True)
+    totals = np.zeros(len(names), np.int64)
+    np.add.at(totals, places, sizes)
+    return totals[places]
+
+
+def dust_contacts(graph: RegionGraph, segments: NDArray[np.uint64], dust: NDArray[np.bool_]) -> RegionGraph:
+    """The contacts between two segments one of which at least is dust; what joins dust looks at no others.
+
+    Parameters
+    ----------
+    graph : RegionGraph
+        Of one block.
+    segments : (m,) uint64
+        Segment of each of `graph.fragments`, 0 for removed ones.
+    dust : (m,) bool
+        Whether that segment is dust, in the whole volume.
+    """
+    ends = np.searchsorted(graph.fragments, graph.edges)
+    one, two = segments[ends].T
+    chosen = (one != two) & (one != 0) & (two != 0) & dust[ends].any(axis=1)
+    cells = np.repeat(chosen, np.diff(graph.starts))
+    edges, lengths = graph.edges[chosen], np.diff(graph.starts)[chosen]
+    names = np.unique(edges)
+    return pool_region_graph(
+        names, np.zeros(len(names), np.int64), edges, lengths, graph.bins[cells], graph.counts[cells]
+    )
+
+
+def join_dust_parts(
+    parts: Sequence[RegionGraph],
+    fragments: NDArray[np.uint64],
+    sizes: NDArray[np.int64],
+    lookup: NDArray[np.uint64],
+    *,
+    minimum_size: int,
+    options: AgglomerationOptions,
+) -> NDArray[np.uint64]:
+    """`join_dust` from the `dust_contacts` of all blocks.
+
+    Parameters
+    ----------
+    parts : sequence of RegionGraph
+    fragments, sizes, lookup : (m,)
+        All fragments of the volume, ascending, their voxels and segments.
+    minimum_size : voxels
+    options : AgglomerationOptions
+        Score, and floor below which dust stays.
+
+    Returns
+    -------
+    (m,) uint64
+        The new lookup.
+    """
+    graph = merge_region_graphs(parts)
+    rows = np.searchsorted(fragments, graph.fragments)
+    segments, first = np.unique(lookup[rows], return_index=True)
+    counted = np.zeros(len(rows), np.int64)
+    counted[first] = segment_sizes(sizes, lookup)[rows[first]]
+    joined = join_dust(replace(graph, sizes=counted), lookup[rows], minimum_size=minimum_size, options=options)
+    return replace_names(lookup, segments, joined[first])
+
+
+def relabel_tasks(
+    grid: Grid, threshold: float, options: AgglomerationOptions, *, minimum_size: int = 0, remove_below: int = 0
+) -> list[Task]:
+    """All tasks from merge tree and contacts to the segmentation, equal to `relabel` of the whole.
+
+    Parameters
+    ----------
+    grid : Grid
+    threshold : float
+        In [0, 1]: merge while 1 - score < threshold.
+    options : AgglomerationOptions
+        Of the merge tree; dust is joined by the same score, without floor.
+    minimum_size : voxels
+        Smaller segments join their best neighbour.
+    remove_below : voxels
+        Still smaller segments are removed.
+    """
+    joined, sizes = grid.places() if minimum_size else [], keys("sizes", grid.places())
+    cut = partial(_cut, places=joined, score=options.score, threshold=threshold, minimum_size=minimum_size)
+    tasks = [Task(cut, (("tree",), *sizes), (("cut",), *keys("cut", joined)))]
+    for place in joined:
+        reads = (("cut", *place), ("contacts", *place))
+        tasks.append(Task(partial(_choose_dust, place=place), reads, (("dust", *place),)))
+    choose = partial(
+        _choose_names, grid=grid, joined=joined, score=options.score, minimum_size=minimum_size,
+        remove_below=remove_below,
+    )  # fmt: skip
+    writes = (("lookup",), *keys("lookup", grid.places()))
+    tasks.append(Task(choose, (("tree",), ("cut",), *sizes, *keys("dust", joined)), writes))
+    for place in grid.places():
+        work = partial(_relabel, grid=grid, place=place)
+        reads = (("lookup", *place), ("fragments", *place))
+        tasks.append(Task(work, reads, (("segmentation", *place),)))
+    return tasks
+
+
+def _cut(store: Store, *, places: list[Place], score: str, threshold: float, minimum_size: int) -> None:
+    tree = load_tree(store, score)
+    lookup = segment_lookup(tree, threshold)
+    store.save(("cut",), {"lookup": lookup})
+    dust = segment_sizes(tree.sizes, lookup) < minimum_size
+    for place in places:
+        _, rows = _fragments_of(store, place, tree)
+        store.save(("cut", *place), {"lookup": lookup[rows], "dust": dust[rows]})
+
+
+def _fragments_of(store: Store, place: Place, tree: MergeTree) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """The fragments that a block sees, those of its `contacts`, and their places in the tree."""
+    names = store.load(("sizes", *place))["fragments"]
+    return names, np.searchsorted(tree.fragments, names)
+
+
+def _choose_dust(store: Store, *, place: Place) -> None:
+    cut, graph = store.load(("cut", *place)), load_contacts(store, place)
+    store.save(("dust", *place), as_table(dust_contacts(graph, cut["lookup"], cut["dust"])))
+
+
+def _choose_names(
+    store: Store, *, grid: Grid, joined: list[Place], score: str, minimum_size: int, remove_below: int
+) -> None:
+    tree, lookup = load_tree(store, score), store.load(("cut",))["lookup"]
+    if joined:
+        parts = [as_record(RegionGraph, store.load(("dust", *place))) for place in joined]
+        options = AgglomerationOptions(score)
+        lookup = join_dust_parts(parts, tree.fragments, tree.sizes, lookup, minimum_size=minimum_size, options=options)
+    lookup = remove_small(tree.sizes, lookup, minimum_size=remove_below)
+    store.save(("lookup",), {"fragments": tree.fragments, "lookup": lookup})
+    for place in grid.places():
+        names, rows = _fragments_of(store, place, tree)
+        store.save(("lookup", *place), {"fragments": names, "lookup": lookup[rows]})
+
+
+def _relabel(store: Store, *, grid: Grid, place: Place) -> None:
+    box, table = grid.block(place).owned, store.load(("lookup", *place))
+    store.write("segmentation", box, relabel(store.read("fragments", box), table["fragments"], table["lookup"]))

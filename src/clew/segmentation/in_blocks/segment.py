@@ -1,0 +1,114 @@
+"""From affinities to a segmentation in blocks: all tasks, and what each level passes up."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from clew.blockwise.block import Domain
+from clew.blockwise.grid import Grid, Place
+from clew.blockwise.store import MemoryStore, Store, Table
+from clew.blockwise.tasks import Task, run_serial
+from clew.segmentation.agglomeration_options import AgglomerationOptions
+from clew.segmentation.fragment_options import FragmentOptions
+from clew.segmentation.fragments import check_options
+from clew.segmentation.in_blocks.agglomeration import agglomeration_tasks, reducible_score
+from clew.segmentation.in_blocks.flood import flood_tasks
+from clew.segmentation.in_blocks.fragments import fragment_tasks
+from clew.segmentation.in_blocks.relabel import relabel_tasks
+
+
+@dataclass(frozen=True)
+class SegmentationOptions:
+    """Everything that decides a segmentation, in blocks or whole."""
+
+    fragments: FragmentOptions
+    agglomeration: AgglomerationOptions
+    threshold: float
+    minimum_size: int = 0
+    remove_below: int = 0
+
+    @property
+    def floods(self) -> bool:
+        """Whether fragments are approximate at block borders."""
+        return self.fragments.method == "seeded-flood"
+
+    def check(self) -> None:
+        """Refuse, before any work, what cannot be done in blocks."""
+        check_options(self.fragments)
+        reducible_score(self.agglomeration.score)
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What the blocks of one level could not decide: pairs of the forest, edges of the region graph, and their bytes."""
+
+    level: int
+    blocks: int
+    pairs: int
+    forest_bytes: int
+    edges: int
+    graph_bytes: int
+    merges: int
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        return (
+            f"level {self.level}: {self.blocks} blocks passed up {self.pairs} pairs of the forest"
+            f" ({self.forest_bytes / 1e6:.2f} MB) and {self.edges} edges ({self.graph_bytes / 1e6:.2f} MB)"
+        )
+
+
+def segmentation_tasks(grid: Grid, options: SegmentationOptions, *, masked: bool = False) -> list[Task]:
+    """All tasks from affinities to `fragments`, the table ("tree",) and `segmentation`."""
+    make = flood_tasks if options.floods else fragment_tasks
+    return [
+        *make(grid, options.fragments, masked=masked),
+        *agglomeration_tasks(grid, options.agglomeration),
+        *relabel_tasks(
+            grid, options.threshold, options.agglomeration, minimum_size=options.minimum_size,
+            remove_below=options.remove_below,
+        ),
+    ]  # fmt: skip
+
+
+def memory_store(grid: Grid, affinities: Any, mask: Any = None, **more: Any) -> MemoryStore:
+    """A store with empty outputs; the inputs are of the domain, arrays or anything sliced like them."""
+    z, y, x = (high - low for low, high in zip(grid.domain.low, grid.domain.high, strict=True))
+    names = {"pieces": np.uint32, "fragments": np.uint64, "segmentation": np.uint64}
+    outputs = {name: np.zeros((z, y, x), dtype) for name, dtype in names.items()}
+    inputs = {"affinities": affinities} if mask is None else {"affinities": affinities, "mask": mask}
+    return MemoryStore(grid.domain, {**outputs, **inputs, **more})
+
+
+def passed_up(grid: Grid, store: Store, *, forests: bool = True) -> list[Passed]:
+    """What went up from each level, for the report of every run; a flood has no `forests`."""
+    return [_passed(store, level, grid.places(level), forests=forests) for level in range(grid.top + 1)]
+
+
+def _passed(store: Store, level: int, places: list[Place], *, forests: bool) -> Passed:
+    """Of one level, a block's tables in memory at a time."""
+    pairs = forest_bytes = edges = graph_bytes = merges = 0
+    for place in places:
+        graph = store.load(("graph", level, *place))
+        edges, graph_bytes = edges + len(graph["edges"]), graph_bytes + _bytes(graph)
+        merges += len(store.load(("merges", level, *place))["levels"])
+        if forests:
+            forest = store.load(("forest", level, *place))
+            pairs, forest_bytes = pairs + len(forest["indices"]), forest_bytes + _bytes(forest)
+            forest_bytes += _bytes(store.load(("tokens", level, *place))) if level else 0
+    return Passed(level, len(places), pairs, forest_bytes, edges, graph_bytes, merges)
+
+
+def _bytes(table: Table) -> int:
+    return sum(values.nbytes for values in table.values())
+
+
+def compile_kernels() -> None:
+    """Segment next to nothing, so that the cache of compiled kernels is filled by one worker and read by the others."""
+    shape = (8, 8, 8)
+    grid = Grid(Domain((0, 0, 0), shape, shape), (4, 8, 8))
+    options = SegmentationOptions(FragmentOptions(), AgglomerationOptions(), 0.5, minimum_size=2)
+    affinities = np.random.default_rng(0).integers(0, 256, (3, *shape), np.uint8)
+    run_serial(segmentation_tasks(grid, options), memory_store(grid, affinities))

@@ -1,0 +1,130 @@
+"""The proof on anyone's data: segment whole and in blocks of random shapes and orders, and compare."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from clew.blockwise.block import Domain
+from clew.blockwise.grid import Grid
+from clew.blockwise.store import MemoryStore
+from clew.blockwise.tasks import run_pool, run_serial
+from clew.segmentation.agglomeration import MergeTree, agglomerate
+from clew.segmentation.agglomeration_options import AgglomerationOptions
+from clew.segmentation.dust import join_dust, remove_small
+from clew.segmentation.fragments import extract_fragments
+from clew.segmentation.in_blocks.agglomeration import load_tree
+from clew.segmentation.in_blocks.forest import check_method
+from clew.segmentation.in_blocks.segment import Passed, SegmentationOptions, memory_store, passed_up, segmentation_tasks
+from clew.segmentation.region_graph import build_region_graph
+from clew.segmentation.relabel import relabel, segment_lookup
+from clew.space import Triple
+
+
+@dataclass(frozen=True)
+class Verification:
+    """One comparison of blocks with the whole.
+
+    Parameters
+    ----------
+    block_shape : voxels (z, y, x)
+    workers : int
+        0: one after the other in a random order.
+    differences : tuple of str
+        What is not identical; nothing, if clew keeps its word.
+    passed : list of Passed
+        What each level passed up.
+    """
+
+    block_shape: Triple
+    workers: int
+    differences: tuple[str, ...]
+    passed: list[Passed]
+
+
+def verify_blocks(
+    affinities: np.ndarray,
+    *,
+    mask: np.ndarray | None = None,
+    options: SegmentationOptions,
+    trials: int,
+    rng: np.random.Generator,
+) -> Iterator[Verification]:
+    """Segment whole, then in blocks of random shapes in random orders or on several threads, and compare each.
+
+    Fragments, merge tree and segmentation must be identical, names included.
+
+    Parameters
+    ----------
+    affinities : (offset, z, y, x) uint8, or float in [0, 1]
+    mask : (z, y, x), optional
+        0 where there is nothing to segment.
+    options : SegmentationOptions
+    trials : int
+    rng : numpy.random.Generator
+
+    Yields
+    ------
+    Verification
+        One for each trial.
+
+    Raises
+    ------
+    InputError
+        For bad affinities, or options that are not exact in blocks.
+    """
+    check_method(options.fragments)
+    shape = affinities.shape[1:]
+    expected = _whole(affinities, mask, options)
+    for _ in range(trials):
+        grid = Grid(Domain((0, 0, 0), shape, shape), random_block_shape(shape, rng))
+        store = memory_store(grid, affinities, mask)
+        tasks = segmentation_tasks(grid, options, masked=mask is not None)
+        workers = int(rng.integers(0, 4))
+        if workers:
+            with ThreadPoolExecutor(workers) as pool:
+                run_pool(tasks, store, pool, wave=2 * workers)
+        else:
+            run_serial(tasks, store, rng=rng)
+        yield Verification(grid.block_shape, workers, _differences(store, expected), passed_up(grid, store))
+
+
+def random_block_shape(shape: Triple, rng: np.random.Generator) -> Triple:
+    """A block between a sixth and the whole of the volume along each axis, at least one cut where there can be."""
+    while True:
+        z, y, x = (int(rng.integers(max(1, length // 6), length + 1)) for length in shape)
+        if (z, y, x) != tuple(shape) or max(shape) == 1:
+            return z, y, x
+
+
+def _whole(
+    affinities: np.ndarray, mask: np.ndarray | None, options: SegmentationOptions
+) -> tuple[np.ndarray, MergeTree, np.ndarray]:
+    """Fragments, merge tree and segmentation by the functions for arrays."""
+    fragments = extract_fragments(affinities, mask=mask, options=options.fragments)
+    graph = build_region_graph(affinities, fragments)
+    tree = agglomerate(graph, options=options.agglomeration)
+    lookup = segment_lookup(tree, options.threshold)
+    if options.minimum_size:
+        scored = AgglomerationOptions(options.agglomeration.score)
+        lookup = join_dust(graph, lookup, minimum_size=options.minimum_size, options=scored)
+    lookup = remove_small(tree.sizes, lookup, minimum_size=options.remove_below)
+    return fragments, tree, relabel(fragments, tree.fragments, lookup)
+
+
+def _differences(store: MemoryStore, expected: tuple[np.ndarray, MergeTree, np.ndarray]) -> tuple[str, ...]:
+    fragments, tree, segmentation = expected
+    found = [_different_voxels("fragments", store.volumes["fragments"], fragments)]
+    blocks = load_tree(store, tree.score)
+    for column in fields(MergeTree):
+        if not np.array_equal(getattr(blocks, column.name), getattr(tree, column.name)):
+            found.append(f"the {column.name} of the merge tree differ")
+    found.append(_different_voxels("segmentation", store.volumes["segmentation"], segmentation))
+    return tuple(line for line in found if line)
+
+
+def _different_voxels(name: str, found: Any, expected: np.ndarray) -> str:
+    count = int(np.count_nonzero(found != expected))
+    return f"the {name} differ in {count} voxels" if count else ""

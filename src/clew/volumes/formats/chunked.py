@@ -1,0 +1,317 @@
+"""Chunked arrays in folders, local or remote: zarr 2, zarr 3 and N5 through tensorstore."""
+
+import itertools
+import math
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import psutil
+import tensorstore
+
+from clew.documents import expect
+from clew.errors import InputError
+from clew.volumes.formats.ome import multiscale, ome_geometry, scale_names
+from clew.volumes.geometry import Geometry, attribute_geometry
+from clew.volumes.listing import DatasetRow, choose_dataset
+from clew.volumes.location import context, is_remote, join, kvstore_spec, parent, read_json, subfolders
+from clew.volumes.volume import Stored, first_line
+
+DRIVERS = {"zarr 3": "zarr3", "zarr 2": "zarr", "N5": "n5"}
+LISTING_DEPTH = 5
+LEVELS_ABOVE = 4
+ALL_CHUNKS = "all_chunks_stored"
+"""Attribute of an array: chunks of nothing but zeros are stored, too, so that one that is missing has been lost."""
+STRICT = {"fill_missing_data_reads": False}
+"""Option of every driver of tensorstore: a chunk that is missing is an error."""
+MISSING = "NOT_FOUND"
+"""How tensorstore begins to say that a chunk is missing."""
+
+
+PATIENCE = 10.0
+"""Seconds after which a read is looked into."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """An array or group in a folder, as its metadata file says."""
+
+    folder: str
+    format: str
+    is_array: bool
+    attributes: Mapping[str, Any]
+    shape: tuple[int, ...] = ()
+    dtype: str = ""
+    axes: tuple[str, ...] = field(default=())
+
+
+class TensorStoreArray:
+    """Boxes of a tensorstore as numpy arrays."""
+
+    def __init__(self, store: Any):
+        self.store = store
+        self.shape: tuple[int, ...] = tuple(store.shape)
+        self.dtype: np.dtype = np.dtype(store.dtype.numpy_dtype)
+
+    def __getitem__(self, selection: tuple[slice, ...]) -> Any:
+        return self._wait(self.store[selection].read())
+
+    def _wait(self, future: Any) -> Any:
+        """The result; where it takes long, pipes and sockets in the place of chunks are looked for: they never end."""
+        try:
+            return future.result(timeout=PATIENCE)
+        except TimeoutError:
+            _refuse_pipes(str(self.store.kvstore.path))
+            return future.result()
+
+    def __setitem__(self, selection: tuple[slice, ...], block: Any) -> None:
+        """Write chunk by chunk at a time, and wait for all of them even when one fails, so that none comes later."""
+        unit = self.unit_of_writing
+        parts = [list(_parts(chosen, step)) for chosen, step in zip(selection, unit, strict=True)]
+        futures = []
+        for pieces in itertools.product(*parts):
+            place = tuple(target for target, _ in pieces)
+            futures.append(self.store[place].write(block[tuple(source for _, source in pieces)]))
+        errors = [error for error in (future.exception() for future in futures) if error is not None]
+        if errors:
+            raise errors[0]
+
+    def discard(self, selection: tuple[slice, ...]) -> None:
+        """Remove the stored chunks of zarr 3 that a box touches, whatever is in them."""
+        unit = self.unit_of_writing
+        numbers = (range(box.start // step, -(-box.stop // step)) for box, step in zip(selection, unit, strict=True))
+        for place in itertools.product(*numbers):
+            self.store.kvstore.write(chunk_key(place), None).result()
+
+    @property
+    def unit_of_writing(self) -> tuple[int, ...]:
+        """Shape of what is stored in one file: the shard, or else the chunk."""
+        return tuple(self.store.chunk_layout.write_chunk.shape)
+
+
+class SparseArray(TensorStoreArray):
+    """Boxes of an array whose format takes a chunk that is missing for its fill value.
+
+    So is every chunk of an array that was moved away: after a read that missed one, it is opened again.
+    """
+
+    def __init__(self, store: Any, reopen: Callable[[], Any]):
+        super().__init__(store)
+        self._reopen = reopen
+        self._filling: Any = None
+
+    def __getitem__(self, selection: tuple[slice, ...]) -> Any:
+        if self._filling is None:
+            try:
+                return super().__getitem__(selection)
+            except ValueError as error:
+                if not str(error).startswith(MISSING):
+                    raise
+            self._filling = self._reopen()
+        block = self._wait(self._filling[selection].read())
+        self._reopen()
+        return block
+
+
+def chunk_key(place: tuple[int, ...]) -> str:
+    """Name of a chunk (or shard) in a zarr 3 array that clew made."""
+    return "/".join(("c", *map(str, place)))
+
+
+def _refuse_huge_chunks(store: Any, source: str) -> None:
+    """tensorstore ends the process where it cannot have the memory for a chunk."""
+    chunk = store.chunk_layout.read_chunk.shape
+    needed, there = math.prod(chunk) * store.dtype.numpy_dtype.itemsize, psutil.virtual_memory().total
+    if needed > there:
+        raise InputError(
+            f"{source}: a chunk {tuple(chunk)} needs {needed / 1e9:.3g} GB; this machine has {there / 1e9:.3g} GB"
+        )
+
+
+def _refuse_pipes(folder: str) -> None:
+    for place, _, names in os.walk(folder):
+        for name in names:
+            mode = os.stat(os.path.join(place, name), follow_symlinks=True).st_mode
+            if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+                raise InputError(f"{place}/{name} is a pipe or a socket; wanted a file of voxels")
+
+
+def _parts(chosen: slice, step: int) -> Iterator[tuple[slice, slice]]:
+    """Cut a slice (of step 1) at multiples of the chunk: where it lies in the array and in the block."""
+    start = chosen.start
+    while start < chosen.stop:
+        stop = min(chosen.stop, (start // step + 1) * step)
+        yield slice(start, stop), slice(start - chosen.start, stop - chosen.start)
+        start = stop
+
+
+def read_node(folder: str) -> Node | None:
+    """The zarr 3, zarr 2 or N5 array or group in a folder; None where its metadata are absent."""
+    document = read_json(folder, "zarr.json")
+    if document is not None:
+        source = join(folder, "zarr.json")
+        shape = tuple(expect(document, "shape", "a list of sizes", source, ()))
+        attributes = dict(expect(document, "attributes", "an object", source, {}))
+        names = expect(document, "dimension_names", "a list of names", source, None)
+        if names and all(names):
+            attributes.setdefault("dimension_names", names)
+        dtype = str(document.get("data_type", ""))
+        return Node(folder, "zarr 3", document.get("node_type") == "array", attributes, shape, dtype)
+    document = read_json(folder, ".zarray")
+    if document is not None:
+        attributes = read_json(folder, ".zattrs") or {}
+        shape = tuple(expect(document, "shape", "a list of sizes", join(folder, ".zarray")))
+        return Node(folder, "zarr 2", True, attributes, shape, str(document.get("dtype")))
+    attributes = read_json(folder, ".zattrs") or {}
+    if attributes or read_json(folder, ".zgroup") is not None:
+        return Node(folder, "zarr 2", False, attributes)
+    document = read_json(folder, "attributes.json")
+    if document is not None:
+        is_array = "dimensions" in document and "dataType" in document
+        source = join(folder, "attributes.json")
+        shape = tuple(expect(document, "dimensions", "a list of sizes", source)) if is_array else ()
+        return Node(folder, "N5", is_array, document, shape, str(document.get("dataType", "")))
+    return None
+
+
+def open_chunked(folder: str, dataset: str) -> Stored:
+    """Open the array in a folder, its dataset or scale `dataset`, or the only one in it."""
+    node = read_node(folder)
+    if dataset:
+        node = _named_node(folder, node, dataset)
+    if node is None or not node.is_array:
+        node = _only_array(folder if node is None else node.folder, node)
+    return _open_array(node)
+
+
+def list_chunked(folder: str) -> list[DatasetRow]:
+    """The arrays below a folder; an image of several scales counts once, with the shape of its finest."""
+    return list(_walk(folder, "", LISTING_DEPTH))
+
+
+def scales(node: Node | None) -> list[str]:
+    """Names of the scales of an image group (OME multiscales, or N5's s0, s1, …), finest first; else empty."""
+    if node is None or node.is_array:
+        return []
+    image = multiscale(node.attributes, node.folder)
+    if image is not None:
+        return scale_names(image)
+    names = [] if is_remote(node.folder) else subfolders(node.folder)
+    if names and all(name[:1] == "s" and name[1:].isdigit() for name in names):
+        return names
+    return []
+
+
+def _named_node(folder: str, node: Node | None, dataset: str) -> Node:
+    found = read_node(join(folder, dataset)) if node is None or not node.is_array else None
+    if found is not None:
+        return found
+    names = scales(node)
+    if dataset.isdigit() and int(dataset) < len(names):
+        chosen = read_node(join(folder, names[int(dataset)]))
+        if chosen is not None:
+            return chosen
+    if names:
+        raise InputError(f"{folder} has no scale {dataset}; its scales are {', '.join(names)}")
+    choose_dataset(folder, dataset, lambda: list_chunked(folder), exists=False)
+    raise AssertionError("unreachable")
+
+
+def _only_array(folder: str, node: Node | None) -> Node:
+    names = scales(node)
+    if names:
+        name = names[0]
+    elif is_remote(folder):
+        raise InputError(f"{folder} is no array or image with scales, or may not be read; name an array: {folder}/…")
+    else:
+        name = choose_dataset(folder, "", lambda: list_chunked(folder), exists=False)
+    chosen = read_node(join(folder, name))
+    if chosen is None:
+        raise InputError(f"{folder} should hold the array {name}, which is missing")
+    return chosen if chosen.is_array else _only_array(chosen.folder, chosen)
+
+
+def _open_array(node: Node) -> Stored:
+    spec = {"driver": DRIVERS[node.format], "kvstore": kvstore_spec(node.folder)}
+    array = open_tensorstore(spec, node.folder, all_chunks=node.attributes.get(ALL_CHUNKS) is True)
+    above = list(_groups_above(node))
+    geometry, depth = _geometry(node, above, array.shape)
+    levels = [node.attributes, *(group.attributes for group, _ in above)]
+    records = [level["clew"] for level in levels if isinstance(level.get("clew"), Mapping)]
+    metadata: dict[str, Any] = {}
+    for level in reversed(levels):
+        metadata.update(level)
+    written, read = array.store.chunk_layout.write_chunk.shape, array.store.chunk_layout.read_chunk.shape
+    shards = (("shards", " × ".join(str(size) for size in written)),) if written != read else ()
+    return Stored(
+        array=array,
+        geometry=geometry,
+        format=f"OME-Zarr ({node.format})" if depth else node.format,
+        source=node.folder,
+        metadata=metadata,
+        record=records[0] if records else {},
+        chunks=tuple(read),
+        notes=shards,
+    )
+
+
+def open_tensorstore(spec: dict[str, Any], source: str, *, all_chunks: bool = False) -> TensorStoreArray:
+    """Open for reading, from the origin on; whatever is wrong is one InputError.
+
+    Where `all_chunks` are stored, one that is missing is an error when it is read.
+    """
+
+    def opened(options: Mapping[str, Any]) -> Any:
+        try:
+            store = tensorstore.open({**spec, **options}, read=True, open=True, context=context()).result()
+        except (ValueError, OSError, RuntimeError, NotImplementedError) as error:
+            raise InputError(f"{source} cannot be read: {first_line(error)}") from error
+        _refuse_huge_chunks(store, source)
+        return store[tensorstore.d[:].translate_to[0]]
+
+    return TensorStoreArray(opened(STRICT)) if all_chunks else SparseArray(opened(STRICT), partial(opened, {}))
+
+
+def _geometry(node: Node, above: list[tuple[Node, str]], shape: tuple[int, ...]) -> tuple[Geometry, bool]:
+    """Geometry from the multiscales of a group above, else from attributes; and whether it was the former."""
+    for group, name in above:
+        image = multiscale(group.attributes, group.folder)
+        geometry = ome_geometry(image, name, shape, node.folder) if image is not None else None
+        if geometry is not None:
+            return geometry, True
+    levels = [node.attributes, *(group.attributes for group, _ in above)]
+    return attribute_geometry(levels, shape, node.folder, reverse=node.format == "N5"), False
+
+
+def _groups_above(node: Node) -> Iterator[tuple[Node, str]]:
+    """The groups that hold an array, nearest first, each with the array's path in it."""
+    folder, path = node.folder, ""
+    for _ in range(LEVELS_ABOVE):
+        up = parent(folder)
+        if up is None:
+            return
+        folder, path = up[0], f"{up[1]}/{path}".rstrip("/")
+        group = read_node(folder)
+        if group is None or group.is_array:
+            return
+        yield group, path
+
+
+def _walk(folder: str, name: str, depth: int) -> Iterator[DatasetRow]:
+    node = read_node(folder)
+    if node is not None and node.is_array:
+        if 3 <= len(node.shape) <= 5:
+            yield DatasetRow(name, node.shape, node.dtype)
+        return
+    names = scales(node)
+    finest = read_node(join(folder, names[0])) if names else None
+    if finest is not None:
+        yield DatasetRow(name, finest.shape, finest.dtype)
+    elif depth and not is_remote(folder):
+        below = max(depth - (2 if node is None else 1), 0)
+        for child in subfolders(folder):
+            yield from _walk(join(folder, child), f"{name}/{child}".lstrip("/"), below)

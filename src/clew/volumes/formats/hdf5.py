@@ -1,0 +1,225 @@
+"""HDF5 files: `file.h5:volumes/raw`, with the attributes `resolution` and `offset` of CREMI."""
+
+import io
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from clew.documents import parse_json, regular_file
+from clew.errors import InputError
+from clew.signals import signals_held
+from clew.volumes.formats.hdf5_links import check_links
+from clew.volumes.formats.neuroproof import with_bodies
+from clew.volumes.geometry import attribute_geometry
+from clew.volumes.listing import DatasetRow, choose_dataset
+from clew.volumes.volume import Layout, Stored, first_line
+
+CACHE_BYTES = 64 << 20
+
+
+def open_file(path: str) -> h5py.File:
+    """Open for reading; whatever is wrong with the file is one InputError."""
+    try:
+        return h5py.File(regular_file(path), "r", rdcc_nbytes=CACHE_BYTES, rdcc_nslots=10007, locking="best-effort")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read as HDF5: {first_line(error)}") from error
+
+
+class OutputFile(io.RawIOBase):
+    """A file that HDF5 writes to.
+
+    After a refused write (a full disk) HDF5 can neither close the file nor end the process without a crash. So the
+    first error is kept here, HDF5 goes on as if all were well, and `check` raises the error.
+    """
+
+    def __init__(self, path: Path):
+        self._raw = open(path, "r+b" if path.exists() else "w+b", buffering=0)  # noqa: SIM115
+        self._error: OSError | None = None
+
+    def check(self) -> None:
+        """Raise the first error, if there was one."""
+        if self._error is not None:
+            raise self._error
+
+    def write(self, content: Any) -> int:
+        view = memoryview(content).cast("B")
+        done = 0
+        try:
+            while done < len(view):
+                done += self._raw.write(view[done:]) or 0
+        except OSError as error:
+            self._error = self._error or error
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return self._raw.truncate(size)
+        except OSError as error:
+            self._error = self._error or error
+            return size or 0
+
+    def readinto(self, buffer: Any) -> int:
+        return self._raw.readinto(buffer) or 0
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._raw.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._raw.tell()
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class WrittenDataset:
+    """A dataset being written: an error of the disk is raised at the block that met it, and a signal after it."""
+
+    def __init__(self, array: Any, output: OutputFile):
+        self._array = array
+        self._output = output
+
+    def __setitem__(self, selection: tuple[slice, ...], block: Any) -> None:
+        with signals_held():
+            self._array[selection] = block
+        self._output.check()
+
+
+@contextmanager
+def created_file(path: Path, user_block: int | None = None) -> Iterator[tuple[h5py.File, OutputFile]]:
+    """A new file, or an existing one to add to; an error of the disk is raised at the end at the latest.
+
+    A new file may begin with a `user_block` of so many bytes (a power of two from 512 on), which HDF5 leaves alone.
+    What writes to it must do so while signals are held.
+    """
+    mode = "r+" if path.exists() else "w"
+    with OutputFile(path) as output:
+        with ExitStack() as stack:
+            with signals_held():
+                file = h5py.File(output, mode, rdcc_nbytes=CACHE_BYTES, rdcc_nslots=10007, userblock_size=user_block)
+                stack.callback(signals_held()(file.close))
+            yield file, output
+        output.check()
+
+
+def list_hdf5(path: str) -> list[DatasetRow]:
+    """The numeric datasets with 3 to 5 axes."""
+    with open_file(path) as file:
+        return _rows(file, path)
+
+
+def open_hdf5(path: str, dataset: str) -> Stored:
+    """Open a dataset; without a name, the only one in the file."""
+    file = open_file(path)
+    try:
+        check_links(file, dataset)
+        key = choose_dataset(path, dataset, lambda: _rows(file, path), _is_dataset(file, dataset))
+        check_links(file, key)
+        array = file[key]
+        levels = [read_attributes(node) for node in _upwards(array)]
+        record = levels[0].get("clew")
+        source = f"{path}:{key}"
+        bodies = with_bodies(array, key, source)
+        return Stored(
+            array=array if bodies is None else bodies,
+            geometry=attribute_geometry(levels, array.shape, source),
+            format="HDF5",
+            source=source,
+            metadata={**levels[-1], **levels[0]},
+            record=record if isinstance(record, Mapping) else {},
+            chunks=array.chunks,
+            notes=() if bodies is None else (bodies.note,),
+            close=file.close,
+        )
+    except BaseException:
+        file.close()
+        raise
+
+
+def read_attributes(node: Any) -> dict[str, Any]:
+    """Attributes as plain Python values; JSON text of `clew` and `axistags` is decoded."""
+    attributes = {}
+    for name in node.attrs:
+        try:
+            value = node.attrs[name]
+        except (OSError, TypeError, ValueError):  # a type that numpy does not know
+            continue
+        value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+        value = value.decode(errors="replace") if isinstance(value, bytes) else value
+        if isinstance(value, list):
+            value = [part.decode(errors="replace") if isinstance(part, bytes) else part for part in value]
+        if name in ("clew", "axistags") and isinstance(value, str):
+            try:
+                value = parse_json(value, f"{node.file.filename}: attribute {name} of {node.name}")
+            except InputError:
+                continue
+        attributes[name] = value
+    return attributes
+
+
+@contextmanager
+def created_hdf5(path: Path, dataset: str, layout: Layout, record: Mapping[str, Any]) -> Iterator["WrittenDataset"]:
+    """Add a dataset to the file (a new one, or a copy of the old); its attributes are written at the end."""
+    with created_file(path) as (file, output):
+        with signals_held():
+            if dataset in file:
+                del file[dataset]
+            array = file.create_dataset(
+                dataset,
+                shape=layout.shape,
+                dtype=layout.dtype,
+                chunks=layout.chunks,
+                compression="gzip",
+                compression_opts=1,
+                shuffle=layout.dtype.itemsize > 1,
+            )
+        yield WrittenDataset(array, output)
+        with signals_held():
+            array.attrs["resolution"] = layout.voxel_size
+            array.attrs["offset"] = layout.offset
+            array.attrs["axes"] = layout.axes
+            array.attrs["clew"] = json.dumps(record)
+
+
+def check_dataset_free(path: Path, dataset: str, overwrite: bool) -> None:
+    """Can a dataset of this name be added to the existing file?"""
+    with open_file(str(path)) as file:
+        check_links(file, dataset)
+        parts = dataset.split("/")
+        above = ["/".join(parts[:count]) for count in range(1, len(parts))]
+        blocked = [name for name in above if isinstance(file.get(name), h5py.Dataset)]
+        if blocked or isinstance(file.get(dataset), h5py.Group):
+            name = blocked[0] if blocked else dataset
+            raise InputError(f"{path}:{dataset} cannot be written: {name} is there already, as something else")
+        if dataset in file and not overwrite:
+            raise InputError(f"{path}:{dataset} exists already: choose another name or give --overwrite")
+
+
+def _is_dataset(file: h5py.File, name: str) -> bool:
+    return bool(name) and isinstance(file.get(name), h5py.Dataset)
+
+
+def _rows(file: h5py.File, path: str) -> list[DatasetRow]:
+    rows: list[DatasetRow] = []
+
+    def visit(name: str, node: Any) -> None:
+        if isinstance(node, h5py.Dataset) and node.shape and 3 <= len(node.shape) <= 5 and node.dtype.kind in "buif":
+            rows.append(DatasetRow(name, node.shape, str(node.dtype)))
+
+    try:
+        file.visititems(visit)
+    except (OSError, RuntimeError, KeyError) as error:
+        raise InputError(f"{path} cannot be read as HDF5: {first_line(error)}") from error
+    return rows
+
+
+def _upwards(node: Any) -> Iterator[Any]:
+    yield node
+    while node.name != "/":
+        node = node.parent
+        yield node

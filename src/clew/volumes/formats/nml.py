@@ -1,0 +1,83 @@
+"""Skeletons of KNOSSOS and WEBKNOSSOS: NML files."""
+
+import math
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+
+from clew.documents import brief, regular_file
+from clew.errors import InputError
+from clew.evaluation.skeletons import Skeletons
+from clew.space import Lengths
+from clew.volumes.geometry import check_voxel_size, nanometers
+from clew.volumes.volume import first_line
+
+NML_SUFFIX = ".nml"
+LARGEST = 2.0**53
+"""No id or place is farther; beyond, floats are no longer every whole number."""
+
+
+def read_nml(path: str) -> Skeletons:
+    """Read the trees of an NML file; each is a skeleton.
+
+    Nodes stand there in voxels (x, y, z), counted from 0 as WEBKNOSSOS does, and the voxel size as `scale` in nm. Trees
+    without a node are left out.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, it is no NML, says no voxel size, or an edge names a node that is not there.
+    """
+    try:
+        root = ElementTree.parse(regular_file(path)).getroot()
+    except InputError:
+        raise
+    except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:
+        raise InputError(f"{path} cannot be read as NML: {first_line(error)}") from error
+    scale = root.find("parameters/scale")
+    trees = [tree for tree in root.iter("thing") if tree.find("nodes/node") is not None]
+    if root.tag != "things" or scale is None or not trees:
+        raise InputError(f"{path} must be an NML file with <things>, <parameters><scale …/> and nodes; it lacks some")
+    unit = nanometers(scale.get("unit", "nm"))
+    if unit is None:
+        raise InputError(f"{path}: the unit {scale.get('unit')!r} of its scale is not a length")
+    voxel_size = check_voxel_size([unit * size for size in _place(scale, path)], path)
+    number: dict[str | None, int] = {}
+    places: list[Lengths] = []
+    edges, ids = [], []
+    for tree in trees:
+        for node in tree.iterfind("nodes/node"):
+            number[node.get("id")] = len(places)
+            places.append(_place(node, path))
+            ids.append(int(_number(tree, "id", path)))
+        for edge in tree.iterfind("edges/edge"):
+            ends = [number.get(edge.get(end)) for end in ("source", "target")]
+            if None in ends:
+                raise InputError(
+                    f"{path}: the edge {brief(dict(edge.attrib))} names a node that tree {ids[-1]} does not have"
+                )
+            edges.append(ends)
+    positions = np.array(places) * np.array(voxel_size)
+    return Skeletons(positions, np.array(edges, np.int64).reshape(-1, 2), np.array(ids, np.int64))
+
+
+def is_nml(path: str) -> bool:
+    """Whether a path is one of skeletons, by its name."""
+    return Path(path).suffix.lower() == NML_SUFFIX
+
+
+def _place(element: Any, path: str) -> Lengths:
+    return _number(element, "z", path), _number(element, "y", path), _number(element, "x", path)
+
+
+def _number(element: Any, name: str, path: str) -> float:
+    text = element.get(name, "")
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not abs(value) < LARGEST:
+        raise InputError(f"{path}: {name} of <{element.tag}> must be a number, not {brief(text)}")
+    return value

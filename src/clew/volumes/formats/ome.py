@@ -1,0 +1,109 @@
+"""OME-Zarr metadata (0.4 and 0.5): multiscales as voxel size and offset, and back."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from clew.documents import expect
+from clew.errors import InputError
+from clew.space import Lengths
+from clew.volumes.geometry import SPATIAL, Geometry, nanometers
+from clew.volumes.outside import refuse_upwards
+
+
+def multiscale(attributes: Mapping[str, Any], source: str) -> Mapping[str, Any] | None:
+    """The first multiscale image in a group's attributes (0.5: under `ome`, 0.4: at the top), with types checked, or None."""
+    ome = expect(attributes, "ome", "an object", source, attributes)
+    images = expect(ome, "multiscales", "a list of objects", source, ())
+    if not images or not images[0].get("datasets"):
+        return None
+    expect(images[0], "axes", "a list of objects or names", source, ())
+    for part in (images[0], *expect(images[0], "datasets", "a list of objects", source)):
+        for transform in expect(part, "coordinateTransformations", "a list of objects", source, ()):
+            for kind in ("scale", "translation"):
+                expect(transform, kind, "a list of numbers", source, ())
+    for dataset in images[0]["datasets"]:
+        expect(dataset, "path", "text", source)
+    return images[0]
+
+
+def scale_names(image: Mapping[str, Any]) -> list[str]:
+    """Paths of the scales in the group, finest first."""
+    names = [str(dataset["path"]).strip("/") for dataset in image["datasets"]]
+    for name in names:
+        refuse_upwards("an OME-Zarr", name)
+    return names
+
+
+def ome_geometry(image: Mapping[str, Any], name: str, shape: Sequence[int], source: str) -> Geometry | None:
+    """Axes, voxel size and offset of one scale; None where the image does not hold it or names no axes."""
+    axes = image.get("axes")
+    if name not in scale_names(image) or not axes:
+        return None
+    axes = [axis if isinstance(axis, Mapping) else {"name": axis} for axis in axes]
+    names = tuple(_axis_name(axis) for axis in axes)
+    if len(names) != len(shape):
+        raise InputError(f"{source}: OME multiscales name the axes {names}, the array has the shape {tuple(shape)}")
+    dataset = image["datasets"][scale_names(image).index(name)]
+    transforms = [*dataset.get("coordinateTransformations", []), *image.get("coordinateTransformations", [])]
+    if not any(transform.get("type") == "scale" for transform in transforms):
+        return Geometry(names, source="its OME multiscales have no scale")
+    scale, shift = _compose(transforms, len(names), source)
+    units = {axis_name: nanometers(axis.get("unit")) for axis_name, axis in zip(names, axes, strict=True)}
+    if any(axis not in units for axis in SPATIAL):
+        return Geometry(names)
+    if any(units[axis] is None for axis in SPATIAL):
+        return Geometry(names, source=f"its OME multiscales give a scale of {scale} without a unit of length")
+    place = [names.index(axis) for axis in SPATIAL]
+    lengths = [float(units[axis] or 0) for axis in SPATIAL]
+    voxel_size = [scale[index] * length for index, length in zip(place, lengths, strict=True)]
+    offset = [shift[index] * length for index, length in zip(place, lengths, strict=True)]
+    return Geometry(
+        names,
+        (voxel_size[0], voxel_size[1], voxel_size[2]),
+        (offset[0], offset[1], offset[2]),
+        "OME multiscales",
+    )
+
+
+def ome_attributes(name: str, axes: str, scales: Mapping[str, tuple[Lengths, Lengths]]) -> dict[str, Any]:
+    """Attributes (OME-Zarr 0.5) of a group whose scales, finest first, have these voxel sizes and offsets (z, y, x) in nm."""
+    spatial = [{"name": axis, "type": "space", "unit": "nanometer"} for axis in SPATIAL]
+    channel = [{"name": "c", "type": "channel"}] if axes.startswith("c") else []
+    image = {
+        "name": name,
+        "axes": [*channel, *spatial],
+        "datasets": [
+            {
+                "path": path,
+                "coordinateTransformations": [
+                    {"type": "scale", "scale": [1.0] * len(channel) + list(voxel_size)},
+                    {"type": "translation", "translation": [0.0] * len(channel) + list(offset)},
+                ],
+            }
+            for path, (voxel_size, offset) in scales.items()
+        ],
+    }
+    return {"ome": {"version": "0.5", "multiscales": [image]}}
+
+
+def _axis_name(axis: Mapping[str, Any]) -> str:
+    name = str(axis.get("name", "")).lower()
+    return {"channel": "c", "time": "t"}.get(name, "c" if axis.get("type") == "channel" else name)
+
+
+def _compose(transforms: Sequence[Mapping[str, Any]], count: int, source: str) -> tuple[list[float], list[float]]:
+    """Apply the transformations in order: x ↦ scale · x + shift."""
+    scale, shift = [1.0] * count, [0.0] * count
+    for transform in transforms:
+        kind = transform.get("type")
+        values = transform.get(str(kind))
+        if kind == "identity":
+            continue
+        if kind not in ("scale", "translation") or not isinstance(values, Sequence) or len(values) != count:
+            raise InputError(f"{source}: OME transformation {dict(transform)} is not understood for {count} axes")
+        if kind == "scale":
+            scale = [a * float(b) for a, b in zip(scale, values, strict=True)]
+            shift = [a * float(b) for a, b in zip(shift, values, strict=True)]
+        else:
+            shift = [a + float(b) for a, b in zip(shift, values, strict=True)]
+    return scale, shift

@@ -1,0 +1,148 @@
+"""Write OME-Zarr 0.5: a zarr 3 group of the scales `s0`, `s1`, …, each sharded where it has many chunks.
+
+Every chunk carries a checksum: without one, most flipped bytes decompress to wrong voxels and nobody notices. Every chunk is
+stored, also one of nothing but zeros, and the array says so: a chunk that somebody lost would be read as zeros otherwise.
+"""
+
+import itertools
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorstore
+
+from clew.volumes.formats.chunked import ALL_CHUNKS, STRICT, TensorStoreArray, chunk_key
+from clew.volumes.formats.ome import ome_attributes
+from clew.volumes.location import context, kvstore_spec
+from clew.volumes.volume import Layout
+
+SHARD_WHERE_CHUNKS = 512
+SHARD_CHUNKS = 4
+SHARD_BYTES = 128 << 20
+WRITE_RETRIES = 10
+"""Of a request to object storage, two seconds apart at most."""
+STORING = {"store_data_equal_to_fill_value": True}
+"""Option of tensorstore: chunks of nothing but zeros are stored like all others."""
+
+
+class NewArray(TensorStoreArray):
+    """An array that was made just now, and remembers which of its chunks were written.
+
+    Parameters
+    ----------
+    store
+        A tensorstore.
+    chunks, unit
+        Shapes of a chunk and of the unit of writing (the shard, or else the chunk).
+    """
+
+    def __init__(self, store: Any, chunks: Sequence[int], unit: tuple[int, ...]):
+        super().__init__(store)
+        self.unit = unit
+        self._chunks = chunks
+        self._written = np.zeros([-(-size // chunk) for size, chunk in zip(self.shape, chunks, strict=True)], bool)
+
+    def __setitem__(self, selection: tuple[slice, ...], block: Any) -> None:
+        super().__setitem__(selection, block)
+        self._written[self._chunks_of(selection)] = True
+
+    def complete(self) -> None:
+        """Store the chunks that nobody wrote, as zeros."""
+        if self._written.all():
+            return
+        starts = itertools.product(*(range(0, size, step) for size, step in zip(self.shape, self.unit, strict=True)))
+        for start in starts:
+            ends = (min(low + step, size) for low, step, size in zip(start, self.unit, self.shape, strict=True))
+            box = tuple(map(slice, start, ends))
+            if not self._written[self._chunks_of(box)].all():
+                self[box] = self[box]
+
+    def _chunks_of(self, box: tuple[slice, ...]) -> tuple[slice, ...]:
+        """The chunks that a box touches."""
+        edges = zip(box, self._chunks, strict=True)
+        return tuple(slice(part.start // chunk, -(-part.stop // chunk)) for part, chunk in edges)
+
+
+def create_array(folder: str | Path, layout: Layout, block_shape: Sequence[int] | None = None) -> NewArray:
+    """Create the array in a local or remote folder.
+
+    It is not sharded where that would make two blocks of the given shape share a shard.
+    """
+    unit = shard_shape(layout.shape, layout.chunks, layout.dtype.itemsize)
+    if block_shape is not None and any(block % shard for block, shard in zip(block_shape, unit, strict=True)):
+        unit = layout.chunks
+    spec = {
+        "driver": "zarr3",
+        "kvstore": kvstore_spec(str(folder)),
+        "metadata": {
+            "shape": list(layout.shape),
+            "data_type": layout.dtype.name,
+            "fill_value": False if layout.dtype.kind == "b" else 0,
+            "dimension_names": list(layout.axes),
+            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(unit)}},
+            "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+            "codecs": _codecs(layout.chunks, layout.dtype, sharded=unit != layout.chunks),
+            "attributes": {ALL_CHUNKS: True},
+        },
+        **STORING,
+    }
+    store = tensorstore.open(spec, create=True, context=context(retries=WRITE_RETRIES)).result()
+    return NewArray(store, layout.chunks, unit)
+
+
+def open_array(folder: str) -> TensorStoreArray:
+    """An array made by `create_array`, to read and to write; a chunk that is missing is an error."""
+    spec = {"driver": "zarr3", "kvstore": kvstore_spec(folder), **STORING, **STRICT}
+    return TensorStoreArray(tensorstore.open(spec, open=True, context=context(retries=WRITE_RETRIES)).result())
+
+
+def lost_chunks(folder: str) -> tuple[int, int]:
+    """How many files of chunks an array made by `create_array` lacks, and how many it should have."""
+    array = open_array(folder)
+    found = {bytes(key).decode() for key in array.store.kvstore.list().result()}
+    counts = (range(-(-size // step)) for size, step in zip(array.shape, array.unit_of_writing, strict=True))
+    wanted = [chunk_key(place) for place in itertools.product(*counts)]
+    return sum(key not in found for key in wanted), len(wanted)
+
+
+def group_metadata(title: str, scales: Mapping[str, Layout], record: Mapping[str, Any]) -> str:
+    """`zarr.json` of the group of one array at some scales, finest first: OME 0.5 and what clew records."""
+    places = {name: (layout.voxel_size, layout.offset) for name, layout in scales.items()}
+    ome = ome_attributes(title, next(iter(scales.values())).axes, places)
+    document = {"zarr_format": 3, "node_type": "group", "attributes": {**ome, "clew": dict(record)}}
+    return json.dumps(document, indent=2)
+
+
+def shard_shape(shape: Sequence[int], chunks: Sequence[int], itemsize: int) -> tuple[int, ...]:
+    """Shards of up to 4 chunks along z, y and x and all channels, where there are many chunks; else the chunks."""
+    counts = [math.ceil(size / chunk) for size, chunk in zip(shape, chunks, strict=True)]
+    if math.prod(counts) <= SHARD_WHERE_CHUNKS:
+        return tuple(chunks)
+    factors = [min(count, SHARD_CHUNKS) for count in counts]
+    factors[:-3] = counts[:-3]
+    largest = SHARD_BYTES // (math.prod(chunks) * itemsize)
+    for axis in range(len(factors)):
+        while factors[axis] > 1 and math.prod(factors) > largest:
+            factors[axis] -= 1
+    return tuple(chunk * factor for chunk, factor in zip(chunks, factors, strict=True))
+
+
+def _codecs(chunks: Sequence[int], dtype: np.dtype, sharded: bool) -> list[dict[str, Any]]:
+    endian: list[dict[str, Any]] = [{"name": "bytes", "configuration": {"endian": "little"}}]
+    checksum = {"name": "crc32c"}
+    compressor = {
+        "cname": "zstd",
+        "clevel": 3,
+        "shuffle": "shuffle" if dtype.itemsize > 1 else "noshuffle",
+        "typesize": dtype.itemsize,
+        "blocksize": 0,
+    }
+    inner = [*endian, {"name": "blosc", "configuration": compressor}, checksum]
+    if not sharded:
+        return inner
+    index = [*endian, checksum]
+    configuration = {"chunk_shape": list(chunks), "codecs": inner, "index_codecs": index, "index_location": "end"}
+    return [{"name": "sharding_indexed", "configuration": configuration}]

@@ -1,0 +1,79 @@
+"""Neuroglancer precomputed volumes, local or remote, through tensorstore. They are stored x, y, z, channel."""
+
+import os
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from clew.documents import expect
+from clew.errors import InputError
+from clew.volumes.formats.chunked import open_tensorstore
+from clew.volumes.geometry import Geometry, check_offset, check_voxel_size
+from clew.volumes.location import is_remote, join, kvstore_spec, read_json
+from clew.volumes.outside import refuse_upwards
+from clew.volumes.volume import Stored
+
+AXES = ("x", "y", "z", "c")
+COMPRESSED = (".gz", ".br", ".zst", ".zstd", ".xz")
+
+
+def open_precomputed(folder: str, dataset: str) -> Stored:
+    """Open scale 0, or the scale of that number or key."""
+    info = read_json(folder, "info")
+    if info is None:
+        raise InputError(f"{folder} is no neuroglancer precomputed volume: it holds no file info")
+    scales = expect(info, "scales", "a list of objects", join(folder, "info"), ())
+    if not scales:
+        raise InputError(f"{folder} is {info.get('@type', 'precomputed data')} without scales, not a volume")
+    index = _scale_index(folder, [str(scale.get("key")) for scale in scales], dataset)
+    scale, source = scales[index], f"{folder}:{index}" if index else folder
+    refuse_upwards(folder, str(scale.get("key")))
+    _refuse_hidden_chunks(folder, str(scale.get("key")))
+    array = open_tensorstore(precomputed_spec(folder, index), source)
+    keys = ", ".join(str(scale.get("key")) for scale in scales)
+    return Stored(
+        array=array,
+        geometry=_geometry(scale, source),
+        format=f"neuroglancer precomputed ({info.get('type', 'image')}, {scale.get('encoding', 'raw')})",
+        source=source,
+        metadata=info,
+        record=info["clew"] if isinstance(info.get("clew"), Mapping) else {},
+        chunks=tuple(array.store.chunk_layout.read_chunk.shape),
+        notes=(("scales", keys),) if len(scales) > 1 else (),
+    )
+
+
+def precomputed_spec(folder: str, scale_index: int) -> dict[str, Any]:
+    """tensorstore's specification of a scale."""
+    return {"driver": "neuroglancer_precomputed", "kvstore": kvstore_spec(folder), "scale_index": scale_index}
+
+
+def _scale_index(folder: str, keys: Sequence[str], dataset: str) -> int:
+    if not dataset:
+        return 0
+    if dataset in keys:
+        return keys.index(dataset)
+    if dataset.isdigit() and int(dataset) < len(keys):
+        return int(dataset)
+    raise InputError(f"{folder} has no scale {dataset}; its scales are {', '.join(keys)}, or 0 to {len(keys) - 1}")
+
+
+def _geometry(scale: Mapping[str, Any], source: str) -> Geometry:
+    voxel_size = check_voxel_size(expect(scale, "resolution", "a list of numbers", source)[::-1], source)
+    steps = check_offset(expect(scale, "voxel_offset", "a list of numbers", source, (0, 0, 0))[::-1], source)
+    z, y, x = (step * length for step, length in zip(steps, voxel_size, strict=True))
+    return Geometry(AXES, voxel_size, (z, y, x), "resolution (x, y, z) in info")
+
+
+def _refuse_hidden_chunks(folder: str, key: str) -> None:
+    """Local chunk files with a suffix such as .gz (made by cloud-volume) would silently be read as zeros."""
+    place = join(folder, key)
+    if is_remote(folder) or not os.path.isdir(place):
+        return
+    with os.scandir(place) as entries:
+        hidden = [entry.name for entry in islice(entries, 100) if entry.name.endswith(COMPRESSED)]
+    if hidden:
+        raise InputError(
+            f"{folder}: its chunks are compressed files such as {key}/{hidden[0]}, which cannot be read from a local "
+            "folder; write them without compression, or unpack them (gunzip)"
+        )

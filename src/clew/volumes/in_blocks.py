@@ -1,0 +1,100 @@
+"""Tasks that copy a volume block by block, and that make its coarser scales, for viewers.
+
+Volumes: `source` in, `volume` out for a copy; `NAME` in, `NAME-1`, `NAME-2`, … out for scales. Exact at block borders: every
+coarse voxel is made of fine ones of its own.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import product
+from typing import Any
+
+from clew.blockwise.block import Domain
+from clew.blockwise.grid import Grid, Place
+from clew.blockwise.store import Store
+from clew.blockwise.tasks import Task, keys
+from clew.space import Box, Triple
+from clew.volumes.pyramid import Scale, pool
+from clew.volumes.shared import SharedVolume
+
+SECTIONS = 64
+"""Coarse sections made at a time: a whole number of chunks."""
+
+
+def scale_name(volume: str, scale: int) -> str:
+    """Name of a scale in the store."""
+    return f"{volume}-{scale}" if scale else volume
+
+
+def shared_scales(
+    path: str, volume: str, dtype: Any, scales: Sequence[Scale], block_shape: Triple
+) -> dict[str, SharedVolume]:
+    """The arrays of all scales of a volume, finest first, by their name in the store."""
+    return {
+        scale_name(volume, number): SharedVolume(
+            path, scale.shape, dtype, voxel_size=scale.voxel_size, offset=scale.offset, block_shape=block_shape,
+            scale=number,
+        )
+        for number, scale in enumerate(scales)
+    }  # fmt: skip
+
+
+def scale_tasks(volume: str, scales: Sequence[Scale], block_shape: Triple) -> list[Task]:
+    """All tasks for the coarser scales of a volume whose blocks are written by tasks named (volume, z, y, x).
+
+    Parameters
+    ----------
+    volume : str
+    scales : sequence of Scale
+        Finest first: that of the volume, then the coarser ones.
+    block_shape : voxels (z, y, x)
+        Of the blocks of all scales.
+    """
+    tasks, finer = [], _grid(scales[0].shape, block_shape)
+    for number, scale in enumerate(scales[1:], 1):
+        coarser = _grid(scale.shape, block_shape)
+        names = scale_name(volume, number - 1), scale_name(volume, number)
+        for place in coarser.places():
+            work = partial(_pool, names=names, grid=coarser, place=place, scale=scale, finer=finer.domain.high)
+            reads = keys(names[0], _parts(place, scale.factors, finer))
+            tasks.append(Task(work, reads, ((names[1], *place),)))
+        finer = coarser
+    return tasks
+
+
+def _grid(shape: Triple, block_shape: Triple) -> Grid:
+    return Grid(Domain((0, 0, 0), shape, shape), block_shape)
+
+
+def _parts(place: Place, factors: Triple, finer: Grid) -> list[Place]:
+    """The blocks of the next finer scale that a block is made of."""
+    counts = finer.levels[0]
+    z, y, x = (
+        range(at * factor, min((at + 1) * factor, count))
+        for at, factor, count in zip(place, factors, counts, strict=True)
+    )
+    return list(product(z, y, x))
+
+
+def _pool(store: Store, *, names: tuple[str, str], grid: Grid, place: Place, scale: Scale, finer: Triple) -> None:
+    for box in _slabs(grid.block(place).owned):
+        low, high = (
+            [end * factor for end, factor in zip(ends, scale.factors, strict=True)] for ends in (box.low, box.high)
+        )
+        fine = Box.between(low, high).overlap(Box.whole(finer))
+        store.write(names[1], box, pool(store.read(names[0], fine), scale.factors))
+
+
+def _slabs(box: Box) -> Iterator[Box]:
+    for start in range(box.z.start, box.z.stop, SECTIONS):
+        yield Box(slice(start, min(start + SECTIONS, box.z.stop)), box.y, box.x)
+
+
+def copy_tasks(grid: Grid) -> list[Task]:
+    """One task a block."""
+    return [Task(partial(_copy, grid=grid, place=place), (), (("volume", *place),)) for place in grid.places()]
+
+
+def _copy(store: Store, *, grid: Grid, place: Place) -> None:
+    box = grid.block(place).owned
+    store.write("volume", box, store.read("source", box))

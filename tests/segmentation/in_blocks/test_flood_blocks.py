@@ -1,0 +1,68 @@
+"""The paper's flood in blocks: approximate, and by how much."""
+
+import numpy as np
+import pytest
+
+from clew.blockwise.block import Domain
+from clew.blockwise.grid import Grid
+from clew.blockwise.tasks import run_serial
+from clew.evaluation.scores import evaluate
+from clew.segmentation.agglomeration_options import AgglomerationOptions
+from clew.segmentation.fragment_options import FragmentOptions
+from clew.segmentation.fragments import extract_fragments
+from clew.segmentation.in_blocks import flood as flood_blocks
+from clew.segmentation.in_blocks.segment import SegmentationOptions, memory_store, segmentation_tasks
+from clew.space import NEAREST_OFFSETS
+from clew.synthetic.volume import synthesize
+from clew.training.targets import affinity_targets
+
+OPTIONS = FragmentOptions("seeded-flood")
+
+
+@pytest.fixture(scope="module")
+def affinities():
+    targets, _ = affinity_targets(synthesize((40, 72, 72), seed=5).labels, NEAREST_OFFSETS)
+    noise = np.random.default_rng(0).integers(0, 120, targets.shape)
+    return np.where(targets, 255 - noise, noise).astype(np.uint8)
+
+
+def flooded(affinities, block_shape, options=OPTIONS, mask=None):
+    shape = affinities.shape[1:]
+    grid = Grid(Domain((0, 0, 0), shape, shape), block_shape)
+    store = memory_store(grid, affinities, mask)
+    everything = SegmentationOptions(options, AgglomerationOptions("mean"), 0.5)
+    run_serial(segmentation_tasks(grid, everything, masked=mask is not None), store)
+    return store.volumes["fragments"], store.volumes["segmentation"]
+
+
+def test_one_block_is_the_whole(affinities):
+    fragments, _ = flooded(affinities, affinities.shape[1:])
+    np.testing.assert_array_equal(fragments, extract_fragments(affinities, options=OPTIONS))
+
+
+def test_fragments_lie_in_one_block_and_are_named_by_their_first_voxel(affinities):
+    mask = np.ones(affinities.shape[1:], bool)
+    mask[:, :10] = False
+    fragments, _ = flooded(affinities, (40, 36, 36), mask=mask)
+    names, firsts = np.unique(fragments, return_index=True)
+    assert (fragments[:, :10] == 0).all()
+    np.testing.assert_array_equal(names[1:], firsts[1:].astype(np.uint64) + np.uint64(1))
+    quarters = [set(np.unique(fragments[:, y : y + 36, x : x + 36])) - {0} for y in (0, 36) for x in (0, 36)]
+    assert sum(map(len, quarters)) == len(names) - 1
+
+
+def difference(affinities, options):
+    """VOI between the fragments of quarters and those of the whole, cut at the faces."""
+    fragments, _ = flooded(affinities, (40, 36, 36), options)
+    whole = extract_fragments(affinities, options=options)
+    quarter = np.add.outer(np.arange(72) // 36 * 2, np.arange(72) // 36).astype(np.uint64)
+    return evaluate(fragments, np.where(whole == 0, 0, 4 * whole + quarter)).voi_sum
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("per_section", [False, True])
+def test_little_changes_at_the_faces(affinities, per_section, monkeypatch):
+    options = FragmentOptions("seeded-flood", per_section=per_section)
+    assert difference(affinities, options) < 0.01
+    monkeypatch.setattr(flood_blocks, "MARGIN", -20)
+    assert difference(affinities, options) > 0.01

@@ -1,0 +1,52 @@
+"""Dust, small segments, relabelling and overlap in blocks equal the whole."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clew.blockwise.block import Domain
+from clew.blockwise.grid import Grid
+from clew.blockwise.store import MemoryStore, as_record
+from clew.blockwise.tasks import run_serial
+from clew.evaluation.in_blocks import overlap_tasks
+from clew.evaluation.overlap import OverlapTable, overlap_table
+from clew.segmentation.agglomeration import agglomerate
+from clew.segmentation.agglomeration_options import AgglomerationOptions
+from clew.segmentation.dust import join_dust, remove_small
+from clew.segmentation.in_blocks.agglomeration import agglomeration_tasks
+from clew.segmentation.in_blocks.relabel import relabel_tasks
+from clew.segmentation.region_graph import build_region_graph
+from clew.segmentation.relabel import relabel, segment_lookup
+from segmentation.in_blocks.test_agglomeration_blocks import SCORES, assert_equal_records, cases
+
+
+def relabelled(affinities, fragments, options, threshold, minimum_size, remove_below):
+    graph = build_region_graph(affinities, fragments)
+    tree = agglomerate(graph, options=options)
+    lookup = segment_lookup(tree, threshold)
+    if minimum_size:
+        lookup = join_dust(graph, lookup, minimum_size=minimum_size, options=AgglomerationOptions(options.score))
+    return relabel(fragments, tree.fragments, remove_small(tree.sizes, lookup, minimum_size=remove_below))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    cases(), st.sampled_from(SCORES), st.sampled_from([0.0, 0.3, 0.6]), st.sampled_from([0, 2, 5, 20]),
+    st.sampled_from([0, 3, 30]),
+)  # fmt: skip
+def test_equals_the_whole(case, score, threshold, minimum_size, remove_below):
+    affinities, fragments, block_shape, rng = case
+    options = AgglomerationOptions(score, floor=1 - threshold)
+    expected = relabelled(affinities, fragments, options, threshold, minimum_size, remove_below)
+    shape = fragments.shape
+    truth = rng.integers(0, 4, shape)
+    grid = Grid(Domain((0, 0, 0), shape, shape), block_shape)
+    volumes = {
+        "affinities": affinities, "fragments": fragments, "truth": truth, "segmentation": np.zeros(shape, np.uint64)
+    }  # fmt: skip
+    store = MemoryStore(grid.domain, volumes)
+    tasks = agglomeration_tasks(grid, options)
+    tasks += relabel_tasks(grid, threshold, options, minimum_size=minimum_size, remove_below=remove_below)
+    run_serial(tasks + overlap_tasks(grid), store, rng=rng)
+    np.testing.assert_array_equal(store.volumes["segmentation"], expected)
+    assert_equal_records(as_record(OverlapTable, store.load(("overlap",))), overlap_table(expected, truth))
