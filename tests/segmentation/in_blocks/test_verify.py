@@ -61,6 +61,7 @@ def test_command(affinities, tmp_path: Path, capsys):
 def test_command_fails_where_blocks_differ(affinities, tmp_path: Path, monkeypatch):
     path = tmp_path / "affinities.zarr"
     save_volume(path, affinities, voxel_size=(8, 8, 8))
+    monkeypatch.setenv(cli.TRACEBACK, "1")
     monkeypatch.setattr(verify, "_differences", lambda store, expected: ("the fragments differ in 1 voxels",))
     with pytest.raises(RuntimeError, match="2 of 2"):
         cli.main(["verify-blocks", str(path), "--trials", "2"])
