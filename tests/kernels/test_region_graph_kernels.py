@@ -5,16 +5,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clew.kernels._table import mixed
-from clew.kernels.region_graph import count_levels, fill_table
+from clew.kernels.region_graph import _new_table, sparse_histograms
 
 IDS = st.integers(1, 2**63 - 1) | st.integers(1, 40).map(lambda k: k << 32) | st.integers(1, 99)
 
 
 def entered(names: list[int]) -> list[int]:
-    """Numbers in a table of 16 buckets after all names were entered."""
-    table = np.full(128, -1, np.int64)
-    fill_table(table, np.array(names), len(names))
-    return sorted((table[table >= 0] & 0xFFFFFFFF).tolist())
+    """Indices in a table of 16 buckets after all names were entered."""
+    keys = np.zeros(64, np.int64)
+    keys[: len(names)] = names
+    slots = _new_table(keys, len(names)).slots
+    assert len(slots) == 128
+    return sorted((slots[slots >= 0] & 0xFFFFFFFF).tolist())
 
 
 @given(st.lists(IDS, min_size=1, max_size=40, unique=True))
@@ -38,14 +40,16 @@ def test_names_of_one_hash_in_one_bucket_are_two() -> None:
 
 @given(st.lists(st.lists(st.integers(0, 255), min_size=1, max_size=60), max_size=8))
 @settings(deadline=None)
-def test_count_levels_equals_a_histogram(segments: list[list[int]]) -> None:
+def test_sparse_histograms_equal_histograms(segments: list[list[int]]) -> None:
     values = np.array([value for segment in segments for value in segment], np.uint8)
-    starts = np.cumsum([0, *map(len, segments)])
-    cell_starts, counts = np.empty_like(starts), np.empty(len(values), np.int64)
-    cells = count_levels(starts, values, cell_starts, counts)
-    assert cells == cell_starts[-1]
-    for edge, segment in enumerate(segments):
-        mine = slice(cell_starts[edge], cell_starts[edge + 1])
-        want = np.bincount(segment, minlength=256)
-        assert values[mine].tolist() == np.flatnonzero(want).tolist()
+    contacts = np.repeat(np.arange(len(segments), dtype=np.uint32), [len(segment) for segment in segments])
+    mixed_up = np.random.default_rng(0).permutation(len(values))
+    records = [(contacts[part], values[part]) for part in np.array_split(mixed_up, 2)]
+    order = np.arange(len(segments))[::-1]
+    starts, bins, counts = sparse_histograms(records, order)
+    assert len(bins) == len(counts) == starts[-1]
+    for edge, contact in enumerate(order):
+        mine = slice(starts[edge], starts[edge + 1])
+        want = np.bincount(segments[contact], minlength=256)
+        assert bins[mine].tolist() == np.flatnonzero(want).tolist()
         assert counts[mine].tolist() == want[want > 0].tolist()

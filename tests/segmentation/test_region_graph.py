@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clew.errors import InputError
-from clew.segmentation import region_graph
+from clew.kernels import region_graph as kernels
 from clew.segmentation.region_graph import (
     RegionGraph,
     build_region_graph,
@@ -94,7 +94,7 @@ def test_float_and_narrow_ids_give_the_same() -> None:
 @pytest.mark.parametrize("shape", [(20, 20, 20), (5, 6, 7), (5, 6, 1)])
 def test_tables_grow(shape: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     """More fragments, contacts and voxel pairs than the tables hold at first; or one more (7 and 1 voxels along x)."""
-    monkeypatch.setattr(region_graph, "_CHUNK", 0)
+    monkeypatch.setattr(kernels, "_CHUNK", 0)
     fragments = np.arange(1, np.prod(shape) + 1, dtype=np.uint64).reshape(shape)
     affinities = (fragments % np.uint64(256)).astype(np.uint8) * np.ones((3, 1, 1, 1), np.uint8)
     graph = build_region_graph(affinities, fragments)

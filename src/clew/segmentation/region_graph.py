@@ -8,23 +8,12 @@ from numpy.typing import NDArray
 
 from clew.arrays import as_array, as_box, as_counts, as_ids
 from clew.errors import InputError
-from clew.kernels.region_graph import (
-    collect_contacts,
-    count_contacts,
-    count_levels,
-    fill_table,
-    gather_contacts,
-)
+from clew.kernels.region_graph import Contacts, collect_contacts, sparse_histograms
 from clew.kernels.relabel import positions_of
 from clew.segmentation.affinities import quantise
 
-_RECENT = 1 << 15
-_CHUNK = 1 << 20
-_VOXELS_OF_A_FRAGMENT = 64
-"""Tables have room for so large fragments, with three contacts each, and grow for smaller ones."""
 _MOST_PAIRS = 2**47
 """Voxel pairs of a graph that the kernels of agglomeration can add up."""
-_Records = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -94,7 +83,7 @@ def build_region_graph(
     fragments = _checked_fragments(as_array(fragments, "fragments"), affinities.shape[1:])
     z, y, x = as_box((slice(None),) * 3 if owned is None else owned, fragments.shape, "owned")
     low, high = (z.start, y.start, x.start), (z.stop, y.stop, x.stop)
-    return _assemble(*_collect(affinities, fragments, low, high))
+    return _assemble(collect_contacts(affinities, fragments, low, high))
 
 
 def merge_region_graphs(graphs: Iterable[RegionGraph]) -> RegionGraph:
@@ -243,88 +232,22 @@ def _checked_fragments(fragments: np.ndarray, shape: tuple[int, ...]) -> np.ndar
     return fragments.view(np.int64) if fragments.dtype == np.uint64 else fragments
 
 
-def _collect(
-    affinities: np.ndarray, fragments: np.ndarray, low: tuple[int, ...], high: tuple[int, ...]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[_Records]]:
-    """Names and sizes of the fragments, keys of the contacts, records (contact, affinity) of the voxel pairs.
-
-    The tables grow here: a kernel that can rebind an array is many times slower.
-    """
-    width = fragments.shape[2] + 1
-    planes = np.zeros((2, fragments.shape[1], width), np.int32)
-    rows_of = np.empty(width, np.int32), np.empty(width, np.int64), np.empty(width, np.uint8)
-    scratch = (planes, *rows_of, np.zeros(_RECENT, np.uint32))
-    room = max(8 * width, fragments.size // _VOXELS_OF_A_FRAGMENT)
-    names, sizes, keys = np.zeros(room, np.int64), np.zeros(room, np.int64), np.zeros(3 * room, np.int64)
-    regions, edges = _new_table(names, 1), _new_table(keys, 0)
-    rows = (high[0] - max(low[0] - 1, 0)) * (high[1] - max(low[1] - 1, 0))
-    row, region_count, edge_count, filled = 0, 1, 0, 0
-    done: list[_Records] = []
-    records = _new_records(width)
-    while row < rows:
-        row, region_count, edge_count, filled = collect_contacts(
-            fragments, affinities, low, high, (row, region_count, edge_count, filled), scratch,
-            (regions, names, sizes), (edges, keys), records,
-        )  # fmt: skip
-        if region_count + width > len(names):
-            names, sizes = _doubled(names), _doubled(sizes)
-            regions = _new_table(names, region_count)
-        if edge_count + 3 * width > len(keys):
-            keys = _doubled(keys)
-            edges = _new_table(keys, edge_count)
-        if row == rows or filled + 3 * width > len(records[0]):
-            done.append((records[0][:filled], records[1][:filled]))
-            records, filled = _new_records(width), 0
-    return names[:region_count], sizes[:region_count], keys[:edge_count], done
-
-
-def _new_records(width: int) -> _Records:
-    count = max(_CHUNK, 8 * width)
-    return np.empty(count, np.uint32), np.empty(count, np.uint8)
-
-
-def _new_table(names: np.ndarray, count: int) -> np.ndarray:
-    slots = 1 << int(2 * len(names) - 1).bit_length()
-    memory = np.full(slots + 8, -1, np.int64)
-    start = -memory.ctypes.data % 64 // 8
-    table = memory[start : start + slots]
-    fill_table(table, names, count)
-    return table
-
-
-def _doubled(values: np.ndarray) -> np.ndarray:
-    return np.concatenate([values, np.zeros_like(values)])
-
-
-def _ordered_edges(keys: np.ndarray, ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lexicographic order of the edges, and their ranks (smaller, larger) in this order."""
-    one, two = ranks[keys >> 32], ranks[keys & 0xFFFFFFFF]
-    ends = np.stack([np.minimum(one, two), np.maximum(one, two)], axis=1)
+def _ordered_edges(ends: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Lexicographic order of the edges between the regions ends[:, e], and their ends (smaller, larger) in this order."""
+    ends = np.stack([ends.min(axis=0), ends.max(axis=0)], axis=1)
     order = np.argsort((ends[:, 0] << 32) | ends[:, 1])
     return order, ends[order]
 
 
-def _assemble(names: np.ndarray, sizes: np.ndarray, keys: np.ndarray, records: list[_Records]) -> RegionGraph:
+def _assemble(contacts: Contacts) -> RegionGraph:
     """Fragments by ascending id, edges in lexicographic order, a sparse histogram for each; uses the records up."""
-    ids = names.view(np.uint64)
+    ids = contacts.ids.view(np.uint64)
     order = np.argsort(ids, kind="stable")
     ranks = np.empty(len(ids), np.int64)
     ranks[order] = np.arange(len(ids))
-    edge_order, ends = _ordered_edges(keys, ranks)
-    numbers = np.zeros(len(keys), np.int64)
-    for contacts, _ in records:
-        count_contacts(contacts, numbers)
-    segments = np.zeros(len(keys) + 1, np.int64)
-    np.cumsum(numbers[edge_order], out=segments[1:])
-    numbers[edge_order] = segments[:-1]
-    bins = np.empty(segments[-1], np.uint8)
-    while records:
-        gather_contacts(*records.pop(), numbers, bins)
-    starts, counts = np.empty_like(segments), np.empty(len(bins), np.int64)
-    cells = count_levels(segments, bins, starts, counts)
-    bins.resize(cells, refcheck=False)
-    counts.resize(cells, refcheck=False)
-    kept = sizes[order] > 0
+    edge_order, ends = _ordered_edges(ranks[contacts.ends])
+    starts, bins, counts = sparse_histograms(contacts.records, edge_order)
+    kept = contacts.sizes[order] > 0
     kept[ends] = True
     kept[ranks[0]] = False
-    return RegionGraph(ids[order][kept], sizes[order][kept], ids[order][ends], starts, bins, counts)
+    return RegionGraph(ids[order][kept], contacts.sizes[order][kept], ids[order][ends], starts, bins, counts)
