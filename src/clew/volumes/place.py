@@ -1,0 +1,78 @@
+"""Where one volume lies in another, by their offsets and voxel sizes."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clew.errors import InputError
+from clew.space import Box, Lengths, triple
+from clew.volumes.volume import Volume
+
+SAME = 0.01
+"""Of a voxel: offsets and voxel sizes that differ by less differ by how a file rounds them."""
+
+
+def voxels_apart(outer: Volume, part: Volume) -> Lengths:
+    """How many voxels of `outer` (z, y, x) the first voxel of another volume lies from its own, by their offsets."""
+    return triple((p - o) / size for p, o, size in zip(part.offset, outer.offset, outer.voxel_size, strict=True))
+
+
+def box_in(outer: Volume, part: Volume) -> Box:
+    """The box of one volume (z, y, x), in its voxels, that another one covers; it may leave that volume.
+
+    Volumes of one shape lie on each other, whatever their offsets say.
+
+    Raises
+    ------
+    InputError
+        For volumes that have channels or voxels of different sizes, and where no voxel of one is a voxel of the other.
+    """
+    for volume in (outer, part):
+        if volume.ndim != 3:
+            raise InputError(f"{volume.source} must be one volume (z, y, x), not of shape {volume.shape}")
+    if any(abs(p - o) > SAME * o for p, o in zip(part.voxel_size, outer.voxel_size, strict=True)):
+        raise InputError(
+            f"{part.source} has voxels of {part.voxel_size} nm, {outer.source} of {outer.voxel_size} nm: "
+            "volumes that belong together need one size; write the right one with clew convert --voxel-size"
+        )
+    if part.shape == outer.shape:
+        return Box.whole(outer.shape)
+    apart = voxels_apart(outer, part)
+    start = triple(map(round, apart))
+    if any(abs(exact - whole) >= SAME for exact, whole in zip(apart, start, strict=True)):
+        raise InputError(
+            f"{part.source} (offset {part.offset} nm) begins {triple(round(step, 2) for step in apart)} voxels "
+            f"from {outer.source} (offset {outer.offset} nm), which is not a whole number of voxels; "
+            "write the right offset with clew convert --offset"
+        )
+    return Box.whole(part.shape).shifted(start)
+
+
+def box_inside(outer: Volume, part: Volume) -> Box:
+    """The box of one volume, in its voxels, that another one covers, of which no voxel lies outside.
+
+    Raises
+    ------
+    InputError
+        As `box_in`, and where some of the other volume lies outside.
+    """
+    box = box_in(outer, part)
+    if not box.lies_in(Box.whole(outer.shape)):
+        turned = ": the axes look transposed" if sorted(part.shape) == sorted(outer.shape) else ""
+        raise InputError(
+            f"{part.source} (shape {part.shape}, offset {part.offset} nm) does not lie inside {outer.source} "
+            f"(shape {outer.shape}, offset {outer.offset} nm){turned}; correct its shape, or its offset with "
+            "clew convert --offset"
+        )
+    return box
+
+
+def embed(values: NDArray[Any], part: Box, box: Box) -> NDArray[Any]:
+    """What a box holds of values that fill another box of the same volume; 0 around them. No copy of equal boxes."""
+    if part == box:
+        return values
+    both = part.overlap(box)
+    filled = np.zeros(box.shape, values.dtype)
+    filled[both.within(box)] = values[both.within(part)]
+    return filled
