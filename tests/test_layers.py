@@ -1,6 +1,7 @@
 """Who may import whom: one order for the whole house, imports inside functions included."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,8 @@ ONLY_IN = {"torch": {"network", "training", "stages"}, "numba": {"kernels"}, "ne
 SCIENCE = {"evaluation", "segmentation", "network", "training", "planning", "synthetic", "kernels", "blockwise"}
 FILE_READERS = {"h5py", "tifffile", "tensorstore", "zarr", "csv", "tomllib"}
 MODULES = sorted(path for path in ROOT.rglob("*.py") if path.name != "__main__.py")
+PAGE = Path(__file__).parent.parent / "docs" / "explanation" / "architecture.md"
+DIAGRAMS = re.findall(r"^```text\n(.*?)^```$", PAGE.read_text(), re.M | re.S)
 
 
 def imported(path: Path) -> Iterator[tuple[str, ...]]:
@@ -67,3 +70,24 @@ def docstring_lines(tree: ast.AST) -> int:
 def test_files_stay_short(path: Path) -> None:
     text = path.read_text()
     assert len(text.splitlines()) - docstring_lines(ast.parse(text)) <= 400, "split the file"
+
+
+def test_the_architecture_page_has_this_order() -> None:
+    diagram = next(text for text in DIAGRAMS if text.startswith("errors <"))
+    found = tuple(tuple(names.split()) for names in diagram.split("<"))
+    wanted = " < ".join(" ".join(names) for names in LAYERS)
+    assert found == LAYERS, f"LAYERS has changed: write on {PAGE} under 'Who may import whom'\n{wanted}"
+
+
+def test_every_folder_and_file_has_a_layer() -> None:
+    there = {path.stem for path in ROOT.glob("[a-z]*") if path.is_dir() or path.suffix == ".py"}
+    assert set(RANK) == there, "LAYERS in this file must name what lies in src/clew, and only that"
+
+
+def test_the_architecture_page_has_this_tree() -> None:
+    diagram = next(text for text in DIAGRAMS if text.startswith("src/clew/"))
+    tree = "".join(line for line in diagram.splitlines(keepends=True) if line[0] in "├│└")
+    folders = {f"{path.name}/" for path in ROOT.rglob("[a-z]*") if path.is_dir()}
+    there = folders | {path.name for path in ROOT.glob("*.py")}
+    named = set(re.findall(r"\w+/|\w+\.py", tree))
+    assert named == there, f"the tree on {PAGE} lacks {sorted(there - named)}; no longer there: {named - there}"
