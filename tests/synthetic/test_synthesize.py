@@ -99,6 +99,11 @@ def test_small_and_odd_shapes(shape):
     assert (volume.labels > 0).all()
 
 
+def test_all_neurites_may_be_equally_thick():
+    labels = synthesize((16, 16, 16), options=SyntheticOptions(thinnest=60, thickest=60)).labels
+    assert labels.max() > 3
+
+
 def test_thick_sections_smear_membranes():
     sections = synthesize((16, 64, 64), voxel_size=(40, 8, 8), seed=5, options=SyntheticOptions(noise=0))
     block = synthesize((32, 40, 40), voxel_size=(10, 10, 10), seed=5, options=SyntheticOptions(noise=0))

@@ -14,6 +14,11 @@ places = st.tuples(*[st.integers(-20, 110)] * 3).map(lambda place: np.array(plac
 tubes = st.builds(Tube, places, places, st.integers(5, 60).map(float), st.integers(5, 60).map(float))
 
 
+def empty_territory(shape, voxel_size):
+    grid = make_grid(shape, voxel_size)
+    return Territory(grid, np.zeros(grid.shape, np.float32))
+
+
 def all_cells(grid):
     return np.stack(
         np.meshgrid(*[(np.arange(n) + 0.5) * s for n, s in zip(grid.shape, grid.step, strict=True)], indexing="ij"), -1
@@ -36,6 +41,15 @@ def test_distance_to_a_tube_is_that_of_the_naive_twin(tube):
     np.testing.assert_allclose(found.ravel(), wanted, atol=0.05)
 
 
+@given(st.tuples(*[st.integers(-60, 60)] * 3).filter(any))
+def test_a_tube_is_as_deep_on_its_axis_as_it_is_thick(way):
+    """Also where rounding makes the square of the distance to the axis a little less than 0."""
+    grid = make_grid((40, 40, 40), (10.0, 10.0, 10.0))
+    cell = (slice(10, 11),) * 3
+    tube = Tube(210.0 - 3 * np.array(way), 210.0 + 4 * np.array(way), 10.0, 10.0)
+    assert distance_to(tube, cell, grid).item() == pytest.approx(-10, abs=0.5)
+
+
 @given(tubes, st.sampled_from([0.0, 25.0]))
 @settings(max_examples=25, deadline=None)
 def test_box_holds_every_cell_within_the_margin(tube, margin):
@@ -52,8 +66,8 @@ def test_box_holds_every_cell_within_the_margin(tube, margin):
 @given(st.lists(st.tuples(st.integers(1, 4), tubes, st.sampled_from([0.7, 1.0, 1.5])), min_size=1, max_size=12))
 @settings(max_examples=25, deadline=None)
 def test_claims_keep_the_two_nearest_neurites(claims):
-    grid = make_grid((10, 8, 8), (10.0, 10.0, 10.0))
-    territory = Territory(grid, np.zeros(grid.shape, np.float32))
+    territory = empty_territory((10, 8, 8), (10.0, 10.0, 10.0))
+    grid = territory.grid
     cells = {cell: naive.Cell(REACH) for cell in np.ndindex(*grid.shape)}
     for name, tube, vigour in claims:
         territory.claim(name, tube, 0.0, vigour)
@@ -91,15 +105,50 @@ def test_refined_owners_are_those_of_the_naive_twin(owner, gap, double):
 
 
 def test_pieces_of_one_neurite_get_names_of_their_own():
-    grid = make_grid((8, 8, 24), (10.0, 10.0, 10.0))
-    territory = Territory(grid, np.zeros(grid.shape, np.float32))
-    territory.owner[:] = 7
-    territory.owner[:, :, 5:7] = 2
-    territory.owner[0, 0, 0] = 2
+    """Crumbs join a neighbour, but of each neurite something stays."""
+    territory = empty_territory((8, 8, 24), (10.0, 10.0, 10.0))
+    wanted = np.full(territory.grid.shape, 1)
+    territory.owner[:], wanted[:, :, 7:] = 2, 2
+    territory.owner[:, :, 5:7], wanted[:, :, 5:7] = 7, 3
+    territory.owner[0, 0, 0] = 7
+    territory.owner[2, 2, 9:11], wanted[2, 2, 9:11] = 7, 4
+    territory.owner[3, 3, 11], wanted[3, 3, 11] = 9, 5
     territory.name_pieces(smallest=2)
-    assert np.unique(territory.owner).tolist() == [1, 2, 3]
-    assert territory.owner[0, 0, 0] == territory.owner[1, 0, 0]
-    assert territory.owner[0, 0, 4] != territory.owner[0, 0, 8]
+    np.testing.assert_array_equal(territory.owner, wanted)
+
+
+def test_free_cells_go_to_the_owner_that_is_nearest_in_nanometres():
+    territory = empty_territory((8, 16, 16), (40.0, 4.0, 4.0))
+    assert territory.grid.step == (20.0, 8.0, 8.0)
+    territory.owner[0], territory.owner[:, 0] = 1, 2
+    territory.settle()
+    assert territory.owner[1, 2, 0] == 2
+    assert territory.owner[1, 3, 0] == 1
+
+
+def test_of_two_equal_tubes_the_later_has_the_inside_and_the_earlier_the_space_around():
+    territory = empty_territory((20, 20, 20), (10.0, 10.0, 10.0))
+    tube = Tube(np.full(3, 100.0), np.full(3, 120.0), 30.0, 30.0)
+    territory.claim(1, tube, 0.0, 1.0)
+    outside = territory.nearest > 0
+    claimed = territory.owner == 1
+    territory.claim(2, tube, 0.0, 1.0)
+    assert (territory.owner[claimed & outside] == 1).all()
+    assert (territory.owner[~outside] == 2).all()
+
+
+def test_a_thin_tube_claims_less_space_around_it_than_a_thick_one():
+    for radius, reach in ((10.0, 70.0), (60.0, REACH)):
+        territory = empty_territory((4, 4, 80), (10.0, 10.0, 10.0))
+        territory.claim(1, Tube(np.full(3, 20.0), np.full(3, 20.0), radius, radius), 0.0, 1.0)
+        claimed = np.flatnonzero(territory.owner[1, 1]).max() * 20
+        assert claimed <= 20 + radius + reach <= claimed + 40
+
+
+def test_the_lead_is_that_over_the_rival_up_to_twice_the_reach():
+    territory = empty_territory((16, 16, 16), (10.0, 10.0, 10.0))
+    territory.nearest[0], territory.nearest[1] = -30.0, -500.0
+    np.testing.assert_array_equal(territory.lead()[:3, 0, 0], [REACH + 30, 2 * REACH, 0])
 
 
 def test_a_plane_is_refined_to_a_plane():
@@ -131,12 +180,11 @@ pipes = st.builds(lambda start, end, radius: Tube(start, end, radius, radius), p
 @given(st.lists(pipes, min_size=2, max_size=4))
 @settings(max_examples=30, deadline=None)
 def test_no_cell_beside_a_border_thinks_itself_far_from_it(pipes):
-    grid = make_grid((20, 16, 16), (5.0, 5.0, 5.0))
-    territory = Territory(grid, np.zeros(grid.shape, np.float32))
+    territory = empty_territory((20, 16, 16), (5.0, 5.0, 5.0))
     for name, pipe in enumerate(pipes, start=1):
         territory.claim(name, pipe, 0.0, 1.0)
     lead = np.where(territory.nearest < 50, territory.lead(), 0)
     for axis in range(3):
         owners, leads = np.moveaxis(territory.owner, axis, 0), np.moveaxis(lead, axis, 0)
         border = (owners[1:] != owners[:-1]) & (owners[1:] > 0) & (owners[:-1] > 0)
-        assert np.maximum(leads[1:], leads[:-1])[border].max(initial=0) <= 2 * grid.step[axis] + 0.01
+        assert np.maximum(leads[1:], leads[:-1])[border].max(initial=0) <= 2 * territory.grid.step[axis] + 0.01

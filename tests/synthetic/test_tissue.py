@@ -80,6 +80,7 @@ def test_what_is_covered_already_is_not_gained_again():
     territory.owner[:, :, 10:] = 1
     territory.second[:] = territory.nearest[:] = 0
     territory.second[:, :, 10:] = 20 * (1 + np.arange(10))
+    territory.second[:, :, :9] = 200  # deep inside the neighbour
     organelles = Organelles(territory)
     body = Tube(np.full(3, 200.0), np.array([200.0, 200.0, 260.0]), 90.0, 90.0)
     gained = organelles.put(organelles.mitochondria, body, 40, 1, RIM)
@@ -100,9 +101,9 @@ def test_organelles_take_their_share_and_no_more(tissue):
 
 
 def test_what_is_switched_off_is_not_there(tissue):
-    nothing = replace(OPTIONS, mitochondria=0, organelles=0, synapses=0)
+    nothing = replace(OPTIONS, mitochondria=0, organelles=0, synapses=0, texture=0)
     organelles = place_organelles(*tissue, nothing, np.random.default_rng(0))
-    for name in ("mitochondria", "vesicles", "synapses"):
+    for name in ("mitochondria", "vesicles", "microtubules", "synapses"):
         assert (getattr(organelles, name) == FAR).all(), name
 
 
