@@ -7,23 +7,13 @@ import torch
 from clew.errors import InputError
 from clew.network.checkpoint import Checkpoint
 from clew.network.openvino_runtime import Runtime, check_runtime
-from clew.network.options import Precision, UNetOptions, axis_offsets
+from clew.network.options import Precision
 from clew.network.prediction import check_raw, predict_affinities, resolve_device, tile_grid
 from clew.network.unet import UNet
-
-OPTIONS = UNetOptions(features=(3, 4, 5), pooling=((1, 2, 2), (2, 2, 2)), encoder_convolutions=(1, 1, 1),
-                      decoder_convolutions=(1, 1), residual=True, offsets=axis_offsets(1, 3))  # fmt: skip
-
 
 OPENVINO = pytest.param(
     "openvino", marks=pytest.mark.skipif(find_spec("openvino") is None, reason="OpenVINO is not installed")
 )
-
-
-@pytest.fixture(scope="module")
-def network() -> UNet:
-    torch.manual_seed(3)
-    return UNet(OPTIONS).eval()
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +79,9 @@ def test_mirrored_border_is_context(network: UNet, raw: np.ndarray, whole: np.nd
     assert np.abs(part.astype(int) - whole).max() <= 1
 
 
-def test_tiles_cover_the_box_once() -> None:
+def test_tiles_cover_the_box_once(network: UNet) -> None:
     covered = np.zeros((20, 21, 22), int)
-    for tile in tile_grid(OPTIONS, np.s_[2:20, 0:21, 5:22], (5, 6, 7)):
+    for tile in tile_grid(network.options, np.s_[2:20, 0:21, 5:22], (5, 6, 7)):
         covered[tile] += 1
     expected = np.zeros_like(covered)
     expected[2:20, 0:21, 5:22] = 1

@@ -2,23 +2,13 @@ import itertools
 
 import numpy as np
 import pytest
-import torch
 
-from clew.network.options import UNetOptions, axis_offsets
 from clew.network.prediction import predict_affinities
 from clew.network.symmetries import Symmetry, TestTimeAugmentation, symmetries
 from clew.network.unet import UNet
 
-OPTIONS = UNetOptions(features=(3, 4, 5), pooling=((1, 2, 2), (2, 2, 2)), encoder_convolutions=(1, 1, 1),
-                      decoder_convolutions=(1, 1), residual=True, offsets=axis_offsets(1, 3))  # fmt: skip
 AFFINITIES = (slice(None), slice(1, None), slice(1, None), slice(1, None))
 """Voxels all of whose pairs are inside the volume, however it is mirrored."""
-
-
-@pytest.fixture(scope="module")
-def network() -> UNet:
-    torch.manual_seed(3)
-    return UNet(OPTIONS).eval()
 
 
 @pytest.fixture(scope="module")

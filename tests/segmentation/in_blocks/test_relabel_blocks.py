@@ -17,7 +17,7 @@ from clew.segmentation.in_blocks.agglomeration import agglomeration_tasks
 from clew.segmentation.in_blocks.relabel import relabel_tasks
 from clew.segmentation.region_graph import build_region_graph
 from clew.segmentation.relabel import relabel, segment_lookup
-from segmentation.in_blocks.test_agglomeration_blocks import SCORES, assert_equal_records, cases
+from segmentation.in_blocks.cases import SCORES, assert_equal_records, fragment_cases
 
 
 def relabelled(affinities, fragments, options, threshold, minimum_size, remove_below):
@@ -31,7 +31,7 @@ def relabelled(affinities, fragments, options, threshold, minimum_size, remove_b
 
 @settings(max_examples=150, deadline=None)
 @given(
-    cases(), st.sampled_from(SCORES), st.sampled_from([0.0, 0.3, 0.6]), st.sampled_from([0, 2, 5, 20]),
+    fragment_cases(), st.sampled_from(SCORES), st.sampled_from([0.0, 0.3, 0.6]), st.sampled_from([0, 2, 5, 20]),
     st.sampled_from([0, 3, 30]),
 )  # fmt: skip
 def test_equals_the_whole(case, score, threshold, minimum_size, remove_below):

@@ -17,8 +17,7 @@ from clew.segmentation.in_blocks.agglomeration import load_tree
 from clew.segmentation.in_blocks.forest import start_forest
 from clew.segmentation.in_blocks.segment import SegmentationOptions, memory_store, segmentation_tasks
 from clew.segmentation.region_graph import build_region_graph
-from segmentation.in_blocks.test_agglomeration_blocks import assert_equal_records
-from segmentation.in_blocks.test_fragment_blocks import cases
+from segmentation.in_blocks.cases import affinity_cases, assert_equal_records
 
 FRAME = (2**20, 2**20, 2**20)
 
@@ -36,7 +35,7 @@ def far_names(shape, domain):
 
 
 @settings(max_examples=60, deadline=None)
-@given(cases(), st.sampled_from(["mean", "hist_quant_50", "hist_quant_75_init_max"]))
+@given(affinity_cases(), st.sampled_from(["mean", "hist_quant_50", "hist_quant_75_init_max"]))
 def test_equals_a_small_volume_but_for_the_names(case, score):
     affinities, mask, fragment_options, block_shape, rng = case
     options = SegmentationOptions(fragment_options, AgglomerationOptions(score), 0.4, minimum_size=3)
