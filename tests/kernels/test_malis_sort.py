@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from clew.kernels.malis import sort_bucket
+from clew.kernels.malis import _sort_bucket
 
 
 @pytest.mark.parametrize("size", [2, 40, 300, 6000])
@@ -11,7 +11,7 @@ def test_buckets_are_sorted_and_equal_keys_stay_in_order(size, levels):
     edges = np.sort(rng.choice(2**32, size, replace=False)).astype(np.uint64)
     records = (rng.integers(0, levels, size, np.uint64) << np.uint64(32)) | edges
     wanted = np.sort(records)
-    sort_bucket(records, np.empty_like(records), np.empty(1024, np.int64))
+    _sort_bucket(records, np.empty_like(records), np.empty(1024, np.int64))
     np.testing.assert_array_equal(records, wanted)
 
 
@@ -21,5 +21,5 @@ def test_first_and_last_record_may_have_one_key(size):
     keys[1:-1] = np.random.default_rng(0).integers(0, 2**30, size - 2)
     records = (keys << np.uint64(32)) | np.arange(size, dtype=np.uint64)
     wanted = np.sort(records)
-    sort_bucket(records, np.empty_like(records), np.empty(1024, np.int64))
+    _sort_bucket(records, np.empty_like(records), np.empty(1024, np.int64))
     np.testing.assert_array_equal(records, wanted)

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from clew.kernels.malis import flag_edges
+from clew.kernels.malis import _Crop, _flag_edges, _Rows
 from clew.training.targets import affinity_targets
 from naive import malis as naive
 
@@ -24,7 +24,8 @@ def test_edges_last_in_a_square_are_flagged_and_no_others(crop):
     _, height, width = labels.shape
     flags = np.empty(labels.shape, np.uint8)
     ranks, last = np.empty((2, 3, height, width), np.int32), np.empty(width, np.uint8)
-    flag_edges(affinities.view(np.int32), labels, valid, mask is not None, ranks, last, flags)
+    crop = _Crop(affinities, affinities.view(np.int32), labels, valid, mask is not None)
+    _flag_edges(crop, _Rows(ranks, last, np.empty(width + 1, np.int32)), flags)
     inside_first = affinities + 2 * targets
     unneeded = naive.last_edges_of_squares(inside_first, targets, valid) | ~valid
     wanted = np.concatenate([unneeded, targets & valid])

@@ -34,7 +34,7 @@ from numpy.typing import ArrayLike, NDArray
 from clew.arrays import as_array
 from clew.errors import InputError
 from clew.kernels.components import parent_type, unite_links
-from clew.kernels.malis import BUCKETS, count_edges, count_pairs, flag_edges, place_weights, scatter_edges
+from clew.kernels.malis import place_weights, spanning_forest
 from clew.kernels.malis_general import count_pairs_by_label
 from clew.labels import Labels, as_labels
 from clew.training.targets import affinity_targets
@@ -302,30 +302,9 @@ def _forests(
     strengths: NDArray[np.float32], volume: Labels, valid: NDArray[np.bool_] | None
 ) -> tuple[_Forest, _Forest]:
     """The edges of the positive and the negative pass with their pairs."""
-    records, bounds = _ordered_edges(strengths, volume, valid)
-    tree, counts = np.empty(volume.size, np.int32), np.empty(1024, np.int64)
-    edges, pairs = np.empty(volume.size, np.uint32), np.empty(volume.size, np.int64)
-    shape, spare = np.array(volume.shape), np.empty(int(np.diff(bounds).max()), np.uint64)
-    inside, joined = count_pairs(records, bounds, shape, volume.ravel(), tree, spare, counts, edges, pairs)
-    positive, negative = slice(0, inside), slice(inside, joined)
-    return _Forest(edges[positive], pairs[positive]), _Forest(edges[negative], pairs[negative])
-
-
-def _ordered_edges(
-    strengths: NDArray[np.float32], volume: Labels, valid: NDArray[np.bool_] | None
-) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """Records of the edges that a forest may need, in buckets, and where each bucket begins."""
-    _, _, height, width = strengths.shape
-    masked = np.empty((3, 0, 0, 0), bool) if valid is None else valid
-    bits, flags = strengths.view(np.int32), np.empty(volume.shape, np.uint8)
-    ranks, last = np.empty((2, 3, height, width), np.int32), np.empty(width, np.uint8)
-    flag_edges(bits, volume, masked, valid is not None, ranks, last, flags)
-    bounds, positions = np.zeros(2 * BUCKETS + 1, np.int64), np.empty(width + 1, np.int32)
-    count_edges(strengths, flags, positions, bounds[1:])
-    np.cumsum(bounds, out=bounds)
-    records = np.empty(bounds[-1], np.uint64)
-    scatter_edges(strengths, bits, flags, positions, bounds[:-1].copy(), records)
-    return records, bounds
+    both = spanning_forest(strengths, volume, valid)
+    positive, negative = slice(0, both.inside), slice(both.inside, None)
+    return _Forest(both.edges[positive], both.pairs[positive]), _Forest(both.edges[negative], both.pairs[negative])
 
 
 def _checked(affinities: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.float32], Labels]:
