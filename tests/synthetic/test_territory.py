@@ -41,12 +41,12 @@ def test_distance_to_a_tube_is_that_of_the_naive_twin(tube):
     np.testing.assert_allclose(found.ravel(), wanted, atol=0.05)
 
 
-@given(st.tuples(*[st.integers(-60, 60)] * 3).filter(any))
-def test_a_tube_is_as_deep_on_its_axis_as_it_is_thick(way):
+@given(st.tuples(*[st.integers(-60, 60)] * 3).filter(any), st.integers(1, 9), st.integers(1, 9))
+def test_a_tube_is_as_deep_on_its_axis_as_it_is_thick(way, before, behind):
     """Also where rounding makes the square of the distance to the axis a little less than 0."""
     grid = make_grid((40, 40, 40), (10.0, 10.0, 10.0))
     cell = (slice(10, 11),) * 3
-    tube = Tube(210.0 - 3 * np.array(way), 210.0 + 4 * np.array(way), 10.0, 10.0)
+    tube = Tube(210.0 - before * np.array(way), 210.0 + behind * np.array(way), 10.0, 10.0)
     assert distance_to(tube, cell, grid).item() == pytest.approx(-10, abs=0.5)
 
 
