@@ -23,9 +23,8 @@ from clew.synthetic.volume import synthesize
 from clew.volumes.location import read_bytes, remove_bytes, write_bytes
 from clew.volumes.open import open_volume
 from clew.volumes.save import save_volume
-from volumes.test_object_storage import backend, google, keys, s3
+from object_storage import keys
 
-__all__ = ["backend", "google", "s3"]
 pytestmark = pytest.mark.compiled
 SHAPE = (40, 48, 56)
 BLOCKS = {"block_shape": (16, 32, 32)}

@@ -12,8 +12,7 @@ from clew.volumes import open_volume, output_target, save_volume
 from clew.volumes.formats.precomputed import precomputed_spec
 from clew.volumes.location import Location, find_location, join, kvstore_spec, natural_key, normal_path, parent
 from clew.volumes.shared import SharedVolume
-from volumes.test_open_chunked import precomputed, write_tensorstore
-from volumes.test_open_knossos import write_cubes
+from volumes.foreign import write_cubes, write_precomputed, write_tensorstore
 
 
 @pytest.mark.parametrize(
@@ -118,7 +117,7 @@ VOLUMES = {
     "a.h5": lambda path: save_volume(path, DATA, **PLACE),
     "zarr2": lambda path: zarr.create_array(path, data=DATA, zarr_format=2),
     "a.n5": lambda path: write_tensorstore("n5", path, DATA.T),
-    "precomputed": lambda path: precomputed(path, DATA),
+    "precomputed": lambda path: write_precomputed(path, DATA),
     "knossos": lambda path: write_cubes(path, DATA),
     "sections": write_sections,
 }

@@ -12,8 +12,7 @@ from clew import pipeline
 from clew.errors import InputError
 from clew.volumes import create_volume, open_volume, save_volume
 from clew.volumes.formats.chunked import ALL_CHUNKS
-from volumes.test_open_chunked import precomputed, write_tensorstore
-from volumes.test_open_knossos import write_cubes
+from volumes.foreign import write_cubes, write_precomputed, write_tensorstore
 
 VOXEL_SIZE = (40.0, 4.0, 4.0)
 DATA = np.ones((8, 9, 10), np.uint8)
@@ -83,31 +82,31 @@ def test_an_older_output_that_does_not_say_so_is_read_as_before(tmp_path):
     assert open_volume(tmp_path / "a.zarr").read().sum() == 64**2
 
 
-def write_n5(folder: Path) -> None:
+def n5_with_a_gap(folder: Path) -> None:
     write_tensorstore("n5", folder, DATA.T, metadata={"blockSize": [4, 4, 4], "compression": {"type": "raw"}})
     (folder / "0/0/0").unlink()
 
 
-def write_zarr2(folder: Path) -> None:
+def zarr2_with_a_gap(folder: Path) -> None:
     zarr.create_array(folder, data=DATA, chunks=(4, 4, 4), zarr_format=2)
     (folder / "0.0.0").unlink()
 
 
-def write_zarr3(folder: Path) -> None:
+def zarr3_with_a_gap(folder: Path) -> None:
     zarr.create_array(folder, data=DATA, chunks=(4, 4, 4))
     (folder / "c/0/0/0").unlink()
 
 
-def write_precomputed(folder: Path) -> None:
-    precomputed(folder, DATA, chunk_size=[4, 4, 4], key="a")
+def precomputed_with_a_gap(folder: Path) -> None:
+    write_precomputed(folder, DATA, chunk_size=[4, 4, 4], key="a")
     (folder / "a/0-4_0-4_0-4").unlink()
 
 
-def write_knossos(folder: Path) -> None:
+def knossos_with_a_gap(folder: Path) -> None:
     write_cubes(folder, np.ones((130, 9, 10), np.uint8), missing={(0, 0, 0)})
 
 
-FOREIGN = (write_n5, write_zarr2, write_zarr3, write_precomputed, write_knossos)
+FOREIGN = (n5_with_a_gap, zarr2_with_a_gap, zarr3_with_a_gap, precomputed_with_a_gap, knossos_with_a_gap)
 
 
 @pytest.mark.parametrize("write", FOREIGN)

@@ -7,22 +7,15 @@ import threading
 
 import numpy as np
 import pytest
-import tensorstore
 import zarr
 
 from clew.errors import InputError
 from clew.volumes import list_datasets, open_volume, save_volume
+from volumes.foreign import write_precomputed, write_tensorstore
 
 DATA = (np.arange(5 * 7 * 11) % 251).reshape(5, 7, 11).astype(np.uint16)
 VOXEL_SIZE = (40.0, 4.24, 4.0)
 OFFSET = (80.0, -1.5, 0.25)
-
-
-def write_tensorstore(driver, folder, data, **metadata):
-    """Write with tensorstore alone; `data` in the order of the format."""
-    spec = {"driver": driver, "kvstore": {"driver": "file", "path": f"{folder}/"}, **metadata}
-    store = tensorstore.open(spec, create=True, dtype=data.dtype, shape=data.shape).result()
-    store[...].write(data).result()
 
 
 def write_json(file, content):
@@ -155,32 +148,9 @@ def test_n5_scales(tmp_path):
     np.testing.assert_array_equal(coarse.read(), DATA[:, ::2, ::2])
 
 
-def precomputed(folder, data, **scale):
-    """Write with tensorstore; `data` in our order."""
-    stored = data.transpose(3, 2, 1, 0) if data.ndim == 4 else data.T[..., None]
-    spec = {
-        "driver": "neuroglancer_precomputed",
-        "kvstore": {"driver": "file", "path": f"{folder}/"},
-        "multiscale_metadata": {
-            "type": "image" if data.dtype.itemsize < 8 else "segmentation",
-            "data_type": data.dtype.name,
-            "num_channels": stored.shape[3],
-        },
-        "scale_metadata": {
-            "size": stored.shape[:3],
-            "encoding": "raw",
-            "chunk_size": [4, 3, 2],
-            "resolution": [4, 4.24, 40],
-            **scale,
-        },
-    }
-    store = tensorstore.open(spec, create=True).result()
-    store[tensorstore.d[:].translate_to[0]].write(stored).result()
-
-
 @pytest.mark.parametrize("prefix", ["", "precomputed://", "precomputed://file://"])
 def test_precomputed_is_transposed_and_keeps_its_offset(tmp_path, prefix):
-    precomputed(tmp_path / "a", DATA, voxel_offset=[3, -2, 100])
+    write_precomputed(tmp_path / "a", DATA, voxel_offset=[3, -2, 100])
     volume = open_volume(f"{prefix}{tmp_path}/a")
     assert (volume.axes, volume.shape, volume.chunks) == ("zyx", DATA.shape, (2, 3, 4))
     assert volume.voxel_size == VOXEL_SIZE
@@ -191,8 +161,8 @@ def test_precomputed_is_transposed_and_keeps_its_offset(tmp_path, prefix):
 
 def test_precomputed_channels_and_scales(tmp_path):
     data = np.stack([DATA, DATA + 1, DATA + 2])
-    precomputed(tmp_path / "a", data)
-    precomputed(tmp_path / "a", data[:, ::2], resolution=[4, 4.24, 80])
+    write_precomputed(tmp_path / "a", data)
+    write_precomputed(tmp_path / "a", data[:, ::2], resolution=[4, 4.24, 80])
     volume = open_volume(tmp_path / "a")
     assert volume.axes == "czyx"
     np.testing.assert_array_equal(volume.read(), data)
@@ -205,12 +175,12 @@ def test_precomputed_channels_and_scales(tmp_path):
 def test_precomputed_compressed_segmentation(tmp_path):
     labels = DATA.astype(np.uint64) + np.uint64(2**62)
     blocks = {"encoding": "compressed_segmentation", "compressed_segmentation_block_size": [8, 8, 8]}
-    precomputed(tmp_path / "a", labels, **blocks)
+    write_precomputed(tmp_path / "a", labels, **blocks)
     np.testing.assert_array_equal(open_volume(tmp_path / "a").read(), labels)
 
 
 def test_precomputed_chunks_that_would_read_as_zeros_are_refused(tmp_path):
-    precomputed(tmp_path / "a", DATA, key="4_4_40")
+    write_precomputed(tmp_path / "a", DATA, key="4_4_40")
     for chunk in (tmp_path / "a/4_4_40").iterdir():
         chunk.rename(f"{chunk}.gz")
     with pytest.raises(InputError, match=r"compressed files such as 4_4_40/.*\.gz"):
@@ -325,7 +295,7 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 
 def test_remote_volumes(tmp_path, server):
     save_volume(tmp_path / "a.zarr", DATA, voxel_size=VOXEL_SIZE, offset=OFFSET, attributes={"stage": "test"})
-    precomputed(tmp_path / "b", DATA, voxel_offset=[3, -2, 100])
+    write_precomputed(tmp_path / "b", DATA, voxel_offset=[3, -2, 100])
     write_tensorstore("n5", tmp_path / "c.n5/raw", DATA.T, metadata={"resolution": [4, 4.24, 40]})
     for name in ("a.zarr", "a.zarr/s0", "a.zarr:0", "b", "c.n5/raw", "c.n5:raw"):
         volume = open_volume(f"{server}/{name}")

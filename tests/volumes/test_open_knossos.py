@@ -7,36 +7,9 @@ from clew import cli
 from clew.errors import InputError
 from clew.volumes import open_volume
 from clew.volumes.formats.nml import read_nml
+from volumes.foreign import EDGE, write_cubes
 
 VOXEL_SIZE = (28.0, 11.24, 11.24)
-CONFIGURATION = """experiment name "ex145_mag1";
-boundary x {x};
-boundary y {y};
-boundary z {z};
-scale x 11.24;
-scale y 11.24;
-scale z 28.0;
-magnification 1;
-"""
-EDGE = 128
-
-
-def write_cubes(folder, data, missing=()):
-    """Cubes as KNOSSOS writes them: the voxel (x, y, z) of a cube is byte x + 128 y + 128² z."""
-    z, y, x = data.shape
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "knossos.conf").write_text(CONFIGURATION.format(x=x, y=y, z=z))
-    padded = np.zeros([-(-size // EDGE) * EDGE for size in data.shape], data.dtype)
-    padded[:z, :y, :x] = data
-    for cz, cy, cx in np.ndindex(*(size // EDGE for size in padded.shape)):
-        if (cz, cy, cx) in missing:
-            continue
-        inner = folder / f"x{cx:04d}" / f"y{cy:04d}" / f"z{cz:04d}"
-        inner.mkdir(parents=True)
-        cube = padded[tuple(slice(n * EDGE, (n + 1) * EDGE) for n in (cz, cy, cx))]
-        (inner / f"ex145_mag1_x{cx:04d}_y{cy:04d}_z{cz:04d}.raw").write_bytes(
-            cube.astype(cube.dtype.newbyteorder("<")).tobytes(order="C")
-        )
 
 
 @pytest.fixture(scope="module")
