@@ -31,8 +31,7 @@ def test_cut_follows_parents_above_the_limit(data: st.DataObject, count: int, li
     levels = [
         -1 if parent == place else level for place, (parent, level) in enumerate(zip(parents, levels, strict=True))
     ]
-    roots = np.empty(count, np.int64)
-    cut_tree(np.array(parents), np.array(levels), float(limit), roots)
+    roots = cut_tree(np.array(parents), np.array(levels), float(limit))
     for place in range(count):
         root = place
         while levels[root] > limit and parents[root] != root:

@@ -11,7 +11,7 @@ from clew.arrays import as_whole
 from clew.errors import InputError
 from clew.evaluation.overlap import OverlapTable, checked_table, slabs
 from clew.evaluation.scores import check_annotated, object_sizes, segment_sizes
-from clew.kernels.overlap import add_entries, measure_pairs, new_table
+from clew.kernels.overlap import Extents, extents_of, measure_pairs
 from clew.space import Lengths, Triple
 
 
@@ -116,14 +116,10 @@ def locate_errors(segmentation: Any, truth: Any, errors: Sequence[LabelError], p
         raise InputError(f"part must be the number of a part of every error, not {part}")
     pairs = np.array([error.pair(part) for error in errors], np.uint64).reshape(-1, 2)
     wanted, number = np.unique(pairs, axis=0, return_inverse=True)
-    table = new_table(2 ** max(4, int(2 * len(wanted)).bit_length()))
-    marks = np.arange(1, len(wanted) + 1, dtype=np.uint64)
-    add_entries(np.column_stack([wanted, marks, np.zeros_like(marks)]), table)
-    found = np.zeros((len(wanted), 10), np.int64)
-    found[:, 4:7], found[:, 7:] = np.iinfo(np.int64).max, -1
+    table, found = extents_of(wanted)
     for start, segments, objects in slabs(segmentation, truth):
         measure_pairs(segments, objects, start, table, found)
-    return [_location(found[n]) for n in number.ravel()]
+    return [_location(found, n) for n in number.ravel().tolist()]
 
 
 def _costliest(
@@ -148,8 +144,8 @@ def _costliest(
     return errors
 
 
-def _location(row: NDArray[np.int64]) -> Location:
-    voxels = int(row[0])
-    z, y, x = (row[1:4] / max(voxels, 1)).tolist()
-    (low_z, low_y, low_x), (high_z, high_y, high_x) = row[4:7].tolist(), (row[7:] + 1).tolist()
+def _location(found: Extents, pair: int) -> Location:
+    voxels = int(found.voxels[pair])
+    z, y, x = (found.sums[pair] / max(voxels, 1)).tolist()
+    (low_z, low_y, low_x), (high_z, high_y, high_x) = found.low[pair].tolist(), (found.high[pair] + 1).tolist()
     return Location(voxels, (z, y, x), (low_z, low_y, low_x), (high_z, high_y, high_x))

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from clew.arrays import as_array, as_counts, as_ids, is_array
 from clew.errors import InputError
-from clew.kernels.overlap import STRETCH, add_entries, count_overlap, new_table
+from clew.kernels.overlap import count_pairs, new_table
 from clew.labels import Labels, check_label_kind, check_same_shape
 
 _SLAB = 2**24
@@ -50,18 +50,10 @@ def overlap_table(segmentation: Any, truth: Any) -> OverlapTable:
     InputError
         If the shapes differ, or ids are negative or not whole numbers.
     """
-    table, filled = new_table(4 * STRETCH), 0
+    table = new_table()
     for _, segments, truths in slabs(segmentation, truth):
-        position = 0
-        while True:
-            position, filled = count_overlap(segments.ravel(), truths.ravel(), position, filled, table)
-            if position == truths.size:
-                break
-            larger = new_table(4 * len(table))
-            add_entries(table, larger)
-            table = larger
-    used = table[table[:, 2] != 0]
-    return sum_pairs(used[:, 0], used[:, 1], used[:, 2].astype(np.int64))
+        table = count_pairs(segments, truths, table)
+    return sum_pairs(*table.pairs)
 
 
 def relabel_table(table: OverlapTable, ids: ArrayLike, lookup: ArrayLike) -> OverlapTable:

@@ -2,14 +2,31 @@
 
 import numpy as np
 
-from clew.kernels._jit import kernel
+from clew.kernels._jit import at, bare_kernel
 
 
-@kernel
-def cut_tree(parents, levels, limit, roots):
-    """roots[i] = smallest member of the region of fragment i after the merges with level > limit.
+def cut_tree(parents: np.ndarray, levels: np.ndarray, limit: float) -> np.ndarray:
+    """Smallest member of the region of each fragment after the merges with level > limit.
 
-    parents[i] < i, or i itself with a level that is not above any limit (-1).
+    Parameters
+    ----------
+    parents : (n,) int64
+        What each fragment is merged into: an earlier one, or itself where it never is.
+    levels : (n,) int64
+        Score level of that merge; -1, which is above no limit, where there is none.
+    limit : float
+
+    Returns
+    -------
+    (n,) int64
     """
+    roots = np.empty(len(parents), np.int64)
+    _cut(parents, levels, limit, roots)
+    return roots
+
+
+@bare_kernel
+def _cut(parents, levels, limit, roots):
+    # parents come first, so that their roots are there when they are asked for: one pass, 5 ns a fragment
     for place in range(parents.shape[0]):
-        roots[place] = roots[np.uint64(parents[place])] if levels[place] > limit else place
+        roots[place] = roots[at(parents[place])] if levels[place] > limit else place

@@ -1,120 +1,232 @@
-"""Overlap of two label volumes: how many voxels carry each pair of ids.
+"""Overlap of two label volumes: how many voxels carry each pair of ids, and where the voxels of a few pairs lie.
 
-Runs of equal pairs are counted before they are looked up in an open-addressed table of rows (segment, truth, voxels, 0),
-two to a cache line; all rows that a stretch of voxels needs are asked for before the first is looked at. The table never
-grows here: a kernel that finds it nearly half full says how far it came, the caller makes it larger and goes on.
+Runs of equal pairs are counted before they are looked up in an open-addressed table; all rows that a stretch of voxels
+needs are asked for before the first is looked at: half the time of a look-up for each run as it comes.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
-from clew.kernels._jit import inline, kernel, prefetch
+from clew.kernels._jit import at, bare_kernel, inline, prefetch
 from clew.kernels._table import mixed_ids
 
-STRETCH = 1024
+_STRETCH = 1024
 """Voxels whose runs are looked up together; a table has more than twice as many rows."""
+_FIRST_ROWS = 4 * _STRETCH
 
+_SEGMENT, _TRUTH, _VOXELS, _COLUMNS = 0, 1, 2, 4
+"""Columns of the table; one more makes rows of 32 bytes, of which none lies in two cache lines."""
 _ONE = np.uint64(1)
 
 
-def new_table(rows: int) -> np.ndarray:
-    """Table of so many free rows (a power of two), (rows, 4) uint64."""
-    memory = np.zeros(4 * rows + 8, np.uint64)
+class PairTable(NamedTuple):
+    """Table of pairs of ids.
+
+    Parameters
+    ----------
+    rows : (power of two, 4) uint64
+        Segment, truth and voxels, in the place that the hash says; those without voxels are free.
+    used : (1,) int64
+        Number of the others, at most half of them.
+    """
+
+    rows: np.ndarray
+    used: np.ndarray
+
+    @property
+    def pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Segments and truths (pairs,) uint64 and voxels (pairs,) int64, in no order."""
+        used = self.rows[self.rows[:, _VOXELS] != 0]
+        return used[:, _SEGMENT], used[:, _TRUTH], used[:, _VOXELS].astype(np.int64)
+
+
+class Extents(NamedTuple):
+    """Where the voxels of some pairs lie: voxels (pairs,); sums of their z, y, x, smallest and largest z, y, x, (pairs, 3);
+    all int64."""
+
+    voxels: np.ndarray
+    sums: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+class _Stretch(NamedTuple):
+    """Room for the runs of a stretch: where each begins (one more: the end), and where to begin the search for its pair."""
+
+    starts: np.ndarray
+    slots: np.ndarray
+
+
+def new_table(rows: int = _FIRST_ROWS) -> PairTable:
+    """An empty table of so many rows, a power of two."""
+    memory = np.zeros(_COLUMNS * rows + 8, np.uint64)
     start = -memory.ctypes.data % 64 // 8
-    return memory[start : start + 4 * rows].reshape(rows, 4)
+    return PairTable(memory[start : start + _COLUMNS * rows].reshape(rows, _COLUMNS), np.zeros(1, np.int64))
+
+
+def count_pairs(segmentation: np.ndarray, truth: np.ndarray, table: PairTable) -> PairTable:
+    """Count the pairs of ids of all voxels, those of truth 0 left out.
+
+    Parameters
+    ----------
+    segmentation, truth : uint64 of one shape
+        In C order.
+    table : PairTable
+        What was counted before; not to be used afterwards.
+
+    Returns
+    -------
+    PairTable
+        The same, or a larger one.
+    """
+    segments, truths, position = segmentation.reshape(-1), truth.reshape(-1), 0
+    stretch = _Stretch(np.empty(_STRETCH + 1, np.int64), np.empty(_STRETCH, np.uint64))
+    while (position := _count(segments, truths, stretch, table, position)) < truths.size:
+        larger = new_table(4 * len(table.rows))
+        _add_rows(table.rows, larger)
+        table = larger
+    return table
+
+
+def extents_of(pairs: np.ndarray) -> tuple[PairTable, Extents]:
+    """Table and empty extents for `measure_pairs`.
+
+    Parameters
+    ----------
+    pairs : (pairs, 2) uint64
+        Segment and truth, each pair once.
+
+    Returns
+    -------
+    PairTable
+        1 + the index of each pair stands in place of its voxels.
+    Extents
+    """
+    count = len(pairs)
+    table = new_table(2 ** max(4, int(2 * count).bit_length()))
+    rows = np.zeros((count, _COLUMNS), np.uint64)
+    rows[:, : _TRUTH + 1], rows[:, _VOXELS] = pairs, np.arange(1, count + 1)
+    _add_rows(rows, table)
+    low, high = np.full((count, 3), np.iinfo(np.int64).max), np.full((count, 3), -1)
+    return table, Extents(np.zeros(count, np.int64), np.zeros((count, 3), np.int64), low, high)
 
 
 @inline
-def _first_slot(table, segment, truth):
-    return np.uint64(mixed_ids(np.int64(segment), np.int64(truth)) & (table.shape[0] - 1))
+def _first_slot(rows, segment, truth):
+    return at(mixed_ids(np.int64(segment), np.int64(truth)) & (rows.shape[0] - 1))
 
 
 @inline
-def _slot(table, slot, segment, truth):
-    """Slot of a pair of ids in the table from its first slot on, or the free one where it belongs."""
-    mask = np.uint64(table.shape[0] - 1)
-    while table[slot, 2] != 0 and (table[slot, 0] != segment or table[slot, 1] != truth):
+def _slot(rows, slot, segment, truth):
+    """Slot of a pair of ids from its first slot on, or the free one where it belongs."""
+    mask = np.uint64(rows.shape[0] - 1)
+    while rows[slot, _VOXELS] != 0 and (rows[slot, _SEGMENT] != segment or rows[slot, _TRUTH] != truth):
         slot = (slot + _ONE) & mask
     return slot
 
 
 @inline
-def _add(table, slot, segment, truth, number):
-    """Add voxels to a pair; returns 1 if the pair is new."""
-    slot = _slot(table, slot, segment, truth)
-    new = table[slot, 2] == 0
-    table[slot, 0] = segment
-    table[slot, 1] = truth
-    table[slot, 2] += np.uint64(number)
+def _add(rows, slot, segment, truth, voxels):
+    """Add voxels to a pair, to be looked for from a slot on; returns 1 if the pair is new."""
+    slot = _slot(rows, slot, segment, truth)
+    new = rows[slot, _VOXELS] == 0
+    rows[slot, _SEGMENT] = segment
+    rows[slot, _TRUTH] = truth
+    rows[slot, _VOXELS] += np.uint64(voxels)
     return np.int64(new)
 
 
-@kernel
-def count_overlap(segmentation, truth, position, filled, table):
-    """Count pairs of ids from voxel `position` on, leaving out voxels of truth 0.
+@inline
+def _list_runs(segments, truths, position, stop, starts):
+    """List where runs of one pair begin, without a branch; returns their number."""
+    runs = 1
+    starts[0] = position
+    for i in range(position + 1, stop):
+        starts[at(runs)] = i
+        changes = segments[at(i)] != segments[at(i - 1)]
+        runs += np.int64(changes | (truths[at(i)] != truths[at(i - 1)]))
+    starts[at(runs)] = stop
+    return runs
 
-    segmentation and truth (voxels,) uint64. Returns (position, filled): where it stopped, and the rows in use. The table
-    is nearly half full if position < voxels.
-    """
-    voxels = np.int64(truth.shape[0])
-    room = np.int64(table.shape[0] // 2) - STRETCH
-    starts, slots = np.empty(STRETCH + 1, np.int64), np.empty(STRETCH, np.uint64)
-    while position < voxels and filled <= room:
-        stop, runs = min(position + STRETCH, voxels), 1
-        starts[0] = position
-        for i in range(position + 1, stop):
-            starts[np.uint64(runs)] = i
-            changes = segmentation[np.uint64(i)] != segmentation[np.uint64(i - 1)]
-            runs += np.int64(changes | (truth[np.uint64(i)] != truth[np.uint64(i - 1)]))
-        starts[np.uint64(runs)] = stop
+
+@bare_kernel
+def _count(segments, truths, stretch, table, position):
+    """Count from voxel `position` on, to the end or until the table is nearly half full; returns where it stopped."""
+    starts, slots, rows, used = stretch.starts, stretch.slots, table.rows, table.used[0]
+    voxels, room = np.int64(truths.shape[0]), np.int64(rows.shape[0] // 2) - _STRETCH
+    while position < voxels and used <= room:
+        stop = min(position + _STRETCH, voxels)
+        runs = _list_runs(segments, truths, position, stop, starts)
         for k in range(runs):
-            first = np.uint64(starts[np.uint64(k)])
-            slot = _first_slot(table, segmentation[first], truth[first])
-            slots[np.uint64(k)] = slot
-            prefetch(table, np.int64(slot))
+            first = at(starts[at(k)])
+            slot = _first_slot(rows, segments[first], truths[first])
+            slots[at(k)] = slot
+            prefetch(rows, np.int64(slot))
         for k in range(runs):
-            first = np.uint64(starts[np.uint64(k)])
-            if truth[first] != 0:
-                number = starts[np.uint64(k + 1)] - starts[np.uint64(k)]
-                filled += _add(table, slots[np.uint64(k)], segmentation[first], truth[first], number)
+            first = at(starts[at(k)])
+            if truths[first] != 0:
+                length = starts[at(k + 1)] - starts[at(k)]
+                used += _add(rows, slots[at(k)], segments[first], truths[first], length)
         position = stop
-    return position, filled
+    table.used[0] = used
+    return position
 
 
-@kernel
-def add_entries(entries, table):
-    """Add rows (segment, truth, voxels, 0), those without voxels left out, to a table that has room for them."""
-    for i in range(entries.shape[0]):
-        if entries[i, 2] != 0:
-            slot = _first_slot(table, entries[i, 0], entries[i, 1])
-            _add(table, slot, entries[i, 0], entries[i, 1], entries[i, 2])
+@bare_kernel
+def _add_rows(rows, table):
+    """Add the rows with voxels to a table that has room for them."""
+    for i in range(rows.shape[0]):
+        segment, truth, voxels = rows[i, _SEGMENT], rows[i, _TRUTH], rows[i, _VOXELS]
+        if voxels != 0:
+            table.used[0] += _add(table.rows, _first_slot(table.rows, segment, truth), segment, truth, voxels)
 
 
-@kernel
-def measure_pairs(segmentation, truth, first_section, table, found):
-    """Extent of the voxels of a few pairs of ids.
+@inline
+def _widen(extents, pair, axis, first, last):
+    extents.low[pair, axis] = min(extents.low[pair, axis], first)
+    extents.high[pair, axis] = max(extents.high[pair, axis], last)
 
-    segmentation and truth (z, y, x) uint64, the sections from `first_section` on; the table holds 1 + the number of
-    each pair wanted in place of its voxels. found (pairs, 10) int64: voxels, sum of z, y, x, smallest z, y, x, largest z, y, x; set
-    by the caller to 0, 0, large and -1.
+
+@inline
+def _add_run(extents, pair, z, y, start, end):
+    """Add the voxels (z, y, start .. end - 1) to a pair."""
+    voxels = end - start
+    extents.voxels[pair] += voxels
+    extents.sums[pair, 0] += voxels * z
+    extents.sums[pair, 1] += voxels * y
+    extents.sums[pair, 2] += voxels * (start + end - 1) // 2
+    _widen(extents, pair, 0, z, z)
+    _widen(extents, pair, 1, y, y)
+    _widen(extents, pair, 2, start, end - 1)
+
+
+@bare_kernel
+def measure_pairs(
+    segmentation: np.ndarray, truth: np.ndarray, first_section: int, table: PairTable, extents: Extents
+) -> None:
+    """Add the voxels of a slab to the extents of their pairs.
+
+    Parameters
+    ----------
+    segmentation, truth : (z, y, x) uint64
+    first_section : int
+        z of the first section of the slab.
+    table, extents : PairTable, Extents
+        As of `extents_of`; the extents grow.
     """
     depth, height, width = truth.shape
     for z in range(depth):
         for y in range(height):
-            segment_row, truth_row = segmentation[z, y], truth[z, y]
+            segments, truths = segmentation[z, y], truth[z, y]
             start = 0
             while start < width:
-                segment, object_ = segment_row[start], truth_row[start]
+                segment, neuron = segments[start], truths[start]
                 end = start + 1
-                while end < width and segment_row[end] == segment and truth_row[end] == object_:
+                while end < width and segments[end] == segment and truths[end] == neuron:
                     end += 1
-                slot = _slot(table, _first_slot(table, segment, object_), segment, object_)
-                if table[slot, 2] != 0:
-                    row, number, section = found[table[slot, 2] - _ONE], end - start, z + first_section
-                    row[0] += number
-                    row[1] += number * section
-                    row[2] += number * y
-                    row[3] += number * (start + end - 1) // 2
-                    row[4], row[7] = min(row[4], section), max(row[7], section)
-                    row[5], row[8] = min(row[5], y), max(row[8], y)
-                    row[6], row[9] = min(row[6], start), max(row[9], end - 1)
+                slot = _slot(table.rows, _first_slot(table.rows, segment, neuron), segment, neuron)
+                index = table.rows[slot, _VOXELS]
+                if index != 0:
+                    _add_run(extents, index - _ONE, z + first_section, y, start, end)
                 start = end

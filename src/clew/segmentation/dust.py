@@ -59,8 +59,7 @@ def join_dust(
     parents[merges[:, 1]] = merges[:, 0]
     merged = np.full(len(parents), -1)
     merged[merges[:, 1]] = levels
-    roots = np.empty(len(parents), np.int64)
-    cut_tree(parents, merged, -1.0, roots)
+    roots = cut_tree(parents, merged, -1.0)
     joined = np.zeros_like(lookup)
     kept = lookup != 0
     joined[kept] = segments.fragments[roots][np.searchsorted(segments.fragments, lookup[kept])]

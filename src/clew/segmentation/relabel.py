@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from clew.arrays import as_array, as_ids
 from clew.errors import InputError
 from clew.kernels.merge_tree import cut_tree
-from clew.kernels.relabel import id_table, relabel_rows
+from clew.kernels.relabel import replace_ids
 from clew.segmentation.agglomeration import MergeTree
 
 
@@ -34,8 +34,7 @@ def segment_lookup(tree: MergeTree, threshold: float) -> NDArray[np.uint64]:
     if not 0 <= threshold <= 1:
         raise InputError(f"threshold must be in [0, 1] (merge while 1 - score < threshold), not {threshold}")
     parents, levels = tree.cuts
-    roots = np.empty(len(parents), np.int64)
-    cut_tree(parents, levels, np.round(65535 * (1.0 - threshold), 6), roots)
+    roots = cut_tree(parents, levels, np.round(65535 * (1.0 - threshold), 6))
     return as_ids(tree.fragments, "fragments")[roots]
 
 
@@ -80,15 +79,9 @@ def relabel(fragments: np.ndarray, ids: np.ndarray, lookup: np.ndarray) -> NDArr
         raise InputError("ids must hold each fragment once, but some are there again")
     if not fragments.size:
         return np.zeros(fragments.shape, np.uint64)
-    fragments = np.ascontiguousarray(fragments)
-    names, width = fragments.reshape(-1), fragments.shape[-1]
-    segmentation = np.empty(fragments.shape, np.uint64)
-    unknown = relabel_rows(
-        names.view(np.int64) if names.dtype == np.uint64 else names, width, id_table(ids, lookup.view(np.int64)),
-        np.empty((3, width), np.int64), segmentation.view(np.int64).reshape(-1),
-    )  # fmt: skip
-    if unknown >= 0:
-        name = names[unknown]
+    segmentation, stranger = replace_ids(np.ascontiguousarray(fragments), ids, lookup)
+    if stranger >= 0:
+        name = fragments.flat[stranger]
         raise InputError(
             f"fragment {name} is not among the {len(ids)} ids of the lookup: was it made for other fragments?"
         )
