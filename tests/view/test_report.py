@@ -44,7 +44,7 @@ def whole_report(**changes):
         "synthetic": True,
         "volume": {"shape": "10 × 10 × 10 voxels"},
         "scores": [{"range": "all", "VOI split": 0.25, "VOI merge": 0.5}],
-        "stages": [StageTime("predict", 2.0, 4_000_000), StageTime("nothing", 1.0, 0)],
+        "stages": [StageTime("predict", 2.0, 5_000_000), StageTime("nothing", 1.0, 0)],
         "figures": [ReportFigure("Thresholds & scores", threshold_figure([0.1, 0.2], [1, 0.5], [0, 0.1]))],
         "errors": [ErrorPlace("merge", [3, 2**63], [7], 12345, (1, 2, 3))],
         "viewer_command": "clew view raw.zarr",
@@ -58,7 +58,7 @@ def test_everything_is_on_the_page_and_nothing_is_loaded():
     page = render_report(whole_report())
     parsed = parse(page)
     text = " ".join(parsed.text)
-    for wanted in ("Demo <1>", "A synthetic volume", "0.250", "predict", "0.500", "3.00", "merge", "12\u202f345"):
+    for wanted in ("Demo <1>", "A synthetic volume", "0.250", "predict", "0.400", "3.00", "merge", "12\u202f345"):
         assert wanted in text
     for wanted in ("3, 9223372036854775808", "1, 2, 3", "clew view raw.zarr", "A note.", "Thresholds & scores"):
         assert wanted in text
