@@ -49,32 +49,26 @@ def fragments_of(levels, mask, method, options):
     )
 
 
-@settings(max_examples=200, deadline=None)
+@pytest.mark.parametrize(
+    ("method", "twin"), [("seeded-forest", naive.seeded_forest), ("seeded-flood", naive.seeded_flood)]
+)
+@settings(max_examples=150, deadline=None)
 @given(cases())
-def test_seeded_forest_is_kruskal_on_all_pairs(case):
+def test_growing_from_seeds_equals_its_naive_twin(method, twin, case):
     levels, mask, options = case
     seeds = naive_seeds(levels, mask, options)
-    expected = naive.seeded_forest(levels, mask, seeds, 255 * options["low"], options["per_section"])
-    np.testing.assert_array_equal(fragments_of(levels, mask, "seeded-forest", options), expected)
+    expected = twin(levels, mask, seeds, 255 * options["low"], options["per_section"])
+    np.testing.assert_array_equal(fragments_of(levels, mask, method, options), expected)
 
 
 @settings(max_examples=200, deadline=None)
 @given(cases())
-def test_affinity_watershed(case):
+def test_affinity_watershed_equals_its_naive_twin(case):
     levels, mask, options = case
     expected = naive.affinity_watershed(
         levels, mask, 255 * options["low"], 255 * options["high"], options["per_section"]
     )
     np.testing.assert_array_equal(fragments_of(levels, mask, "affinity-watershed", options), expected)
-
-
-@settings(max_examples=100, deadline=None)
-@given(cases())
-def test_seeded_flood(case):
-    levels, mask, options = case
-    seeds = naive_seeds(levels, mask, options)
-    expected = naive.seeded_flood(levels, mask, seeds, 255 * options["low"], options["per_section"])
-    np.testing.assert_array_equal(fragments_of(levels, mask, "seeded-flood", options), expected)
 
 
 METHODS = ("seeded-forest", "affinity-watershed", "seeded-flood")
