@@ -16,9 +16,8 @@ from benchmarks.graph_speed import MEAN, QUANTILE
 from benchmarks.measure import peak_bytes
 from clew.segmentation.affinities import quantise
 from clew.segmentation.agglomeration import agglomerate
-from clew.segmentation.agglomeration_options import AgglomerationOptions
-from clew.segmentation.fragment_options import FragmentOptions
 from clew.segmentation.fragments import extract_fragments
+from clew.segmentation.options import AgglomerationOptions, FragmentOptions
 from clew.segmentation.region_graph import build_region_graph
 
 

@@ -18,10 +18,9 @@ from benchmarks.workload import SAMPLE
 from clew.evaluation.overlap import OverlapTable, overlap_table
 from clew.evaluation.scores import Scores, best_threshold, score_thresholds
 from clew.segmentation.agglomeration import agglomerate
-from clew.segmentation.agglomeration_options import AgglomerationOptions
 from clew.segmentation.dust import join_dust
-from clew.segmentation.fragment_options import FragmentOptions
 from clew.segmentation.fragments import extract_fragments
+from clew.segmentation.options import AgglomerationOptions, FragmentOptions
 from clew.segmentation.region_graph import RegionGraph, build_region_graph
 from clew.segmentation.relabel import segment_lookup
 from clew.training.targets import split_components

@@ -5,9 +5,8 @@ from benchmarks.measure import Row, Table, thread_seconds
 from benchmarks.workload import Workload
 from clew.evaluation.overlap import overlap_table, relabel_table
 from clew.segmentation.agglomeration import agglomerate
-from clew.segmentation.agglomeration_options import AgglomerationOptions
-from clew.segmentation.fragment_options import FragmentOptions
 from clew.segmentation.fragments import extract_fragments
+from clew.segmentation.options import AgglomerationOptions, FragmentOptions
 from clew.segmentation.region_graph import build_region_graph
 from clew.segmentation.relabel import relabel, segment_lookup
 

@@ -18,11 +18,9 @@ from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid
 from clew.blockwise.store import Key, Store
 from clew.blockwise.tasks import Task, run_serial
-from clew.segmentation.agglomeration import agglomerate
-from clew.segmentation.fragments import extract_fragments
-from clew.segmentation.in_blocks.segment import SegmentationOptions, memory_store, segmentation_tasks
-from clew.segmentation.region_graph import build_region_graph
-from clew.segmentation.relabel import relabel, segment_lookup
+from clew.segmentation.in_blocks.segment import memory_store, segmentation_tasks
+from clew.segmentation.options import SegmentationOptions
+from clew.segmentation.segment import segment
 
 STAGES = {
     "forest": "fragments: levels", "face": "fragments: faces", "fragments": "fragments: names",
@@ -85,14 +83,7 @@ def warm_up(options: SegmentationOptions) -> None:
     affinities = np.random.default_rng(0).integers(0, 256, (3, 12, 12, 12), np.uint8)
     grid = Grid(Domain((0, 0, 0), (12, 12, 12), (12, 12, 12)), (6, 12, 12))
     run_serial(segmentation_tasks(grid, options), memory_store(grid, affinities))
-    segment_whole(affinities, options)
-
-
-def segment_whole(affinities: np.ndarray, options: SegmentationOptions) -> np.ndarray:
-    """The segmentation by the functions for arrays."""
-    fragments = extract_fragments(affinities, options=options.fragments)
-    tree = agglomerate(build_region_graph(affinities, fragments), options=options.agglomeration)
-    return relabel(fragments, tree.fragments, segment_lookup(tree, options.threshold))
+    segment(affinities, options=options)
 
 
 def segment_blocks(affinities: np.ndarray, grid: Grid, options: SegmentationOptions) -> np.ndarray:
@@ -108,7 +99,7 @@ def note_in_core(folder: Path, grid: Grid, options: SegmentationOptions) -> tupl
     warm_up(options)
     affinities = np.load(folder / "affinities.npy")
     jobs = {
-        "whole": partial(segment_whole, affinities, options),
+        "whole": lambda: segment(affinities, options=options).segmentation,
         "blocks": partial(segment_blocks, affinities, grid, options),
     }
     whole, blocks = (_note_job(name, job, folder / "segmentation.npy") for name, job in jobs.items())

@@ -12,11 +12,11 @@ from benchmarks.fragment_speed import WATERSHED
 from benchmarks.measure import Row, Table, thread_seconds
 from benchmarks.workload import Workload
 from clew.evaluation.scores import Scores, best_threshold, evaluate
-from clew.segmentation.agglomeration import agglomerate
-from clew.segmentation.agglomeration_options import AgglomerationOptions
 from clew.segmentation.fragments import extract_fragments
+from clew.segmentation.options import AgglomerationOptions
 from clew.segmentation.region_graph import build_region_graph
 from clew.segmentation.relabel import relabel, segment_lookup
+from clew.segmentation.segment import build_merge_tree
 
 THRESHOLDS = tuple(np.linspace(0.1, 0.82, 10).round(2).tolist())
 """Merge while 1 − score is below; neither program needs to go on to merges beyond the last."""
@@ -27,9 +27,8 @@ def clew_chain(score: str) -> Callable[[np.ndarray], Segmentations]:
     """Segmentations at all thresholds, by clew."""
 
     def chain(affinities: np.ndarray) -> Segmentations:
-        fragments = extract_fragments(affinities, options=WATERSHED)
         options = AgglomerationOptions(score=score, floor=1 - THRESHOLDS[-1])
-        tree = agglomerate(build_region_graph(affinities, fragments), options=options)
+        fragments, _, tree = build_merge_tree(affinities, fragment_options=WATERSHED, agglomeration_options=options)
         for threshold in THRESHOLDS:
             yield relabel(fragments, tree.fragments, segment_lookup(tree, threshold))
 

@@ -29,9 +29,8 @@ from clew.blockwise.grid import Grid, Place
 from clew.blockwise.store import FolderStore, Store
 from clew.blockwise.tasks import Task, run_pool
 from clew.errors import InputError
-from clew.segmentation.agglomeration_options import AgglomerationOptions
-from clew.segmentation.fragment_options import FragmentOptions
-from clew.segmentation.in_blocks.segment import Passed, SegmentationOptions, passed_up, segmentation_tasks
+from clew.segmentation.in_blocks.segment import Passed, passed_up, segmentation_tasks
+from clew.segmentation.options import AgglomerationOptions, CutOptions, SegmentationOptions
 from clew.space import Triple
 
 SHAPES: dict[int, Triple] = {
@@ -78,7 +77,9 @@ class Run:
 def main(arguments: list[str] | None = None) -> list[Run]:
     """Segment volumes of all the sizes and print what it cost."""
     given = _parse(arguments)
-    options = SegmentationOptions(FragmentOptions(), AgglomerationOptions(floor=given.floor), given.threshold)
+    options = SegmentationOptions(
+        agglomeration=AgglomerationOptions(floor=given.floor), cut=CutOptions(given.threshold)
+    )
     base = make_base(given.data, given.base)
     runs: list[Run] = []
     for number, size in enumerate(given.sizes):

@@ -19,9 +19,8 @@ from benchmarks.noted import FIRST, STAGES, stage_of
 from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid
 from clew.blockwise.tasks import Queue
-from clew.segmentation.agglomeration_options import AgglomerationOptions
-from clew.segmentation.fragment_options import FragmentOptions
-from clew.segmentation.in_blocks.segment import SegmentationOptions, segmentation_tasks
+from clew.segmentation.in_blocks.segment import segmentation_tasks
+from clew.segmentation.options import SegmentationOptions
 from clew.space import Triple
 
 BLOCKS = (FIRST["forest"], FIRST["graph"], STAGES["fragments"], STAGES["segmentation"])
@@ -140,7 +139,7 @@ def wall_seconds(cost: Mapping[str, float], workers: int) -> float:
 
 def simulate(model: Model, grid: Grid, workers: int) -> float:
     """Wall seconds of clew's tasks on so many workers, each taking the time of the model."""
-    options = SegmentationOptions(FragmentOptions(), AgglomerationOptions(), 0.5)
+    options = SegmentationOptions()
     tasks = segmentation_tasks(grid, options)
     queue, voxels = Queue(tasks), float(np.prod(grid.domain.frame, dtype=np.int64))
     running: list[tuple[float, int]] = []

@@ -8,11 +8,8 @@ import pytest
 from clew.evaluation.scores import evaluate
 from clew.network.bundled import open_checkpoint
 from clew.network.prediction import predict_affinities
-from clew.segmentation.agglomeration import agglomerate
-from clew.segmentation.agglomeration_options import AgglomerationOptions
-from clew.segmentation.fragments import extract_fragments
-from clew.segmentation.region_graph import build_region_graph
-from clew.segmentation.relabel import relabel, segment_lookup
+from clew.segmentation.options import AgglomerationOptions, CutOptions, SegmentationOptions
+from clew.segmentation.segment import segment as segment_affinities
 from clew.synthetic.volume import synthesize
 from clew.training.targets import split_components
 from clew.volumes.open import open_volume
@@ -21,10 +18,10 @@ from clew.volumes.open import open_volume
 def segment(raw: np.ndarray, box: tuple[slice, slice, slice]) -> np.ndarray:
     checkpoint = open_checkpoint("fib-10nm")
     affinities = predict_affinities(checkpoint.network, raw, box=box)
-    fragments = extract_fragments(affinities)
-    options = AgglomerationOptions(score=checkpoint.score or "")
-    tree = agglomerate(build_region_graph(affinities, fragments), options=options)
-    return relabel(fragments, tree.fragments, segment_lookup(tree, checkpoint.threshold or 0))
+    options = SegmentationOptions(
+        agglomeration=AgglomerationOptions(checkpoint.score or ""), cut=CutOptions(checkpoint.threshold or 0)
+    )
+    return segment_affinities(affinities, options=options).segmentation
 
 
 def test_real_sections(real_data: Path) -> None:

@@ -11,8 +11,7 @@ from clew import cli, pipeline
 from clew.blockwise.worker_options import Workers
 from clew.errors import InputError
 from clew.network.options import PredictionOptions
-from clew.segmentation.agglomeration_options import AgglomerationChoice, AgglomerationOptions
-from clew.segmentation.fragment_options import FragmentOptions
+from clew.segmentation.options import AgglomerationChoice, AgglomerationOptions, FragmentOptions
 from clew.stages.declaration import command_name
 from clew.synthetic.options import SyntheticOptions
 from clew.training.options import AugmentationOptions, TrainingOptions

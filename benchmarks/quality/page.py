@@ -9,7 +9,7 @@ from statistics import mean, stdev
 from benchmarks.quality.figure import draw_losses
 from benchmarks.quality.recipes import RECIPES, RICHEST, SEEDS, STEPS
 from benchmarks.quality.runs import BORDERS, Row, usual_way
-from clew.segmentation.agglomeration_options import AgglomerationOptions
+from clew.segmentation.options import AgglomerationOptions
 
 ROWS = Path("docs/explanation/study.csv")
 PAGE = Path("docs/explanation/study.md")

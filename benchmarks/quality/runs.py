@@ -15,7 +15,7 @@ from benchmarks.quality.volumes import Study
 from clew.evaluation.border import mask_borders
 from clew.network.prediction import predict_affinities
 from clew.network.unet import UNet
-from clew.segmentation.fragment_options import FragmentOptions
+from clew.segmentation.options import FragmentOptions
 from clew.training.trainer import Trainer
 
 DUST = 500

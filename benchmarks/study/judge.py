@@ -16,9 +16,8 @@ from clew.network.options import Precision
 from clew.network.prediction import predict_affinities
 from clew.network.unet import UNet
 from clew.segmentation.agglomeration import agglomerate, contact_scores
-from clew.segmentation.agglomeration_options import AgglomerationOptions
-from clew.segmentation.fragment_options import FragmentOptions
 from clew.segmentation.fragments import extract_fragments
+from clew.segmentation.options import AgglomerationOptions, FragmentOptions
 from clew.segmentation.region_graph import RegionGraph, build_region_graph
 from clew.segmentation.relabel import segment_lookup
 

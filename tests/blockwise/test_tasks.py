@@ -11,10 +11,9 @@ from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid
 from clew.blockwise.store import FolderStore, MemoryStore
 from clew.blockwise.tasks import Task, run_pool, run_serial
-from clew.segmentation.agglomeration_options import AgglomerationOptions
-from clew.segmentation.fragment_options import FragmentOptions
 from clew.segmentation.in_blocks.agglomeration import load_tree
-from clew.segmentation.in_blocks.segment import SegmentationOptions, memory_store, segmentation_tasks
+from clew.segmentation.in_blocks.segment import memory_store, segmentation_tasks
+from clew.segmentation.options import AgglomerationOptions, CutOptions, FragmentOptions, SegmentationOptions
 
 WHOLE = Domain((0, 0, 0), (1, 1, 1), (1, 1, 1))
 
@@ -63,9 +62,8 @@ def test_processes_write_what_memory_holds(tmp_path):
     shape = (14, 20, 22)
     affinities = rng.integers(0, 256, (3, *shape), dtype=np.uint8)
     grid = Grid(Domain((0, 0, 0), shape, shape), (8, 8, 24))
-    options = SegmentationOptions(
-        FragmentOptions(seed_window=3, distance_cap=2), AgglomerationOptions("mean"), 0.5, minimum_size=4
-    )
+    fragments = FragmentOptions(seed_window=3, distance_cap=2)
+    options = SegmentationOptions(fragments, AgglomerationOptions("mean"), CutOptions(minimum_size=4))
     tasks = segmentation_tasks(grid, options)
     memory = memory_store(grid, affinities)
     for name, values in memory.volumes.items():

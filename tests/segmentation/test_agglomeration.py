@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from clew.errors import InputError
 from clew.segmentation.agglomeration import MergeTree, agglomerate, contact_scores, parse_score
-from clew.segmentation.agglomeration_options import AgglomerationOptions
+from clew.segmentation.options import AgglomerationOptions
 from clew.segmentation.region_graph import RegionGraph, build_region_graph
 from naive.agglomeration import graph_contacts, merge_sequence, start, statistic
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clew.errors import InputError
-from clew.segmentation.agglomeration_options import AgglomerationOptions
 from clew.segmentation.dust import join_dust, remove_small
+from clew.segmentation.options import AgglomerationOptions
 from clew.segmentation.region_graph import RegionGraph, build_region_graph, contract_region_graph
 from naive.agglomeration import graph_contacts, joined_dust
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from clew.errors import InputError
 from clew.segmentation.affinities import check_affinities
-from clew.segmentation.fragment_options import FragmentOptions
 from clew.segmentation.fragments import extract_fragments, find_seeds
+from clew.segmentation.options import FragmentOptions
 from naive import fragments as naive
 
 

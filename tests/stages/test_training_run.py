@@ -21,7 +21,7 @@ from clew import pipeline
 from clew.cli import main
 from clew.errors import InputError
 from clew.network.checkpoint import load_checkpoint
-from clew.segmentation.agglomeration_options import AgglomerationOptions
+from clew.segmentation.options import AgglomerationOptions
 from clew.stages.annotated_volume import read_annotated
 from clew.stages.run_folder import RunFolder
 from clew.stages.tables import load_merge_tree

@@ -24,8 +24,7 @@ from clew.pipeline.blocks import (
     status,
     verify_blocks,
 )
-from clew.segmentation.agglomeration_options import AgglomerationChoice, AgglomerationOptions
-from clew.segmentation.fragment_options import FragmentOptions
+from clew.segmentation.options import AgglomerationChoice, AgglomerationOptions, CutOptions, FragmentOptions
 from clew.space import Lengths, Triple
 from clew.stages.declaration import Record, stage
 from clew.stages.option_types import Input, Shape, Threshold
@@ -230,9 +229,8 @@ def relabel(
     overwrite
         Replace an existing output.
     """
-    from clew.segmentation.dust import join_dust, remove_small
     from clew.segmentation.relabel import relabel as rename
-    from clew.segmentation.relabel import segment_lookup
+    from clew.segmentation.segment import cut_lookup
     from clew.stages.files import as_ids, chosen_threshold, refuse_outputs, save_like
     from clew.stages.memory import refuse_too_large
     from clew.stages.protection import refuse_overlap
@@ -247,15 +245,10 @@ def relabel(
     refuse_too_large("relabel", fragments, prod(source.shape), 8)
     ids = as_ids(source.read(), fragments)
     with timed("relabel", ids.size):
-        lookup = segment_lookup(tree, threshold)
-        if minimum_size:
-            if region_graph is None:
-                raise InputError("relabel: minimum-size needs the region graph: give --region-graph")
-            graph, _ = load_region_graph(region_graph)
-            scored = AgglomerationOptions(score=tree.score)
-            lookup = join_dust(graph, lookup, minimum_size=minimum_size, options=scored)
-        if remove_below:
-            lookup = remove_small(tree.sizes, lookup, minimum_size=remove_below)
+        if minimum_size and region_graph is None:
+            raise InputError("relabel: minimum-size needs the region graph: give --region-graph")
+        graph = load_region_graph(region_graph)[0] if minimum_size and region_graph else None
+        lookup = cut_lookup(tree, CutOptions(threshold, minimum_size, remove_below), graph)
         segments = rename(ids, tree.fragments, lookup)
     save_like(source, segmentation, segments, Record(record | {"threshold": threshold}), overwrite)
 

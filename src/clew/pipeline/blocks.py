@@ -8,8 +8,13 @@ from annotated_types import Ge, Gt
 
 from clew.blockwise.worker_options import Workers
 from clew.network.options import BUNDLED, PredictionOptions
-from clew.segmentation.agglomeration_options import AgglomerationChoice, AgglomerationOptions
-from clew.segmentation.fragment_options import FragmentOptions
+from clew.segmentation.options import (
+    AgglomerationChoice,
+    AgglomerationOptions,
+    CutOptions,
+    FragmentOptions,
+    SegmentationOptions,
+)
 from clew.space import Lengths
 from clew.stages.declaration import Record, command_name, stage
 from clew.stages.option_types import Input, Shape, Threshold
@@ -116,7 +121,6 @@ def segment_blocks(
     restart
         Discard what an earlier run left.
     """
-    from clew.segmentation.in_blocks.segment import SegmentationOptions
     from clew.stages.block_run import run_in_blocks, say_job
     from clew.stages.block_segmentation import segmentation_run
     from clew.stages.files import chosen_threshold, open_affinities
@@ -127,7 +131,8 @@ def segment_blocks(
     attributes = open_affinities(affinities).attributes
     agglomeration = agglomeration_options.complete(attributes.get("suggested_score"))
     threshold = chosen_threshold(threshold, attributes, agglomeration.score, affinities)
-    options = SegmentationOptions(fragment_options, agglomeration, threshold, minimum_size, remove_below)
+    cut = CutOptions(threshold, minimum_size, remove_below)
+    options = SegmentationOptions(fragment_options, agglomeration, cut)
     run = segmentation_run(affinities, Path(folder), volumes, mask, options, block_shape)
     run_in_blocks(run, record, worker_options, restart=restart)
 
@@ -167,7 +172,8 @@ def relabel_blocks(
     from clew.stages.block_relabelling import relabelling_run
     from clew.stages.block_run import run_in_blocks
 
-    run = relabelling_run(Path(blocks), Path(folder), volumes, threshold, minimum_size, remove_below)
+    cut = CutOptions(threshold, minimum_size, remove_below)
+    run = relabelling_run(Path(blocks), Path(folder), volumes, cut)
     run_in_blocks(run, record, worker_options, restart=restart)
 
 
@@ -323,8 +329,8 @@ def verify_blocks(
     seed
         Of the random shapes and orders.
     """
-    from clew.segmentation.in_blocks.segment import SegmentationOptions
     from clew.stages.verification import verify_paths
 
-    options = SegmentationOptions(fragment_options, agglomeration_options, threshold, minimum_size, remove_below)
+    cut = CutOptions(threshold, minimum_size, remove_below)
+    options = SegmentationOptions(fragment_options, agglomeration_options, cut)
     verify_paths(affinities, mask=mask, box=box, options=options, trials=trials, seed=seed)

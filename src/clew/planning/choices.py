@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 from clew.network.options import PRESETS
 from clew.network.unet import parameters_of
-from clew.segmentation.agglomeration_options import AgglomerationOptions
-from clew.segmentation.fragment_options import FragmentOptions
+from clew.segmentation.options import AgglomerationOptions, FragmentOptions
 from clew.space import NEAREST_OFFSETS, Lengths, Triple
 from clew.training.options import SERIAL_SECTIONS, AugmentationOptions, TrainingOptions
 from clew.training.timing import Timing

@@ -13,7 +13,7 @@ from clew.errors import InputError
 from clew.kernels import agglomeration as kernels
 from clew.kernels import agglomeration_layout as layout
 from clew.kernels.relabel import positions_of
-from clew.segmentation.agglomeration_options import AgglomerationOptions
+from clew.segmentation.options import AgglomerationOptions
 from clew.segmentation.region_graph import RegionGraph, checked_graph, places_of, strictly_ascending
 
 SCORE_NAMES = (

@@ -7,7 +7,7 @@ from clew.arrays import as_counts, as_ids, as_whole
 from clew.errors import InputError
 from clew.kernels.merge_tree import cut_tree
 from clew.segmentation.agglomeration import initial_graph, merge_edges
-from clew.segmentation.agglomeration_options import AgglomerationOptions
+from clew.segmentation.options import AgglomerationOptions
 from clew.segmentation.region_graph import RegionGraph, checked_graph, contract_region_graph
 
 _DEFAULTS = AgglomerationOptions()

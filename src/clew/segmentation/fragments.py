@@ -9,7 +9,7 @@ from clew.arrays import as_array
 from clew.errors import InputError
 from clew.kernels import components, distance, flood, forest, seeds, watershed
 from clew.segmentation.affinities import quantise
-from clew.segmentation.fragment_options import FragmentOptions
+from clew.segmentation.options import FragmentOptions
 
 NEVER = 256
 """A strength that no pair reaches."""

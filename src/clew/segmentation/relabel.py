@@ -31,11 +31,16 @@ def segment_lookup(tree: MergeTree, threshold: float) -> NDArray[np.uint64]:
     InputError
         For a threshold outside [0, 1] or a broken tree.
     """
-    if not 0 <= threshold <= 1:
-        raise InputError(f"threshold must be in [0, 1] (merge while 1 - score < threshold), not {threshold}")
+    check_threshold(threshold)
     parents, levels = tree.cuts
     roots = cut_tree(parents, levels, np.round(65535 * (1.0 - threshold), 6))
     return as_ids(tree.fragments, "fragments")[roots]
+
+
+def check_threshold(threshold: float) -> None:
+    """Refuse a threshold that is no fraction."""
+    if not 0 <= threshold <= 1:
+        raise InputError(f"threshold must be in [0, 1] (merge while 1 - score < threshold), not {threshold}")
 
 
 def replace_names(names: NDArray[np.uint64], old: NDArray[np.uint64], new: NDArray[np.uint64]) -> NDArray[np.uint64]:

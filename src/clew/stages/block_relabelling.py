@@ -10,9 +10,9 @@ from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid, even_blocks
 from clew.blockwise.ledger import Ledger
 from clew.errors import InputError
-from clew.segmentation.agglomeration_options import AgglomerationOptions
 from clew.segmentation.in_blocks.relabel import relabel_tasks
 from clew.segmentation.in_blocks.segment import compile_kernels
+from clew.segmentation.options import CutOptions
 from clew.stages.block_run import STAGE, BlockRun, absolute
 from clew.stages.declaration import Record
 from clew.stages.tables import load_merge_tree
@@ -27,9 +27,7 @@ BYTES_A_VOXEL = 40
 """Memory of a worker for each voxel of a block, at most."""
 
 
-def relabelling_run(
-    blocks: Path, folder: Path, volumes: str | None, threshold: float, minimum_size: int, remove_below: int
-) -> BlockRun:
+def relabelling_run(blocks: Path, folder: Path, volumes: str | None, cut: CutOptions) -> BlockRun:
     """Open what `segment-blocks` left and lay out the run; nothing is written."""
     blocks, folder = blocks.absolute(), folder.absolute()
     plan = Ledger(blocks).plan()
@@ -45,8 +43,7 @@ def relabelling_run(
     place = join(str(folder) if volumes is None else absolute(volumes), "segmentation.zarr")
     outputs = shared_scales(place, "segmentation", np.uint64, scales, grid.block_shape)
     store = FileStore(folder / "tables", {"fragments": path}, outputs, fragments.voxel_size, earlier=blocks / "tables")
-    options = AgglomerationOptions(load_merge_tree(str(blocks / "merge_tree.h5"))[0].score)
-    tasks = relabel_tasks(grid, threshold, options, minimum_size=minimum_size, remove_below=remove_below)
+    tasks = relabel_tasks(grid, cut, score=load_merge_tree(str(blocks / "merge_tree.h5"))[0].score)
     return BlockRun(
         folder, store, tasks + scale_tasks("segmentation", scales, grid.block_shape), (fragments,), z * y * x,
         BYTES_A_VOXEL * prod(grid.block_shape), partial(_finish, store=store), warm_up=compile_kernels,

@@ -11,7 +11,14 @@ from clew.blockwise.grid import Grid, even_blocks
 from clew.errors import InputError
 from clew.segmentation.in_blocks.agglomeration import load_tree
 from clew.segmentation.in_blocks.forest import context_of
-from clew.segmentation.in_blocks.segment import SegmentationOptions, compile_kernels, passed_up, segmentation_tasks
+from clew.segmentation.in_blocks.segment import (
+    check_segmentation,
+    compile_kernels,
+    floods,
+    passed_up,
+    segmentation_tasks,
+)
+from clew.segmentation.options import SegmentationOptions
 from clew.space import Triple
 from clew.stages.block_run import BlockRun, absolute
 from clew.stages.declaration import Record
@@ -37,7 +44,7 @@ def segmentation_run(
     block_shape: Triple | None,
 ) -> BlockRun:  # fmt: skip
     """Open the inputs and lay out the run; nothing is written."""
-    options.check()
+    check_segmentation(options)
     affinities, mask, folder = absolute(affinities), mask and absolute(mask), folder.absolute()
     source = open_affinities(affinities)
     z, y, x = source.shape[1:]
@@ -72,7 +79,7 @@ def _finish(
     for path in ("fragments", "segmentation"):
         scales = [volume for name, volume in store.outputs.items() if name.partition("-")[0] == path]
         finish_volume(scales, record)
-    for level in passed_up(grid, store, forests=not options.floods)[:-1]:
+    for level in passed_up(grid, store, forests=not floods(options))[:-1]:
         say(level.words)
-    if options.floods:
+    if floods(options):
         say("seeded-flood is approximate at block borders: other blocks give other fragments there")

@@ -19,8 +19,7 @@ from clew.network.prediction import resolve_device
 from clew.network.unet import UNet, with_descriptors
 from clew.replace import written_beside
 from clew.segmentation.agglomeration import parse_score
-from clew.segmentation.agglomeration_options import AgglomerationOptions
-from clew.segmentation.fragment_options import FragmentOptions
+from clew.segmentation.options import AgglomerationOptions, FragmentOptions
 from clew.space import NEAREST_OFFSETS, Box, Lengths, Triple
 from clew.stages.annotated_volume import Annotated, read_annotated
 from clew.stages.declaration import Record

@@ -4,8 +4,8 @@ from math import prod
 
 import numpy as np
 
-from clew.segmentation.in_blocks.segment import SegmentationOptions
 from clew.segmentation.in_blocks.verify import verify_blocks
+from clew.segmentation.options import SegmentationOptions
 from clew.space import Box
 from clew.stages.files import open_affinities, read_like
 from clew.stages.memory import refuse_too_large

@@ -11,12 +11,9 @@ from clew.network.options import Precision
 from clew.network.prediction import predict_affinities
 from clew.network.symmetries import Box
 from clew.network.unet import UNet
-from clew.segmentation.agglomeration import agglomerate
-from clew.segmentation.agglomeration_options import AgglomerationOptions
-from clew.segmentation.fragment_options import FragmentOptions
-from clew.segmentation.fragments import extract_fragments
-from clew.segmentation.region_graph import build_region_graph
+from clew.segmentation.options import AgglomerationOptions, FragmentOptions
 from clew.segmentation.relabel import segment_lookup
+from clew.segmentation.segment import build_merge_tree
 from clew.training.targets import split_components
 
 THRESHOLDS = np.linspace(0.0, 1.0, 101)
@@ -61,8 +58,9 @@ def validate(
     margin = (surroundings, surroundings, surroundings)
     wide = box.grown(margin, margin, inside=Box.whole(raw.shape))
     affinities = predict_affinities(network, raw, box=wide, device=device, precision=precision)
-    fragments = extract_fragments(affinities, options=fragment_options)
-    tree = agglomerate(build_region_graph(affinities, fragments), options=agglomeration_options)
+    fragments, _, tree = build_merge_tree(
+        affinities, fragment_options=fragment_options, agglomeration_options=agglomeration_options
+    )
     table = overlap_table(fragments[box.within(wide)], split_components(labels[box]))
     scores = score_thresholds(table, tree.fragments, (segment_lookup(tree, float(t)) for t in THRESHOLDS))
     return Validation(*best_threshold([float(t) for t in THRESHOLDS], scores))

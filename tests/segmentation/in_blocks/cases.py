@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 from hypothesis import strategies as st
 
-from clew.segmentation.fragment_options import FragmentOptions
 from clew.segmentation.fragments import extract_fragments
+from clew.segmentation.options import FragmentOptions
 
 SCORES = ["mean", *(f"hist_quant_{q}{m}" for q in (0, 25, 50, 75, 100) for m in ("", "_init_max"))]
 

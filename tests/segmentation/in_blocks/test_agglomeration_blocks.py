@@ -8,8 +8,8 @@ from clew.blockwise.grid import Grid
 from clew.blockwise.store import MemoryStore
 from clew.blockwise.tasks import run_serial
 from clew.segmentation.agglomeration import agglomerate
-from clew.segmentation.agglomeration_options import AgglomerationOptions
 from clew.segmentation.in_blocks.agglomeration import agglomeration_tasks, load_contacts, load_tree
+from clew.segmentation.options import AgglomerationOptions
 from clew.segmentation.region_graph import build_region_graph, merge_region_graphs
 from segmentation.in_blocks.cases import SCORES, assert_equal_records, fragment_cases
 

@@ -7,11 +7,10 @@ from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid
 from clew.blockwise.tasks import run_serial
 from clew.evaluation.scores import evaluate
-from clew.segmentation.agglomeration_options import AgglomerationOptions
-from clew.segmentation.fragment_options import FragmentOptions
 from clew.segmentation.fragments import extract_fragments
 from clew.segmentation.in_blocks import flood as flood_blocks
-from clew.segmentation.in_blocks.segment import SegmentationOptions, memory_store, segmentation_tasks
+from clew.segmentation.in_blocks.segment import memory_store, segmentation_tasks
+from clew.segmentation.options import AgglomerationOptions, FragmentOptions, SegmentationOptions
 from clew.space import NEAREST_OFFSETS
 from clew.synthetic.volume import synthesize
 from clew.training.targets import affinity_targets
@@ -30,7 +29,7 @@ def flooded(affinities, block_shape, options=OPTIONS, mask=None):
     shape = affinities.shape[1:]
     grid = Grid(Domain((0, 0, 0), shape, shape), block_shape)
     store = memory_store(grid, affinities, mask)
-    everything = SegmentationOptions(options, AgglomerationOptions("mean"), 0.5)
+    everything = SegmentationOptions(options, AgglomerationOptions("mean"))
     run_serial(segmentation_tasks(grid, everything, masked=mask is not None), store)
     return store.volumes["fragments"], store.volumes["segmentation"]
 

@@ -9,14 +9,12 @@ from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid
 from clew.blockwise.tasks import run_serial
 from clew.errors import InputError
-from clew.segmentation.agglomeration import MergeTree, agglomerate
-from clew.segmentation.agglomeration_options import AgglomerationOptions
-from clew.segmentation.fragment_options import FragmentOptions
-from clew.segmentation.fragments import extract_fragments
+from clew.segmentation.agglomeration import MergeTree
 from clew.segmentation.in_blocks.agglomeration import load_tree
 from clew.segmentation.in_blocks.forest import start_forest
-from clew.segmentation.in_blocks.segment import SegmentationOptions, memory_store, segmentation_tasks
-from clew.segmentation.region_graph import build_region_graph
+from clew.segmentation.in_blocks.segment import memory_store, segmentation_tasks
+from clew.segmentation.options import AgglomerationOptions, CutOptions, FragmentOptions, SegmentationOptions
+from clew.segmentation.segment import build_merge_tree
 from segmentation.in_blocks.cases import affinity_cases, assert_equal_records
 
 FRAME = (2**20, 2**20, 2**20)
@@ -38,16 +36,17 @@ def far_names(shape, domain):
 @given(affinity_cases(), st.sampled_from(["mean", "hist_quant_50", "hist_quant_75_init_max"]))
 def test_equals_a_small_volume_but_for_the_names(case, score):
     affinities, mask, fragment_options, block_shape, rng = case
-    options = SegmentationOptions(fragment_options, AgglomerationOptions(score), 0.4, minimum_size=3)
+    options = SegmentationOptions(fragment_options, AgglomerationOptions(score), CutOptions(0.4, 3))
     shape = affinities.shape[1:]
     domain = far_domain(shape, rng)
     grid = Grid(domain, block_shape)
     store = memory_store(grid, affinities, mask)
     run_serial(segmentation_tasks(grid, options, masked=mask is not None), store, rng=rng)
     names = far_names(shape, domain)
-    fragments = extract_fragments(affinities, mask=mask, options=fragment_options)
+    fragments, _, tree = build_merge_tree(
+        affinities, mask=mask, fragment_options=fragment_options, agglomeration_options=options.agglomeration
+    )
     np.testing.assert_array_equal(store.volumes["fragments"], names[fragments.astype(int)])
-    tree = agglomerate(build_region_graph(affinities, fragments), options=options.agglomeration)
     far = MergeTree(names[tree.fragments.astype(int)], tree.sizes, names[tree.merges.astype(int)], tree.scores, score)
     assert_equal_records(load_tree(store, score), far)
 
@@ -56,7 +55,7 @@ def test_names_reach_beyond_32_bits():
     domain = far_domain((4, 4, 4), np.random.default_rng(0))
     grid = Grid(domain, (2, 2, 2))
     store = memory_store(grid, np.full((3, 4, 4, 4), 200, np.uint8))
-    run_serial(segmentation_tasks(grid, SegmentationOptions(FragmentOptions(), AgglomerationOptions(), 0.5)), store)
+    run_serial(segmentation_tasks(grid, SegmentationOptions()), store)
     assert (store.volumes["segmentation"] == far_names((4, 4, 4), domain)[1]).all()
     assert store.volumes["segmentation"][0, 0, 0] > 2**58
 

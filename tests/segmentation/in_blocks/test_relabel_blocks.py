@@ -11,22 +11,19 @@ from clew.blockwise.tasks import run_serial
 from clew.evaluation.in_blocks import overlap_tasks
 from clew.evaluation.overlap import OverlapTable, overlap_table
 from clew.segmentation.agglomeration import agglomerate
-from clew.segmentation.agglomeration_options import AgglomerationOptions
-from clew.segmentation.dust import join_dust, remove_small
 from clew.segmentation.in_blocks.agglomeration import agglomeration_tasks
 from clew.segmentation.in_blocks.relabel import relabel_tasks
+from clew.segmentation.options import AgglomerationOptions, CutOptions
 from clew.segmentation.region_graph import build_region_graph
-from clew.segmentation.relabel import relabel, segment_lookup
+from clew.segmentation.relabel import relabel
+from clew.segmentation.segment import cut_lookup
 from segmentation.in_blocks.cases import SCORES, assert_equal_records, fragment_cases
 
 
-def relabelled(affinities, fragments, options, threshold, minimum_size, remove_below):
+def relabelled(affinities, fragments, options, cut):
     graph = build_region_graph(affinities, fragments)
     tree = agglomerate(graph, options=options)
-    lookup = segment_lookup(tree, threshold)
-    if minimum_size:
-        lookup = join_dust(graph, lookup, minimum_size=minimum_size, options=AgglomerationOptions(options.score))
-    return relabel(fragments, tree.fragments, remove_small(tree.sizes, lookup, minimum_size=remove_below))
+    return relabel(fragments, tree.fragments, cut_lookup(tree, cut, graph))
 
 
 @settings(max_examples=150, deadline=None)
@@ -37,7 +34,8 @@ def relabelled(affinities, fragments, options, threshold, minimum_size, remove_b
 def test_equals_the_whole(case, score, threshold, minimum_size, remove_below):
     affinities, fragments, block_shape, rng = case
     options = AgglomerationOptions(score, floor=1 - threshold)
-    expected = relabelled(affinities, fragments, options, threshold, minimum_size, remove_below)
+    cut = CutOptions(threshold, minimum_size, remove_below)
+    expected = relabelled(affinities, fragments, options, cut)
     shape = fragments.shape
     truth = rng.integers(0, 4, shape)
     grid = Grid(Domain((0, 0, 0), shape, shape), block_shape)
@@ -45,8 +43,7 @@ def test_equals_the_whole(case, score, threshold, minimum_size, remove_below):
         "affinities": affinities, "fragments": fragments, "truth": truth, "segmentation": np.zeros(shape, np.uint64)
     }  # fmt: skip
     store = MemoryStore(grid.domain, volumes)
-    tasks = agglomeration_tasks(grid, options)
-    tasks += relabel_tasks(grid, threshold, options, minimum_size=minimum_size, remove_below=remove_below)
+    tasks = agglomeration_tasks(grid, options) + relabel_tasks(grid, cut, score=score)
     run_serial(tasks + overlap_tasks(grid), store, rng=rng)
     np.testing.assert_array_equal(store.volumes["segmentation"], expected)
     assert_equal_records(as_record(OverlapTable, store.load(("overlap",))), overlap_table(expected, truth))

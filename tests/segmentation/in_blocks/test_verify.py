@@ -7,11 +7,9 @@ import pytest
 
 from clew import cli
 from clew.errors import InputError
-from clew.segmentation.agglomeration_options import AgglomerationOptions
-from clew.segmentation.fragment_options import FragmentOptions
 from clew.segmentation.in_blocks import verify
 from clew.segmentation.in_blocks.forest import join_tokens
-from clew.segmentation.in_blocks.segment import SegmentationOptions
+from clew.segmentation.options import AgglomerationOptions, CutOptions, FragmentOptions, SegmentationOptions
 from clew.volumes.save import save_volume
 
 
@@ -29,7 +27,7 @@ def affinities():
 
 def options(**fragments):
     chosen = FragmentOptions(**{"seed_window": 5, "distance_cap": 5, **fragments})
-    return SegmentationOptions(chosen, AgglomerationOptions(), 0.4, 20, 5)
+    return SegmentationOptions(chosen, cut=CutOptions(0.4, 20, 5))
 
 
 def test_blocks_are_identical(affinities):
@@ -71,6 +69,6 @@ def test_what_is_not_exact_is_refused(affinities):
     flood = options(method="seeded-flood")
     with pytest.raises(InputError, match="seeded-flood"):
         list(verify.verify_blocks(affinities, options=flood, trials=1, rng=np.random.default_rng(0)))
-    top = SegmentationOptions(FragmentOptions(), AgglomerationOptions("mean_top_3"), 0.5)
+    top = SegmentationOptions(agglomeration=AgglomerationOptions("mean_top_3"))
     with pytest.raises(InputError, match="mean_top_3"):
         list(verify.verify_blocks(affinities, options=top, trials=1, rng=np.random.default_rng(0)))

@@ -24,7 +24,7 @@ from clew.errors import InputError
 from clew.kernels import agglomeration as kernels
 from clew.kernels import agglomeration_layout as layout
 from clew.segmentation.agglomeration import Merged, MergeTree, Score, initial_graph, parse_score, run_merges
-from clew.segmentation.agglomeration_options import AgglomerationOptions
+from clew.segmentation.options import AgglomerationOptions
 from clew.segmentation.region_graph import RegionGraph, build_region_graph
 
 

@@ -12,8 +12,8 @@ from clew.blockwise.block import Block, global_numbers
 from clew.blockwise.grid import Grid, Place
 from clew.blockwise.store import Store
 from clew.blockwise.tasks import Task
-from clew.segmentation.fragment_options import FragmentOptions
 from clew.segmentation.fragments import extract_fragments
+from clew.segmentation.options import FragmentOptions
 from clew.space import Box
 
 MARGIN = 32

@@ -17,8 +17,8 @@ from clew.errors import InputError
 from clew.kernels import components, forest_blocks, watershed
 from clew.kernels.forest import touching_pairs
 from clew.segmentation.affinities import quantise
-from clew.segmentation.fragment_options import FragmentOptions
 from clew.segmentation.fragments import NEVER, check_options, find_seeds, level_of, mask_bytes
+from clew.segmentation.options import FragmentOptions
 from clew.space import Box, Triple
 
 LARGEST_BLOCK = 2**30

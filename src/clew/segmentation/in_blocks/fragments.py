@@ -9,7 +9,6 @@ from clew.blockwise.grid import Grid, Place, beside
 from clew.blockwise.store import Store, as_record, as_table
 from clew.blockwise.tasks import Task, keys
 from clew.kernels.forest_blocks import look_up
-from clew.segmentation.fragment_options import FragmentOptions
 from clew.segmentation.in_blocks.forest import (
     Forest,
     Tokens,
@@ -19,6 +18,7 @@ from clew.segmentation.in_blocks.forest import (
     match_faces,
     start_forest,
 )
+from clew.segmentation.options import FragmentOptions
 from clew.segmentation.relabel import replace_names
 
 

@@ -15,9 +15,9 @@ from clew.blockwise.grid import Grid, Place
 from clew.blockwise.store import Store, as_record, as_table
 from clew.blockwise.tasks import Task, keys
 from clew.segmentation.agglomeration import MergeTree
-from clew.segmentation.agglomeration_options import AgglomerationOptions
 from clew.segmentation.dust import join_dust, remove_small
 from clew.segmentation.in_blocks.agglomeration import load_contacts, load_tree
+from clew.segmentation.options import AgglomerationOptions, CutOptions
 from clew.segmentation.region_graph import RegionGraph, merge_region_graphs, pool_region_graph
 from clew.segmentation.relabel import relabel, replace_names, segment_lookup
 
@@ -87,33 +87,23 @@ def join_dust_parts(
     return replace_names(lookup, segments, joined[first])
 
 
-def relabel_tasks(
-    grid: Grid, threshold: float, options: AgglomerationOptions, *, minimum_size: int = 0, remove_below: int = 0
-) -> list[Task]:
+def relabel_tasks(grid: Grid, options: CutOptions, *, score: str) -> list[Task]:
     """All tasks from merge tree and contacts to the segmentation, equal to `relabel` of the whole.
 
     Parameters
     ----------
     grid : Grid
-    threshold : float
-        In [0, 1]: merge while 1 - score < threshold.
-    options : AgglomerationOptions
+    options : CutOptions
+    score : str
         Of the merge tree; dust is joined by the same score, without floor.
-    minimum_size : voxels
-        Smaller segments join their best neighbour.
-    remove_below : voxels
-        Still smaller segments are removed.
     """
-    joined, sizes = grid.places() if minimum_size else [], keys("sizes", grid.places())
-    cut = partial(_cut, places=joined, score=options.score, threshold=threshold, minimum_size=minimum_size)
+    joined, sizes = grid.places() if options.minimum_size else [], keys("sizes", grid.places())
+    cut = partial(_cut, places=joined, score=score, options=options)
     tasks = [Task(cut, (("tree",), *sizes), (("cut",), *keys("cut", joined)))]
     for place in joined:
         reads = (("cut", *place), ("contacts", *place))
         tasks.append(Task(partial(_choose_dust, place=place), reads, (("dust", *place),)))
-    choose = partial(
-        _choose_names, grid=grid, joined=joined, score=options.score, minimum_size=minimum_size,
-        remove_below=remove_below,
-    )  # fmt: skip
+    choose = partial(_choose_names, grid=grid, joined=joined, score=score, options=options)
     writes = (("lookup",), *keys("lookup", grid.places()))
     tasks.append(Task(choose, (("tree",), ("cut",), *sizes, *keys("dust", joined)), writes))
     for place in grid.places():
@@ -123,11 +113,11 @@ def relabel_tasks(
     return tasks
 
 
-def _cut(store: Store, *, places: list[Place], score: str, threshold: float, minimum_size: int) -> None:
+def _cut(store: Store, *, places: list[Place], score: str, options: CutOptions) -> None:
     tree = load_tree(store, score)
-    lookup = segment_lookup(tree, threshold)
+    lookup = segment_lookup(tree, options.threshold)
     store.save(("cut",), {"lookup": lookup})
-    dust = segment_sizes(tree.sizes, lookup) < minimum_size
+    dust = segment_sizes(tree.sizes, lookup) < options.minimum_size
     for place in places:
         _, rows = _fragments_of(store, place, tree)
         store.save(("cut", *place), {"lookup": lookup[rows], "dust": dust[rows]})
@@ -144,15 +134,15 @@ def _choose_dust(store: Store, *, place: Place) -> None:
     store.save(("dust", *place), as_table(dust_contacts(graph, cut["lookup"], cut["dust"])))
 
 
-def _choose_names(
-    store: Store, *, grid: Grid, joined: list[Place], score: str, minimum_size: int, remove_below: int
-) -> None:
+def _choose_names(store: Store, *, grid: Grid, joined: list[Place], score: str, options: CutOptions) -> None:
     tree, lookup = load_tree(store, score), store.load(("cut",))["lookup"]
     if joined:
         parts = [as_record(RegionGraph, store.load(("dust", *place))) for place in joined]
-        options = AgglomerationOptions(score)
-        lookup = join_dust_parts(parts, tree.fragments, tree.sizes, lookup, minimum_size=minimum_size, options=options)
-    lookup = remove_small(tree.sizes, lookup, minimum_size=remove_below)
+        lookup = join_dust_parts(
+            parts, tree.fragments, tree.sizes, lookup, minimum_size=options.minimum_size,
+            options=AgglomerationOptions(score),
+        )  # fmt: skip
+    lookup = remove_small(tree.sizes, lookup, minimum_size=options.remove_below)
     store.save(("lookup",), {"fragments": tree.fragments, "lookup": lookup})
     for place in grid.places():
         names, rows = _fragments_of(store, place, tree)

@@ -9,34 +9,12 @@ from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid, Place
 from clew.blockwise.store import MemoryStore, Store, Table
 from clew.blockwise.tasks import Task, run_serial
-from clew.segmentation.agglomeration_options import AgglomerationOptions
-from clew.segmentation.fragment_options import FragmentOptions
 from clew.segmentation.fragments import check_options
 from clew.segmentation.in_blocks.agglomeration import agglomeration_tasks, reducible_score
 from clew.segmentation.in_blocks.flood import flood_tasks
 from clew.segmentation.in_blocks.fragments import fragment_tasks
 from clew.segmentation.in_blocks.relabel import relabel_tasks
-
-
-@dataclass(frozen=True)
-class SegmentationOptions:
-    """Everything that decides a segmentation, in blocks or whole."""
-
-    fragments: FragmentOptions
-    agglomeration: AgglomerationOptions
-    threshold: float
-    minimum_size: int = 0
-    remove_below: int = 0
-
-    @property
-    def floods(self) -> bool:
-        """Whether fragments are approximate at block borders."""
-        return self.fragments.method == "seeded-flood"
-
-    def check(self) -> None:
-        """Refuse, before any work, what cannot be done in blocks."""
-        check_options(self.fragments)
-        reducible_score(self.agglomeration.score)
+from clew.segmentation.options import CutOptions, SegmentationOptions
 
 
 @dataclass(frozen=True)
@@ -60,17 +38,25 @@ class Passed:
         )
 
 
+def check_segmentation(options: SegmentationOptions) -> None:
+    """Refuse, before any work, what cannot be done in blocks."""
+    check_options(options.fragments)
+    reducible_score(options.agglomeration.score)
+
+
+def floods(options: SegmentationOptions) -> bool:
+    """Whether fragments are approximate at block borders."""
+    return options.fragments.method == "seeded-flood"
+
+
 def segmentation_tasks(grid: Grid, options: SegmentationOptions, *, masked: bool = False) -> list[Task]:
     """All tasks from affinities to `fragments`, the table ("tree",) and `segmentation`."""
-    make = flood_tasks if options.floods else fragment_tasks
+    make = flood_tasks if floods(options) else fragment_tasks
     return [
         *make(grid, options.fragments, masked=masked),
         *agglomeration_tasks(grid, options.agglomeration),
-        *relabel_tasks(
-            grid, options.threshold, options.agglomeration, minimum_size=options.minimum_size,
-            remove_below=options.remove_below,
-        ),
-    ]  # fmt: skip
+        *relabel_tasks(grid, options.cut, score=options.agglomeration.score),
+    ]
 
 
 def memory_store(grid: Grid, affinities: Any, mask: Any = None, **more: Any) -> MemoryStore:
@@ -109,6 +95,6 @@ def compile_kernels() -> None:
     """Segment next to nothing, so that the cache of compiled kernels is filled by one worker and read by the others."""
     shape = (8, 8, 8)
     grid = Grid(Domain((0, 0, 0), shape, shape), (4, 8, 8))
-    options = SegmentationOptions(FragmentOptions(), AgglomerationOptions(), 0.5, minimum_size=2)
+    options = SegmentationOptions(cut=CutOptions(minimum_size=2))
     affinities = np.random.default_rng(0).integers(0, 256, (3, *shape), np.uint8)
     run_serial(segmentation_tasks(grid, options), memory_store(grid, affinities))

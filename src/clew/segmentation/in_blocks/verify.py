@@ -11,15 +11,12 @@ from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid
 from clew.blockwise.store import MemoryStore
 from clew.blockwise.tasks import run_pool, run_serial
-from clew.segmentation.agglomeration import MergeTree, agglomerate
-from clew.segmentation.agglomeration_options import AgglomerationOptions
-from clew.segmentation.dust import join_dust, remove_small
-from clew.segmentation.fragments import extract_fragments
+from clew.segmentation.agglomeration import MergeTree
 from clew.segmentation.in_blocks.agglomeration import load_tree
 from clew.segmentation.in_blocks.forest import check_method
-from clew.segmentation.in_blocks.segment import Passed, SegmentationOptions, memory_store, passed_up, segmentation_tasks
-from clew.segmentation.region_graph import build_region_graph
-from clew.segmentation.relabel import relabel, segment_lookup
+from clew.segmentation.in_blocks.segment import Passed, memory_store, passed_up, segmentation_tasks
+from clew.segmentation.options import SegmentationOptions
+from clew.segmentation.segment import Segmentation, segment
 from clew.space import Triple
 
 
@@ -77,7 +74,7 @@ def verify_blocks(
     """
     check_method(options.fragments)
     shape = affinities.shape[1:]
-    expected = _whole(affinities, mask, options)
+    expected = segment(affinities, mask=mask, options=options)
     for _ in range(trials):
         grid = Grid(Domain((0, 0, 0), shape, shape), random_block_shape(shape, rng))
         store = memory_store(grid, affinities, mask)
@@ -99,29 +96,14 @@ def random_block_shape(shape: Triple, rng: np.random.Generator) -> Triple:
             return z, y, x
 
 
-def _whole(
-    affinities: np.ndarray, mask: np.ndarray | None, options: SegmentationOptions
-) -> tuple[np.ndarray, MergeTree, np.ndarray]:
-    """Fragments, merge tree and segmentation by the functions for arrays."""
-    fragments = extract_fragments(affinities, mask=mask, options=options.fragments)
-    graph = build_region_graph(affinities, fragments)
-    tree = agglomerate(graph, options=options.agglomeration)
-    lookup = segment_lookup(tree, options.threshold)
-    if options.minimum_size:
-        scored = AgglomerationOptions(options.agglomeration.score)
-        lookup = join_dust(graph, lookup, minimum_size=options.minimum_size, options=scored)
-    lookup = remove_small(tree.sizes, lookup, minimum_size=options.remove_below)
-    return fragments, tree, relabel(fragments, tree.fragments, lookup)
-
-
-def _differences(store: MemoryStore, expected: tuple[np.ndarray, MergeTree, np.ndarray]) -> tuple[str, ...]:
-    fragments, tree, segmentation = expected
-    found = [_different_voxels("fragments", store.volumes["fragments"], fragments)]
+def _differences(store: MemoryStore, expected: Segmentation) -> tuple[str, ...]:
+    found = [_different_voxels("fragments", store.volumes["fragments"], expected.fragments)]
+    tree = expected.merge_tree
     blocks = load_tree(store, tree.score)
     for column in fields(MergeTree):
         if not np.array_equal(getattr(blocks, column.name), getattr(tree, column.name)):
             found.append(f"the {column.name} of the merge tree differ")
-    found.append(_different_voxels("segmentation", store.volumes["segmentation"], segmentation))
+    found.append(_different_voxels("segmentation", store.volumes["segmentation"], expected.segmentation))
     return tuple(line for line in found if line)
 
 

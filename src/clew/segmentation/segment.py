@@ -1,0 +1,134 @@
+"""The whole way of arrays, affinities → segmentation: fragments, region graph, merge tree, a cut of it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clew.errors import InputError
+from clew.segmentation.affinities import quantise
+from clew.segmentation.agglomeration import MergeTree, agglomerate, parse_score
+from clew.segmentation.dust import join_dust, remove_small
+from clew.segmentation.fragments import check_options, extract_fragments
+from clew.segmentation.options import AgglomerationOptions, CutOptions, FragmentOptions, SegmentationOptions
+from clew.segmentation.region_graph import RegionGraph, build_region_graph
+from clew.segmentation.relabel import check_threshold, relabel, segment_lookup
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """A segmentation and all that it was made from, so that another cut costs next to nothing.
+
+    Parameters
+    ----------
+    fragments : (z, y, x) uint64
+        0 where there is none.
+    region_graph : RegionGraph
+        Of the fragments.
+    merge_tree : MergeTree
+        All merges of the fragments.
+    lookup : (m,) uint64
+        Segment of each of `merge_tree.fragments`; 0 where it was removed.
+    segmentation : (z, y, x) uint64
+        Each voxel's segment, named by the smallest id of its fragments.
+    """
+
+    fragments: NDArray[np.uint64]
+    region_graph: RegionGraph
+    merge_tree: MergeTree
+    lookup: NDArray[np.uint64]
+    segmentation: NDArray[np.uint64]
+
+
+def segment(
+    affinities: np.ndarray, *, mask: np.ndarray | None = None, options: SegmentationOptions = SegmentationOptions()
+) -> Segmentation:
+    """Segment a volume that fits into memory.
+
+    Parameters
+    ----------
+    affinities : (offset, z, y, x) uint8 (0..255 = 0..1) or float in [0, 1]
+        The first three channels belong to the offsets (-1, 0, 0), (0, -1, 0), (0, 0, -1); others are not looked at.
+    mask : (z, y, x) bool or integer, optional
+        0 where there is nothing to segment.
+    options : SegmentationOptions
+        Of all steps.
+
+    Returns
+    -------
+    Segmentation
+
+    Raises
+    ------
+    InputError
+        For options out of range, before any work; for affinities or a mask that cannot be used.
+
+    Notes
+    -----
+    In blocks the result is the same (`clew segment-blocks`), but for `seeded-flood`, which is approximate at block
+    borders, and `mean_top_K`, which only the whole can compute.
+
+    Examples
+    --------
+    >>> affinities = np.full((3, 4, 6, 6), 255, np.uint8)
+    >>> affinities[2, :, :, 3] = 0  # nothing holds x = 2 and x = 3 together
+    >>> segment(affinities).segmentation[0, 0].tolist()
+    [1, 1, 1, 4, 4, 4]
+    """
+    _check(options)
+    fragments, graph, tree = build_merge_tree(
+        affinities, mask=mask, fragment_options=options.fragments, agglomeration_options=options.agglomeration
+    )
+    lookup = cut_lookup(tree, options.cut, graph)
+    return Segmentation(fragments, graph, tree, lookup, relabel(fragments, tree.fragments, lookup))
+
+
+def build_merge_tree(
+    affinities: np.ndarray,
+    *,
+    mask: np.ndarray | None = None,
+    fragment_options: FragmentOptions = FragmentOptions(),
+    agglomeration_options: AgglomerationOptions = AgglomerationOptions(),
+) -> tuple[NDArray[np.uint64], RegionGraph, MergeTree]:
+    """All that no threshold touches: fragments, their region graph and its merge tree, as of `segment`."""
+    levels = quantise(affinities)
+    fragments = extract_fragments(levels, mask=mask, options=fragment_options)
+    graph = build_region_graph(levels, fragments)
+    del levels  # a copy, where the affinities are floats
+    return fragments, graph, agglomerate(graph, options=agglomeration_options)
+
+
+def cut_lookup(tree: MergeTree, options: CutOptions, graph: RegionGraph | None = None) -> NDArray[np.uint64]:
+    """Segment of each fragment: the tree is cut, dust joins its best neighbour, what is still small is removed.
+
+    Parameters
+    ----------
+    tree : MergeTree
+    options : CutOptions
+    graph : RegionGraph, optional
+        Of the fragments; needed to join dust, which is done by the score of the tree, without a floor.
+
+    Returns
+    -------
+    (m,) uint64
+        In the order of `tree.fragments`; 0 where it was removed.
+
+    Raises
+    ------
+    InputError
+        For options out of range, tables that do not fit, or dust to join without a region graph.
+    """
+    lookup = segment_lookup(tree, options.threshold)
+    if options.minimum_size:
+        if graph is None:
+            raise InputError("minimum_size needs the region graph of the fragments, to find the best neighbour")
+        scored = AgglomerationOptions(tree.score)
+        lookup = join_dust(graph, lookup, minimum_size=options.minimum_size, options=scored)
+    return remove_small(tree.sizes, lookup, minimum_size=options.remove_below) if options.remove_below else lookup
+
+
+def _check(options: SegmentationOptions) -> None:
+    """Refuse what the last steps would refuse, before the first."""
+    check_options(options.fragments)
+    parse_score(options.agglomeration.score)
+    check_threshold(options.cut.threshold)
