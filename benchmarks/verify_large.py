@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from clew import pipeline
+from clew.pipeline._tables import load_merge_tree
 from clew.space import Triple
-from clew.stages.tables import load_merge_tree
 from clew.volumes.open import open_volume
 
 RAW = "fib25_large_raw.h5"

@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from clew import cli
 from clew.documents import NESTING, brief, expect, parse_json, read_toml, regular_file
 from clew.errors import InputError
-from clew.stages.identity import _of_files as files_identity
+from clew.pipeline._identity import _of_files as files_identity
 from clew.volumes.formats import chunked
 from clew.volumes.open import open_volume
 from clew.volumes.save import save_volume
@@ -99,7 +100,7 @@ def test_an_unforeseen_error_is_one_line(monkeypatch, capsys, tmp_path):
     def fail(*_):
         raise ZeroDivisionError("a\nb")
 
-    monkeypatch.setattr("clew.stages.description.describe", fail)
+    monkeypatch.setattr(import_module("clew.pipeline.info"), "_rows", fail)
     monkeypatch.delenv(cli.TRACEBACK, raising=False)
     with pytest.raises(SystemExit) as caught:
         cli.main(["info", str(tmp_path)])

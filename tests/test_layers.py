@@ -13,12 +13,12 @@ ROOT = Path(clew.__file__).parent
 LAYERS = (
     ("errors",), ("space", "signals", "documents", "memory"), ("arrays", "replace"), ("labels", "lock"),
     ("kernels", "blockwise"), ("evaluation", "segmentation", "network"), ("training",),
-    ("planning", "volumes", "synthetic", "view"), ("stages",), ("pipeline",), ("cli",),
+    ("planning", "volumes", "synthetic", "view"), ("pipeline",), ("cli",),
 )  # fmt: skip
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-ONLY_IN = {"torch": {"network", "training", "stages"}, "numba": {"kernels"}, "neuroglancer": {"view"},
-           "tensorstore": {"volumes"}, "h5py": {"volumes", "stages"}, "matplotlib": {"view", "stages"},
-           "cyclopts": {"cli"}, "openvino": {"network"}, "distributed": {"blockwise"}, "pydantic": {"stages"}}  # fmt: skip
+ONLY_IN = {"torch": {"network", "training", "pipeline"}, "numba": {"kernels"}, "neuroglancer": {"view"},
+           "tensorstore": {"volumes"}, "h5py": {"volumes", "pipeline"}, "matplotlib": {"view", "pipeline"},
+           "cyclopts": {"cli"}, "openvino": {"network"}, "distributed": {"blockwise"}, "pydantic": {"pipeline"}}  # fmt: skip
 SCIENCE = {"evaluation", "segmentation", "network", "training", "planning", "synthetic", "kernels", "blockwise"}
 FILE_READERS = {"h5py", "tifffile", "tensorstore", "zarr", "csv", "tomllib"}
 MODULES = sorted(path for path in ROOT.rglob("*.py") if path.name != "__main__.py")
@@ -51,9 +51,7 @@ def test_imports_go_down(path: Path) -> None:
             continue
         other = name[1]
         if other in RANK and other != layer:
-            # the demo, the last of the stages, calls the functions of the pipeline
-            allowed = RANK[other] < RANK[layer] or (other == "pipeline" and path.name == "demo.py")
-            assert allowed, f"{layer} must not import {other}"
+            assert RANK[other] < RANK[layer], f"{layer} must not import {other}"
         if layer == "synthetic":
             assert other in ("synthetic", "errors", "space"), "synthetic uses nothing of ours but the ground"
 

@@ -177,9 +177,10 @@ from pathlib import Path
 import numpy as np
 from clew.errors import InputError
 from clew.evaluation.scores import evaluate
-from clew.stages import planning, scoring, skeleton_scoring
-from clew.stages.declaration import Record
-from clew.stages.run_folder import RunFolder
+from clew.pipeline.evaluate import save_scores
+from clew.pipeline.plan import write_run_file
+from clew.pipeline._declare import Record
+from clew.pipeline._run_folder import RunFolder
 from clew.view.figures import save_figure, threshold_figure
 from clew.view.report import Report, write_report
 from clew.planning.choices import Cost, Plan
@@ -190,10 +191,10 @@ figure = threshold_figure([0, 1], [1, 2], [2, 1])
 run = RunFolder(folder / "network.pt", {"parameters": {}}, overwrite=False, tensorboard=False)
 plan = Plan({"train": {}, "predict": {}, "evaluate": {}}, Cost(1, 1.0, 1, 1, 1))
 writers = {
-    "scores.json": lambda path: scoring.save_scores(curve, path, Record()),
+    "scores.json": lambda path: save_scores(curve, path, Record()),
     "plot.png": lambda path: save_figure(figure, path),
     "report.html": lambda path: write_report(path, Report("a", False, {})),
-    "plan.toml": lambda path: planning.write_run_file(path, plan, ["raw.h5,labels.h5"]),
+    "plan.toml": lambda path: write_run_file(path, plan, ["raw.h5,labels.h5"]),
     "network.training": lambda path: run.begin(),
 }
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

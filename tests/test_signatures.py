@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +12,49 @@ from clew import cli, pipeline
 from clew.blockwise.worker_options import Workers
 from clew.errors import InputError
 from clew.network.options import PredictionOptions
-from clew.segmentation.options import AgglomerationChoice, AgglomerationOptions, FragmentOptions
-from clew.stages.declaration import command_name
+from clew.pipeline._declare import command_name
+from clew.pipeline._options import (
+    BlockRun,
+    Blocks,
+    Comparison,
+    Geometry,
+    LabelComparison,
+    Mask,
+    Network,
+    Output,
+    Volumes,
+    VoxelSize,
+)
+from clew.segmentation.options import AgglomerationChoice, AgglomerationOptions, CutChoice, CutOptions, FragmentOptions
 from clew.synthetic.options import SyntheticOptions
 from clew.training.options import AugmentationOptions, TrainingOptions
 
+FUNCTIONS = [getattr(pipeline, name) for name in pipeline.COMMANDS]
+NETWORK, OUTPUT = (Network, PredictionOptions), (Output,)
+SEGMENT = (Mask, FragmentOptions, AgglomerationChoice, CutChoice)
 RECORDS = {
-    "extract_fragments": (FragmentOptions,),
-    "agglomerate": (AgglomerationChoice,),
-    "segment": (FragmentOptions, AgglomerationChoice),
-    "predict": (PredictionOptions,),
-    "predict_blocks": (PredictionOptions, Workers),
-    "segment_blocks": (FragmentOptions, AgglomerationChoice, Workers),
-    "relabel_blocks": (Workers,),
-    "evaluate_blocks": (Workers,),
-    "convert_blocks": (Workers,),
+    "info": (VoxelSize,),
+    "extract_fragments": (Mask, FragmentOptions, Output),
+    "build_region_graph": OUTPUT,
+    "agglomerate": (AgglomerationChoice, Output),
+    "relabel": (CutChoice, Output),
+    "segment": (*SEGMENT, Output),
+    "predict": (*NETWORK, Output),
+    "evaluate": (LabelComparison, Output),
+    "evaluate_skeletons": (Comparison, Output),
+    "predict_blocks": (*NETWORK, Blocks, Volumes, BlockRun),
+    "segment_blocks": (*SEGMENT, Blocks, Volumes, BlockRun),
+    "relabel_blocks": (CutChoice, Volumes, BlockRun),
+    "evaluate_blocks": (LabelComparison, Blocks, BlockRun),
+    "convert_blocks": (Geometry, Blocks, Volumes, BlockRun),
     "retry": (Workers,),
-    "verify_blocks": (FragmentOptions, AgglomerationOptions),
+    "verify_blocks": (Mask, FragmentOptions, AgglomerationOptions, CutOptions),
+    "plan": (VoxelSize, Output),
     "train": (TrainingOptions, AugmentationOptions),
-    "augment": (AugmentationOptions,),
-    "synthesize": (SyntheticOptions,),
+    "augment": (AugmentationOptions, Output),
+    "synthesize": (SyntheticOptions, Output),
+    "convert": (Geometry, Output),
+    "view": (VoxelSize,),
 }
 
 
@@ -46,7 +70,15 @@ def test_defaults_are_those_of_the_records(name: str) -> None:
             assert signature[field.name].default == field.default
 
 
-@pytest.mark.parametrize("function", pipeline.STAGES, ids=lambda function: function.__name__)
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
+def test_the_table_says_what_the_function_says(function: Any) -> None:
+    row = pipeline.COMMANDS[function.__name__]
+    assert function.__doc__.splitlines()[0] == row.line
+    assert function.__module__ == f"clew.pipeline.{row.module}"
+    assert row.module in (function.__name__, function.__name__.removesuffix("_blocks"), "blocks")
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
 def test_every_option_is_documented(function: Any) -> None:
     documented = {word.strip() for line in function.__doc__.splitlines() if not line.startswith("    ")
                   for word in line.split(" : ")[0].split(",")}  # fmt: skip
@@ -54,8 +86,8 @@ def test_every_option_is_documented(function: Any) -> None:
 
 
 def test_command_line_has_all_functions_with_their_options() -> None:
-    app = cli.build_app()
-    for function in pipeline.STAGES:
+    for function in FUNCTIONS:
+        app = cli.build_app(command_name(function))
         command = app[command_name(function)].default_command
         ours, theirs = parameters(function), parameters(command)
         assert ours.keys() == theirs.keys()
@@ -91,3 +123,10 @@ def test_bad_options_are_refused_in_one_line(call: Any, message: str) -> None:
 def test_tuples_can_be_written_as_text(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nothing.h5"):
         pipeline.info(str(tmp_path / "nothing.h5:raw"), voxel_size="8, 4.24,4.24")
+
+
+def test_functions_stay_functions_when_their_files_are_loaded() -> None:
+    import_module("clew.pipeline.segment")
+    assert callable(pipeline.segment)
+    with pytest.raises(AttributeError, match="no attribute 'segmnt'"):
+        pipeline.segmnt  # noqa: B018

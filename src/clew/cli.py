@@ -1,4 +1,4 @@
-"""The command line: one command for each function of the pipeline, made from its signature."""
+"""The command line: one command for each row of the pipeline's table, made from the signature of its function."""
 
 import argparse
 import inspect
@@ -9,8 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from clew import __version__
+from clew import __version__, pipeline
 from clew.errors import InputError, UnfinishedError
+from clew.pipeline import COMMANDS
 from clew.signals import signals_raised
 
 UNFINISHED, BAD_INPUT, UNFORESEEN = 1, 2, 70
@@ -34,7 +35,7 @@ def _run(arguments: list[str]) -> None:
     rest: list[str] = []
     try:
         rest, config = _split_config(arguments)
-        app = build_app()
+        app = build_app(_command_in(rest))
         if config:
             app.config = _options_from(config, rest)
         app(rest)
@@ -47,7 +48,7 @@ def _run(arguments: list[str]) -> None:
     except OSError as error:
         _stop(f"{error.filename or 'file'}: {error.strerror or error}", BAD_INPUT)
     except MemoryError as error:
-        from clew.stages.memory import instead
+        from clew.pipeline._memory import instead
 
         _stop(f"not enough memory{f' ({error})' if str(error) else ''}: {instead(*rest)}", BAD_INPUT)
     except KeyboardInterrupt as error:
@@ -59,12 +60,9 @@ def _run(arguments: list[str]) -> None:
         _stop(_unforeseen(error, arguments), UNFORESEEN)
 
 
-def build_app() -> Any:
-    """The application with all commands."""
+def build_app(command: str | None) -> Any:
+    """The application with all commands, and the options of one of them; the others are not loaded."""
     from cyclopts import App, Parameter
-
-    from clew import pipeline
-    from clew.stages.declaration import command_name
 
     app = App(
         name="clew",
@@ -78,9 +76,22 @@ def build_app() -> Any:
         print_error=False,
         exit_on_error=False,
     )
-    for function in pipeline.STAGES:
-        app.command(_with_text_tuples(function), name=command_name(function))
+    for name, row in COMMANDS.items():
+        written = name.replace("_", "-")
+        if written == command:
+            app.command(_with_text_tuples(getattr(pipeline, name)), name=written)
+        else:
+            app.command(_not_loaded, name=written, help=row.line)
     return app
+
+
+def _not_loaded() -> None:
+    """Stand for a command that was not asked for."""
+
+
+def _command_in(arguments: list[str]) -> str | None:
+    """The first word that is a command."""
+    return next((word for word in arguments if word.replace("-", "_") in COMMANDS and "_" not in word), None)
 
 
 def _split_config(arguments: list[str]) -> tuple[list[str], str | None]:
@@ -98,16 +109,14 @@ def _options_from(file: str, arguments: list[str]) -> Any:
     """The table of a command in a TOML file as its options; what is written on the command line wins."""
     from cyclopts.config import Dict
 
-    from clew import pipeline
-    from clew.stages.declaration import command_name
-    from clew.stages.run_file import options_in
+    from clew.pipeline.run import options_in
 
-    commands = {command_name(function): function for function in pipeline.STAGES}
-    name = next((word for word in arguments if word in commands), None)
+    name = _command_in(arguments)
     if name is None:
         raise InputError("--config FILE needs a command: clew COMMAND --config FILE")
-    options = options_in(Path(file), commands[name])
-    signature = inspect.signature(commands[name])
+    function = getattr(pipeline, name.replace("-", "_"))
+    options = options_in(Path(file), function)
+    signature = inspect.signature(function)
     return Dict(
         {name: {key: _as_text(value, signature.parameters[key]) for key, value in options.items()}}, source=file
     )
@@ -115,7 +124,7 @@ def _options_from(file: str, arguments: list[str]) -> Any:
 
 def _as_text(value: Any, parameter: inspect.Parameter) -> Any:
     """A list as it is written on the command line, where the option is one of tuples: `8,8,8`, or `1,0,0;0,1,0`."""
-    from clew.stages.declaration import is_sequence
+    from clew.pipeline._declare import is_sequence
 
     if not isinstance(value, list) or not is_sequence(parameter.annotation):
         return value
@@ -125,7 +134,7 @@ def _as_text(value: Any, parameter: inspect.Parameter) -> Any:
 
 def _with_text_tuples(function: Callable[..., Any]) -> Callable[..., Any]:
     """The same command with tuples written as one word: `--voxel-size 8,8,8`."""
-    from clew.stages.declaration import is_sequence
+    from clew.pipeline._declare import is_sequence
 
     def command(*arguments: Any, **keywords: Any) -> None:
         function(*arguments, **keywords)

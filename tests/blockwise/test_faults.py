@@ -15,11 +15,11 @@ from clew.blockwise.engine import TasksFailedError
 from clew.blockwise.ledger import Ledger
 from clew.blockwise.store import DamagedError, read_table
 from clew.blockwise.workers import Pool
-from clew.stages import block_run
+from clew.pipeline import _block_run as block_run
 from clew.volumes.formats import ome_zarr
 from clew.volumes.open import open_volume
 from clew.volumes.volume import Layout
-from stages.test_block_run import OPTIONS, affinities, assert_same, expected
+from pipeline.test_block_run import OPTIONS, affinities, assert_same, expected
 
 __all__ = ["affinities", "expected"]
 pytestmark = pytest.mark.compiled

@@ -14,7 +14,7 @@ from clew.blockwise.ledger import Ledger
 from clew.errors import InputError
 from clew.volumes.open import open_volume
 from clew.volumes.save import save_volume
-from stages.test_block_run import OPTIONS, affinities, assert_same, expected
+from pipeline.test_block_run import OPTIONS, affinities, assert_same, expected
 
 __all__ = ["affinities", "expected", "threads"]
 pytestmark = [pytest.mark.compiled, pytest.mark.usefixtures("threads")]

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from clew import pipeline
 from clew.blockwise.ledger import Ledger
 from clew.blockwise.store import Store
 from clew.blockwise.tasks import Task
-from clew.stages import block_segmentation
-from stages.test_block_run import OPTIONS, affinities, assert_same, at_work, expected, wait_for
+from pipeline.test_block_run import OPTIONS, affinities, assert_same, at_work, expected, wait_for
+
+SEGMENT = import_module("clew.pipeline.segment")
 
 __all__ = ["affinities", "expected"]
 pytestmark = pytest.mark.compiled
@@ -50,7 +52,7 @@ def test_a_worker_killed_in_each_stage_changes_nothing(
     flags, rng = tmp_path / "flags", random.Random(0)
     flags.mkdir()
     moments: dict[str, float | None] = {}
-    run = block_segmentation.BlockRun
+    run = SEGMENT.BlockWork
 
     def deadly(folder: Path, store: Any, tasks: list, *rest: Any, **more: Any) -> Any:
         moments.update({stage_of(task): rng.choice((0.0, 0.003, 0.01, None)) for task in tasks})
@@ -60,7 +62,7 @@ def test_a_worker_killed_in_each_stage_changes_nothing(
             tasks[number] = replace(task, work=work)
         return run(folder, store, tasks, *rest, **more)
 
-    monkeypatch.setattr(block_segmentation, "BlockRun", deadly)
+    monkeypatch.setattr(SEGMENT, "BlockWork", deadly)
     pipeline.segment_blocks(str(affinities), str(tmp_path / "blocks"), workers=2, **OPTIONS)
     assert {flag.name for flag in flags.iterdir()} == moments.keys()
     assert {

@@ -15,7 +15,7 @@ from distributed import Client, LocalCluster
 
 from clew.blockwise.ledger import Ledger
 from clew.blockwise.trouble import why_nothing_moves
-from stages.test_block_run import PATIENCE, affinities, assert_same, at_work, expected, wait_for
+from pipeline.test_block_run import PATIENCE, affinities, assert_same, at_work, expected, wait_for
 
 __all__ = ["affinities", "expected"]
 pytestmark = pytest.mark.compiled

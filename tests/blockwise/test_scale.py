@@ -9,8 +9,8 @@ from benchmarks import scale, scale_files, scale_model, tissue, verify_large
 from benchmarks.noted import FIRST, STAGES
 
 from clew.errors import InputError
+from clew.pipeline._tables import save_merge_tree
 from clew.segmentation.agglomeration import MergeTree
-from clew.stages.tables import save_merge_tree
 from clew.volumes.save import save_volume
 
 pytestmark = pytest.mark.compiled

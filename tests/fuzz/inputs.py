@@ -101,7 +101,7 @@ INPUTS = (
     Input("sections", SIZED, checksum=True, reader=_sections),
     Input("one.png", SIZED[:2], checksum=True),
     Input("knossos", (VOLUME[0], "convert {input} {out}/result.zarr --box 0:24,0:24,0:24")),
-    Input("trees.nml", ("evaluate {good}/segmentation.zarr {input}",)),
+    Input("trees.nml", ("evaluate-skeletons {good}/segmentation.zarr {input}",)),
     Input("net.pt", ("info {input}", "predict {good}/ours.zarr {out}/result.zarr --checkpoint {input}"), checksum=True),
     Input(
         "affinities.zarr",

@@ -16,7 +16,7 @@ SECONDS = 60.0
 def try_seeds(seeds: Iterable[int], good: Path, scratch: Path, *, without: Sequence[str] = ()) -> Iterator[Case]:
     """Each seed in a process that is replaced when it dies or hangs; `without` some commands."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["fuzz.judge", "clew.stages.prediction", "clew.stages.training_run"])
+    context.set_forkserver_preload(["fuzz.judge", "clew.pipeline.predict", "clew.pipeline.train"])
     worker, pipe = _started(context, good, scratch, without)
     try:
         for seed in seeds:

@@ -2,9 +2,12 @@
 
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clew.errors import InputError
-from clew.network.checkpoint import Checkpoint, load_checkpoint
+
+if TYPE_CHECKING:
+    from clew.network.checkpoint import Checkpoint
 
 WEIGHTS = Path(str(files("clew.network"))) / "weights"
 
@@ -14,8 +17,12 @@ def bundled_names() -> list[str]:
     return sorted(path.stem for path in WEIGHTS.glob("*.pt"))
 
 
-def open_checkpoint(name: str) -> Checkpoint:
+def open_checkpoint(name: str) -> "Checkpoint":
     """A bundled network by its name, or a checkpoint file by its path."""
+    from clew.network.checkpoint import (
+        load_checkpoint,
+    )  # with torch, which takes seconds; the names are wanted without it
+
     bundled = WEIGHTS / f"{name}.pt"
     if bundled.exists():
         return load_checkpoint(bundled)

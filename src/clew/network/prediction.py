@@ -226,13 +226,18 @@ def _checked_tile(tile: Triple | None) -> Triple | None:
     return z, y, x
 
 
+def count_gpus() -> int:
+    """How many GPUs this machine has."""
+    return torch.cuda.device_count()
+
+
 def resolve_device(device: str) -> str:
     """`cuda` where there is a GPU and `auto` was asked for, else `cpu`; of `cuda:N` the N-th GPU, counted round and round."""
     kind, _, number = device.partition(":")
     if kind == "cuda" and not torch.cuda.is_available():
         raise InputError("no CUDA device was found; choose --device cpu")
     if number:
-        return f"{kind}:{int(number) % torch.cuda.device_count()}"
+        return f"{kind}:{int(number) % count_gpus()}"
     return device if device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
 
 

@@ -1,0 +1,262 @@
+"""Runs in blocks, in a folder that says how far they are: begun, gone on with, looked at, tried again."""
+
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from clew.blockwise.batch import job_script
+from clew.blockwise.engine import Work, run_by_ledger
+from clew.blockwise.ledger import MARKS, PLAN, Ledger, remove
+from clew.blockwise.tasks import Task
+from clew.blockwise.worker_options import Workers
+from clew.blockwise.workers import started
+from clew.errors import InputError
+from clew.network.bundled import bundled_names
+from clew.pipeline._declare import Record
+from clew.pipeline._identity import changed_inputs, paths_in
+from clew.pipeline._options import BlockRun
+from clew.pipeline._progress import counted, say, timed
+from clew.pipeline._protection import refuse_overlap
+from clew.pipeline.run import PATHS
+from clew.volumes.location import is_remote, normal_path
+from clew.volumes.run_store import FileStore
+from clew.volumes.save import record_of
+from clew.volumes.shared import what_is_lost
+from clew.volumes.volume import Volume
+
+UNDECIDING = ("folder", *(option.name for option in fields(BlockRun)))
+"""Options that do not change the result."""
+STAGE, INPUTS, TASKS = "stage", "inputs", "tasks"
+"""Names in the plan beside those of the options."""
+LATEST = 50
+"""Finished tasks from which the time left is estimated."""
+
+
+@dataclass(frozen=True)
+class BlockWork:
+    """All that a run in blocks is made of.
+
+    Parameters
+    ----------
+    folder
+        Where the state of the run is kept; absolute.
+    store, tasks
+        What is read and written, and the work.
+    inputs
+        The volumes by which runs of earlier versions of clew know their inputs.
+    voxels
+        Of the result.
+    bytes_of_a_worker
+        Memory that a task needs at most.
+    finish
+        Makes the outputs volumes and tables that others read; called with what is to be recorded.
+    tables
+        Names of the files that `finish` leaves in the folder.
+    most_workers
+        Processes that make sense on one machine; None for as many as there are cores.
+    warm_up
+        Done by one worker before the others start.
+    """
+
+    folder: Path
+    store: FileStore
+    tasks: list[Task]
+    inputs: tuple[Volume, ...]
+    voxels: int
+    bytes_of_a_worker: int
+    finish: Callable[[Record], None]
+    tables: tuple[str, ...] = ()
+    most_workers: int | None = None
+    warm_up: Callable[[], None] | None = None
+
+
+def run_in_blocks(lay_out: Callable[[], BlockWork], record: Record, options: BlockRun) -> None:
+    """Lay a run out, do what is left to do of it, and finish the outputs; with `dry_run` only show what would be submitted."""
+    if options.dry_run:
+        say_job(options)
+        return
+    run = lay_out()
+    ledger = Ledger(run.folder)
+    record["parameters"]["folder"] = str(run.folder)
+    _refuse_inputs_among_outputs(run, record)
+    with ledger.held(say):
+        _begin(run, ledger, record, restart=options.restart)
+        work = Work()
+        with timed(record["stage"], run.voxels):
+            if len(ledger.done()) < len(run.tasks):
+                work = _work(run, ledger, options)
+        run.finish(Record(ledger.finish(record_of(record), _lasting_outputs(run))))
+    if work.whole:
+        say(f"{work.whole} finished tasks looked at: what they wrote is whole")
+    if work.tasks:
+        say(f"{work.tasks} tasks on {len(work.peaks)} workers, of at most {max(work.peaks.values()) / 1e9:.2f} GB each")
+
+
+def show_status(folder: Path) -> None:
+    """Tasks done, failed and to do of each stage, distinct errors, and the time left."""
+    ledger = Ledger(folder)
+    stages, left = _plan(ledger)[TASKS], 0
+    done, failed = ledger.counts()
+    say(f"{'stage':<14} {'done':>8} {'failed':>8} {'to do':>8}")
+    for stage, total in stages.items():
+        to_do = total - done[stage] - failed[stage]
+        say(f"{stage:<14} {done[stage]:>8} {failed[stage]:>8} {to_do:>8}")
+        left += total - done[stage]
+    for failure in ledger.failures():
+        say(f"{len(failure.tasks)} × {failure.error} (for example {failure.tasks[0]})")
+    rate = _rate(folder)
+    if left and rate:
+        say(f"{left} tasks left, about {left / rate / 60:.1f} minutes at the latest pace")
+    if left:
+        say("at work" if ledger.in_use() else "not at work: give the same command again, or clew retry")
+        return
+    outputs = (ledger.finished() or {"outputs": ()})["outputs"]
+    lost = {what_is_lost(name if is_remote(name) else str(ledger.folder / name)) for name in outputs} - {""}
+    for words in sorted(lost):
+        say(words)
+    say(f"damaged since it was finished: clew retry {folder}" if lost else "finished")
+
+
+def look_again(folder: Path) -> None:
+    """Let the run that goes on look at all that is done, and do again what was lost or damaged since."""
+    ledger = Ledger(folder)
+    with ledger.held(say):
+        ledger.doubt()
+
+
+def begun_with(folder: Path) -> tuple[str, dict[str, Any]]:
+    """The command with which a run was begun, and the keywords of its function."""
+    plan = _plan(Ledger(folder))
+    stage = plan.pop(STAGE)
+    return stage, {name: value for name, value in plan.items() if name not in (INPUTS, TASKS)} | {"folder": str(folder)}
+
+
+def say_job(workers: Workers) -> None:
+    """Show what would be submitted."""
+    if workers.cluster is None:
+        raise InputError("--dry-run shows the job script of a cluster: give --cluster FILE.toml")
+    say(job_script(workers.cluster))
+
+
+def absolute(path: str) -> str:
+    """The path for workers that have another working folder; addresses stay."""
+    return path if "://" in path else os.path.abspath(normal_path(path))
+
+
+def _begin(run: BlockWork, ledger: Ledger, record: Record, *, restart: bool) -> None:
+    """Note the plan, and make the outputs; what others made is never written to."""
+    parameters = {
+        name: absolute(value) if name in PATHS and value is not None and value not in bundled_names() else value
+        for name, value in record["parameters"].items()
+        if name not in UNDECIDING
+    }
+    plan = {STAGE: record["stage"]} | parameters
+    plan |= {INPUTS: record[INPUTS], TASKS: Counter(task.writes[0][0] for task in run.tasks)}
+    known = _known_inputs(run, ledger, record) if ledger.begun and not restart else {}
+    outputs = run.store.outputs.values()
+    _refuse_foreign(run, ledger, plan)
+    ledger.begin(plan | known, restart=restart, discard=lambda: _discard(run))
+    if known:  # inputs may have moved: retry reads where they are
+        ledger.replace_plan(plan)
+    ledger.forget_failures()
+    for volume in outputs:
+        volume.create()
+
+
+def _refuse_inputs_among_outputs(run: BlockWork, record: Record) -> None:
+    named = (record["parameters"].get(name) for name in ("checkpoint", "merge_tree", "blocks"))
+    made = {volume.path for volume in run.store.outputs.values()}
+    made |= {str(run.folder / name) for name in (PLAN, *MARKS, run.store.folder.name, *run.tables)}
+    refuse_overlap([*run.store.inputs.values(), *named], made)
+
+
+def _refuse_foreign(run: BlockWork, ledger: Ledger, plan: Mapping[str, Any]) -> None:
+    """Refuse a folder of another command, and outputs that the run in the folder has not made."""
+    earlier = ledger.plan() if ledger.begun else {}
+    if earlier and earlier.get(STAGE) != plan[STAGE]:
+        raise InputError(f"{run.folder} holds a run of {earlier.get(STAGE)}, not of {plan[STAGE]}: give another folder")
+    own = bool(earlier) and earlier.get("volumes") == plan.get("volumes")
+    foreign = [] if own else [volume.path for volume in run.store.outputs.values() if volume.exists]
+    if foreign:
+        raise InputError(f"{foreign[0]} is there and does not belong to a run in {run.folder}: move it away first")
+
+
+def _discard(run: BlockWork) -> None:
+    """Remove what an earlier run of the same command made."""
+    for volume in run.store.outputs.values():
+        volume.remove()
+    for name in (run.store.folder.name, *run.tables):
+        remove(run.folder / name)
+
+
+def _plan(ledger: Ledger) -> dict[str, Any]:
+    """The plan of a run of one of our commands."""
+    plan = ledger.plan()
+    counts = plan.get(TASKS)
+    whole = isinstance(plan.get(STAGE), str) and isinstance(counts, dict)
+    if not (whole and all(isinstance(count, int) for count in counts.values())):  # type: ignore[union-attr]
+        raise InputError(f"{ledger.folder}/plan.json is not that of a run in blocks: give the folder of such a run")
+    return plan
+
+
+def _work(run: BlockWork, ledger: Ledger, workers: Workers) -> Work:
+    if workers.cluster:
+        say("waiting for the first job to start")
+    with started(workers, run.bytes_of_a_worker, most=run.most_workers, warm_up=run.warm_up) as pool:
+        if pool.dashboard:
+            say(f"dashboard: {pool.dashboard}")
+        with counted(len(run.tasks), "tasks") as progress:
+            return run_by_ledger(
+                run.tasks, run.store, ledger, pool.executor, wave=pool.wave, progress=lambda done, _: progress(done),
+                watch=lambda: _say_any(pool.trouble()),
+            )  # fmt: skip
+
+
+def _lasting_outputs(run: BlockWork) -> list[str]:
+    """Folders of the arrays that the run leaves, relative to its own where they are in it; not those that may be deleted."""
+    passing = {key[0] for task in run.tasks for key, _ in task.instead}
+    kept = [volume.folder for name, volume in run.store.outputs.items() if name not in passing]
+    return [folder.removeprefix(f"{run.folder}/") for folder in kept]
+
+
+def _say_any(words: str) -> None:
+    if words:
+        say(words)
+
+
+def _known_inputs(run: BlockWork, ledger: Ledger, record: Record) -> dict[str, Any]:
+    """What the plan of a run that is to go on says of its inputs; an InputError where they have changed since."""
+    planned = ledger.plan()
+    before = planned.get(INPUTS)
+    if isinstance(before, list):  # of a version of clew that knew shapes and the time in the record only
+        same = before == _plain([_shape_and_time(volume) for volume in run.inputs])
+        names = [] if same else ["input"]
+    else:
+        names = changed_inputs(planned, _plain({INPUTS: record[INPUTS]}))
+    if names:
+        paths = paths_in(record["parameters"].get(names[0]) or [volume.source for volume in run.inputs])
+        raise InputError(
+            f"{run.folder} was begun with another {names[0]} than {', '.join(paths)} is now: "
+            "bring that back to go on, or give another folder"
+        )
+    return {name: planned[name] for name in (INPUTS, *record[INPUTS], *run.store.inputs) if name in planned}
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it."""
+    return json.loads(json.dumps(value))
+
+
+def _shape_and_time(source: Volume) -> dict[str, Any]:
+    return {"shape": source.shape, "dtype": str(source.dtype), "written": source.attributes.get("created")}
+
+
+def _rate(folder: Path) -> float:
+    """Tasks a second, of the latest ones."""
+    times = sorted(path.stat().st_mtime for path in (folder / "done").glob("*/*"))[-LATEST:]
+    return len(times) / max(time.time() - times[0], 1e-3) if times else 0.0

@@ -1,0 +1,90 @@
+"""Inputs and outputs that several stages share: opened, checked against each other, written with their record."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clew.arrays import as_ids
+from clew.errors import InputError
+from clew.pipeline._declare import Record
+from clew.replace import refuse_existing, written_beside
+from clew.space import Box
+from clew.volumes.affinities import affinity_offsets
+from clew.volumes.open import open_volume
+from clew.volumes.save import record_of, refuse_output, save_volume
+from clew.volumes.volume import Volume
+
+SUGGESTED = ("suggested_threshold", "suggested_score")
+"""Attributes that travel from the checkpoint along the outputs: the threshold chosen in training, and its score."""
+
+
+def open_affinities(path: str) -> Volume:
+    """An affinity volume whose first three channels are the nearest neighbours."""
+    source = open_volume(path)
+    affinity_offsets(source)
+    return source
+
+
+def read_like(path: str, shape: tuple[int, ...], source: Volume) -> NDArray[Any]:
+    """All of a volume that must have the given shape (z, y, x) and the voxel size of `source`."""
+    volume = open_volume(path, voxel_size=source.voxel_size)
+    if volume.shape != tuple(shape):
+        raise InputError(f"{path} must have the shape {tuple(shape)} of {source.source}, not {volume.shape}")
+    return volume.read()
+
+
+def read_ids(volume: Volume, box: Box | None = None) -> NDArray[np.uint64]:
+    """The ids of a label volume, or of a box in it."""
+    return as_ids(volume.read(... if box is None else box), volume.source)
+
+
+def read_ids_like(path: str, shape: tuple[int, ...], source: Volume) -> NDArray[np.uint64]:
+    """All ids of a label volume that must have the given shape (z, y, x) and the voxel size of `source`."""
+    return as_ids(read_like(path, shape, source), path)
+
+
+def refuse_existing_outputs(overwrite: bool, *paths: str | None) -> None:
+    """Refuse, before any work, files that exist; None stands for one that is not asked for."""
+    for path in paths:
+        if path is not None:
+            refuse_existing(Path(path), overwrite)
+
+
+def refuse_outputs(overwrite: bool, *paths: str) -> None:
+    """Refuse, before any work, outputs that exist or cannot be written."""
+    for path in paths:
+        refuse_output(path, overwrite)
+
+
+def save_like(source: Volume, path: str, data: NDArray[Any], record: Record, overwrite: bool) -> None:
+    """Write a volume with the voxel size and offset of another, and note its path among the inputs."""
+    record |= suggestion(source.attributes)
+    save_volume(path, data, voxel_size=source.voxel_size, offset=source.offset, attributes=record, overwrite=overwrite)
+
+
+def write_scores(rows: list[dict[str, Any]], path: Path, record: Record) -> None:
+    """Write scores as JSON below what they were made from; a file that is there is replaced."""
+    with written_beside(path, overwrite=True) as partial:
+        partial.write_text(json.dumps(record_of(record) | {"scores": rows}, indent=1, allow_nan=False) + "\n")
+
+
+def suggestion(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The suggested threshold and score among attributes."""
+    return {name: attributes[name] for name in SUGGESTED if attributes.get(name) is not None}
+
+
+def chosen_threshold(given: float | None, attributes: Mapping[str, Any], score: str, path: str) -> float:
+    """The threshold that was given, else the suggested one if it belongs to this score."""
+    if given is not None:
+        return given
+    stored, suggested = attributes.get("suggested_score"), attributes.get("suggested_threshold")
+    if stored == score and suggested is not None:
+        return float(suggested)
+    hint = "" if suggested is None else f" (but {suggested} for --score {stored})"
+    raise InputError(
+        f"no threshold is stored with {path} for the score {score}{hint}: give --threshold between 0 and 1"
+    )

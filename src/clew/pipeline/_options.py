@@ -1,0 +1,166 @@
+"""Options that several commands share, as records that `@stage` flattens into their signatures: each is written once, here."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args
+
+from annotated_types import Ge, Gt
+
+from clew.blockwise.worker_options import Workers
+from clew.network.options import BUNDLED, Shape
+from clew.space import Lengths
+
+INPUT = "input"
+Input = Annotated[str, INPUT]
+"""A path (or the name of a bundled network) whose content decides the result: its identity is recorded with the output."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What becomes of outputs that are there already.
+
+    Parameters
+    ----------
+    overwrite
+        Replace existing outputs.
+    """
+
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class VoxelSize:
+    """The voxel size where a file lacks it.
+
+    Parameters
+    ----------
+    voxel_size
+        Voxel size z,y,x in nm, where the volume does not say it.
+    """
+
+    voxel_size: Lengths | None = None
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where a volume lies, whatever its file says.
+
+    Parameters
+    ----------
+    voxel_size
+        Voxel size z,y,x in nm, instead of what the volume says.
+    offset
+        Offset z,y,x in nm, instead of what the volume says.
+    """
+
+    voxel_size: Lengths | None = None
+    offset: Lengths | None = None
+
+
+@dataclass(frozen=True)
+class Network(VoxelSize):
+    """With which network to predict, and where.
+
+    Parameters
+    ----------
+    checkpoint
+        Checkpoint file, or the name of a bundled one.
+    box
+        Part of the volume in voxels, as z0:z1,y0:y1,x0:x1 (each end may be left out); the raw around it serves as context.
+    """
+
+    checkpoint: Input = BUNDLED
+    box: str | None = None
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Where there is something to segment.
+
+    Parameters
+    ----------
+    mask
+        Volume (z, y, x), 0 where there is nothing to segment.
+    """
+
+    mask: Input | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What of a segmentation is compared with the truth.
+
+    Parameters
+    ----------
+    merge_tree
+        Merge tree, if the segmentation is its fragments: scores are then given for many thresholds.
+    thresholds
+        Number of thresholds from 0 to 1.
+    box
+        Part of the segmentation in voxels to compare, as z0:z1,y0:y1,x0:x1.
+    """
+
+    merge_tree: Input | None = None
+    thresholds: Annotated[int, Gt(1)] = 51
+    box: str | None = None
+
+
+@dataclass(frozen=True)
+class LabelComparison(Comparison):
+    """The same, where the truth is a label volume.
+
+    Parameters
+    ----------
+    border
+        Ignore truth within this distance (nm, per section) of a border between neurons; CREMI uses 25.
+    """
+
+    border: Annotated[float, Ge(0)] = 0.0
+
+
+@dataclass(frozen=True)
+class BlockRun(Workers):
+    """How a run in blocks is begun.
+
+    Parameters
+    ----------
+    dry_run
+        Only show the job script of the cluster.
+    restart
+        Discard what an earlier run left.
+    """
+
+    dry_run: bool = False
+    restart: bool = False
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """How a volume is divided.
+
+    Parameters
+    ----------
+    block_shape
+        Voxels z,y,x of a block; by default even parts of at most 256. The result does not depend on it (`seeded-flood`: nearly).
+        Multiples of 64 are stored best.
+    """
+
+    block_shape: Shape | None = None
+
+
+@dataclass(frozen=True)
+class Volumes:
+    """Where the volumes of a run in blocks are kept.
+
+    Parameters
+    ----------
+    volumes
+        Where the volumes are written, if not in the folder: another one, or an address (s3://bucket/place).
+    """
+
+    volumes: str | None = None
+
+
+def is_input(annotation: Any) -> bool:
+    """Whether an option of this type names inputs."""
+    marked = INPUT in getattr(annotation, "__metadata__", ())
+    return marked or any(is_input(part) for part in get_args(annotation))

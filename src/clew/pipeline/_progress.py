@@ -1,0 +1,60 @@
+"""What a person sees while a stage works: one line a stage, a bar where there are steps to count."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
+
+
+@contextmanager
+def timed(stage: str, voxels: int) -> Iterator[None]:
+    """Show a stage's name and, when it ends, its time per megavoxel."""
+    start = time.perf_counter()
+    yield
+    seconds = time.perf_counter() - start
+    say(f"{stage:<20} {seconds:8.1f} s   {seconds / voxels * 1e6:6.3f} s/megavoxel")
+
+
+def track(items: Iterable[Item], total: int, description: str) -> Iterator[Item]:
+    """Iterate with a progress bar with rate and time left on standard error; plain where it is no terminal."""
+    with _progress() as progress:
+        yield from progress.track(items, total=total, description=description)
+
+
+@contextmanager
+def counted(total: int, description: str) -> Iterator[Callable[[int], None]]:
+    """A progress bar that is told how many are done; without a terminal, a line at every tenth of them."""
+    with _progress() as progress:
+        bar = progress.add_task(description, total=total)
+        said = 0
+
+        def show(done: int) -> None:
+            nonlocal said
+            progress.update(bar, completed=done)
+            if progress.disable and 10 * done // total > said:
+                said = 10 * done // total
+                say(f"{description}: {done} of {total}")
+
+        yield show
+
+
+def say(line: str) -> None:
+    """One line for the person, at once."""
+    print(line, flush=True)
+
+
+def _progress() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Any) -> Text:
+            return Text(f"{task.speed:.2g}/s" if task.speed else "")
+
+    bar, done, left = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns = (TextColumn("{task.description:<20}"), bar, done, Rate(), left)
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

@@ -1,0 +1,34 @@
+"""`clew agglomerate`: region graph → merge tree."""
+
+from clew.pipeline._declare import Record, stage
+from clew.pipeline._files import suggestion
+from clew.pipeline._options import Input, Output
+from clew.pipeline._progress import timed
+from clew.pipeline._protection import refuse_overlap
+from clew.pipeline._tables import load_region_graph, save_merge_tree
+from clew.segmentation import agglomeration as science
+from clew.segmentation.options import AgglomerationChoice
+from clew.volumes.tables import check_table_path
+
+
+@stage
+def agglomerate(
+    region_graph: Input, merge_tree: str, *, options: AgglomerationChoice, output: Output, record: Record
+) -> None:
+    """Merge regions from the best contact to the worst, into a merge tree.
+
+    The merge tree holds the segmentations of all thresholds.
+
+    Parameters
+    ----------
+    region_graph
+        Region graph, as written by build-region-graph.
+    merge_tree
+        Output, a table in an .h5 file.
+    """
+    refuse_overlap([region_graph], [merge_tree])
+    check_table_path(merge_tree, overwrite=output.overwrite)
+    graph, attributes = load_region_graph(region_graph)
+    with timed("agglomerate", int(graph.sizes.sum())):
+        tree = science.agglomerate(graph, options=options.complete(attributes.get("suggested_score")))
+    save_merge_tree(merge_tree, tree, record | suggestion(attributes), output.overwrite)

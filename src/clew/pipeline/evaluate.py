@@ -1,0 +1,240 @@
+"""`clew evaluate`, `clew evaluate-blocks`: segmentation and true labels → scores, as a table, JSON and a plot."""
+
+import dataclasses
+import math
+from functools import partial
+from math import prod
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from clew.blockwise.block import Domain
+from clew.blockwise.grid import Grid, even_blocks
+from clew.blockwise.store import as_record
+from clew.errors import InputError
+from clew.evaluation.border import mask_borders
+from clew.evaluation.in_blocks import Border, overlap_tasks
+from clew.evaluation.overlap import OverlapTable, overlap_table
+from clew.evaluation.scores import Scores, best_threshold, score_table, score_thresholds
+from clew.labels import without_special
+from clew.pipeline._block_run import BlockWork, absolute, run_in_blocks
+from clew.pipeline._declare import Record, stage
+from clew.pipeline._files import read_ids, refuse_existing_outputs, write_scores
+from clew.pipeline._memory import refuse_too_large
+from clew.pipeline._options import BlockRun, Blocks, Comparison, Input, LabelComparison, Output
+from clew.pipeline._progress import say
+from clew.pipeline._protection import refuse_overlap
+from clew.pipeline._tables import load_merge_tree
+from clew.segmentation.relabel import segment_lookup
+from clew.space import Box, Triple
+from clew.training.targets import split_components
+from clew.view.figures import save_figure, threshold_figure
+from clew.volumes.formats.nml import is_nml
+from clew.volumes.open import open_volume
+from clew.volumes.run_store import FileStore
+from clew.volumes.volume import Volume
+
+Curve = list[tuple[float, Scores]]
+BYTES_A_VOXEL = 50
+"""Memory of a worker for each voxel of a block, at most."""
+SCORES = "scores.json"
+
+
+@stage
+def evaluate(
+    segmentation: Input,
+    truth: Input,
+    *,
+    comparison: LabelComparison,
+    components: bool = False,
+    json: str | None = None,
+    plot: str | None = None,
+    output: Output,
+    record: Record,
+) -> Curve:
+    """Compare a segmentation with true labels: VOI, adapted Rand error, CREMI score.
+
+    Prints a table and returns (threshold, scores); the threshold of a single segmentation is NaN. Truth and segmentation may be
+    parts of each other, by their offsets.
+
+    Parameters
+    ----------
+    segmentation
+        Segmentation (z, y, x), or the fragments of the merge tree.
+    truth
+        True neuron ids (z, y, x), of which voxels with 0 are ignored.
+    components
+        Split both volumes into connected components inside the box first.
+    json
+        Write the scores to this file.
+    plot
+        Write a plot of the scores over the thresholds to this PNG file.
+    """
+    refuse_skeletons("evaluate", truth)
+    refuse_overlap([segmentation, truth, comparison.merge_tree], [json, plot])
+    refuse_existing_outputs(output.overwrite, json, plot)
+    if plot and not comparison.merge_tree:
+        raise InputError("evaluate: a plot over the thresholds needs --merge-tree")
+    pair = match_volumes(segmentation, truth, comparison.box)
+    work = "evaluate --components" if components else "evaluate --border" if comparison.border else "evaluate"
+    refuse_too_large(work, segmentation, prod(pair.here.shape), 16)
+    ids, labels = read_ids(pair.segmentation, pair.here), read_ids(pair.truth, pair.there)
+    labels = without_special(labels)
+    if comparison.border:
+        labels = mask_borders(labels, pair.truth.voxel_size, comparison.border)
+    if components:
+        ids, labels = ids if comparison.merge_tree else split_components(ids), split_components(labels)
+    curve = score_overlap(overlap_table(ids, labels), comparison)
+    say_scores(curve)
+    if json:
+        save_scores(curve, Path(json), record)
+    if plot:
+        save_figure(curve_figure(curve), plot)
+    return curve
+
+
+@stage
+def evaluate_blocks(
+    segmentation: Input,
+    truth: Input,
+    folder: str,
+    *,
+    comparison: LabelComparison,
+    blocks: Blocks,
+    block_run: BlockRun,
+    record: Record,
+) -> None:
+    """Compare a segmentation with true labels in blocks: the scores of evaluate.
+
+    Truth and segmentation may be parts of each other, by their offsets.
+
+    Parameters
+    ----------
+    segmentation
+        Segmentation (z, y, x), or the fragments of the merge tree.
+    truth
+        True neuron ids (z, y, x), of which voxels with 0 are ignored.
+    folder
+        Where scores.json and the state of the run are written.
+    """
+    refuse_skeletons("evaluate-blocks", truth)
+    run_in_blocks(
+        lambda: _lay_out(segmentation, truth, Path(folder), comparison, blocks.block_shape), record, block_run
+    )
+
+
+def refuse_skeletons(command: str, truth: str) -> None:
+    """Send those who compare with skeletons to the command for it."""
+    if is_nml(truth):
+        raise InputError(f"{command} compares with labels, and {truth} holds skeletons: use clew evaluate-skeletons")
+
+
+class Pair(NamedTuple):
+    """Segmentation and truth, and the box of each in which both are."""
+
+    segmentation: Volume
+    truth: Volume
+    here: Box
+    there: Box
+
+
+def score_overlap(table: OverlapTable, comparison: Comparison) -> Curve:
+    """Scores of a segmentation, or, if the segments of the table are those of a merge tree, of so many thresholds."""
+    if comparison.merge_tree is None:
+        return [(float("nan"), score_table(table))]
+    tree, _ = load_merge_tree(comparison.merge_tree)
+    steps = [float(threshold) for threshold in np.linspace(0, 1, comparison.thresholds)]
+    scores = score_thresholds(table, tree.fragments, (segment_lookup(tree, threshold) for threshold in steps))
+    return list(zip(steps, scores, strict=True))
+
+
+def best_of(curve: Curve) -> tuple[float, Scores]:
+    """The threshold with the smallest VOI, and its scores."""
+    return best_threshold([threshold for threshold, _ in curve], [scores for _, scores in curve])
+
+
+def curve_figure(curve: Curve) -> Any:
+    """VOI split, merge and sum over the threshold."""
+    thresholds = [threshold for threshold, _ in curve]
+    splits, merges = ([getattr(scores, name) for _, scores in curve] for name in ("voi_split", "voi_merge"))
+    return threshold_figure(thresholds, splits, merges, chosen=best_of(curve)[0])
+
+
+def match_volumes(segmentation: str, truth: str, box: str | None) -> Pair:
+    """Open segmentation and truth, and find where both are; if one is larger, it is cut to the other by the offsets in nm."""
+    labels = open_volume(truth)
+    ids = open_volume(segmentation, voxel_size=labels.voxel_size)
+    part = Box.parse(box, ids.shape)
+    start = (0, 0, 0) if ids.shape == labels.shape else _start(ids, labels)
+    there = part.shifted(start).overlap(Box.whole(labels.shape))
+    here = there.shifted(-first for first in start)
+    if here != part:
+        if there != Box.whole(labels.shape):
+            raise _apart(ids, labels)
+        say(f"compared where the truth lies: {here} of {segmentation}")
+    return Pair(ids, labels, here, there)
+
+
+def save_scores(curve: Curve, path: Path, record: Record) -> None:
+    """Write scores as JSON, with what they were made from; a file that is there is replaced."""
+    rows = [
+        {"threshold": None if math.isnan(threshold) else threshold, **dataclasses.asdict(scores)}
+        for threshold, scores in curve
+    ]
+    write_scores(rows, path, record)
+
+
+def _start(ids: Volume, labels: Volume) -> Triple:
+    """The voxel (z, y, x) of the truth at which the segmentation begins, by their offsets; may be negative."""
+    steps = [(i - o) / size for i, o, size in zip(ids.offset, labels.offset, labels.voxel_size, strict=True)]
+    z, y, x = (round(step) for step in steps)
+    if any(abs(step - start) >= 0.01 for step, start in zip(steps, (z, y, x), strict=True)):
+        raise _apart(ids, labels)
+    return z, y, x
+
+
+def _apart(ids: Volume, labels: Volume) -> InputError:
+    return InputError(
+        f"{ids.source} (shape {ids.shape}, offset {ids.offset} nm) does not lie inside "
+        f"{labels.source} (shape {labels.shape}, offset {labels.offset} nm), nor the other way round"
+    )
+
+
+def say_scores(curve: Curve) -> None:
+    """Scores as a table."""
+    say("threshold  VOI split  VOI merge    VOI sum  adapted Rand  CREMI score")
+    best = best_of(curve)[0] if len(curve) > 1 else None
+    for threshold, scores in curve:
+        mark = "  <- best" if threshold == best else ""
+        say(f"{threshold:9.3f} " + " ".join(f"{value:10.4f}" for value in dataclasses.astuple(scores)) + mark)
+
+
+def _lay_out(
+    segmentation: str, truth: str, folder: Path, comparison: LabelComparison, block_shape: Triple | None
+) -> BlockWork:
+    """Open the inputs and lay out the run; nothing is written."""
+    segmentation, truth, folder = absolute(segmentation), absolute(truth), folder.absolute()
+    pair = match_volumes(segmentation, truth, comparison.box)
+    low, high = (tuple(getattr(part, end) for part in pair.there) for end in ("start", "stop"))
+    z, y, x = pair.truth.shape
+    shape = pair.there.shape
+    block_shape = block_shape or even_blocks(shape)
+    grid = Grid(Domain((low[0], low[1], low[2]), (high[0], high[1], high[2]), (z, y, x)), block_shape)
+    start = (there.start - here.start for there, here in zip(pair.there, pair.here, strict=True))
+    begin_z, begin_y, begin_x = start
+    inputs, places = {"segmentation": segmentation, "truth": truth}, {"segmentation": (begin_z, begin_y, begin_x)}
+    store = FileStore(folder / "tables", inputs, {}, pair.truth.voxel_size, places)
+    tasks = overlap_tasks(grid, Border(pair.truth.voxel_size, comparison.border) if comparison.border else None)
+    return BlockWork(
+        folder, store, tasks, (pair.segmentation, pair.truth), prod(shape), BYTES_A_VOXEL * prod(block_shape),
+        partial(_finish, folder=folder, store=store, comparison=comparison),
+        tables=(SCORES,),
+    )  # fmt: skip
+
+
+def _finish(record: Record, *, folder: Path, store: FileStore, comparison: LabelComparison) -> None:
+    table = as_record(OverlapTable, store.load(("overlap",)))
+    curve = score_overlap(table, comparison)
+    say_scores(curve)
+    save_scores(curve, folder / SCORES, record)

@@ -1,0 +1,140 @@
+"""`clew evaluate-skeletons`: segmentation and traced neurons → expected run length, splits and merges."""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+from annotated_types import Gt
+from numpy.typing import NDArray
+
+from clew.errors import InputError
+from clew.evaluation.skeletons import (
+    SkeletonErrors,
+    Skeletons,
+    SkeletonScores,
+    crop_skeletons,
+    read_nodes,
+    relabel_nodes,
+    score_skeletons,
+    skeleton_errors,
+)
+from clew.pipeline._declare import Record, stage
+from clew.pipeline._files import refuse_existing_outputs, write_scores
+from clew.pipeline._options import Comparison, Input, Output
+from clew.pipeline._progress import say
+from clew.pipeline._protection import refuse_overlap
+from clew.pipeline._tables import load_merge_tree
+from clew.segmentation.relabel import segment_lookup
+from clew.space import Box
+from clew.volumes.formats.nml import is_nml, read_nml
+from clew.volumes.open import open_volume
+
+LISTED = 5
+"""Skeletons with most errors that are named."""
+
+
+class Followed(NamedTuple):
+    """Scores at a threshold (NaN for a single segmentation), over all skeletons and of each."""
+
+    threshold: float
+    scores: SkeletonScores
+    errors: SkeletonErrors
+
+
+@stage
+def evaluate_skeletons(
+    segmentation: Input,
+    skeletons: Input,
+    *,
+    comparison: Comparison,
+    minimum_nodes: Annotated[int, Gt(0)] = 1,
+    json: str | None = None,
+    output: Output,
+    record: Record,
+) -> list[Followed]:
+    """Compare a segmentation with skeletons: run length, splits, merges.
+
+    Prints a table and the skeletons with most errors, and returns the scores at each threshold.
+
+    Parameters
+    ----------
+    segmentation
+        Segmentation (z, y, x), or the fragments of the merge tree.
+    skeletons
+        Traced neurons, an .nml file; nodes outside the segmentation are left out.
+    minimum_nodes
+        Nodes of a skeleton that a segment must hold to count as its part, in splits and merges.
+    json
+        Write the scores to this file.
+    """
+    if not is_nml(skeletons):
+        raise InputError(
+            f"evaluate-skeletons compares with an .nml file, not {skeletons}: use clew evaluate for labels"
+        )
+    refuse_overlap([segmentation, skeletons, comparison.merge_tree], [json])
+    refuse_existing_outputs(output.overwrite, json)
+    nodes, traced = _read(segmentation, skeletons, comparison.box)
+    if comparison.merge_tree:
+        tree, _ = load_merge_tree(comparison.merge_tree)
+        cuts = np.linspace(0, 1, comparison.thresholds).tolist()
+        found = [(cut, relabel_nodes(nodes, tree.fragments, segment_lookup(tree, cut))) for cut in cuts]
+    else:
+        found = [(math.nan, nodes)]
+    curve = [
+        Followed(
+            cut, score_skeletons(segments, traced, minimum_nodes), skeleton_errors(segments, traced, minimum_nodes)
+        )
+        for cut, segments in found
+    ]
+    _say_table(curve)
+    if json:
+        write_scores([_plain(row) for row in curve], Path(json), record)
+    return curve
+
+
+def _read(segmentation: str, skeletons: str, box: str | None) -> tuple[NDArray[np.uint64], Skeletons]:
+    """Segments at the nodes inside the segmentation, or a box of it, and the skeletons cut to it."""
+    traced = read_nml(skeletons)
+    volume = open_volume(segmentation)
+    part = Box.parse(box, volume.shape)
+    segments, inside = read_nodes(volume, traced, volume.voxel_size, volume.offset)
+    if box is not None:
+        first = np.array(volume.offset) + np.array([axis.start - 0.5 for axis in part]) * volume.voxel_size
+        last = np.array(volume.offset) + np.array([axis.stop - 0.5 for axis in part]) * volume.voxel_size
+        inside &= ((traced.positions >= first) & (traced.positions < last)).all(axis=1)
+    if not inside.any():
+        raise InputError(f"no node of {skeletons} lies inside {segmentation}; check voxel size and offset")
+    cut = crop_skeletons(traced, inside)
+    count = len(np.unique(cut.skeletons))
+    outside = f"; {np.count_nonzero(~inside)} nodes lie outside and are left out" if not inside.all() else ""
+    say(f"{count} skeletons, {cut.lengths.sum() / 1000:.4g} µm, {len(cut.positions)} nodes{outside}")
+    return segments[inside], cut
+
+
+def _say_table(curve: list[Followed]) -> None:
+    best = max(curve, key=lambda row: row.scores.run_length)
+    say("threshold  run length µm  of perfect  splits  merges  µm per split  per merge  per error")
+    for row in curve:
+        scores = row.scores
+        distances = (scores.split_distance, scores.merge_distance, scores.error_distance)
+        mark = "  <- best" if len(curve) > 1 and row is best else ""
+        say(f"{row.threshold:9.3f}  {scores.run_length / 1000:13.3f}  {scores.normalised_run_length:10.4f}  {scores.splits:6} "
+            f" {scores.merges:6}  " + "  ".join(f"{value / 1000:{width}.3f}" for value, width in
+                                               zip(distances, (12, 9, 9), strict=True)) + mark)  # fmt: skip
+    errors = best.errors
+    worst = np.argsort(-(errors.splits + errors.merges), kind="stable")[:LISTED]
+    for number in worst[(errors.splits + errors.merges)[worst] > 0]:
+        say(f"  skeleton {errors.skeletons[number]}: {errors.length[number] / 1000:.3f} µm, run length "
+            f"{errors.run_length[number] / 1000:.3f} µm, {errors.splits[number]} splits, merged in "
+            f"{errors.merges[number]} segments")  # fmt: skip
+
+
+def _plain(row: Followed) -> dict[str, Any]:
+    """A row for JSON, which knows neither NaN nor infinity."""
+    values = {"threshold": row.threshold, **dataclasses.asdict(row.scores)}
+    columns = {name: column.tolist() for name, column in dataclasses.asdict(row.errors).items()}
+    names = list(columns)
+    each = [dict(zip(names, entry, strict=True)) for entry in zip(*columns.values(), strict=True)]
+    return {name: value if math.isfinite(value) else None for name, value in values.items()} | {"skeletons": each}

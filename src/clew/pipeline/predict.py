@@ -1,0 +1,183 @@
+"""`clew predict`, `clew predict-blocks`: raw and a network → affinities."""
+
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from math import prod
+from pathlib import Path
+
+import numpy as np
+
+from clew.blockwise.block import Domain
+from clew.blockwise.grid import Grid, even_blocks
+from clew.errors import InputError
+from clew.memory import refuse_beyond_memory
+from clew.network.bundled import bundled_names, open_checkpoint
+from clew.network.checkpoint import Checkpoint
+from clew.network.in_blocks import prediction_tasks
+from clew.network.options import PredictionOptions
+from clew.network.prediction import check_raw, count_gpus, memory_of_tiles, predict_tiles, resolve_device, tile_edges
+from clew.pipeline._block_run import BlockWork, absolute, run_in_blocks
+from clew.pipeline._declare import Record, stage
+from clew.pipeline._memory import instead
+from clew.pipeline._options import BlockRun, Blocks, Input, Network, Output, Volumes
+from clew.pipeline._progress import timed, track
+from clew.pipeline._protection import refuse_overlap
+from clew.space import Box, Lengths, Triple
+from clew.volumes.affinities import affinity_attributes
+from clew.volumes.location import join
+from clew.volumes.open import open_volume
+from clew.volumes.run_store import FileStore
+from clew.volumes.save import create_volume
+from clew.volumes.shared import SharedVolume, finish_volume
+from clew.volumes.volume import Volume
+
+
+@stage
+def predict(
+    raw: Input,
+    affinities: str,
+    *,
+    network: Network,
+    prediction_options: PredictionOptions,
+    output: Output,
+    record: Record,
+) -> None:
+    """Predict the affinities of a raw volume, tile by tile.
+
+    Parameters
+    ----------
+    raw
+        Raw volume (z, y, x) uint8.
+    affinities
+        Output, (3, z, y, x) uint8, for example affinities.zarr.
+    """
+    refuse_overlap([raw, network.checkpoint], [affinities])
+    job = _open(raw, network)
+    if resolve_device(prediction_options.device) == "cpu":
+        needed = memory_of_tiles(
+            job.shape, prediction_options.tile, device="cpu", precision=prediction_options.precision
+        )
+        refuse_beyond_memory(needed, f"predict of {raw} in tiles", instead("predict"))
+    z, y, x = job.raw.shape
+    with (
+        timed("predict", prod(job.shape)),
+        create_volume(affinities, shape=(3, *job.shape), dtype="uint8", voxel_size=job.raw.voxel_size, offset=job.offset,
+                      attributes=record | job.attributes, overwrite=output.overwrite) as written,
+    ):  # fmt: skip
+        tiles = predict_tiles(
+            job.model.network,
+            job.raw.read,
+            (z, y, x),
+            box=job.box,
+            voxel_size=job.raw.voxel_size,
+            **asdict(prediction_options),
+        )
+        total = prod(len(edges) for edges in tile_edges(job.model.network.options, job.box, prediction_options.tile))
+        for predicted in track(tiles, total, "predict"):
+            written[(slice(None), *predicted.box.within(job.box))] = predicted.affinities
+
+
+@stage
+def predict_blocks(
+    raw: Input,
+    folder: str,
+    *,
+    network: Network,
+    blocks: Blocks,
+    prediction_options: PredictionOptions,
+    volumes: Volumes,
+    block_run: BlockRun,
+    record: Record,
+) -> None:
+    """Predict affinities in blocks, on many workers, for volumes of any size.
+
+    The affinities are those of `predict`, to within 1/255. The same command goes on where it was interrupted; `status` and
+    `retry` look after the folder.
+
+    Parameters
+    ----------
+    raw
+        Raw volume (z, y, x) uint8.
+    folder
+        Where affinities.zarr and the state of the run are written.
+    """
+    here = block_run.scheduler is None and block_run.cluster is None
+    run_in_blocks(
+        lambda: _lay_out(raw, Path(folder), volumes.volumes, network, prediction_options, blocks.block_shape, here=here),
+        record, block_run,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A volume that a network can predict, and the part of it that is wanted."""
+
+    model: Checkpoint
+    raw: Volume
+    box: Box
+
+    @property
+    def shape(self) -> Triple:
+        """Of the part."""
+        return self.box.shape
+
+    @property
+    def offset(self) -> Lengths:
+        """Of the part, in nm."""
+        raw = self.raw
+        z, y, x = (o + s * axis.start for o, s, axis in zip(raw.offset, raw.voxel_size, self.box, strict=True))
+        return z, y, x
+
+    @property
+    def attributes(self) -> Record:
+        """What is recorded with the affinities beside the stage."""
+        found = affinity_attributes(self.model.network.options.offsets[:3], "uint8") | self.model.suggestion
+        return Record(found)
+
+
+def _open(raw: str, network: Network) -> Prediction:
+    """Open raw and network, and check that they fit."""
+    model, source = open_checkpoint(network.checkpoint), open_volume(raw, voxel_size=network.voxel_size)
+    try:
+        check_raw(source.shape, source.dtype, model, source.voxel_size)
+    except InputError as error:
+        raise InputError(f"{source.source}: {error}") from error
+    return Prediction(model, source, Box.parse(network.box, source.shape))
+
+
+def _lay_out(
+    raw: str, folder: Path, volumes: str | None, network: Network, options: PredictionOptions,
+    block_shape: Triple | None, *, here: bool,
+) -> BlockWork:  # fmt: skip
+    """Open the inputs and lay out the run; nothing is written.
+
+    `here`: workers are processes of this machine, so its GPUs say whether they predict on them.
+    """
+    raw, folder = absolute(raw), folder.absolute()
+    checkpoint = network.checkpoint if network.checkpoint in bundled_names() else absolute(network.checkpoint)
+    job = _open(raw, replace(network, checkpoint=checkpoint))
+    z, y, x = job.raw.shape
+    low, high = (tuple(getattr(part, end) for part in job.box) for end in ("start", "stop"))
+    block_shape = block_shape or even_blocks(job.shape)
+    grid = Grid(Domain((low[0], low[1], low[2]), (high[0], high[1], high[2]), (z, y, x)), block_shape)
+    place = str(folder) if volumes is None else absolute(volumes)
+    output = SharedVolume(
+        join(place, "affinities.zarr"), (3, *job.shape), np.uint8, voxel_size=job.raw.voxel_size, offset=job.offset,
+        block_shape=block_shape,
+    )  # fmt: skip
+    store = FileStore(
+        folder / "tables", {"raw": raw}, {"affinities": output}, job.raw.voxel_size, {"affinities": grid.domain.low}
+    )
+    tasks = prediction_tasks(grid, checkpoint, options, job.raw.voxel_size)
+    needed = memory_of_tiles(
+        block_shape, options.tile, device=options.device if here else "cpu", precision=options.precision
+    )
+    return BlockWork(
+        folder, store, tasks, (job.raw,), prod(job.shape), needed,
+        partial(_finish, attributes=job.attributes, output=output),
+        most_workers=count_gpus() if here and resolve_device(options.device) == "cuda" else None,
+    )  # fmt: skip
+
+
+def _finish(record: Record, *, attributes: Record, output: SharedVolume) -> None:
+    finish_volume([output], record | attributes)

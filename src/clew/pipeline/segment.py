@@ -1,0 +1,172 @@
+"""`clew segment`, `clew segment-blocks`: affinities → segmentation."""
+
+from dataclasses import asdict
+from functools import partial
+from math import prod
+from pathlib import Path
+
+import numpy as np
+
+from clew.blockwise.block import Domain
+from clew.blockwise.grid import Grid, even_blocks
+from clew.errors import InputError
+from clew.pipeline._block_run import BlockWork, absolute, run_in_blocks
+from clew.pipeline._declare import Record, stage
+from clew.pipeline._files import chosen_threshold, open_affinities, refuse_outputs, suggestion
+from clew.pipeline._options import BlockRun, Blocks, Input, Mask, Output, Volumes
+from clew.pipeline._progress import say
+from clew.pipeline._protection import refuse_overlap
+from clew.pipeline._tables import save_merge_tree
+from clew.pipeline.agglomerate import agglomerate
+from clew.pipeline.build_region_graph import build_region_graph
+from clew.pipeline.extract_fragments import extract_fragments
+from clew.pipeline.relabel import relabel
+from clew.segmentation.in_blocks.agglomeration import load_tree
+from clew.segmentation.in_blocks.forest import context_of
+from clew.segmentation.in_blocks.segment import (
+    check_segmentation,
+    compile_kernels,
+    floods,
+    passed_up,
+    segmentation_tasks,
+)
+from clew.segmentation.options import AgglomerationChoice, CutChoice, FragmentOptions, SegmentationOptions
+from clew.space import Triple
+from clew.volumes.in_blocks import scale_tasks, shared_scales
+from clew.volumes.location import join
+from clew.volumes.open import open_volume
+from clew.volumes.pyramid import Scale, coarser_scales
+from clew.volumes.run_store import FileStore
+from clew.volumes.shared import SharedVolume, finish_volume
+from clew.volumes.volume import Volume
+
+BYTES_A_VOXEL = 60
+"""Memory of a worker for each voxel of a block with its context, at most."""
+TREE = "merge_tree.h5"
+WHOLE = ("fragments.zarr", "region_graph.h5", TREE, "segmentation.zarr")
+"""What `segment` writes, in this order."""
+OUTPUTS = {"pieces": np.uint32, "fragments": np.uint64, "segmentation": np.uint64}
+"""The volumes of a run in blocks."""
+
+
+@stage
+def segment(
+    affinities: Input,
+    directory: str,
+    *,
+    mask: Mask,
+    fragment_options: FragmentOptions,
+    agglomeration_options: AgglomerationChoice,
+    cut: CutChoice,
+    output: Output,
+) -> None:
+    """From affinities to a segmentation: the four commands above in one.
+
+    They are extract-fragments, build-region-graph, agglomerate and relabel.
+
+    Parameters
+    ----------
+    affinities
+        Affinities (offset, z, y, x), uint8 or float32 in [0, 1].
+    directory
+        Where fragments.zarr, region_graph.h5, merge_tree.h5 and segmentation.zarr are written.
+    """
+    fragments, graph, tree, segmentation = (str(Path(directory) / name) for name in WHOLE)
+    refuse_overlap([affinities, mask.mask], [fragments, graph, tree, segmentation])
+    refuse_outputs(output.overwrite, fragments, segmentation)
+    options = _options(affinities, fragment_options, agglomeration_options, cut)
+    extract_fragments(affinities, fragments, **asdict(mask), **asdict(fragment_options), **asdict(output))
+    build_region_graph(affinities, fragments, graph, **asdict(output))
+    agglomerate(graph, tree, **asdict(options.agglomeration), **asdict(output))
+    chosen = asdict(cut) | {"threshold": options.cut.threshold}
+    relabel(fragments, tree, segmentation, region_graph=graph, **chosen, **asdict(output))
+
+
+@stage
+def segment_blocks(
+    affinities: Input,
+    folder: str,
+    *,
+    mask: Mask,
+    blocks: Blocks,
+    fragment_options: FragmentOptions,
+    agglomeration_options: AgglomerationChoice,
+    cut: CutChoice,
+    volumes: Volumes,
+    block_run: BlockRun,
+    record: Record,
+) -> None:
+    """From affinities to a segmentation in blocks: the same result as segment.
+
+    The same command goes on where it was interrupted; `status` and `retry` look after the folder.
+
+    Parameters
+    ----------
+    affinities
+        Affinities (offset, z, y, x), uint8 or float32 in [0, 1].
+    folder
+        Where fragments.zarr, segmentation.zarr (with coarser scales for viewers), merge_tree.h5 and the state of the run
+        are written.
+    """
+
+    def lay_out() -> BlockWork:
+        options = _options(affinities, fragment_options, agglomeration_options, cut)
+        return _lay_out(affinities, Path(folder), volumes.volumes, mask.mask, options, blocks.block_shape)
+
+    run_in_blocks(lay_out, record, block_run)
+
+
+def _options(
+    affinities: str, fragments: FragmentOptions, agglomeration: AgglomerationChoice, cut: CutChoice
+) -> SegmentationOptions:
+    """The options, with what the network stored where the user says nothing."""
+    attributes = open_affinities(affinities).attributes
+    complete = agglomeration.complete(attributes.get("suggested_score"))
+    threshold = chosen_threshold(cut.threshold, attributes, complete.score, affinities)
+    return SegmentationOptions(fragments, complete, cut.complete(threshold))
+
+
+def _lay_out(
+    affinities: str, folder: Path, volumes: str | None, mask: str | None, options: SegmentationOptions,
+    block_shape: Triple | None,
+) -> BlockWork:  # fmt: skip
+    """Open the inputs and lay out the run; nothing is written."""
+    check_segmentation(options)
+    affinities, mask, folder = absolute(affinities), mask and absolute(mask), folder.absolute()
+    source = open_affinities(affinities)
+    z, y, x = source.shape[1:]
+    block_shape = block_shape or even_blocks((z, y, x))
+    grid = Grid(Domain((0, 0, 0), (z, y, x), (z, y, x)), block_shape)
+    inputs = {"affinities": affinities} | ({} if mask is None else {"mask": mask})
+    if mask is not None and open_volume(mask, voxel_size=source.voxel_size).shape != (z, y, x):
+        raise InputError(f"{mask} must have the shape {(z, y, x)} of {affinities}")
+    finest = Scale((z, y, x), source.voxel_size, source.offset)
+    scales = {name: [finest] for name in OUTPUTS}
+    scales["segmentation"] += coarser_scales(finest)
+    place = str(folder) if volumes is None else absolute(volumes)
+    outputs: dict[str, SharedVolume] = {}
+    for name, dtype in OUTPUTS.items():
+        outputs |= shared_scales(join(place, f"{name}.zarr"), name, dtype, scales[name], block_shape)
+    store = FileStore(folder / "tables", inputs, outputs, source.voxel_size)
+    tasks = segmentation_tasks(grid, options, masked=mask is not None)
+    return BlockWork(
+        folder, store, tasks + scale_tasks("segmentation", scales["segmentation"], block_shape), (source,), z * y * x,
+        BYTES_A_VOXEL * prod(context_of(grid.block((0, 0, 0)), options.fragments).shape),
+        partial(_finish, source=source, folder=folder, store=store, grid=grid, options=options),
+        tables=(TREE,), warm_up=compile_kernels,
+    )  # fmt: skip
+
+
+def _finish(
+    record: Record, *, source: Volume, folder: Path, store: FileStore, grid: Grid, options: SegmentationOptions
+) -> None:
+    """The outputs become volumes and a table that others read; said is what each level passed up."""
+    record |= suggestion(source.attributes)
+    save_merge_tree(str(folder / TREE), load_tree(store, options.agglomeration.score), dict(record), overwrite=True)
+    for path in ("fragments", "segmentation"):
+        scales = [volume for name, volume in store.outputs.items() if name.partition("-")[0] == path]
+        finish_volume(scales, record)
+    for level in passed_up(grid, store, forests=not floods(options))[:-1]:
+        say(level.words)
+    if floods(options):
+        say("seeded-flood is approximate at block borders: other blocks give other fragments there")

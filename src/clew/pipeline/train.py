@@ -1,0 +1,340 @@
+"""`clew train`: annotated volumes → the checkpoint that segments its held-out part best; log and state lie beside it."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from annotated_types import Gt
+from numpy.typing import NDArray
+
+from clew.errors import InputError
+from clew.network.bundled import open_checkpoint
+from clew.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from clew.network.options import PRESETS, Device, Precision, UNetOptions
+from clew.network.prediction import resolve_device
+from clew.network.unet import UNet, with_descriptors
+from clew.pipeline._annotated import AnnotatedVolume, read_annotated
+from clew.pipeline._declare import Record, stage
+from clew.pipeline._interruption import Interruption
+from clew.pipeline._options import Input
+from clew.pipeline._processes import run_in_processes
+from clew.pipeline._progress import say
+from clew.pipeline._protection import refuse_overlap
+from clew.pipeline._run_folder import RunFolder, training_folder
+from clew.replace import written_beside
+from clew.segmentation.agglomeration import parse_score
+from clew.segmentation.options import AgglomerationOptions, FragmentOptions
+from clew.space import NEAREST_OFFSETS, Box, Lengths, Triple
+from clew.training.options import AugmentationOptions, TrainingOptions
+from clew.training.processes import Processes, joined
+from clew.training.sampling import TrainingVolume
+from clew.training.trainer import NotFiniteError, Trainer
+from clew.training.validation import Validation, validate
+
+
+class HeldOut(NamedTuple):
+    """The part of a volume that the network is judged on, and the agglomeration score by which it is segmented."""
+
+    raw: NDArray[np.uint8]
+    labels: NDArray
+    box: Box
+    score: str
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Validates networks and keeps the best one as the checkpoint; without a held-out part, the last one."""
+
+    checkpoint: Path
+    voxel_size: Lengths
+    held_out: HeldOut | None
+    half: bool
+    record: Record
+
+    def validate(self, trainer: Trainer, run: RunFolder) -> None:
+        """Segment the held-out part; keep the network if it is the best of the run so far."""
+        network = trainer.averaged_network
+        found = None
+        if self.held_out is not None:
+            raw, labels, box, score = self.held_out
+            found = validate(
+                network, raw, labels, box, device=trainer.device, precision=trainer.precision,
+                fragment_options=FragmentOptions(per_section=trainer.options.per_section),
+                agglomeration_options=AgglomerationOptions(score=score),
+                surroundings=trainer.options.validation_surroundings,
+            )  # fmt: skip
+        if found is None or found.scores.voi_sum < run.best():
+            with written_beside(self.checkpoint, overwrite=True) as partial:
+                save_checkpoint(partial, self._checkpoint(network, trainer.step, found), half=self.half)
+        if found is not None:
+            run.log_validation(trainer.step, found)
+
+    def has_judged(self, step: int, run: RunFolder) -> bool:
+        """Whether the step was validated; without a held-out part, whether the checkpoint is that of the step."""
+        if self.held_out is not None:
+            return run.validated(step)
+        return self.checkpoint.exists() and load_checkpoint(self.checkpoint).record.get("step") == step
+
+    def _checkpoint(self, network: UNet, step: int, found: Validation | None) -> Checkpoint:
+        details: dict[str, Any] = {**json.loads(json.dumps(self.record, default=str)), "step": step}
+        if found is None or self.held_out is None:
+            return Checkpoint(network, self.voxel_size, record=details)
+        details["held_out_scores"] = found.scores.__dict__
+        return Checkpoint(network, self.voxel_size, found.threshold, self.held_out.score, details)
+
+
+@dataclass(frozen=True)
+class Start:
+    """The network to begin with.
+
+    Parameters
+    ----------
+    preset
+        Architecture.
+    offsets
+        Voxel offsets z,y,x of the affinities, as "-1,0,0;0,-1,0;0,0,-1;-4,0,0", instead of those of the preset; the three
+        nearest neighbours come first.
+    initial
+        Checkpoint whose weights to start from; architecture and offsets are then those of the checkpoint.
+    """
+
+    preset: Literal[tuple(PRESETS)] = "small"  # type: ignore[valid-type]
+    offsets: list[Triple] | None = None
+    initial: Input | None = None
+
+
+@dataclass(frozen=True)
+class Conduct:
+    """Where a training is done, and what it leaves.
+
+    Parameters
+    ----------
+    device
+        cpu, cuda, or what is there.
+    precision
+        Arithmetic of the network; auto is bfloat16 on GPUs and CPUs with matrix units for it, else float32.
+    tensorboard
+        Log for TensorBoard, too (pip install clew[tensorboard]).
+    half
+        Store the weights in 16 bits.
+    overwrite
+        Start anew, replacing an existing run and its checkpoint.
+    """
+
+    device: Device = "auto"
+    precision: Precision = "auto"
+    tensorboard: bool = False
+    half: bool = False
+    overwrite: bool = False
+
+
+class Settings(NamedTuple):
+    """All that decides a training beside its data."""
+
+    held_out: str | None
+    score: str
+    start: Start
+    conduct: Conduct
+    options: TrainingOptions
+    augmentation: AugmentationOptions
+
+
+@stage
+def train(
+    checkpoint: str,
+    *,
+    data: list[Input],
+    held_out: str | None = None,
+    start: Start,
+    score: str = AgglomerationOptions.score,
+    processes: Annotated[int, Gt(0)] = 1,
+    training_options: TrainingOptions,
+    augmentation_options: AugmentationOptions,
+    conduct: Conduct,
+    record: Record,
+) -> None:
+    """Train a network on annotated volumes; an interrupted run continues where it was.
+
+    Parameters
+    ----------
+    checkpoint
+        Output; log, state and snapshots go to a folder beside it.
+    data
+        Annotated volumes: a CREMI-style HDF5 file (volumes/raw, volumes/labels/neuron_ids, volumes/labels/mask), or
+        RAW,LABELS or RAW,LABELS,MASK; give several by repeating the option.
+    held_out
+        Part of the first volume (z0:z1,y0:y1,x0:x1) that is not trained on; the checkpoint is chosen by the
+        segmentation of this part.
+    score
+        Agglomeration score of the validation, as for agglomerate; the threshold in the checkpoint belongs to it.
+    processes
+        Processes on this machine, each with a GPU of its own or a part of the cores: the batch is so many times larger.
+        torchrun starts them on several machines.
+    """
+    settings = Settings(held_out, score, start, conduct, training_options, augmentation_options)
+    run_in_processes(processes, partial(_train, Path(checkpoint), data, settings, record))
+
+
+def _train(checkpoint: Path, data: list[str], settings: Settings, record: Record) -> None:
+    """Train, continue where an interrupted run of the same configuration stopped, and write the best checkpoint.
+
+    As one of several processes: join them, take the steps with them, and write only as the first.
+    """
+    conduct = settings.conduct
+    parse_score(settings.score)
+    refuse_overlap([*data, settings.start.initial], [str(checkpoint), str(training_folder(checkpoint))])
+    with joined(resolve_device(conduct.device)) as (processes, own_device):
+        run = None
+        if processes.first:
+            run = RunFolder(checkpoint, record, overwrite=conduct.overwrite, tensorboard=conduct.tensorboard)
+        read = _read_volumes(data)
+        held_out = None if settings.held_out is None else _held_out(settings.held_out, read[0], settings.score)
+        trainer = _make_trainer(
+            [each.volume for each in read], read[0].voxel_size, held_out, settings, own_device, processes
+        )
+        trainer.sampler.draw(0)  # data without a usable crop are refused before the folder is made
+        with run.held() if run else nullcontext():
+            _go_on(trainer, run)
+            interruption = Interruption(trainer.stop)
+            with interruption.listening(), _memory_explained(settings.options, trainer.network.options.factor):
+                if run is None:
+                    for _ in trainer:
+                        pass
+                else:
+                    judge = Judge(checkpoint, read[0].voxel_size, held_out, conduct.half, record)
+                    _lead(trainer, run, judge, interruption)
+        if trainer.stopped:
+            raise interruption.error
+
+
+def _make_trainer(
+    volumes: list[TrainingVolume], voxel_size: Lengths, held_out: HeldOut | None, settings: Settings, device: str,
+    processes: Processes,
+) -> Trainer:  # fmt: skip
+    if held_out is not None:
+        volumes[0] = _without(volumes[0], held_out.box)
+    start, options = settings.start, settings.options
+    torch.manual_seed(options.seed)
+    network = (
+        open_checkpoint(start.initial).network if start.initial else UNet(architecture(start.preset, start.offsets))
+    )
+    network = with_descriptors(network) if options.descriptor_weight else network
+    return Trainer(
+        network, volumes, options, settings.augmentation, voxel_size=voxel_size, device=device,
+        precision=settings.conduct.precision, processes=processes,
+    )  # fmt: skip
+
+
+def _go_on(trainer: Trainer, run: RunFolder | None) -> None:
+    """Let all processes go on where the run in the folder stopped, if there is one."""
+    state = trainer.processes.share(run.begin() if run else None)
+    try:
+        if state is not None:
+            trainer.load_state(state)
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        if run is None:
+            raise
+        raise run.unusable_state(error) from error
+
+
+def _lead(trainer: Trainer, run: RunFolder, judge: Judge, interruption: Interruption) -> None:
+    """Take the steps, as the process that writes and validates."""
+    options = trainer.options
+
+    def is_due(step: int) -> bool:
+        return step > 0 and (step % options.validate_every == 0 or step == options.steps)
+
+    try:
+        if trainer.step:
+            say(f"continuing after step {trainer.step}")
+        if is_due(trainer.step) and not judge.has_judged(trainer.step, run):
+            judge.validate(trainer, run)
+        for report in trainer:
+            run.log(report)
+            if options.snapshot_every and report.step % options.snapshot_every == 0:
+                run.draw(report.step, trainer.example())
+            if is_due(report.step) or trainer.stopped:
+                run.save(trainer)
+            if is_due(report.step):
+                with interruption.at_once():
+                    judge.validate(trainer, run)
+    except NotFiniteError as error:
+        raise InputError(f"{error}, saved in {run.keep(error.example)}") from error
+    except KeyboardInterrupt:
+        trainer.stopped = True
+    if trainer.stopped:
+        say(f"interrupted after step {trainer.step}; the same command continues")
+
+
+@contextmanager
+def _memory_explained(options: TrainingOptions, factor: Triple) -> Iterator[None]:
+    """Say what would fit where a batch does not."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        known = isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+        if not known:
+            raise
+        crop = ",".join(str(size) for size in options.crop)
+        crops = options.batch * options.accumulate
+        hint = f"--batch 1 --accumulate {crops} takes the same steps in about 1/{options.batch} of it"
+        if options.batch == 1:
+            half = ",".join(str(max(size // 2 // f, 1) * f) for size, f in zip(options.crop, factor, strict=True))
+            hint = f"--crop {half}, about half as long on each axis, needs about an eighth of it"
+        raise InputError(
+            f"a batch of {options.batch} crops of {crop} voxels does not fit in the memory: {hint}; "
+            "clew plan finds out what fits"
+        ) from error
+
+
+def architecture(preset: str, offsets: list[Triple] | None) -> UNetOptions:
+    """A preset, with other offsets if there are any."""
+    if offsets is None:
+        return PRESETS[preset]
+    if tuple(offsets[:3]) != NEAREST_OFFSETS or len(set(offsets)) < len(offsets):
+        raise InputError(f"offsets must begin with {NEAREST_OFFSETS} and name each offset once, not {offsets}")
+    return replace(PRESETS[preset], offsets=tuple(offsets))
+
+
+def _read_volumes(data: list[str]) -> list[AnnotatedVolume]:
+    if not data:
+        raise InputError("training needs at least one annotated volume: give --data")
+    read = [read_annotated(item) for item in data]
+    sizes = {each.voxel_size for each in read}
+    if len(sizes) > 1:
+        raise InputError(f"all training volumes must have one voxel size, not {sorted(sizes)} nm")
+    if not any(_has_borders(each.volume) for each in read):
+        raise InputError("no training volume holds two neurons: with one label only there is no border to learn; annotate "
+                         "more, or look with clew plan")  # fmt: skip
+    return read
+
+
+def _has_borders(volume: TrainingVolume) -> bool:
+    """Whether there are at least two annotated neurons."""
+    ids = volume.labels[volume.mask]
+    ids = ids[ids > 0]
+    return bool(ids.size and (ids != ids[0]).any())
+
+
+def _held_out(text: str, annotated: AnnotatedVolume, score: str) -> HeldOut:
+    """The part that a box in voxels of the raw file names."""
+    raw, labels, mask = annotated.volume
+    read = Box.whole(raw.shape).shifted(annotated.origin)
+    box = Box.parse(text, read.high).overlap(read).within(read)
+    if not box.size or not (labels[box] * mask[box]).any():
+        raise InputError(f"the held-out part {text} holds no annotated neuron; choose a box where there is annotation")
+    return HeldOut(raw, labels, box, score)
+
+
+def _without(volume: TrainingVolume, box: Box) -> TrainingVolume:
+    mask = volume.mask.copy()
+    mask[box] = False
+    if not mask.any():
+        raise InputError("the held-out part holds all annotation; nothing is left to train on")
+    return TrainingVolume(volume.raw, volume.labels, mask)

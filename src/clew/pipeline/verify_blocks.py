@@ -1,0 +1,65 @@
+"""`clew verify-blocks`: the proof that blocks change nothing, on a stored affinity volume."""
+
+from typing import Annotated
+
+import numpy as np
+from annotated_types import Ge, Gt
+
+from clew.pipeline._declare import stage
+from clew.pipeline._files import open_affinities, read_like
+from clew.pipeline._memory import refuse_too_large
+from clew.pipeline._options import Mask
+from clew.pipeline._progress import say
+from clew.segmentation.in_blocks import verify as science
+from clew.segmentation.options import AgglomerationOptions, CutOptions, FragmentOptions, SegmentationOptions
+from clew.space import Box
+
+
+@stage
+def verify_blocks(
+    affinities: str,
+    *,
+    mask: Mask,
+    box: str | None = None,
+    fragment_options: FragmentOptions,
+    agglomeration_options: AgglomerationOptions,
+    cut: CutOptions,
+    trials: Annotated[int, Gt(0)] = 3,
+    seed: Annotated[int, Ge(0)] = 0,
+) -> None:
+    """Segment a volume whole and in random blocks, and compare: nothing may differ.
+
+    Shapes of blocks and orders of tasks are random.
+
+    Parameters
+    ----------
+    affinities
+        Affinities (offset, z, y, x), uint8 or float32 in [0, 1].
+    box
+        Part in voxels to segment, as z0:z1,y0:y1,x0:x1; it has to fit into memory.
+    trials
+        How many block shapes to try.
+    seed
+        Of the random shapes and orders.
+    """
+    options = SegmentationOptions(fragment_options, agglomeration_options, cut)
+    source = open_affinities(affinities)
+    part = Box.parse(box, source.shape)
+    refuse_too_large("verify-blocks", affinities, part.size, 3 * source.dtype.itemsize)
+    inside = None if mask.mask is None else read_like(mask.mask, source.shape[1:], source)[part]
+    values = source.read((slice(0, 3), *part))
+    found = science.verify_blocks(values, mask=inside, options=options, trials=trials, rng=np.random.default_rng(seed))
+    differences = 0
+    for trial in found:
+        _say(trial)
+        differences += bool(trial.differences)
+    if differences:
+        raise RuntimeError(f"{differences} of {trials} segmentations in blocks differ from the whole: an error in clew")
+
+
+def _say(trial: science.Verification) -> None:
+    how = f"{trial.workers} threads" if trial.workers else "random order"
+    outcome = "; ".join(trial.differences) or "identical"
+    say(f"blocks of {'×'.join(map(str, trial.block_shape)):<12} {how:<13} {outcome}")
+    for level in trial.passed[:-1]:
+        say(f"    {level.words}")
