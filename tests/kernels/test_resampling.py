@@ -63,8 +63,7 @@ def test_a_field_is_the_product_of_its_factors(shape, terms, seed):
     rng = np.random.default_rng(seed)
     coefficients = rng.normal(size=(3, *shape[:2], terms)).astype(np.float32)
     basis = rng.normal(size=(terms, shape[2])).astype(np.float32)
-    field = np.empty((3, *shape), np.float32)
-    fill_field(coefficients, basis, field)
+    field = fill_field(coefficients, basis)
     np.testing.assert_allclose(field, naive.fill_field(coefficients, basis), atol=1e-5)
     np.testing.assert_allclose(device_resampling.fill_field(coefficients, basis, "cpu"), field, atol=1e-5)
 

@@ -9,7 +9,7 @@ from scipy.ndimage import distance_transform_edt
 
 from clew.arrays import as_triple
 from clew.errors import InputError
-from clew.kernels.border import clear_near_borders, measure_rows
+from clew.kernels.border import clear_near_borders
 from clew.labels import Labels, as_labels
 
 
@@ -42,12 +42,7 @@ def mask_borders(truth: Any, voxel_size: Sequence[float], distance: float = 25.0
     volume, size = as_labels(truth, "truth"), _checked_size(voxel_size, distance)
     result = np.empty_like(volume)
     _, height, width = volume.shape
-    reach = _reach(height, width, size, distance)
-    rows = np.empty((height, width), np.int32)
-    marks, changes = np.empty(width, np.uint8), np.empty(width + 1, np.int32)
-    for section, cleared in zip(volume, result, strict=True):
-        measure_rows(section, marks, rows)
-        clear_near_borders(section, rows, reach, changes, cleared)
+    clear_near_borders(volume, _reach(height, width, size, distance), result)
     return result
 
 

@@ -1,8 +1,27 @@
-"""Pixels near a label border, per section, by exact Euclidean distance."""
+"""Pixels near a label border, per section, by exact Euclidean distance: linear in the number of pixels."""
 
 import numpy as np
 
 from clew.kernels._jit import inline, kernel
+
+
+@kernel
+def clear_near_borders(labels: np.ndarray, reach: np.ndarray, cleared: np.ndarray) -> None:
+    """Write the labels with 0 near borders.
+
+    A border pixel has one of its 4 neighbours in the section under another label.
+
+    Parameters
+    ----------
+    labels, cleared : (z, y, x) uint64
+    reach : (y,) int64
+        How many columns a border pixel so many rows away reaches; -1 for none, not even its own.
+    """
+    depth, height, width = labels.shape
+    rows, marks, changes = np.empty((height, width), np.int32), np.empty(width, np.uint8), np.empty(width + 1, np.int32)
+    for z in range(depth):
+        _measure_rows(labels[z], marks, rows)
+        _clear_section(labels[z], rows, reach, changes, cleared[z])
 
 
 @inline
@@ -11,13 +30,9 @@ def _mark_changes(here, there, marks):
         marks[x] |= np.uint8(here[x] != there[x])
 
 
-@kernel
-def measure_rows(section, marks, rows):
-    """Rows between each pixel and the nearest border pixel of its column, or the height if it has none.
-
-    A border pixel has one of its 4 neighbours under another label. section (y, x) uint64, rows (y, x) int32; marks (x,)
-    uint8 is room to work in.
-    """
+@inline
+def _measure_rows(section, marks, rows):
+    """Rows between each pixel and the nearest border pixel of its column, or the height if it has none."""
     height, width = section.shape
     for y in range(height):
         here = section[y]
@@ -36,13 +51,9 @@ def measure_rows(section, marks, rows):
             rows[y, x] = min(rows[y, x], rows[y + 1, x] + 1)
 
 
-@kernel
-def clear_near_borders(section, rows, reach, changes, result):
-    """Set pixels near a border to 0.
-
-    rows as measured; reach (height,) int64: how many columns a border pixel so many rows away reaches, -1 for none;
-    changes (x + 1,) int32 is room to work in; section and result (y, x) uint64.
-    """
+@inline
+def _clear_section(section, rows, reach, changes, cleared):
+    """Clear what the border pixels reach: each opens and closes an interval, so that no pixel looks at its neighbours."""
     height, width = section.shape
     for y in range(height):
         changes[:] = 0
@@ -54,4 +65,4 @@ def clear_near_borders(section, rows, reach, changes, result):
         near = 0
         for x in range(width):
             near += changes[x]
-            result[y, x] = np.uint64(0) if near > 0 else section[y, x]
+            cleared[y, x] = np.uint64(0) if near > 0 else section[y, x]

@@ -7,7 +7,11 @@ from clew.kernels._jit import inline, kernel
 
 @inline
 def _most_frequent(window, count):
-    """The value that most of the first `count` have; of equally frequent ones the smallest that is not 0."""
+    """The value that most of the first `count` have.
+
+    Of equally frequent ones the smallest that is not 0: thin objects survive beside background, and the result does not
+    depend on the order within a window.
+    """
     best, most = window[0], 0
     for i in range(count):
         same = 0
@@ -19,8 +23,16 @@ def _most_frequent(window, count):
 
 
 @kernel
-def pool_labels(labels, factors, out):
-    """out[z, y, x] = the most frequent label of its window; windows at the far end may be smaller."""
+def pool_labels(labels: np.ndarray, factors: np.ndarray, out: np.ndarray) -> None:
+    """Write to each voxel of `out` the most frequent label of its window.
+
+    Parameters
+    ----------
+    labels : (z, y, x) of whole numbers
+    factors : (3,) int64
+        Voxels (z, y, x) of a window; those at the far end may be smaller.
+    out : (z, y, x) of the same type
+    """
     window = np.empty(factors[0] * factors[1] * factors[2], labels.dtype)
     for z in range(out.shape[0]):
         for y in range(out.shape[1]):
@@ -36,8 +48,16 @@ def pool_labels(labels, factors, out):
 
 
 @kernel
-def pool_image(image, factors, out):
-    """out[z, y, x] = the mean of its window, rounded half up; windows at the far end may be smaller."""
+def pool_image(image: np.ndarray, factors: np.ndarray, out: np.ndarray) -> None:
+    """Write to each voxel of `out` the mean of its window, halves rounded up.
+
+    Parameters
+    ----------
+    image : (z, y, x) of whole numbers
+    factors : (3,) int64
+        Voxels (z, y, x) of a window; those at the far end may be smaller.
+    out : (z, y, x) of the same type
+    """
     for z in range(out.shape[0]):
         for y in range(out.shape[1]):
             for x in range(out.shape[2]):

@@ -8,6 +8,34 @@ import numpy as np
 from clew.kernels._jit import inline, kernel
 
 
+def erode_labels(labels: np.ndarray, unknown: np.ndarray, steps: int, per_section: bool) -> np.ndarray:
+    """Clear the voxels that are so many steps or fewer from another label or from background.
+
+    Parameters
+    ----------
+    labels : (z, y, x) uint64
+        0 = background; in C order.
+    unknown : (z, y, x) uint8
+        1 where nobody annotated: those keep their label.
+    steps : int
+        At least 1, each to the neighbours across a face.
+    per_section : bool
+        Erode along y and x only.
+
+    Returns
+    -------
+    (z, y, x) uint64
+    """
+    solid, spare = np.empty(labels.shape, np.uint8), np.empty(labels.shape, np.uint8)
+    _first_step(labels, unknown, per_section, solid)
+    for _ in range(steps - 1):
+        _next_step(solid, unknown, per_section, spare)
+        solid, spare = spare, solid
+    eroded = np.empty_like(labels)
+    _clear_background(labels.ravel(), solid.ravel(), eroded.ravel())
+    return eroded
+
+
 @inline
 def _keep_same(own, row, label, other, unknown):
     """Row of voxels beside another row: those of another label are no longer solid."""
@@ -22,11 +50,8 @@ def _keep_solid(row, other):
 
 
 @kernel
-def solid_after_first_step(labels, unknown, per_section, solid):
-    """Write to `solid` 1 where a voxel's label survives a first erosion, or where `unknown` is 1; else 0.
-
-    labels (z, y, x) uint64, unknown and solid (z, y, x) uint8.
-    """
+def _first_step(labels, unknown, per_section, solid):
+    """Write to `solid` (z, y, x) uint8 1 where a voxel's label survives a first erosion, or where `unknown` is 1; else 0."""
     depth, height, width = labels.shape
     for z in range(depth):
         for y in range(height):
@@ -46,8 +71,11 @@ def solid_after_first_step(labels, unknown, per_section, solid):
 
 
 @kernel
-def solid_after_next_step(before, unknown, per_section, solid):
-    """Write to `solid` what is left of `before` after one more erosion; both (z, y, x) uint8."""
+def _next_step(before, unknown, per_section, solid):
+    """Write to `solid` what is left of `before` after one more erosion; both (z, y, x) uint8.
+
+    Labels need not be looked at again: after the first step no two annotated solid voxels of different labels touch.
+    """
     depth, height, width = before.shape
     for z in range(depth):
         for y in range(height):
@@ -68,7 +96,7 @@ def solid_after_next_step(before, unknown, per_section, solid):
 
 
 @kernel
-def clear_background(labels, solid, result):
+def _clear_background(labels, solid, result):
     """Write to `result` the labels where `solid`, 0 elsewhere; all flat."""
     for i in range(labels.size):
         result[i] = labels[i] if solid[i] else np.uint64(0)

@@ -6,18 +6,28 @@ and one array of counts by label, walked along each list, tells how many voxels 
 is walked once per list that it is in, and lists at least double: n log n for any number of labels.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from clew.kernels._jit import inline, kernel
 from clew.kernels._union_find import root
 
 
-@inline
-def _join_components(order, steps, labels, different, joins, sizes, following):
-    """Kruskal over edges in `order`; returns how many joins bring pairs, which `joins` and `sizes` list.
+class _Joins(NamedTuple):
+    """Room for the joins that bring pairs, each (voxels,) int64: the edge, the first voxel of the larger component, and the
+    labelled voxels of the smaller one."""
 
-    joins (2, voxels) receives edge and first voxel of the larger component, sizes (voxels,) the labelled voxels of the
-    smaller one; following (voxels,) receives the next voxel of the list, or -1.
+    edges: np.ndarray
+    heads: np.ndarray
+    sizes: np.ndarray
+
+
+@inline
+def _join_components(order, steps, labels, different, joins, following):
+    """Kruskal over edges in `order`; returns how many joins bring pairs.
+
+    following (voxels,) receives the next voxel of the list, or -1; different[edge] the pairs of labelled voxels.
     """
     voxels = labels.shape[0]
     parent, size = np.arange(voxels), np.empty(voxels, np.int64)
@@ -38,7 +48,7 @@ def _join_components(order, steps, labels, different, joins, sizes, following):
         if size[b] == 0:
             continue
         different[edge] = size[a] * size[b]
-        joins[0, count], joins[1, count], sizes[count] = edge, head[a], size[b]
+        joins.edges[count], joins.heads[count], joins.sizes[count] = edge, head[a], size[b]
         count += 1
         following[tail[a]] = head[b]
         tail[a] = tail[b]
@@ -73,23 +83,40 @@ def _count_equal(ordered, middle, end, counts):
     return equal
 
 
+@inline
+def _chain_joins(joins, number, first, following):
+    """Chain the joins of each list in their order: first[voxel] is the first one, -1 for none; following[k] the next."""
+    first[:] = -1
+    for k in range(number - 1, -1, -1):
+        following[k] = first[joins.heads[k]]
+        first[joins.heads[k]] = k
+
+
 @kernel
-def count_pairs_by_label(order, steps, labels, same, different):
+def count_pairs_by_label(
+    order: np.ndarray, steps: np.ndarray, labels: np.ndarray, same: np.ndarray, different: np.ndarray
+) -> None:
     """Pairs of equal and of different label per edge of the forest.
 
-    order (edges,) int64 edge numbers, steps (3,) int64 distance of the other voxel per channel, labels (voxels,) int64
-    up to the number of voxels; same and different (3 · voxels,) int64, zeroed, receive the pairs of equal and of
-    different non-zero label whose maximin edge each one is.
+    Parameters
+    ----------
+    order : (edges,) int64
+        Numbers of the edges, counted through (3, z, y, x), the strongest first.
+    steps : (3,) int64
+        Distance to the other voxel per channel.
+    labels : (voxels,) int64
+        Up to the number of voxels; 0 = background.
+    same, different : (3 · voxels,) int64
+        Zeroed; receive the pairs of equal and of different non-zero label whose maximin edge each one is.
     """
     voxels = labels.shape[0]
-    joins, sizes, following = np.empty((2, voxels), np.int64), np.empty(voxels, np.int64), np.empty(voxels, np.int64)
-    number = _join_components(order, steps, labels, different, joins, sizes, following)
+    joins = _Joins(np.empty(voxels, np.int64), np.empty(voxels, np.int64), np.empty(voxels, np.int64))
+    following = np.empty(voxels, np.int64)
+    number = _join_components(order, steps, labels, different, joins, following)
     ordered, place = np.empty(voxels, np.int64), np.empty(voxels, np.int64)
     _list_labels(labels, following, ordered, place)
-    first_join, next_join = np.full(voxels, -1, np.int64), np.empty(number, np.int64)
-    for k in range(number - 1, -1, -1):
-        next_join[k] = first_join[joins[1, k]]
-        first_join[joins[1, k]] = k
+    first_join, next_join = np.empty(voxels, np.int64), np.empty(number, np.int64)
+    _chain_joins(joins, number, first_join, next_join)
     counts = np.zeros(voxels + 1, np.int64)
     for voxel in range(voxels):
         k = first_join[voxel]
@@ -98,10 +125,10 @@ def count_pairs_by_label(order, steps, labels, same, different):
         end = place[voxel] + 1
         counts[labels[voxel]] = 1
         while k >= 0:
-            equal = _count_equal(ordered, end, end + sizes[k], counts)
-            same[joins[0, k]] = equal
-            different[joins[0, k]] -= equal
-            end += sizes[k]
+            equal = _count_equal(ordered, end, end + joins.sizes[k], counts)
+            same[joins.edges[k]] = equal
+            different[joins.edges[k]] -= equal
+            end += joins.sizes[k]
             k = next_join[k]
         for i in range(place[voxel], end):
             counts[ordered[i]] = 0

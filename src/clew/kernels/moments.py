@@ -11,6 +11,15 @@ from clew.kernels._jit import inline, kernel
 MOMENTS = ("1", "x", "y", "yx", "xx", "yy", "z", "zx", "zy", "zz")
 """Order of the moments: products of offsets from the voxel."""
 
+# where moments begin in a row that holds one after the other: first those after x, then those after y and z
+_ROW_XX, _ROW_MOMENTS = 2, 3
+_Y, _XX, _YY, _PLANE_MOMENTS = 2, 4, 5, 6
+_Z, _ZZ, _ALL = 6, 9, 10
+# rows of a window: weight, weight × offset, weight × offset²
+_WEIGHT, _OFFSET, _SQUARE = 0, 1, 2
+# columns of a bounding box: voxels (z, y, x) where it starts, then where it stops
+_START, _STOP, _BOX_COLUMNS = 0, 3, 6
+
 
 def object_moments(labels: np.ndarray, names: np.ndarray, windows: tuple[np.ndarray, ...]) -> np.ndarray:
     """Sums of weight × offsets over the voxels of a voxel's own label in the window around it.
@@ -27,7 +36,7 @@ def object_moments(labels: np.ndarray, names: np.ndarray, windows: tuple[np.ndar
     (10, z, y, x) float32, in the order of `MOMENTS`; 0 at background.
     """
     numbers = np.empty(labels.shape, np.int32)
-    boxes = np.empty((names.size, 6), np.int64)
+    boxes = np.empty((names.size, _BOX_COLUMNS), np.int64)
     _number_objects(labels, names, numbers, boxes)
     moments = np.zeros((len(MOMENTS), *labels.shape), np.float32)
     _filter_objects(numbers, boxes, windows[0], windows[1], _running_sums(windows[2], labels.shape[2]), moments)
@@ -48,8 +57,8 @@ def _number_objects(labels, names, numbers, boxes):
     """Write each voxel's index in `names` (-1 for background), and each object's bounding box (starts, then stops)."""
     depth, height, width = labels.shape
     for axis in range(3):
-        boxes[:, axis] = labels.shape[axis]
-        boxes[:, axis + 3] = 0
+        boxes[:, _START + axis] = labels.shape[axis]
+        boxes[:, _STOP + axis] = 0
     for z in range(depth):
         for y in range(height):
             x = 0
@@ -61,16 +70,16 @@ def _number_objects(labels, names, numbers, boxes):
                 number = np.searchsorted(names, label) if label else -1
                 numbers[z, y, start:x] = number
                 if label:
-                    box = boxes[number]
-                    box[0], box[1], box[2] = min(box[0], z), min(box[1], y), min(box[2], start)
-                    box[3], box[4], box[5] = max(box[3], z + 1), max(box[4], y + 1), max(box[5], x)
+                    low, high = boxes[number, _START:_STOP], boxes[number, _STOP:]
+                    low[0], low[1], low[2] = min(low[0], z), min(low[1], y), min(low[2], start)
+                    high[0], high[1], high[2] = max(high[0], z + 1), max(high[1], y + 1), max(high[2], x)
 
 
 @inline
 def _add_products(target, weights, rows, start):
-    """Add weights @ rows, from column `start` on; four rows at a time, since the target's loads and stores are what costs.
+    """Add weights @ rows, from column `start` on. Target and rows are contiguous.
 
-    Target and rows are contiguous.
+    Four rows at a time, since the target's loads and stores are what costs.
     """
     stop = start + target.size
     whole = weights.size - weights.size % 4
@@ -123,7 +132,7 @@ def _filter_rows(plane, number, sums, rows):
 @kernel
 def _filter_columns(rows, first, last, window, z, columns):
     """Moments 1, x, y, yx, xx, yy of a plane, from those of its rows from first to last."""
-    height, width = rows.shape[0], rows.shape[1] // 3
+    height, width = rows.shape[0], rows.shape[1] // _ROW_MOMENTS
     radius = window.shape[1] // 2
     for y in range(height):
         target = columns[y, z]
@@ -131,44 +140,44 @@ def _filter_columns(rows, first, last, window, z, columns):
         start, stop = max(first, y - radius), min(last, y + radius + 1)
         if start < stop:
             weights, near = window[:, start - y + radius : stop - y + radius], rows[start:stop]
-            _add_products(target[: 2 * width], weights[0], near, 0)
-            _add_products(target[4 * width : 5 * width], weights[0], near, 2 * width)
-            _add_products(target[2 * width : 4 * width], weights[1], near, 0)
-            _add_products(target[5 * width :], weights[2], near, 0)
+            _add_products(target[: _Y * width], weights[_WEIGHT], near, 0)  # 1, x from 1, x
+            _add_products(target[_XX * width : _YY * width], weights[_WEIGHT], near, _ROW_XX * width)  # xx from xx
+            _add_products(target[_Y * width : _XX * width], weights[_OFFSET], near, 0)  # y, yx from 1, x
+            _add_products(target[_YY * width :], weights[_SQUARE], near, 0)  # yy from 1
 
 
 @kernel
 def _filter_depth(columns, z, window, target):
     """Moments 1, x, y, yx, xx, yy, z, zx, zy, zz of a row at depth z, from those of the planes."""
-    depth, width = columns.shape[0], columns.shape[1] // 6
+    depth, width = columns.shape[0], columns.shape[1] // _PLANE_MOMENTS
     radius = window.shape[1] // 2
     start, stop = max(0, z - radius), min(depth, z + radius + 1)
     weights, near = window[:, start - z + radius : stop - z + radius], columns[start:stop]
     target[:] = 0
-    _add_products(target[: 6 * width], weights[0], near, 0)
-    _add_products(target[6 * width : 9 * width], weights[1], near, 0)
-    _add_products(target[9 * width :], weights[2], near, 0)
+    _add_products(target[: _Z * width], weights[_WEIGHT], near, 0)  # those without z as they are
+    _add_products(target[_Z * width : _ZZ * width], weights[_OFFSET], near, 0)  # z, zx, zy from 1, x, y
+    _add_products(target[_ZZ * width :], weights[_SQUARE], near, 0)  # zz from 1
 
 
 @kernel
 def _filter_objects(numbers, boxes, along_z, along_y, sums, moments):
     for number in range(boxes.shape[0]):
-        box = boxes[number]
-        inside = numbers[box[0] : box[3], box[1] : box[4], box[2] : box[5]]
-        outside = moments[:, box[0] : box[3], box[1] : box[4], box[2] : box[5]]
+        low, high = boxes[number, _START:_STOP], boxes[number, _STOP:]
+        inside = numbers[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
+        outside = moments[:, low[0] : high[0], low[1] : high[1], low[2] : high[2]]
         depth, height, width = inside.shape
-        rows = np.empty((height, 3 * width), np.float32)
-        columns = np.empty((height, depth, 6 * width), np.float32)
+        rows = np.empty((height, _ROW_MOMENTS * width), np.float32)
+        columns = np.empty((height, depth, _PLANE_MOMENTS * width), np.float32)
         for z in range(depth):
             first, last = _filter_rows(inside[z], number, sums, rows)
             _filter_columns(rows, first, last, along_y, z, columns)
-        target = np.empty(10 * width, np.float32)
+        target = np.empty(_ALL * width, np.float32)
         for y in range(height):
             for z in range(depth):
                 start, stop = _find_run(inside[z, y], number, 0)
                 if start < stop:
                     _filter_depth(columns[y], z, along_z, target)
                 while start < stop:
-                    for moment in range(10):
+                    for moment in range(_ALL):
                         outside[moment, z, y, start:stop] = target[moment * width + start : moment * width + stop]
                     start, stop = _find_run(inside[z, y], number, stop)

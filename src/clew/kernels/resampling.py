@@ -4,14 +4,95 @@ A field is (3, z, y, x) float32, coordinates (z, y, x) in voxels relative to the
 whole voxel `base` and the rest `fraction`, so that coordinates stay exact in large volumes.
 """
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 
-from clew.kernels._jit import inline, kernel
+from clew.kernels._jit import bare_kernel, inline
+
+_HALF = np.float32(0.5)
 
 
-@kernel
-def fill_field(coefficients, basis, field):
-    """Write to `field` (3, z, y, x) the sum over k of coefficients (3, z, y, k) times basis (k, x); all float32."""
+class _Origin(NamedTuple):
+    """Where a field begins: its first voxel that is used, the whole voxel of the centre, and the rest; each (z, y, x)."""
+
+    start: np.ndarray
+    base: np.ndarray
+    fraction: np.ndarray
+
+
+def fill_field(coefficients: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    """Sum over k of coefficients (3, z, y, k) times basis (k, x).
+
+    Parameters
+    ----------
+    coefficients : (3, z, y, k) float32
+    basis : (k, x) float32
+
+    Returns
+    -------
+    (3, z, y, x) float32
+    """
+    field = np.empty((*coefficients.shape[:3], basis.shape[1]), np.float32)
+    _fill(coefficients, basis, field)
+    return field
+
+
+def sample_linear(volume: np.ndarray, field: np.ndarray, base: np.ndarray, fraction: np.ndarray) -> np.ndarray:
+    """Trilinear interpolation of a volume at base + fraction + field, reflected outside.
+
+    Parameters
+    ----------
+    volume : (z, y, x) uint8
+    field : (3, z, y, x) float32
+    base : (3,) int64
+    fraction : (3,) float32
+
+    Returns
+    -------
+    (z, y, x) float32
+    """
+    sampled = np.empty(field.shape[1:], np.float32)
+    _interpolate(volume, field, base, fraction, sampled)
+    return sampled
+
+
+def sample_nearest(
+    labels: np.ndarray,
+    mask: np.ndarray,
+    field: np.ndarray,
+    start: np.ndarray,
+    base: np.ndarray,
+    fraction: np.ndarray,
+    shape: Sequence[int],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and mask at the voxels nearest to base + fraction + field; 0 and false outside.
+
+    Parameters
+    ----------
+    labels : (z, y, x) of whole numbers
+    mask : (z, y, x) bool
+    field : (3, z, y, x) float32
+    start : (3,) int64
+        First voxel (z, y, x) of the field that is used.
+    base : (3,) int64
+    fraction : (3,) float32
+    shape : (z, y, x)
+        Voxels of the field that are used.
+
+    Returns
+    -------
+    labels : (z, y, x) of the same type
+    mask : (z, y, x) bool
+    """
+    sampled, inside = np.empty(shape, labels.dtype), np.empty(shape, bool)
+    _take_nearest(labels, mask.view(np.uint8), field, _Origin(start, base, fraction), sampled, inside.view(np.uint8))
+    return sampled, inside
+
+
+@bare_kernel
+def _fill(coefficients, basis, field):
     components, depth, height, terms = coefficients.shape
     for component in range(components):
         for z in range(depth):
@@ -34,9 +115,8 @@ def _reflected(index, size):
     return min(index, period - index) if size > 1 else 0
 
 
-@kernel
-def sample_linear(volume, field, base, fraction, sampled):
-    """Write to `sampled` (z, y, x) float32 the `volume` (z, y, x) uint8 at base + fraction + field, reflected outside."""
+@bare_kernel
+def _interpolate(volume, field, base, fraction, sampled):
     depth, height, width = volume.shape
     base_z, base_y, base_x = base[0], base[1], base[2]
     part_z, part_y, part_x = fraction[0], fraction[1], fraction[2]
@@ -62,19 +142,11 @@ def sample_linear(volume, field, base, fraction, sampled):
                 row[x] = a + weight_z * (e - a)
 
 
-@kernel
-def sample_nearest(labels, mask, field, start, base, fraction, sampled, inside):
-    """Labels and mask at the voxels nearest to base + fraction + field, 0 outside the volume.
-
-    labels (z, y, x) of any whole numbers, mask (z, y, x) uint8; `sampled` and `inside` are theirs, smaller than the
-    field and lying in it from voxel `start`.
-    """
+@bare_kernel
+def _take_nearest(labels, mask, field, origin, sampled, inside):
     depth, height, width = labels.shape
-    part_z, part_y, part_x = (
-        fraction[0] + np.float32(0.5),
-        fraction[1] + np.float32(0.5),
-        fraction[2] + np.float32(0.5),
-    )
+    start, base, fraction = origin
+    part_z, part_y, part_x = fraction[0] + _HALF, fraction[1] + _HALF, fraction[2] + _HALF
     for z in range(sampled.shape[0]):
         for y in range(sampled.shape[1]):
             row_z, row_y = field[0, z + start[0], y + start[1]], field[1, z + start[0], y + start[1]]

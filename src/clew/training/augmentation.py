@@ -59,9 +59,7 @@ def sampling_field(
         coefficients, basis = np.concatenate([coefficients, bends], 3), np.concatenate([basis, weights])
     if device != "cpu":
         return device_resampling.fill_field(coefficients, basis, device)
-    field = np.empty((3, *shape), np.float32)
-    fill_field(coefficients, basis, field)
-    return field
+    return fill_field(coefficients, basis)
 
 
 def _affine_terms(
@@ -138,9 +136,7 @@ def sample_raw(raw: Volume, center: NDArray[np.float64], shape: Shape, field: Fi
         return _cut(raw, _corner(center, shape), shape).astype(np.float32)
     if isinstance(field, Tensor):
         return device_resampling.sample_linear(raw, field, *_split(center))
-    sampled = np.empty(shape, np.float32)
-    sample_linear(raw, field, *_split(center), sampled)
-    return sampled
+    return sample_linear(raw, field, *_split(center))
 
 
 def sample_labels(
@@ -150,8 +146,8 @@ def sample_labels(
 
     The field may be larger than the shape: its central part is used.
     """
-    sampled, inside = np.zeros(shape, labels.dtype), np.zeros(shape, bool)
     if field is None:
+        sampled, inside = np.zeros(shape, labels.dtype), np.zeros(shape, bool)
         corner = _corner(center, shape)
         low, high = np.clip(corner, 0, labels.shape), np.clip(corner + shape, 0, labels.shape)
         there = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
@@ -162,8 +158,7 @@ def sample_labels(
     if isinstance(field, Tensor):
         z, y, x = (slice(first, first + size) for first, size in zip(start, shape, strict=True))
         return device_resampling.sample_nearest(labels, mask, field[:, z, y, x], *_split(center))
-    sample_nearest(labels, mask.view(np.uint8), field, start, *_split(center), sampled, inside.view(np.uint8))
-    return sampled, inside
+    return sample_nearest(labels, mask, field, start, *_split(center), shape)
 
 
 def _corner(center: NDArray[np.float64], shape: Shape) -> NDArray[np.int64]:

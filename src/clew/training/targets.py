@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from clew.arrays import as_array, as_whole
 from clew.errors import InputError
-from clew.kernels.erosion import clear_background, solid_after_first_step, solid_after_next_step
-from clew.kernels.label_components import count_runs, join_runs, list_runs, paint_runs
+from clew.kernels.erosion import erode_labels
+from clew.kernels.label_components import label_components
 from clew.labels import Labels, as_labels, check_same_shape
 
 
@@ -96,15 +96,7 @@ def grow_boundaries(labels: ArrayLike, steps: int, per_section: bool = False, ma
         return volume.copy()
     annotated = _as_mask(mask, volume)
     unknown = np.zeros(volume.shape, np.uint8) if annotated is None else (~annotated).view(np.uint8)
-    solid = np.empty(volume.shape, np.uint8)
-    solid_after_first_step(volume, unknown, per_section, solid)
-    spare = np.empty_like(solid)
-    for _ in range(steps - 1):
-        solid_after_next_step(solid, unknown, per_section, spare)
-        solid, spare = spare, solid
-    result = np.empty_like(volume)
-    clear_background(volume.ravel(), solid.ravel(), result.ravel())
-    return result
+    return erode_labels(volume, unknown, steps, per_section)
 
 
 def split_components(labels: ArrayLike) -> Labels:
@@ -128,19 +120,7 @@ def split_components(labels: ArrayLike) -> Labels:
     InputError
         If the labels are negative or not whole numbers.
     """
-    volume = as_labels(labels, "labels")
-    depth, height, width = volume.shape
-    rows = volume.reshape(depth * height, width)
-    first_run = np.empty(rows.shape[0] + 1, np.int64)
-    count_runs(rows, first_run)
-    runs = int(first_run[-1])
-    starts, ends = np.empty(runs, np.int32), np.empty(runs, np.int32)
-    component = np.empty(runs, np.int64)
-    list_runs(rows, first_run, starts, ends)
-    join_runs(rows, height, first_run, starts, ends, component)
-    result = np.zeros_like(volume)
-    paint_runs(first_run, starts, ends, component, result.reshape(rows.shape))
-    return result
+    return label_components(as_labels(labels, "labels"))
 
 
 def _as_mask(mask: ArrayLike | None, volume: Labels) -> NDArray[np.bool_] | None:
