@@ -1,7 +1,9 @@
 # `make` or `make help` lists the targets.
 PYTHON ?= python3
-BIN := .venv/bin
-READY := .venv/.ready
+VENV ?= .venv
+CONSTRAINTS ?= constraints.txt
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
 DATA ?=
 FOLDER ?= verify-large
 REVISION ?= HEAD
@@ -11,11 +13,11 @@ FILES ?=
 export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
-.PHONY: help demo fuzz test setup lint test-without-jit mutants coverage bench bench-scale verify-large same-arrays against weights study clean
+.PHONY: help demo fuzz test test-python test-lowest setup lint test-without-jit mutants coverage bench bench-scale verify-large same-arrays against weights study clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo 'Variables: PYTHON, DATA (a volume, or the folder of the sample volumes), FOLDER, NETWORK, REVISION, FILES.'
+	@echo 'Variables: PYTHON, DATA (a volume, or the folder of the sample volumes), FOLDER, NETWORK, REVISION, SEEDS, FILES.'
 
 demo: $(READY) ## set up in .venv and segment a volume, with a report (DATA=fib25_sample2.h5 for a real one)
 	$(BIN)/clew demo demo $(if $(DATA),--data $(DATA))
@@ -23,12 +25,22 @@ demo: $(READY) ## set up in .venv and segment a volume, with a report (DATA=fib2
 test: $(READY) ## set up in .venv and pass the tests
 	$(BIN)/python -m pytest
 
+test-python: ## the tests with another Python (PYTHON=python3.13), in an environment of its own
+	$(MAKE) test VENV=.venv-$(notdir $(PYTHON))
+
+test-lowest: build/lowest.txt ## the tests with the lowest versions that pyproject.toml allows, in an environment of its own
+	$(MAKE) test VENV=.venv-lowest CONSTRAINTS=$<
+
+build/lowest.txt: pyproject.toml
+	mkdir -p build
+	sed -n '/^dependencies/,/^]/s/^ *"\(.*\)>=\(.*\)",/\1==\2/p' $< > $@
+
 setup: $(READY) ## set up in .venv, with all that development needs
 
-$(READY): pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
+$(READY): pyproject.toml $(CONSTRAINTS)
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable . --group dev
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable . --group dev
 	touch $(READY)
 
 lint: $(READY) ## style and types: ruff and mypy
@@ -69,5 +81,5 @@ weights: $(READY) ## a bundled network (NETWORK), from the annotated volumes in 
 study: $(READY) ## losses, auxiliary targets, fragments and scores compared on the volumes in DATA; goes on where it was
 	$(BIN)/python -m benchmarks.quality --data $(DATA)
 
-clean: ## remove .venv and the demo
-	rm -rf .venv demo
+clean: ## remove the environments and the demo
+	rm -rf .venv .venv-python* .venv-lowest demo
