@@ -2,8 +2,11 @@
 
 import re
 import shlex
+import sys
 import tomllib
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import pytest
@@ -14,7 +17,7 @@ from clew.network.bundled import bundled_names
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
 BUNDLED = "fib-10nm"
 RUN_HERE = ("python", "bash", "console", "toml")
 SHOWN_ONLY = ("text", "")
@@ -136,3 +139,13 @@ def test_every_dependency_is_explained() -> None:
 def test_every_page_is_linked_from_the_readme() -> None:
     linked = set(LINK.findall((ROOT / "README.md").read_text()))
     assert {name_of(page) for page in PAGES[1:]} <= linked
+
+
+def test_the_readme_for_the_package_index_leads_nowhere_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    hatchling = ModuleType("hatchling.metadata.plugin.interface")  # not installed: only builds need it
+    hatchling.MetadataHookInterface = object  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, hatchling.__name__, hatchling)
+    text = import_module("hatch_build").description((ROOT / "README.md").read_text())
+    assert "(`docs/tutorial/first-segmentation.md`)" in text
+    assert "![" not in text
+    assert all("://" in target for target in LINK.findall(text))
