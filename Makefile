@@ -44,8 +44,8 @@ $(READY): pyproject.toml $(CONSTRAINTS)
 	touch $(READY)
 
 lint: $(READY) ## style and types: ruff and mypy
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks hatch_build.py
+	$(BIN)/ruff format --check src tests benchmarks hatch_build.py
 	$(BIN)/mypy
 
 test-without-jit: $(READY) ## the kernels as plain Python, on tiny inputs
