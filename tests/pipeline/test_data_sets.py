@@ -69,10 +69,11 @@ def test_raw_is_read_only_as_far_as_networks_look(tmp_path: Path) -> None:
 
 def test_labels_beyond_raw_are_refused(tmp_path: Path) -> None:
     save_volume(tmp_path / "raw.zarr", np.ones((8, 8, 8), np.uint8), voxel_size=(8, 8, 8))
-    for number, offset in enumerate([(8, 0, 0), (0, 0, -8), (4, 0, 0)]):
+    refused = [((8, 0, 0), "lie inside"), ((0, 0, -8), "lie inside"), ((4, 0, 0), "whole number of voxels")]
+    for number, (offset, message) in enumerate(refused):
         labels = tmp_path / f"{number}.zarr"
         save_volume(labels, np.ones((8 if number == 0 else 4, 8, 4), np.uint64), voxel_size=(8, 8, 8), offset=offset)
-        with pytest.raises(InputError, match="lie inside it by their offsets"):
+        with pytest.raises(InputError, match=message):
             read_annotated(f"{tmp_path}/raw.zarr,{labels}")
 
 
@@ -136,7 +137,7 @@ def traced(tmp_path: Path) -> tuple[str, str]:
 def test_segmentation_is_compared_with_skeletons(
     traced: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    cli.main(["evaluate", *traced, "--json", str(tmp_path / "scores.json")])
+    cli.main(["evaluate-skeletons", *traced, "--json", str(tmp_path / "scores.json")])
     printed = capsys.readouterr().out
     assert "3 skeletons" in printed
     assert "6 nodes lie outside" in printed
@@ -147,12 +148,19 @@ def test_segmentation_is_compared_with_skeletons(
     assert row["error_distance"] == pytest.approx(length / 2)
     assert [each["skeletons"] for each in row["skeletons"]] == [1, 2, 3]
     assert [each["merges"] for each in row["skeletons"]] == [0, 1, 1]
-    (cut,) = pipeline.evaluate(*traced, box=":,:20,:45")
+    (cut,) = pipeline.evaluate_skeletons(*traced, box=":,:20,:45")
     assert (cut.scores.splits, cut.scores.merges, cut.scores.normalised_run_length) == (0, 0, pytest.approx(1))
     with pytest.raises(InputError, match="no node of"):
-        pipeline.evaluate(*traced, box="3:,:,:")
-    with pytest.raises(InputError, match="not for skeletons"):
-        pipeline.evaluate(*traced, border=25.0)
+        pipeline.evaluate_skeletons(*traced, box="3:,:,:")
+
+
+def test_skeletons_and_labels_have_commands_of_their_own(traced: tuple[str, str], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="use clew evaluate-skeletons"):
+        pipeline.evaluate(*traced)
+    with pytest.raises(InputError, match="use clew evaluate-skeletons"):
+        pipeline.evaluate_blocks(*traced, str(tmp_path / "run"))
+    with pytest.raises(InputError, match="use clew evaluate for labels"):
+        pipeline.evaluate_skeletons(traced[0], traced[0])
 
 
 def test_merge_tree_is_compared_with_skeletons(traced: tuple[str, str], tmp_path: Path) -> None:
@@ -161,7 +169,7 @@ def test_merge_tree_is_compared_with_skeletons(traced: tuple[str, str], tmp_path
     save_volume(tmp_path / "affinities.zarr", affinities, voxel_size=(28, 11.24, 11.24))
     pipeline.build_region_graph(str(tmp_path / "affinities.zarr"), traced[0], str(tmp_path / "graph.h5"))
     pipeline.agglomerate(str(tmp_path / "graph.h5"), str(tmp_path / "tree.h5"), score="mean")
-    curve = pipeline.evaluate(*traced, merge_tree=str(tmp_path / "tree.h5"), thresholds=3)
+    curve = pipeline.evaluate_skeletons(*traced, merge_tree=str(tmp_path / "tree.h5"), thresholds=3)
     assert [row.threshold for row in curve] == [0, 0.5, 1]
     assert [(row.scores.splits, row.scores.merges) for row in curve] == [(1, 1), (1, 1), (0, 2)]
 

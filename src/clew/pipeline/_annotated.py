@@ -1,6 +1,7 @@
 """Annotated volumes from files: raw, labels of it or of a part of it, and the mask of what is annotated."""
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from clew.space import Box, Lengths, Triple
 from clew.training.sampling import TrainingVolume
 from clew.volumes.formats.cremi import CREMI_LAYOUT
 from clew.volumes.open import list_datasets, open_volume
+from clew.volumes.place import box_inside, embed
 from clew.volumes.volume import Volume
 
 SURROUNDINGS = 160
@@ -41,22 +43,15 @@ def read_annotated(item: str) -> AnnotatedVolume:
     raw, *others = (open_volume(path) for path in paths)
     if raw.dtype != np.uint8:
         raise InputError(f"{paths[0]} must be uint8, not {raw.dtype}; convert it with clew convert --dtype uint8")
-    starts = [start_inside(raw, other) for other in others]
-    if None in starts:
-        shapes = ", ".join(str(volume.shape) for volume in (raw, *others))
-        raise InputError(
-            f"{item}: labels and mask must have the shape of raw, or lie inside it by their offsets, not {shapes}"
-        )
-    places = [place for place in starts if place is not None]
-    box = surroundings(places[0], others[0].shape, raw.shape)
-    ids, mask = read_labels(others, places, box, paths[1])
+    parts = [box_inside(raw, other) for other in others]
+    box = with_surroundings(parts[0], raw)
+    ids, mask = read_labels(others, parts, box)
     if not (ids * mask).any():
         raise InputError(f"{item} has no annotated neuron: all labels inside the mask are 0")
     values = raw.read(box)
     for path in paths:
         open_volume(path).close()  # in a zarr that vanished meanwhile, what is missing was read as 0
-    z, y, x = (axis.start for axis in box)
-    return AnnotatedVolume(TrainingVolume(values, ids, mask), raw.voxel_size, (z, y, x))
+    return AnnotatedVolume(TrainingVolume(values, ids, mask), raw.voxel_size, box.low)
 
 
 def paths_of(item: str) -> list[str]:
@@ -71,48 +66,21 @@ def paths_of(item: str) -> list[str]:
     return paths
 
 
-def start_inside(raw: Volume, other: Volume) -> Triple | None:
-    """The voxel of raw where another volume begins, by their offsets; None where it does not lie inside raw.
-
-    Volumes of one shape lie on each other, whatever their offsets say.
-    """
-    if other.shape == raw.shape:
-        return 0, 0, 0
-    steps = [(o - r) / size for o, r, size in zip(other.offset, raw.offset, raw.voxel_size, strict=True)]
-    z, y, x = (round(step) for step in steps)
-    whole = all(abs(step - start) < 0.01 for step, start in zip(steps, (z, y, x), strict=True))
-    fits = all(a >= 0 and a + n <= all_ for a, n, all_ in zip((z, y, x), other.shape, raw.shape, strict=False))
-    return (z, y, x) if other.ndim == 3 and whole and fits else None
-
-
-def surroundings(start: Triple, shape: tuple[int, ...], whole: tuple[int, ...]) -> Box:
-    """The box of a part with what networks look at around it, inside the whole."""
+def with_surroundings(part: Box, raw: Volume) -> Box:
+    """The box of a part of raw with what networks look at around it, inside the whole."""
     around = (SURROUNDINGS, SURROUNDINGS, SURROUNDINGS)
-    return Box.whole(shape).shifted(start).grown(around, around, inside=Box.whole(whole))
+    return part.grown(around, around, inside=Box.whole(raw.shape))
 
 
 def read_labels(
-    volumes: list[Volume], starts: list[Triple], box: Box, name: str
+    volumes: Sequence[Volume], parts: Sequence[Box], box: Box
 ) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
-    """Ids in a box of raw, 0 where there are none, and the mask of what is annotated: inside the labels and the mask."""
+    """Ids in a box of raw, 0 where there are none, and the mask of what is annotated: inside the labels and the mask.
+
+    `parts` are the boxes of raw that labels and mask cover.
+    """
     ids = read_ids(volumes[0])
-    annotated = ~special_ids(ids)
-    labels, mask = embed(without_special(ids), starts[0], box), embed(annotated, starts[0], box)
+    labels, mask = embed(without_special(ids), parts[0], box), embed(~special_ids(ids), parts[0], box)
     if len(volumes) > 1:
-        mask &= embed(volumes[1].read() > 0, starts[1], box)
+        mask &= embed(volumes[1].read() > 0, parts[1], box)
     return labels, mask
-
-
-def embed(values: NDArray[Any], start: Triple, box: Box) -> NDArray[Any]:
-    """What a box of raw holds of values that begin at `start` in raw; 0 around them."""
-    shape = tuple(axis.stop - axis.start for axis in box)
-    if values.shape == shape and start == tuple(axis.start for axis in box):
-        return values
-    filled = np.zeros(shape, values.dtype)
-    target, source = [], []
-    for axis, first, size in zip(box, start, values.shape, strict=True):
-        low, high = max(axis.start, first), max(min(axis.stop, first + size), max(axis.start, first))
-        target.append(slice(low - axis.start, high - axis.start))
-        source.append(slice(low - first, high - first))
-    filled[tuple(target)] = values[tuple(source)]
-    return filled

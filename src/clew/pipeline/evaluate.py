@@ -32,6 +32,7 @@ from clew.training.targets import split_components
 from clew.view.figures import save_figure, threshold_figure
 from clew.volumes.formats.nml import is_nml
 from clew.volumes.open import open_volume
+from clew.volumes.place import box_in
 from clew.volumes.run_store import FileStore
 from clew.volumes.volume import Volume
 
@@ -166,12 +167,15 @@ def match_volumes(segmentation: str, truth: str, box: str | None) -> Pair:
     labels = open_volume(truth)
     ids = open_volume(segmentation, voxel_size=labels.voxel_size)
     part = Box.parse(box, ids.shape)
-    start = (0, 0, 0) if ids.shape == labels.shape else _start(ids, labels)
-    there = part.shifted(start).overlap(Box.whole(labels.shape))
-    here = there.shifted(-first for first in start)
+    whole = box_in(labels, ids)
+    there = part.shifted(whole.low).overlap(Box.whole(labels.shape))
+    here = there.within(whole)
     if here != part:
         if there != Box.whole(labels.shape):
-            raise _apart(ids, labels)
+            raise InputError(
+                f"{ids.source} (shape {ids.shape}, offset {ids.offset} nm) does not lie inside "
+                f"{labels.source} (shape {labels.shape}, offset {labels.offset} nm), nor the other way round"
+            )
         say(f"compared where the truth lies: {here} of {segmentation}")
     return Pair(ids, labels, here, there)
 
@@ -183,22 +187,6 @@ def save_scores(curve: Curve, path: Path, record: Record) -> None:
         for threshold, scores in curve
     ]
     write_scores(rows, path, record)
-
-
-def _start(ids: Volume, labels: Volume) -> Triple:
-    """The voxel (z, y, x) of the truth at which the segmentation begins, by their offsets; may be negative."""
-    steps = [(i - o) / size for i, o, size in zip(ids.offset, labels.offset, labels.voxel_size, strict=True)]
-    z, y, x = (round(step) for step in steps)
-    if any(abs(step - start) >= 0.01 for step, start in zip(steps, (z, y, x), strict=True)):
-        raise _apart(ids, labels)
-    return z, y, x
-
-
-def _apart(ids: Volume, labels: Volume) -> InputError:
-    return InputError(
-        f"{ids.source} (shape {ids.shape}, offset {ids.offset} nm) does not lie inside "
-        f"{labels.source} (shape {labels.shape}, offset {labels.offset} nm), nor the other way round"
-    )
 
 
 def say_scores(curve: Curve) -> None:

@@ -18,7 +18,7 @@ from clew.network.options import Device
 from clew.network.precision import has_bfloat16_units
 from clew.network.prediction import resolve_device
 from clew.network.unet import UNet
-from clew.pipeline._annotated import embed, paths_of, start_inside, surroundings
+from clew.pipeline._annotated import paths_of, with_surroundings
 from clew.pipeline._declare import stage
 from clew.pipeline._options import Output, VoxelSize
 from clew.pipeline._progress import say
@@ -43,11 +43,12 @@ from clew.planning.contrast import check_contrast
 from clew.planning.examination import Examined, examine
 from clew.planning.recipes import DATA_SETS, check_voxels, plan_data_set
 from clew.replace import refuse_existing, written_beside
-from clew.space import Box, Lengths, Triple
+from clew.space import Box, Lengths, triple
 from clew.training.options import AugmentationOptions, TrainingOptions
 from clew.training.sampling import TrainingVolume
 from clew.training.timing import time_steps
 from clew.volumes.open import open_volume
+from clew.volumes.place import box_inside, embed, voxels_apart
 from clew.volumes.volume import Volume
 
 STEADY = 1.5
@@ -132,26 +133,27 @@ def look_at(item: str, voxel_size: Lengths | None) -> Examined:
     """Read an annotated volume and check it; what train would refuse is a serious finding here."""
     paths = paths_of(item)
     raw, findings = _open(paths[0], voxel_size)
-    opened = [raw]
+    opened, parts = [], []
     for path in paths[1:]:
         volume, found = _open(path, raw.voxel_size)
-        opened.append(volume)
-        findings += found + check_place(raw, volume)
-    places = [place for other in opened[1:] if (place := start_inside(raw, other))]
-    if len(places) < len(opened) - 1:
+        part, wrong = check_place(raw, volume)
+        findings += found + wrong
+        if part is not None:
+            opened.append(volume)
+            parts.append(part)
+    if len(parts) < len(paths) - 1:
         return Examined(None, None, None, findings)
-    box = surroundings(places[0], opened[1].shape, raw.shape)
+    box = with_surroundings(parts[0], raw)
     values, found = check_contrast(raw.read(box))
-    labels, mask, wrong = read_checked_labels(opened[1:], places, box)
+    labels, mask, wrong = read_checked_labels(opened, parts, box)
     findings += found + wrong + check_mask(labels, mask)
     if not labels[mask].any():
         return Examined(None, None, None, findings)
-    z, y, x = (axis.start for axis in box)
-    return examine(item, values, labels, mask, raw.voxel_size, findings, (z, y, x))
+    return examine(item, values, labels, mask, raw.voxel_size, findings, box.low)
 
 
 def read_checked_labels(
-    volumes: Sequence[Volume], places: Sequence[Triple], box: Box
+    volumes: Sequence[Volume], parts: Sequence[Box], box: Box
 ) -> tuple[Labels, NDArray[np.bool_], list[Finding]]:
     """Labels and mask in a box of raw as training takes them, and what is wrong with the ids."""
     values = volumes[0].read()
@@ -160,38 +162,27 @@ def read_checked_labels(
     if special.any():
         wrong.append(Finding(False, f"{special.mean():.1%} of the labels are CREMI's ids for voxels that nobody annotated "
                                     "(from 0xfffffffffffffffd); they are masked out"))  # fmt: skip
-    labels, mask = embed(ids, places[0], box), embed(~special, places[0], box)
+    labels, mask = embed(ids, parts[0], box), embed(~special, parts[0], box)
     if len(volumes) > 1:
-        mask &= embed(volumes[1].read() > 0, places[1], box)
+        mask &= embed(volumes[1].read() > 0, parts[1], box)
     return labels, mask, wrong
 
 
-def check_place(raw: Volume, other: Volume) -> list[Finding]:
-    """Shape, voxel size and offset of labels or mask against those of raw."""
-    findings = []
-    name = other.source
-    if any(abs(a - b) > 0.01 * b for a, b in zip(other.voxel_size, raw.voxel_size, strict=True)):
-        findings.append(Finding(True, f"{name} has voxels of {other.voxel_size} nm, raw of {raw.voxel_size} nm; write the "
-                                      "right one with clew convert --voxel-size"))  # fmt: skip
-    apart = [(o - r) / size for o, r, size in zip(other.offset, raw.offset, raw.voxel_size, strict=True)]
-    start = [round(steps) for steps in apart]
-    stop = [s + n for s, n in zip(start, other.shape[-3:], strict=True)]
-    inside = all(0 <= a < b <= n for a, b, n in zip(start, stop, raw.shape, strict=True))
-    if other.shape == raw.shape:
-        if any(abs(steps) > 0.01 for steps in apart):
-            findings.append(Finding(False, f"{name} lies {tuple(round(steps, 2) for steps in apart)} voxels from raw by its "
-                                           "offset, which training ignores; correct the offset, or cut both alike"))  # fmt: skip
-    elif sorted(other.shape) == sorted(raw.shape):
-        findings.append(Finding(True, f"{name} has shape {other.shape}, raw {raw.shape}: the axes look transposed; write it "
-                                      "anew in the order z, y, x"))  # fmt: skip
-    elif inside and other.ndim == 3:
-        box = ",".join(f"{a}:{b}" for a, b in zip(start, stop, strict=True))
-        findings.append(Finding(False, f"{name} covers {box} of raw by its offset; what is around it counts as not "
-                                       "annotated"))  # fmt: skip
-    else:
-        findings.append(Finding(True, f"{name} has shape {other.shape} and raw {raw.shape}, and by its offset it does not "
-                                      "lie inside raw; correct shape or offset"))  # fmt: skip
-    return findings
+def check_place(raw: Volume, other: Volume) -> tuple[Box | None, list[Finding]]:
+    """The box of raw that labels or mask cover, None where they do not lie inside it, and what is to be said of that."""
+    try:
+        box = box_inside(raw, other)
+    except InputError as error:
+        return None, [Finding(True, str(error))]
+    apart = triple(round(steps, 2) for steps in voxels_apart(raw, other))
+    if box != Box.whole(raw.shape):
+        text = f"{other.source} covers {box} of raw by its offset; what is around it counts as not annotated"
+        return box, [Finding(False, text)]
+    if any(apart):
+        text = (f"{other.source} lies {apart} voxels from raw by its offset, which training ignores; correct the offset, or "
+                "cut both alike")  # fmt: skip
+        return box, [Finding(False, text)]
+    return box, []
 
 
 def look_at_machine(device: str, plan: Path) -> MachineFacts:
