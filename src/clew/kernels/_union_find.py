@@ -5,18 +5,18 @@ Joining is left to the kernels: who becomes the root (the smallest voxel, the se
 
 import numpy as np
 
-from clew.kernels._jit import inline
+from clew.kernels._jit import at, inline
 
 
 @inline
 def root(parents, node):
     """Root of a node; on the way every other node is hung one higher, which keeps paths short without a second walk."""
-    above = np.int64(parents[np.uint64(node)])
+    above = np.int64(parents[at(node)])
     while above != node:
-        next_above = np.int64(parents[np.uint64(above)])
-        parents[np.uint64(node)] = next_above
+        next_above = np.int64(parents[at(above)])
+        parents[at(node)] = next_above
         node = next_above
-        above = np.int64(parents[np.uint64(node)])
+        above = np.int64(parents[at(node)])
     return node
 
 
@@ -26,14 +26,14 @@ def sized_root(tree, node):
 
     Sizes in the roots spare an array of their own, which is a cache miss for each edge of a large crop.
     """
-    here = np.uint64(node)
+    here = at(node)
     above = tree[here]
     while above >= 0:
-        over = tree[np.uint64(above)]
+        over = tree[at(above)]
         if over < 0:
-            here = np.uint64(above)
+            here = at(above)
             break
         tree[here] = over
-        here = np.uint64(over)
+        here = at(over)
         above = tree[here]
     return here

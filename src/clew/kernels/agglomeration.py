@@ -7,17 +7,17 @@ Edges wait in buckets, one for each score level. Pooling leaves the pooled edge 
 reducible score's true place can only be worse, so it is scored when its turn comes.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from clew.kernels._heap import pop, push
 from clew.kernels._jit import at, bare_kernel, inline, prefetch
 from clew.kernels._table import mixed_pair
 from clew.kernels.agglomeration_layout import (
-    BINS,
-    CELLS,
-    CHAIN,
-    COUNT,
-    DENSE,
+    ABSORBED,
+    EDGE,
+    FIRST,
     FOLLOWING,
     FRESH,
     FULL,
@@ -26,29 +26,128 @@ from clew.kernels.agglomeration_layout import (
     KEY,
     LAST,
     LEVEL,
-    MEAN,
+    MERGE_KEY,
     NAME,
-    NUMBER,
-    NUMBER_BITS,
+    PLACE,
     QUANTILE,
-    SIZE,
+    SECOND,
     SLOT,
     STALE,
     START,
     STOP,
-    SUM,
-    TAIL,
+    SURVIVOR,
     TOP,
-    VALUE,
-    VALUE_BITS,
     WAITING,
-)  # fmt: skip
+    Graph,
+    Histograms,
+    Rule,
+    Values,
+    laid_out,
+    level_step,
+    new_buckets,
+    new_merges,
+)
+from clew.kernels.agglomeration_scores import list_values, pool, release, score
 
 # entries of the table and of heaps hold two numbers: tag or key in the high half, edge in the low one
 _LOW, _HALF = 0xFFFFFFFF, 32
+# the tag is 31 bits of the hash, those above the bits that find the slot of all but the largest tables
 _TAG, _TAG_SHIFT = 0x7FFFFFFF, 20
 _FULLEST = 7, 10
 """The table is made anew, without the edges that have gone, when this part of it is in use."""
+
+
+class Merged(NamedTuple):
+    """What merging leaves.
+
+    Parameters
+    ----------
+    pairs : (k, 3) int64
+        Survivor, absorbed region (the survivor's index is smaller) and key of the edge, in the order of the merges.
+    levels : (k,) int64
+        Scores in 65535ths.
+    rule : Rule
+    graph : Graph
+    values : Values
+    """
+
+    pairs: np.ndarray
+    levels: np.ndarray
+    rule: Rule
+    graph: Graph
+    values: Values
+
+
+def merge_regions(rule: Rule, ends: np.ndarray, sizes: np.ndarray, histograms: Histograms, held: np.ndarray) -> Merged:
+    """Merge the two regions of the best edge, again and again, until none reaches the floor.
+
+    Parameters
+    ----------
+    rule : Rule
+    ends : (n, 2) int64
+        Two regions of each edge; n below 2³⁰. The index of an edge is its key.
+    sizes : (m,) int64
+        Voxels of each region; m below 2³⁰.
+    histograms : Histograms
+        Of the affinities of each edge.
+    held : (m,) bool
+        Regions that may not merge, nor may what would merge with them (not for the kind TOP).
+
+    Returns
+    -------
+    Merged
+    """
+    graph, values = _scored(rule, ends, sizes, histograms)
+    graph.regions[:, HELD] = held
+    merges = new_merges(len(sizes))
+    if rule.kind == TOP:
+        heap, holders = np.empty(2 * len(ends), np.int64), np.empty(len(ends), np.int32)
+        count = _merge_from_heap(rule, graph, values, heap, holders, merges)
+    else:
+        count = _merge_in_buckets(rule, graph, values, new_buckets(graph, rule), merges)
+    return Merged(merges.pairs[:count], merges.levels[:count] * level_step(rule.kind), rule, graph, values)
+
+
+def first_levels(rule: Rule, ends: np.ndarray, sizes: np.ndarray, histograms: Histograms) -> np.ndarray:
+    """Scores of all edges before anything is merged.
+
+    Parameters
+    ----------
+    rule, ends, sizes, histograms
+        As of `merge_regions`; the floor does not matter.
+
+    Returns
+    -------
+    (n,) int64, in 65535ths
+    """
+    return _scored(rule, ends, sizes, histograms)[0].edges[:, LEVEL] * np.int64(level_step(rule.kind))
+
+
+def histograms_of(merged: Merged, rows: np.ndarray) -> Histograms:
+    """Histograms of some edges that merging has left.
+
+    Parameters
+    ----------
+    merged : Merged
+        By a quantile.
+    rows : (k,) int64
+        Edges, by their rows in the graph.
+
+    Returns
+    -------
+    Histograms
+    """
+    starts, bins, counts = np.empty(len(rows) + 1, np.int64), np.empty(0, np.uint8), np.empty(0, np.int64)
+    list_values(merged.graph, merged.values, rows, Histograms(starts, bins, counts))
+    listed = Histograms(starts, np.empty(starts[-1], np.uint8), np.empty(starts[-1], np.int64))
+    list_values(merged.graph, merged.values, rows, listed)
+    return listed
+
+
+def _scored(rule: Rule, ends: np.ndarray, sizes: np.ndarray, histograms: Histograms) -> tuple[Graph, Values]:
+    graph, values = laid_out(rule, ends, sizes, histograms)
+    _score_edges(rule, graph, values)
+    return graph, values
 
 
 @inline
@@ -72,7 +171,7 @@ def _find(graph, one, two):
             return slot, np.int64(-1)
         if entry >> _HALF == tag:
             edge = entry & _LOW
-            first, second = edges[at(edge), 0], edges[at(edge), 1]
+            first, second = edges[at(edge), FIRST], edges[at(edge), SECOND]
             if min(first, second) == one and max(first, second) == two and graph.states[at(edge)] != GONE:
                 return slot, edge
         slot = (slot + 1) & mask
@@ -85,7 +184,7 @@ def _enter_all(graph):
     graph.table[:] = -1
     for edge in range(edges.shape[0]):
         if graph.states[at(edge)] != GONE:
-            first, second = np.int64(edges[at(edge), 0]), np.int64(edges[at(edge), 1])
+            first, second = np.int64(edges[at(edge), FIRST]), np.int64(edges[at(edge), SECOND])
             one, two = min(first, second), max(first, second)
             graph.table[at(_find(graph, one, two)[0])] = _entry(one, two, edge)
             entered += 1
@@ -93,132 +192,8 @@ def _enter_all(graph):
 
 
 @inline
-def _add_cells(graph, cells, edge, histogram, sign):
-    """Add the sparse histograms of an edge's chain to a dense one, which has 16 coarse bins behind its 256."""
-    while edge >= 0:
-        packed = graph.wide[at(edge), CELLS]
-        start = packed >> NUMBER_BITS
-        for k in range(start, start + (packed & NUMBER)):
-            cell = cells[at(k)]
-            value, count = cell & VALUE, (cell >> VALUE_BITS) * sign
-            histogram[at(value)] += count
-            histogram[at(256 + (value >> 4))] += count
-        edge = np.int64(graph.edges[at(edge), CHAIN])
-
-
-@inline
-def _value_at(histogram, index):
-    """The value at `index` of the sorted values."""
-    place = 256
-    while index >= histogram[at(place)]:
-        index -= histogram[at(place)]
-        place += 1
-    place = (place - 256) << 4
-    while index >= histogram[at(place)]:
-        index -= histogram[at(place)]
-        place += 1
-    return place
-
-
-@inline
-def _score(rule, graph, values, edge):
-    """Level of an edge's score: 0 to 255 for quantiles, else 0 to 65535."""
-    count = graph.wide[at(edge), COUNT]
-    if rule.kind != QUANTILE:
-        return graph.wide[at(edge), SUM] * 257 // count  # a value of 255 is the level 65535
-    index = min(rule.percent * count // 100, count - 1)
-    slot = np.int64(graph.edges[at(edge), SLOT])
-    if slot >= 0:
-        return np.int64(_value_at(values.dense[slot], index))
-    if graph.edges[at(edge), CHAIN] >= 0:
-        _add_cells(graph, values.cells, edge, values.scratch, 1)
-        level = np.int64(_value_at(values.scratch, index))
-        _add_cells(graph, values.cells, edge, values.scratch, -1)
-        return level
-    k = graph.wide[at(edge), CELLS] >> NUMBER_BITS
-    while index >= values.cells[at(k)] >> VALUE_BITS:
-        index -= values.cells[at(k)] >> VALUE_BITS
-        k += 1
-    return values.cells[at(k)] & VALUE
-
-
-@inline
-def _release(values, slot):
-    """Give a dense histogram back."""
-    values.dense[slot, :] = 0
-    values.free[0] += 1
-    values.free[values.free[0]] = slot
-
-
-@inline
-def _pool_histograms(graph, values, keeper, other):
-    """Add the values of `other` to `keeper`: short histograms are chained, long ones made dense."""
-    edges, dense = graph.edges, values.dense
-    mine, yours = np.int64(edges[at(keeper), SLOT]), np.int64(edges[at(other), SLOT])
-    if mine >= 0 and yours >= 0:
-        for k in range(BINS):
-            dense[at(mine), k] += dense[at(yours), k]
-        _release(values, yours)
-        return
-    size = edges[at(keeper), SIZE] + edges[at(other), SIZE]
-    if mine < 0 and yours < 0 and size < DENSE:
-        edges[at(edges[at(keeper), TAIL]), CHAIN] = other
-        edges[at(keeper), TAIL] = edges[at(other), TAIL]
-        edges[at(keeper), SIZE] = size
-        return
-    slot = max(mine, yours)
-    if slot < 0:
-        slot = np.int64(values.free[values.free[0]])
-        values.free[0] -= 1
-    if mine < 0:
-        _add_cells(graph, values.cells, keeper, dense[slot], 1)
-    if yours < 0:
-        _add_cells(graph, values.cells, other, dense[slot], 1)
-    edges[at(keeper), SLOT] = slot
-
-
-@inline
-def _pool_top(graph, values, keeper, other):
-    """The largest values of both, descending, into the row of `keeper`."""
-    tops, wide, mine = values.tops, graph.wide, values.spare
-    have, more = wide[keeper, COUNT], wide[other, COUNT]
-    for k in range(have):
-        mine[k] = tops[keeper, k]
-    count = min(have + more, tops.shape[1])
-    i, j, total = 0, 0, 0
-    for k in range(count):
-        if j == more or (i < have and mine[i] >= tops[other, j]):
-            tops[keeper, k] = mine[i]
-            i += 1
-        else:
-            tops[keeper, k] = tops[other, j]
-            j += 1
-        total += np.int64(tops[keeper, k])
-    wide[keeper, COUNT], wide[keeper, SUM] = count, total
-
-
-@inline
-def _pool(kind, graph, values, keeper, other):
-    """Make the parallel edges one: `keeper` takes the values and the larger key, and is to be scored again."""
-    edges, wide = graph.edges, graph.wide
-    if kind == TOP:
-        _pool_top(graph, values, keeper, other)
-        values.touched[0] += 1
-        values.touched[values.touched[0]] = keeper
-    else:
-        wide[at(keeper), COUNT] += wide[at(other), COUNT]
-        if kind == MEAN:
-            wide[at(keeper), SUM] += wide[at(other), SUM]
-        else:
-            _pool_histograms(graph, values, keeper, other)
-    edges[at(keeper), KEY] = max(edges[at(keeper), KEY], edges[at(other), KEY])
-    graph.states[at(keeper)] = STALE
-    graph.states[at(other)] = GONE
-
-
-@inline
 def _gather(stays, goes, graph):
-    """List the edges of the region that goes in moving[:, 0], from its chain of segments; returns their number.
+    """List the edges of the region that goes in `moving`, from its chain of segments; returns their number.
 
     All lines that will be needed are asked for, one kind after the other, so that those of a whole region are on their way
     at once: agglomeration took 1.4 times as long before.
@@ -228,31 +203,31 @@ def _gather(stays, goes, graph):
     while segment >= 0:
         for place in range(regions[at(segment), START], regions[at(segment), STOP]):
             moved = np.int64(graph.entries[at(place)])
-            moving[at(count), 0] = moved
+            moving[at(count), EDGE] = moved
             if graph.states[at(moved)] != GONE:
                 prefetch(edges, moved)
                 count += 1
         segment = np.int64(regions[at(segment), FOLLOWING])
     for k in range(count):
-        moved = at(moving[at(k), 0])
-        other = np.int64(edges[moved, 0]) + np.int64(edges[moved, 1]) - goes
+        moved = at(moving[at(k), EDGE])
+        other = np.int64(edges[moved, FIRST]) + np.int64(edges[moved, SECOND]) - goes
         slot = mixed_pair(min(stays, other), max(stays, other)) & mask
-        moving[at(k), 1] = slot
+        moving[at(k), PLACE] = slot
         prefetch(table, slot)
     for k in range(count):
-        prefetch(edges, max(table[at(moving[at(k), 1])], 0) & _LOW)
+        prefetch(edges, max(table[at(moving[at(k), PLACE])], 0) & _LOW)
     return count
 
 
 @inline
 def _list_moved(stays, goes, count, graph):
-    """Put the edges moving[:count, 0] into the segments of one region; append these, if not empty, to those of another."""
+    """Put the first `count` edges of `moving` into the segments of one region; append these, if not empty, to those of another."""
     regions = graph.regions
     last, segment, k = np.int64(regions[at(stays), LAST]), goes, 0
     while segment >= 0:
         place = np.int64(regions[at(segment), START])
         while place < regions[at(segment), STOP] and k < count:
-            graph.entries[at(place)] = graph.moving[at(k), 0]
+            graph.entries[at(place)] = graph.moving[at(k), EDGE]
             place += 1
             k += 1
         following = np.int64(regions[at(segment), FOLLOWING])
@@ -269,29 +244,30 @@ def _list_moved(stays, goes, count, graph):
 def _merge(kind, edge, graph, values):
     """Merge the two regions of an edge: move the edges of the one with fewer to the other, pool the parallel ones."""
     edges, degrees, moving, table, used = graph.edges, graph.degrees, graph.moving, graph.table, graph.used
-    stays, goes = np.int64(edges[at(edge), 0]), np.int64(edges[at(edge), 1])
+    stays, goes = np.int64(edges[at(edge), FIRST]), np.int64(edges[at(edge), SECOND])
     if degrees[at(stays)] < degrees[at(goes)]:
         stays, goes = goes, stays
     graph.states[at(edge)] = GONE
     if kind == QUANTILE and edges[at(edge), SLOT] >= 0:
-        _release(values, np.int64(edges[at(edge), SLOT]))
+        release(values, np.int64(edges[at(edge), SLOT]))
     count, kept = _gather(stays, goes, graph), 0
     for k in range(count):
-        moved = moving[at(k), 0]
-        side = np.int64(edges[at(moved), 1] == goes)
+        moved = moving[at(k), EDGE]
+        side = np.int64(edges[at(moved), SECOND] == goes)
         other = np.int64(edges[at(moved), at(1 - side)])
         slot, parallel = _find(graph, min(stays, other), max(stays, other))
         if parallel >= 0:
             degrees[at(other)] -= 1
+            # the pooled edge waits at the better of the two places: its true one can only be worse
             keeper = parallel
             if edges[at(parallel), LEVEL] < edges[at(moved), LEVEL]:
                 keeper = moved
-            _pool(kind, graph, values, keeper, moved + parallel - keeper)
+            pool(kind, graph, values, keeper, moved + parallel - keeper)
             if keeper == parallel:
                 continue
             degrees[at(stays)] -= 1
         edges[at(moved), at(side)] = stays
-        moving[at(kept), 0] = moved
+        moving[at(kept), EDGE] = moved
         kept += 1
         used[0] += table[at(slot)] < 0
         table[at(slot)] = _entry(min(stays, other), max(stays, other), moved)
@@ -304,10 +280,10 @@ def _merge(kind, edge, graph, values):
 
 
 @bare_kernel
-def score_edges(rule, graph, values):
+def _score_edges(rule, graph, values):
     """Give every edge its first score and enter it in the table."""
     for edge in range(graph.edges.shape[0]):
-        graph.edges[at(edge), LEVEL] = _score(rule, graph, values, edge)
+        graph.edges[at(edge), LEVEL] = score(rule, graph, values, edge)
     graph.used[0] = _enter_all(graph)
 
 
@@ -315,17 +291,17 @@ def score_edges(rule, graph, values):
 def _record(rule, graph, edge, merges, count, level):
     """Note the merge along an edge and count it, unless both regions are too large for the rule."""
     regions, sizes = graph.regions, graph.sizes
-    one, two = at(graph.edges[at(edge), 0]), at(graph.edges[at(edge), 1])
+    one, two = at(graph.edges[at(edge), FIRST]), at(graph.edges[at(edge), SECOND])
     if rule.minimum_size > 0 and sizes[one] >= rule.minimum_size and sizes[two] >= rule.minimum_size:
         return count
-    merges.pairs[count, 0] = min(regions[one, NAME], regions[two, NAME])
-    merges.pairs[count, 1] = max(regions[one, NAME], regions[two, NAME])
-    merges.pairs[count, 2], merges.levels[count] = graph.edges[at(edge), KEY], level
+    merges.pairs[at(count), SURVIVOR] = min(regions[one, NAME], regions[two, NAME])
+    merges.pairs[at(count), ABSORBED] = max(regions[one, NAME], regions[two, NAME])
+    merges.pairs[at(count), MERGE_KEY], merges.levels[at(count)] = graph.edges[at(edge), KEY], level
     return count + 1
 
 
 @bare_kernel
-def merge_in_buckets(rule, graph, values, queue, merges):
+def _merge_in_buckets(rule, graph, values, queue, merges):
     """Merge best edges down to the floor level; reducible scores (MEAN, QUANTILE) only. Returns the number of merges.
 
     A region that is held may not merge: not all of its edges are known. A free region whose best edge leads to a held one
@@ -342,6 +318,7 @@ def merge_in_buckets(rule, graph, values, queue, merges):
             size = push(heap, size, (np.int64(edges[at(edge), KEY]) << _HALF) | edge)
             edge = np.int64(edges[at(edge), WAITING])
         while place < stop or size > 0:
+            # of equal scores the smaller key first
             if size == 0 or (place < stop and np.int64(order[at(place)]) < heap[0] >> _HALF):
                 edge = np.int64(order[at(place)])
                 key = edge
@@ -352,7 +329,7 @@ def merge_in_buckets(rule, graph, values, queue, merges):
             if states[at(edge)] == GONE:
                 continue
             if states[at(edge)] == STALE:
-                now = _score(rule, graph, values, edge)
+                now = score(rule, graph, values, edge)
                 states[at(edge)] = FRESH
                 edges[at(edge), LEVEL] = now
                 if now < level:
@@ -362,7 +339,7 @@ def merge_in_buckets(rule, graph, values, queue, merges):
                 if np.int64(edges[at(edge), KEY]) > key:
                     size = push(heap, size, (np.int64(edges[at(edge), KEY]) << _HALF) | edge)
                     continue
-            one, two = at(edges[at(edge), 0]), at(edges[at(edge), 1])
+            one, two = at(edges[at(edge), FIRST]), at(edges[at(edge), SECOND])
             if regions[one, HELD] or regions[two, HELD]:
                 regions[one, HELD] = regions[two, HELD] = 1
                 continue
@@ -373,27 +350,7 @@ def merge_in_buckets(rule, graph, values, queue, merges):
 
 
 @bare_kernel
-def list_values(graph, values, chosen, starts, bins, counts):
-    """Sparse histograms (QUANTILE) of the chosen edges into `bins` and `counts`; without room, only where they start."""
-    cell = 0
-    for row in range(chosen.shape[0]):
-        edge, starts[row], histogram = np.int64(chosen[row]), cell, values.scratch
-        if graph.edges[at(edge), SLOT] >= 0:
-            histogram = values.dense[np.int64(graph.edges[at(edge), SLOT])]
-        else:
-            _add_cells(graph, values.cells, edge, values.scratch, 1)
-        for value in range(256):
-            if histogram[at(256 + (value >> 4))] > 0 and histogram[at(value)] > 0:
-                if cell < bins.shape[0]:
-                    bins[cell], counts[cell] = value, histogram[at(value)]
-                cell += 1
-        if graph.edges[at(edge), SLOT] < 0:
-            _add_cells(graph, values.cells, edge, values.scratch, -1)
-    starts[chosen.shape[0]] = cell
-
-
-@bare_kernel
-def merge_from_heap(rule, graph, values, heap, holders, merges):
+def _merge_from_heap(rule, graph, values, heap, holders, merges):
     """The same for scores that pooling can raise (TOP): pooled edges are scored at once; one queue for the whole graph.
 
     holders[key] is the edge with that key; a heap entry is (65535 - level) << 32 | key, void when its edge has changed.
@@ -401,13 +358,13 @@ def merge_from_heap(rule, graph, values, heap, holders, merges):
     edges, states, touched = graph.edges, graph.states, values.touched
     count, size = 0, 0
     for edge in range(edges.shape[0]):
-        holders[edge] = edge
-        size = push(heap, size, ((FULL - np.int64(edges[edge, LEVEL])) << _HALF) | edge)
+        holders[at(edge)] = edge
+        size = push(heap, size, ((FULL - np.int64(edges[at(edge), LEVEL])) << _HALF) | edge)
     while size > 0:
         level, key = FULL - (heap[0] >> _HALF), heap[0] & _LOW
         size = pop(heap, size)
-        edge = np.int64(holders[key])
-        if states[edge] == GONE or edges[edge, KEY] != key or edges[edge, LEVEL] != level:
+        edge = np.int64(holders[at(key)])
+        if states[at(edge)] == GONE or edges[at(edge), KEY] != key or edges[at(edge), LEVEL] != level:
             continue
         if level < rule.floor:
             break
@@ -416,9 +373,9 @@ def merge_from_heap(rule, graph, values, heap, holders, merges):
         if count > before:
             _merge(rule.kind, edge, graph, values)
         for k in range(1, touched[0] + 1):
-            edge = np.int64(touched[k])
-            level = np.int64(_score(rule, graph, values, edge))
-            edges[edge, LEVEL], states[edge] = level, FRESH
-            holders[edges[edge, KEY]] = edge
-            size = push(heap, size, ((FULL - level) << _HALF) | np.int64(edges[edge, KEY]))
+            edge = np.int64(touched[at(k)])
+            level = np.int64(score(rule, graph, values, edge))
+            edges[at(edge), LEVEL], states[at(edge)] = level, FRESH
+            holders[at(edges[at(edge), KEY])] = edge
+            size = push(heap, size, ((FULL - level) << _HALF) | np.int64(edges[at(edge), KEY]))
     return count

@@ -165,14 +165,8 @@ def contact_scores(graph: RegionGraph, score: str) -> NDArray[np.float32]:
     InputError
         For an unknown score, or a graph that is too large or inconsistent.
     """
-    rule, largest = _rule(score, 0.0, 0)
-    prepared, _ = _prepared(initial_graph(graph, score), rule, largest)
-    return (prepared.edges[:, layout.LEVEL] * _unit(rule.kind) / layout.FULL).astype(np.float32)
-
-
-def _unit(kind: int) -> int:
-    """65535ths of one level of a score."""
-    return layout.FULL // 255 if kind == layout.QUANTILE else 1
+    levels = kernels.first_levels(_rule(score, 0.0, 0), *_checked_tables(initial_graph(graph, score)))
+    return (levels / layout.FULL).astype(np.float32)
 
 
 def merge_edges(
@@ -183,97 +177,31 @@ def merge_edges(
     With a `minimum_size` above 0 only edges with a region of fewer voxels are merged.
     """
     merged = run_merges(graph, options, minimum_size, np.zeros(len(graph.fragments), bool))
-    return merged.merges[:, :2], merged.levels
+    return merged.pairs[:, : layout.ABSORBED + 1], merged.levels
 
 
-class Merged(NamedTuple):
-    """What the kernels leave: merges as places (survivor, absorbed, key), their levels in 65535ths; kind of score, edges and
-    regions with their values."""
-
-    merges: NDArray[np.int64]
-    levels: NDArray[np.int64]
-    kind: int
-    graph: layout.Graph
-    values: layout.Values
-
-
-def run_merges(graph: RegionGraph, options: AgglomerationOptions, minimum_size: int, held: NDArray[np.bool_]) -> Merged:
+def run_merges(
+    graph: RegionGraph, options: AgglomerationOptions, minimum_size: int, held: NDArray[np.bool_]
+) -> kernels.Merged:
     """Merge best edges between regions that are not held; edges must be in the order of their keys."""
-    rule, largest = _rule(options.score, options.floor, minimum_size)
-    prepared, values = _prepared(graph, rule, largest)
-    prepared.regions[:, layout.HELD] = held
-    merges = layout.Merges(np.empty((len(graph.fragments), 3), np.int64), np.empty(len(graph.fragments), np.int64))
-    number, unit = len(prepared.edges), _unit(rule.kind)
-    if rule.kind == layout.TOP:
-        heap, holders = np.empty(2 * number, np.int64), np.empty(number, np.int32)
-        count = kernels.merge_from_heap(rule, prepared, values, heap, holders, merges)
-    else:
-        queue = _buckets(prepared.edges[:, layout.LEVEL], layout.FULL // unit + 1)
-        count = kernels.merge_in_buckets(rule, prepared, values, queue, merges)
-    return Merged(merges.pairs[:count], merges.levels[:count] * unit, rule.kind, prepared, values)
+    rule = _rule(options.score, options.floor, minimum_size)
+    return kernels.merge_regions(rule, *_checked_tables(graph), held)
 
 
-def _rule(score: str, floor: float, minimum_size: int) -> tuple[layout.Rule, int]:
-    """Score and floor as the kernels take them, and how many largest values the score looks at."""
+def _rule(score: str, floor: float, minimum_size: int) -> layout.Rule:
+    """Score and floor as the kernels take them."""
     kind, percent, _, largest = parse_score(score)
     if not 0 <= floor <= 1:
         raise InputError(f"floor must be in [0, 1], not {floor}")
-    lowest = int(np.ceil(np.round(floor * layout.FULL / _unit(kind), 6)))
-    return layout.Rule(kind, percent, lowest, minimum_size), largest
+    lowest = int(np.ceil(np.round(floor * layout.FULL / layout.level_step(kind), 6)))
+    return layout.Rule(kind, percent, largest, lowest, minimum_size)
 
 
-def _prepared(graph: RegionGraph, rule: layout.Rule, largest: int) -> tuple[layout.Graph, layout.Values]:
-    """What the kernels work on: edges and regions, and the values of the edges."""
+def _checked_tables(graph: RegionGraph) -> tuple[NDArray[np.int64], NDArray[np.int64], layout.Histograms]:
+    """Ends of the edges, sizes of the regions and histograms, if the kernels can number these."""
     if len(graph.edges) >= 2**30 or len(graph.fragments) >= 2**30:
         raise InputError(
             "the region graph is too large for one piece (2^30 edges or fragments): agglomerate it block by block"
         )
-    ends = places_of(graph.fragments, graph.edges)
-    edges, regions = _aligned(len(ends)), np.empty((len(graph.fragments), layout.REGION_COLUMNS), np.int32)
-    prepared = layout.Graph(
-        edges=edges,
-        wide=edges.view(np.int64),
-        states=np.empty(len(ends), np.uint8),
-        regions=regions,
-        degrees=np.empty(len(regions), np.int32),
-        sizes=graph.sizes.copy(),
-        entries=np.empty(2 * len(ends), np.int32),
-        table=np.empty(1 << int(2 * len(ends) + 1).bit_length(), np.int64),
-        used=np.zeros(1, np.int64),
-        moving=np.empty((len(ends), 2), np.int64),
-    )
-    values = _values(rule.kind, len(graph.bins), len(ends), largest)
-    layout.lay_out(rule.kind, ends, (graph.starts, graph.bins, graph.counts), prepared, values)
-    kernels.score_edges(rule, prepared, values)
-    return prepared, values
-
-
-def _aligned(count: int) -> np.ndarray:
-    """(count, 16) int32, every row one cache line."""
-    memory = np.empty(count * 64 + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    return memory[start : start + count * 64].view(np.int32).reshape(count, 16)
-
-
-def _values(kind: int, cells: int, edges: int, largest: int) -> layout.Values:
-    """Room for what scores are made of, each only as far as this kind of score needs it."""
-    cells = cells if kind == layout.QUANTILE else 0
-    slots = cells // layout.DENSE + 1
-    tops = edges if kind == layout.TOP else 0
-    return layout.Values(
-        cells=np.empty(cells, np.int64),
-        dense=np.zeros((slots, layout.BINS), np.int64),
-        free=np.concatenate([[slots], np.arange(slots - 1, -1, -1)]),
-        scratch=np.zeros(layout.BINS, np.int64),
-        tops=np.zeros((tops, max(largest, 1)), np.uint8),
-        spare=np.empty(max(largest, 1), np.uint8),
-        touched=np.zeros(tops + 1, np.int64),
-    )
-
-
-def _buckets(levels: np.ndarray, number: int) -> layout.Buckets:
-    """Initial edges in order of level and key, the bounds of the levels, empty waiting lists, room for a heap."""
-    order = np.argsort(levels.astype(np.uint16), kind="stable").astype(np.int32)
-    bounds = np.zeros(number + 1, np.int64)
-    np.cumsum(np.bincount(levels, minlength=number), out=bounds[1:])
-    return layout.Buckets(order, bounds, np.full(number, -1, np.int32), np.empty(len(levels) + 1, np.int64))
+    histograms = layout.Histograms(graph.starts, graph.bins, graph.counts)
+    return places_of(graph.fragments, graph.edges), graph.sizes, histograms

@@ -23,7 +23,7 @@ from clew.blockwise.tasks import Task, keys
 from clew.errors import InputError
 from clew.kernels import agglomeration as kernels
 from clew.kernels import agglomeration_layout as layout
-from clew.segmentation.agglomeration import Merged, MergeTree, Score, initial_graph, parse_score, run_merges
+from clew.segmentation.agglomeration import MergeTree, Score, initial_graph, parse_score, run_merges
 from clew.segmentation.options import AgglomerationOptions
 from clew.segmentation.region_graph import RegionGraph, build_region_graph
 
@@ -130,7 +130,8 @@ def merge_inside(graph: OpenGraph, options: AgglomerationOptions) -> tuple[Merge
     sizes = np.ones(len(graph.regions), np.int64)
     table = RegionGraph(graph.regions, sizes, graph.edges, graph.starts, graph.bins, graph.counts)
     done = run_merges(table, options, 0, graph.faces != 0)
-    merges = Merges(graph.regions[done.merges[:, :2]], graph.keys[done.merges[:, 2]], done.levels)
+    pairs = graph.regions[done.pairs[:, : layout.ABSORBED + 1]]
+    merges = Merges(pairs, graph.keys[done.pairs[:, layout.MERGE_KEY]], done.levels)
     left = layout.open_edges(done.graph)
     ends = graph.regions[np.sort(left.regions, axis=1)]
     reaching = graph.faces != 0
@@ -173,15 +174,11 @@ def reducible_score(score: str) -> Score:
     return parsed
 
 
-def _cells_of(done: Merged, rows: NDArray[np.int64]) -> _Cells:
+def _cells_of(done: kernels.Merged, rows: NDArray[np.int64]) -> _Cells:
     """Histograms of the edges in some rows."""
-    if done.kind == layout.MEAN:
-        return _mean_cells(done.graph.wide[rows, layout.SUM], done.graph.wide[rows, layout.COUNT])
-    starts, bins, counts = np.empty(len(rows) + 1, np.int64), np.empty(0, np.uint8), np.empty(0, np.int64)
-    kernels.list_values(done.graph, done.values, rows, starts, bins, counts)
-    bins, counts = np.empty(starts[-1], np.uint8), np.empty(starts[-1], np.int64)
-    kernels.list_values(done.graph, done.values, rows, starts, bins, counts)
-    return starts, bins, counts
+    if done.rule.kind == layout.MEAN:
+        return _mean_cells(*layout.sums_of(done.graph, rows))
+    return kernels.histograms_of(done, rows)
 
 
 def _reached(fragments: np.ndarray, block: Block) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
