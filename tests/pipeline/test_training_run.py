@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def test_interrupted_validation_is_made_up_for(data: str, tmp_path: Path, monkey
 
     recipe = {**RECIPE, "steps": 2, "held_out": "0:16,:,:"}
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr("clew.pipeline.train.validate", interrupt)
+        patched.setattr(import_module("clew.pipeline.train"), "validate", interrupt)
         pipeline.train(str(tmp_path / "net.pt"), data=[data], **recipe)
     assert not (tmp_path / "net.pt").exists()
     pipeline.train(str(tmp_path / "net.pt"), data=[data], **recipe)
