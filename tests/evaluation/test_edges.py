@@ -19,7 +19,7 @@ EDGES = st.lists(
 def test_curve_equals_a_count_at_every_value(edges):
     scores, same, weights = map(np.array, zip(*edges, strict=True))
     if not (weights * same).sum():
-        with pytest.raises(InputError, match="nothing to merge"):
+        with pytest.raises(InputError, match="nothing is to be merged"):
             edge_curve(scores, same, weights)
         return
     curve = edge_curve(scores, same, weights)
@@ -116,13 +116,13 @@ def test_bad_input_is_refused():
     truth = between(19, 100, rng)
     with pytest.raises(InputError, match="at least 20 neurons"):
         edge_samples([rng.random(100)], truth, rng=rng)
-    with pytest.raises(InputError, match="as long as the others"):
+    with pytest.raises(InputError, match="lists of one length"):
         edge_curve([0.5], [True, False])
     with pytest.raises(InputError, match="finite"):
         edge_curve([np.nan], [True])
-    with pytest.raises(InputError, match="nothing to merge"):
+    with pytest.raises(InputError, match="nothing is to be merged"):
         edge_curve([], [])
     volume = np.ones((2, 2, 2), np.uint64)
-    with pytest.raises(InputError, match="different runs"):
+    with pytest.raises(InputError, match="of one run"):
         judge_edges([(1, 2)], [1], overlap_table(volume, volume))
     assert judge_edges(np.empty((0, 2)), [1], overlap_table(volume, volume)).judged.size == 0

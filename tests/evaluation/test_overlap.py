@@ -75,7 +75,7 @@ def test_relabelled_table_equals_the_table_of_the_relabelled_volume():
 
 def test_relabelling_refuses_unknown_segments_and_unequal_lists():
     table = OverlapTable(np.array([0, 7], np.uint64), np.array([1, 1], np.uint64), np.array([2, 3]))
-    with pytest.raises(InputError, match="segment 7 is missing"):
+    with pytest.raises(InputError, match="segment 7 is not among them"):
         relabel_table(table, [], [])
     with pytest.raises(InputError, match="one length"):
         relabel_table(table, [7], [1, 2])

@@ -105,9 +105,9 @@ def test_nodes_outside_take_their_edges_away():
 
 def test_nodes_are_relabelled():
     assert relabel_nodes([5, 0, 9, 5], [5, 9], [2, 2]).tolist() == [2, 0, 2, 2]
-    with pytest.raises(InputError, match="fragment 6 is missing"):
+    with pytest.raises(InputError, match="fragment 6 is not among them"):
         relabel_nodes([5, 6], [5, 9], [1, 1])
-    with pytest.raises(InputError, match="fragment 6 is missing"):
+    with pytest.raises(InputError, match="fragment 6 is not among them"):
         relabel_nodes([6], [], [])
 
 

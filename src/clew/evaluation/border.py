@@ -1,4 +1,7 @@
-"""Voxels near a border of the truth, left out of the scores: as the CREMI challenge does, and to look at topology alone."""
+"""Voxels near a border of the truth, which scores leave out.
+
+The CREMI challenge does so; without them a score looks at topology alone.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,11 +25,10 @@ def mask_borders(truth: Any, voxel_size: Sequence[float], distance: float = 25.0
 
     Parameters
     ----------
-    truth
-        (z, y, x) whole numbers.
-    voxel_size
-        (z, y, x) in nm. Pixels need not be square.
-    distance
+    truth : (z, y, x) whole numbers
+    voxel_size : (z, y, x) floats
+        In nm. Pixels need not be square.
+    distance : float
         In nm; CREMI uses 25.
 
     Returns
@@ -38,6 +40,12 @@ def mask_borders(truth: Any, voxel_size: Sequence[float], distance: float = 25.0
     InputError
         If labels are negative or not whole numbers, the voxel size is not three positive numbers or the distance is
         negative.
+
+    Examples
+    --------
+    >>> truth = np.array([[[1, 1, 1, 1, 2, 2, 2, 2]]])
+    >>> clew.mask_borders(truth, voxel_size=(40, 4, 4), distance=4)
+    array([[[1, 1, 0, 0, 0, 0, 2, 2]]], dtype=uint64)
     """
     volume, size = as_labels(truth, "truth"), _checked_size(voxel_size, distance)
     result = np.empty_like(volume)
@@ -49,7 +57,11 @@ def mask_borders(truth: Any, voxel_size: Sequence[float], distance: float = 25.0
 def away_from_borders(
     truth: Any, voxel_size: Sequence[float], distance: float = 20.0, *, per_section: bool = False
 ) -> NDArray[np.bool_]:
-    """The voxels of the truth in which only topology counts: farther than `distance` from any border between neurons.
+    """Find the voxels in which only topology counts: far from borders of neurons.
+
+    These are the voxels of the truth farther than `distance` from every border between two neurons. A border voxel has
+    a face neighbour of another neuron. Voxels of 0 were annotated by nobody, or are membrane: they are no border, and
+    not part of the result. Exact at block borders with a context of `distance` plus one voxel.
 
     A border voxel has a face neighbour of another neuron. Voxels of 0 were annotated by nobody, or are membrane: they are
     no border, and not part of the result. Exact at block borders with a context of `distance` plus one voxel.
@@ -57,7 +69,7 @@ def away_from_borders(
     Parameters
     ----------
     truth : (z, y, x) whole numbers
-    voxel_size : (z, y, x) nm
+    voxel_size : (z, y, x) floats, nm
     distance : float
         In nm, between voxel centres.
     per_section : bool
@@ -109,6 +121,6 @@ def _checked_size(voxel_size: Sequence[float], distance: float) -> NDArray[np.fl
 
 
 def _reach(height: int, width: int, size: NDArray[np.float64], distance: float) -> NDArray[np.int64]:
-    """Columns that a border pixel reaches, by the rows between; -1 where it is too far."""
+    """Columns that a border pixel reaches, by distance in rows; -1 for none."""
     down, across = np.arange(height) * size[1], np.arange(width) * size[2]
     return np.searchsorted(across**2, distance**2 - down**2, side="right") - 1

@@ -1,4 +1,4 @@
-"""Edges of a region graph against the truth: every contact of two fragments is right or wrong to merge.
+"""Edges of a region graph against the truth: which contacts are right to merge.
 
 VOI of a few sections hangs on one or two large neurons. A volume has thousands of contacts, and each of them is a decision
 that a score takes: so networks and scores can be told apart with far less noise. What is asked is how well a score separates
@@ -43,7 +43,9 @@ class EdgeTruth:
 
 @dataclass(frozen=True)
 class EdgeCurve:
-    """Precision and recall of merging all contacts whose score is at least a value, for every value that occurs.
+    """Precision and recall of merging all contacts of at least some score.
+
+    There is one point for every score that occurs.
 
     Parameters
     ----------
@@ -69,7 +71,9 @@ def judge_edges(
     minimum_voxels: int = 100,
     minimum_purity: float = 0.9,
 ) -> EdgeTruth:
-    """Find out which contacts of a region graph lie inside one neuron: by the majority neuron of both fragments.
+    """Find out which contacts of a region graph lie inside one neuron.
+
+    A contact lies inside one neuron where both fragments have the same majority neuron.
 
     Parameters
     ----------
@@ -90,14 +94,16 @@ def judge_edges(
         If an edge names a fragment that is not listed.
     """
     pairs, ids = np.asarray(edges, np.uint64).reshape(-1, 2), np.asarray(fragments, np.uint64)
-    places = np.searchsorted(ids, pairs)
-    if len(pairs) and (len(ids) == 0 or (ids[np.minimum(places, len(ids) - 1)] != pairs).any()):
-        raise InputError("edges must join fragments that are listed; fragments and region graph are of different runs")
+    positions = np.searchsorted(ids, pairs)
+    if len(pairs) and (len(ids) == 0 or (ids[np.minimum(positions, len(ids) - 1)] != pairs).any()):
+        raise InputError(
+            "edges must join listed fragments, but one is not listed; give fragments and region graph of one run"
+        )
     neurons, voxels, annotated = _majorities(ids, table)
     small = annotated < max(minimum_voxels, 1)
     mixed = ~small & (voxels < minimum_purity * annotated)
-    judged = np.all(~(small | mixed)[places], axis=1)
-    owners = neurons[places]
+    judged = np.all(~(small | mixed)[positions], axis=1)
+    owners = neurons[positions]
     same = judged & (owners[:, 0] == owners[:, 1])
     return EdgeTruth(judged, same, owners, int(np.count_nonzero(small)), int(np.count_nonzero(mixed)))
 
@@ -121,7 +127,7 @@ def edge_curve(scores: ArrayLike, same: ArrayLike, weights: ArrayLike | None = N
     """
     values, inside, mass = _edge_arrays(scores, same, weights)
     if not (mass * inside).sum() > 0:
-        raise InputError("no contact lies inside one neuron: there is nothing to merge, and no recall")
+        raise InputError("no contact lies inside one neuron: nothing is to be merged, so there is no recall")
     order = np.argsort(-values, kind="stable")
     merged, right = np.cumsum(mass[order]), np.cumsum((mass * inside)[order])
     last = np.flatnonzero(np.append(np.diff(values[order]) != 0, True))
@@ -133,13 +139,13 @@ def edge_curve(scores: ArrayLike, same: ArrayLike, weights: ArrayLike | None = N
 
 
 def edge_error(scores: ArrayLike, same: ArrayLike, threshold: float, weights: ArrayLike | None = None) -> float:
-    """Share of the edges that are decided wrong where edges with 1 - score < threshold are merged.
+    """Share of the edges decided wrong when edges with 1 - score < threshold merge.
 
     Parameters as of `edge_curve`; scores in [0, 1].
     """
     values, inside, mass = _edge_arrays(scores, same, weights)
     if not mass.sum() > 0:
-        raise InputError("no contact is judged: there is no error of edges")
+        raise InputError("no contact can be judged, so no share of them is wrong")
     return float(mass[(1 - values < threshold) != inside].sum() / mass.sum())
 
 
@@ -151,7 +157,7 @@ def edge_samples(
     repeats: int = 1000,
     rng: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """Areas under the curves of several scores of the same edges, for resampled neurons.
+    """Areas under the curves of several scores, for resampled neurons.
 
     Edges of one neuron are not independent, so whole neurons are drawn, with replacement; an edge counts as often as its
     neuron was drawn, between two neurons as often as both together. All scores see the same draws: their differences are
@@ -178,10 +184,10 @@ def edge_samples(
         If fewer than 20 neurons take part.
     """
     judged = truth.judged
-    neurons, numbers = np.unique(truth.neurons[judged], return_inverse=True)
+    neurons, indices = np.unique(truth.neurons[judged], return_inverse=True)
     if len(neurons) < FEWEST_NEURONS:
         raise InputError(f"a spread needs at least {FEWEST_NEURONS} neurons with judged contacts, not {len(neurons)}")
-    one, other = numbers.reshape(-1, 2).T
+    one, other = indices.reshape(-1, 2).T
     values = [np.asarray(each, np.float64)[judged] for each in scores]
     same = truth.same[judged]
     mass = np.ones(len(same)) if weights is None else np.asarray(weights, np.float64)[judged]
@@ -197,16 +203,19 @@ def edge_samples(
 def _majorities(
     ids: NDArray[np.uint64], table: OverlapTable
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]]:
-    """For each fragment its majority neuron (of equal ones the smallest), its voxels there, and all its annotated voxels."""
+    """For each fragment its majority neuron and its voxels there and in all.
+
+    Of several equally large neurons the majority is the one of the smallest id; its voxels in all are the annotated ones.
+    """
     listed = np.isin(table.segments, ids)
     segments, truths, counts = (array[listed] for array in (table.segments, table.truths, table.counts))
-    places = np.searchsorted(ids, segments)
+    positions = np.searchsorted(ids, segments)
     annotated = np.zeros(len(ids), np.int64)
-    np.add.at(annotated, places, counts)
-    order = np.lexsort((truths, -counts, places))
-    first = order[np.flatnonzero(np.diff(places[order], prepend=-1))]
+    np.add.at(annotated, positions, counts)
+    order = np.lexsort((truths, -counts, positions))
+    first = order[np.flatnonzero(np.diff(positions[order], prepend=-1))]
     neurons, voxels = np.zeros(len(ids), np.uint64), np.zeros(len(ids), np.int64)
-    neurons[places[first]], voxels[places[first]] = truths[first], counts[first]
+    neurons[positions[first]], voxels[positions[first]] = truths[first], counts[first]
     return neurons, voxels, annotated
 
 
@@ -217,8 +226,8 @@ def _edge_arrays(
     mass = np.ones(values.shape) if weights is None else np.asarray(weights, np.float64)
     if not values.shape == inside.shape == mass.shape or values.ndim != 1:
         raise InputError(
-            f"scores, truth and weights must be one list each, as long as the others, not of shapes {values.shape}, "
-            f"{inside.shape} and {mass.shape}"
+            f"scores, truth and weights must be lists of one length, not of shapes {values.shape}, {inside.shape} and "
+            f"{mass.shape}"
         )
     if len(mass) and not (np.isfinite(values).all() and np.isfinite(mass).all() and mass.min() >= 0):
         raise InputError("scores must be finite, and weights finite numbers of at least 0")

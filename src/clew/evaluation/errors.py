@@ -21,15 +21,14 @@ class LabelError:
 
     Parameters
     ----------
-    kind
-        "split" or "merge".
-    label
-        The true object of a split, the segment of a merge.
-    parts
-        The segments of the split object, or the true objects in the merged segment, largest first.
-    voxels
+    kind : "split" or "merge"
+    label : int
+        The id of the true object of a split, or of the segment of a merge.
+    parts : tuple of int
+        Ids of the segments of the split object, or of the true objects in the merged segment, largest first.
+    voxels : tuple of int
         Voxels of each part.
-    bits
+    bits : float
         Share of voi_split or of voi_merge; over all errors of a kind they add up to it.
     """
 
@@ -40,7 +39,7 @@ class LabelError:
     bits: float
 
     def pair(self, part: int) -> tuple[int, int]:
-        """(segment, true object) of the part of that number."""
+        """The ids (segment, true object) of the part at an index of `parts`."""
         return (self.parts[part], self.label) if self.kind == "split" else (self.label, self.parts[part])
 
 
@@ -50,11 +49,11 @@ class Location:
 
     Parameters
     ----------
-    voxels
-        How many there are; 0 if none, and then the rest says nothing.
-    centroid
+    voxels : int
+        How many there are. Where there are none the other values mean nothing.
+    centroid : (z, y, x) floats
         Their mean.
-    low, high
+    low, high : (z, y, x) ints
         Their bounding box, from low up to but without high.
     """
 
@@ -65,24 +64,33 @@ class Location:
 
 
 def largest_errors(table: OverlapTable, number: int = 10) -> tuple[list[LabelError], list[LabelError]]:
-    """The splits and the merges that contribute most to the variation of information.
+    """The splits and merges that cost the most variation of information.
 
     Parameters
     ----------
-    table
+    table : OverlapTable
         Overlap of a segmentation with the truth.
-    number
+    number : int
         How many of each kind, at most.
 
     Returns
     -------
-    splits, merges
+    splits, merges : list of LabelError
         The costliest first; of equal ones the smaller label first.
 
     Raises
     ------
     InputError
         If the table is empty.
+
+    Examples
+    --------
+    >>> table = clew.overlap_table(np.array([[[5, 5, 6, 6]]]), np.array([[[1, 1, 1, 2]]]))
+    >>> splits, merges = clew.largest_errors(table)
+    >>> splits[0].label, splits[0].parts, splits[0].voxels
+    (1, (5, 6), (2, 1))
+    >>> merges[0].label, merges[0].parts
+    (6, (1, 2))
     """
     table, number = checked_table(table), as_whole(number, "number")
     check_annotated(table)
@@ -96,30 +104,38 @@ def locate_errors(segmentation: Any, truth: Any, errors: Sequence[LabelError], p
 
     Parameters
     ----------
-    segmentation, truth
-        (z, y, x), as given to `overlap_table`.
-    errors
+    segmentation, truth : (z, y, x) whole numbers
+        As given to `overlap_table`.
+    errors : sequence of LabelError
         What `largest_errors` found.
-    part
-        Which part to look for: by default the second largest, the piece that was split off or wrongly joined.
+    part : int
+        Index of the part to look for: by default the second largest, which was split off or wrongly joined.
 
     Returns
     -------
-    One location per error.
+    list of Location
+        One for each error.
 
     Raises
     ------
     InputError
         If the shapes differ, ids are negative or not whole numbers, or an error has no such part.
+
+    Examples
+    --------
+    >>> segmentation, truth = np.array([[[5, 5, 6, 6]]]), np.array([[[1, 1, 1, 2]]])
+    >>> splits, _ = clew.largest_errors(clew.overlap_table(segmentation, truth))
+    >>> clew.locate_errors(segmentation, truth, splits)[0].low
+    (0, 0, 2)
     """
     if any(not 0 <= part < len(error.parts) for error in errors):
-        raise InputError(f"part must be the number of a part of every error, not {part}")
+        raise InputError(f"part must be an index into the parts of every error (0 is the largest part), not {part}")
     pairs = np.array([error.pair(part) for error in errors], np.uint64).reshape(-1, 2)
-    wanted, number = np.unique(pairs, axis=0, return_inverse=True)
+    wanted, index = np.unique(pairs, axis=0, return_inverse=True)
     table, found = extents_of(wanted)
     for start, segments, objects in slabs(segmentation, truth):
         measure_pairs(segments, objects, start, table, found)
-    return [_location(found, n) for n in number.ravel().tolist()]
+    return [_location(found, n) for n in index.ravel().tolist()]
 
 
 def _costliest(
@@ -130,7 +146,7 @@ def _costliest(
     sizes: NDArray[np.float64],
     number: int,
 ) -> list[LabelError]:
-    names, which = np.unique(labels, return_inverse=True)
+    ids, which = np.unique(labels, return_inverse=True)
     cost = np.bincount(which, weights=counts * np.log2(sizes / counts)) / counts.sum()
     several = np.bincount(which) > 1
     order = [i for i in np.argsort(-cost, kind="stable") if several[i]][:number]
@@ -139,7 +155,7 @@ def _costliest(
         rows = np.flatnonzero(which == i)
         rows = rows[np.argsort(-counts[rows], kind="stable")]
         errors.append(
-            LabelError(kind, int(names[i]), tuple(parts[rows].tolist()), tuple(counts[rows].tolist()), float(cost[i]))
+            LabelError(kind, int(ids[i]), tuple(parts[rows].tolist()), tuple(counts[rows].tolist()), float(cost[i]))
         )
     return errors
 

@@ -1,4 +1,4 @@
-"""The overlap of a segmentation with the truth in blocks: each block counts its own voxels.
+"""The overlap of a segmentation with the truth, counted block by block.
 
 Volumes: `segmentation` and `truth` in; the table ("overlap",) out.
 """
@@ -16,7 +16,13 @@ from clew.space import Lengths, Triple
 
 
 class Border(NamedTuple):
-    """How near to a border between neurons truth is left out.
+    """Truth nearer than a distance to a border between neurons is left out.
+
+    Parameters
+    ----------
+    voxel_size : (z, y, x) floats, nm
+    distance : float, nm
+        Measured in each section by itself.
 
     voxel_size : (z, y, x) nm; distance : nm, per section.
     """
@@ -26,13 +32,15 @@ class Border(NamedTuple):
 
     @property
     def reach(self) -> Triple:
-        """Voxels around a block that decide."""
+        """Voxels (z, y, x) around a block on which its result depends."""
         _, y, x = (int(self.distance // size) + 1 for size in self.voxel_size)
         return 0, y, x
 
 
 def overlap_tasks(grid: Grid, border: Border | None = None) -> list[Task]:
-    """Tasks that count the overlap of `segmentation` with `truth`, into the table ("overlap",).
+    """Tasks that count the overlap of `segmentation` with `truth`.
+
+    The last one adds the tables of all blocks into the table ("overlap",).
 
     Parameters
     ----------

@@ -1,4 +1,7 @@
-"""The overlap table: voxels per pair (segment, true object). All scores are sums over it."""
+"""The overlap table, of which all scores are sums.
+
+It counts the voxels of every pair (segment, true object).
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,16 +21,24 @@ _SLAB = 2**24
 
 @dataclass(frozen=True)
 class OverlapTable:
-    """Voxels per pair (segment, true object), of the annotated voxels; sorted by segment, then object.
+    """Number of annotated voxels of every pair (segment, true object).
+
+    Rows are sorted by segment, then by object.
 
     Parameters
     ----------
-    segments
-        (pairs,) uint64 ids in the segmentation; 0 is a segment like any other.
-    truths
-        (pairs,) uint64 ids in the truth, never 0.
-    counts
-        (pairs,) int64 voxels.
+    segments : (pairs,) uint64
+        Ids in the segmentation; 0 is a segment like any other.
+    truths : (pairs,) uint64
+        Ids in the truth, never 0.
+    counts : (pairs,) int64
+        Voxels of each pair.
+
+    Examples
+    --------
+    >>> table = clew.overlap_table(np.array([[[5, 5, 6]]]), np.array([[[1, 1, 1]]]))
+    >>> table.segments.tolist(), table.truths.tolist(), table.counts.tolist()
+    ([5, 6], [1, 1], [2, 1])
     """
 
     segments: Labels
@@ -36,19 +47,30 @@ class OverlapTable:
 
 
 def overlap_table(segmentation: Any, truth: Any) -> OverlapTable:
-    """Count the voxels of every pair (segment, true object); voxels of truth 0 are left out.
+    """Count the voxels of every pair (segment, true object).
 
-    Exact at block borders: tables of blocks add up with `merge_tables`.
+    Voxels of truth 0 are left out. Exact at block borders: tables of blocks add up with `merge_tables`.
 
     Parameters
     ----------
-    segmentation, truth
-        (z, y, x) whole numbers of any size, arrays or anything sliced like one (read slab by slab).
+    segmentation, truth : (z, y, x) whole numbers
+        Of any size: arrays, or anything that is sliced like one (it is read slab by slab).
+
+    Returns
+    -------
+    OverlapTable
 
     Raises
     ------
     InputError
         If the shapes differ, or ids are negative or not whole numbers.
+
+    Examples
+    --------
+    >>> segmentation = np.array([[[5, 5, 6, 6]]])
+    >>> truth = np.array([[[1, 1, 1, 0]]])
+    >>> clew.overlap_table(segmentation, truth).counts
+    array([2, 1])
     """
     table = new_table()
     for _, segments, truths in slabs(segmentation, truth):
@@ -57,54 +79,58 @@ def overlap_table(segmentation: Any, truth: Any) -> OverlapTable:
 
 
 def relabel_table(table: OverlapTable, ids: ArrayLike, lookup: ArrayLike) -> OverlapTable:
-    """Table of the segmentation in which each segment `ids[i]` is called `lookup[i]`.
+    """Table of the segmentation in which segment `ids[i]` becomes `lookup[i]`.
 
-    One pass over the voxels of the fragments serves the segmentations at all thresholds. Segment 0 stays 0 unless
-    named.
+    One pass over the voxels of the fragments serves the segmentations at all thresholds. Segment 0 stays 0 unless it is
+    among the ids.
 
     Parameters
     ----------
-    table
+    table : OverlapTable
         Overlap of fragments with the truth.
-    ids
-        (fragments,) ids, in any order, without repeats.
-    lookup
-        (fragments,) new id of each.
+    ids : (fragments,) whole numbers
+        Ids in any order, each once.
+    lookup : (fragments,) whole numbers
+        New id of each.
+
+    Returns
+    -------
+    OverlapTable
 
     Raises
     ------
     InputError
         If a segment of the table is not among the ids.
     """
-    names, new_names = as_ids(ids, "ids"), as_ids(lookup, "lookup")
-    if names.ndim != 1 or names.shape != new_names.shape:
-        raise InputError(
-            f"ids and lookup must be lists of one length, not of shapes {names.shape} and {new_names.shape}"
-        )
-    if not (names == 0).any():
-        names, new_names = np.append(names, np.uint64(0)), np.append(new_names, np.uint64(0))
+    old, new = as_ids(ids, "ids"), as_ids(lookup, "lookup")
+    if old.ndim != 1 or old.shape != new.shape:
+        raise InputError(f"ids and lookup must be lists of one length, not of shapes {old.shape} and {new.shape}")
+    if not (old == 0).any():
+        old, new = np.append(old, np.uint64(0)), np.append(new, np.uint64(0))
     table = checked_table(table)
-    order = np.argsort(names)
-    slots = np.searchsorted(names, table.segments, sorter=order)
-    slots = order[np.minimum(slots, len(names) - 1)]
-    strangers = table.segments[names[slots] != table.segments]
-    if strangers.size:
-        raise InputError(f"ids must name every segment of the table, but segment {strangers[0]} is missing")
-    return sum_pairs(new_names[slots], table.truths, table.counts)
+    order = np.argsort(old)
+    positions = np.searchsorted(old, table.segments, sorter=order)
+    positions = order[np.minimum(positions, len(old) - 1)]
+    missing = table.segments[old[positions] != table.segments]
+    if missing.size:
+        raise InputError(f"ids must hold every segment of the table, but segment {missing[0]} is not among them")
+    return sum_pairs(new[positions], table.truths, table.counts)
 
 
 def checked_table(table: OverlapTable) -> OverlapTable:
-    """The same table; an InputError where it is none."""
+    """Check an overlap table: arrays of one length, whole numbers, counts above 0."""
     segments, truths = as_ids(table.segments, "segments"), as_ids(table.truths, "truths")
     counts = as_counts(table.counts, "counts", 1)
     if not segments.shape == truths.shape == counts.shape:
         shapes = f"{segments.shape}, {truths.shape} and {counts.shape}"
-        raise InputError(f"an overlap table needs a segment, an object and a count for each pair, not shapes {shapes}")
+        raise InputError(
+            f"an overlap table needs a segment, an object and a count for each pair, not arrays of {shapes}"
+        )
     return OverlapTable(segments, truths, counts)
 
 
 def merge_tables(tables: Iterable[OverlapTable]) -> OverlapTable:
-    """Table of several blocks together."""
+    """Add the tables of several blocks into one."""
     parts = [checked_table(table) for table in tables]
     if not parts:
         raise InputError("merge_tables needs at least one table")
@@ -112,7 +138,7 @@ def merge_tables(tables: Iterable[OverlapTable]) -> OverlapTable:
 
 
 def sum_pairs(segments: Labels, truths: Labels, counts: NDArray[np.int64]) -> OverlapTable:
-    """Sort pairs and add up those that are equal."""
+    """Sort pairs and add up equal ones."""
     order = np.lexsort((truths, segments))
     segments, truths, counts = segments[order], truths[order], counts[order]
     first = np.ones(len(order), bool)
@@ -123,7 +149,7 @@ def sum_pairs(segments: Labels, truths: Labels, counts: NDArray[np.int64]) -> Ov
 
 
 def slabs(segmentation: Any, truth: Any) -> Iterator[tuple[int, Labels, Labels]]:
-    """Both volumes slab by slab, checked, as (first section, uint64, uint64)."""
+    """Both volumes slab by slab, checked: (first section, uint64 ids, uint64 ids)."""
     segmentation, truth = _sliceable(segmentation, "segmentation"), _sliceable(truth, "truth")
     check_label_kind(segmentation, "segmentation")
     check_label_kind(truth, "truth")

@@ -1,4 +1,4 @@
-"""Scores of a segmentation against the truth: variation of information, adapted Rand error, CREMI score."""
+"""Scores of a segmentation: variation of information, Rand error, CREMI score."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,20 +13,28 @@ from clew.evaluation.overlap import OverlapTable, checked_table, overlap_table, 
 
 @dataclass(frozen=True)
 class Scores:
-    """How far a segmentation is from the truth; 0 is perfect. Voxels of truth 0 are ignored, nothing else is.
+    """How far a segmentation is from the truth; 0 is perfect.
+
+    Voxels of truth 0 are ignored; all others count.
 
     Parameters
     ----------
-    voi_split
+    voi_split : float
         H(segmentation | truth) in bits: objects that fell apart.
-    voi_merge
+    voi_merge : float
         H(truth | segmentation) in bits: segments that hold several objects.
-    voi_sum
+    voi_sum : float
         Both together.
-    adapted_rand_error
+    adapted_rand_error : float
         1 − 2PR/(P + R) of the pairs of voxels, in [0, 1].
-    cremi_score
+    cremi_score : float
         sqrt(voi_sum · adapted_rand_error).
+
+    Examples
+    --------
+    >>> truth = np.array([[[1, 1, 2, 2]]])
+    >>> clew.evaluate(truth, truth)
+    Scores(voi_split=0.0, voi_merge=0.0, voi_sum=0.0, adapted_rand_error=0.0, cremi_score=0.0)
     """
 
     voi_split: float
@@ -41,21 +49,42 @@ def evaluate(segmentation: Any, truth: Any) -> Scores:
 
     Parameters
     ----------
-    segmentation
-        (z, y, x) whole numbers of any size. Voxels of 0 count as one segment.
-    truth
-        (z, y, x) whole numbers; voxels of 0 are ignored.
+    segmentation : (z, y, x) whole numbers
+        Ids of any size. Voxels of 0 count as one segment.
+    truth : (z, y, x) whole numbers
+        Voxels of 0 are ignored.
+
+    Returns
+    -------
+    Scores
 
     Raises
     ------
     InputError
         If the shapes differ, ids are negative or not whole numbers, or no voxel is annotated.
+
+    Examples
+    --------
+    Two neurons merged into one segment cost one bit:
+
+    >>> truth = np.array([[[1, 1, 2, 2]]])
+    >>> scores = clew.evaluate(np.ones_like(truth), truth)
+    >>> scores.voi_split, scores.voi_merge
+    (0.0, 1.0)
     """
     return score_table(overlap_table(segmentation, truth))
 
 
 def score_table(table: OverlapTable) -> Scores:
     """Score an overlap table.
+
+    Parameters
+    ----------
+    table : OverlapTable
+
+    Returns
+    -------
+    Scores
 
     Raises
     ------
@@ -75,22 +104,52 @@ def score_table(table: OverlapTable) -> Scores:
 
 
 def score_thresholds(table: OverlapTable, ids: ArrayLike, lookups: Iterable[ArrayLike]) -> list[Scores]:
-    """Scores of many segmentations of one set of fragments, from one overlap table of the fragments.
+    """Scores of many segmentations of the same fragments, from one overlap table.
 
     Parameters
     ----------
-    table
+    table : OverlapTable
         Overlap of the fragments with the truth.
-    ids
-        (fragments,) ids of the fragments.
-    lookups
-        For each segmentation (fragments,) the segment of each fragment.
+    ids : (fragments,) whole numbers
+        Ids of the fragments.
+    lookups : iterable of (fragments,) whole numbers
+        For each segmentation the segment of each fragment.
+
+    Returns
+    -------
+    list of Scores
+        One for each segmentation.
+
+    Raises
+    ------
+    InputError
+        If a fragment of the table is not among the ids.
+
+    Examples
+    --------
+    >>> table = clew.overlap_table(np.array([[[1, 2, 3, 4]]]), np.array([[[7, 7, 8, 8]]]))
+    >>> apart, right, merged = [1, 2, 3, 4], [1, 1, 3, 3], [1, 1, 1, 1]
+    >>> [scores.voi_sum for scores in clew.score_thresholds(table, [1, 2, 3, 4], [apart, right, merged])]
+    [1.0, 0.0, 1.0]
     """
     return [score_table(relabel_table(table, ids, lookup)) for lookup in lookups]
 
 
 def best_threshold(thresholds: Sequence[float], scores: Sequence[Scores]) -> tuple[float, Scores]:
-    """The threshold of the smallest VOI sum, with its scores; of equal ones the first.
+    """The threshold of the smallest VOI sum, with its scores.
+
+    Of several equally good ones the first.
+
+    Parameters
+    ----------
+    thresholds : sequence of float
+    scores : sequence of Scores
+        One for each threshold.
+
+    Returns
+    -------
+    threshold : float
+    scores : Scores
 
     Raises
     ------
@@ -104,7 +163,7 @@ def best_threshold(thresholds: Sequence[float], scores: Sequence[Scores]) -> tup
 
 
 def check_annotated(table: OverlapTable) -> None:
-    """Refuse a table without a voxel."""
+    """Refuse a table without any voxel."""
     if not len(table.counts):
         raise InputError("the truth must hold at least one annotated voxel, but all of it is 0; check its region")
 
@@ -120,5 +179,5 @@ def object_sizes(table: OverlapTable) -> NDArray[np.float64]:
 
 
 def _sizes(ids: NDArray[np.uint64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    _, number = np.unique(ids, return_inverse=True)
-    return np.bincount(number, weights=counts)[number].astype(np.float64)
+    _, index = np.unique(ids, return_inverse=True)
+    return np.bincount(index, weights=counts)[index].astype(np.float64)

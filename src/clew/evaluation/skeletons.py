@@ -1,4 +1,7 @@
-"""Scores of a segmentation against skeletons: expected run length, splits and merges, distances between errors."""
+"""Scores of a segmentation against skeletons.
+
+Expected run length, splits and merges, and the path length between errors.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,12 +24,26 @@ class Skeletons:
 
     Parameters
     ----------
-    positions
-        (nodes, 3) float64, (z, y, x) in nm; a position in the middle of a voxel belongs to that voxel.
-    edges
-        (edges, 2) int64 numbers of two nodes.
-    skeletons
-        (nodes,) int64 id of the skeleton of each node.
+    positions : (nodes, 3) float64
+        (z, y, x) in nm; a position in the middle of a voxel belongs to that voxel.
+    edges : (edges, 2) int64
+        Indices of two nodes.
+    skeletons : (nodes,) int64
+        Id of the skeleton of each node.
+
+    Raises
+    ------
+    InputError
+        If the arrays do not fit together, a position is not finite, or an edge joins two skeletons.
+
+    Examples
+    --------
+    A straight skeleton of three nodes, 100 nm apart:
+
+    >>> positions = np.array([[0, 0, 0], [0, 0, 100], [0, 0, 200]])
+    >>> skeletons = clew.Skeletons(positions, np.array([[0, 1], [1, 2]]), np.array([1, 1, 1]))
+    >>> skeletons.lengths
+    array([100., 100.])
     """
 
     positions: NDArray[np.float64]
@@ -37,10 +54,10 @@ class Skeletons:
         positions = as_array(self.positions, "positions").astype(np.float64, copy=False)
         object.__setattr__(self, "positions", positions)
         for name in ("edges", "skeletons"):
-            numbers = as_array(getattr(self, name), name)
-            if numbers.size and numbers.dtype.kind not in "uib":
-                raise InputError(f"{name} must be whole numbers, not {numbers.dtype}")
-            object.__setattr__(self, name, numbers.astype(np.int64, copy=False))
+            values = as_array(getattr(self, name), name)
+            if values.size and values.dtype.kind not in "uib":
+                raise InputError(f"{name} must be whole numbers, not {values.dtype}")
+            object.__setattr__(self, name, values.astype(np.int64, copy=False))
         self._check()
 
     def _check(self) -> None:
@@ -62,19 +79,19 @@ class Skeletons:
 
 @dataclass(frozen=True)
 class SkeletonErrors:
-    """What became of each skeleton; one entry for each, in the order of their ids.
+    """What happened to each skeleton: one entry for each, in the order of their ids.
 
     Parameters
     ----------
-    skeletons
-        Ids.
-    length
+    skeletons : (skeletons,) int64
+        Their ids.
+    length : (skeletons,) float64
         Path length in nm.
-    run_length
-        Expected run length in nm: how far one comes on average from a random place of the skeleton in one segment.
-    splits
+    run_length : (skeletons,) float64
+        Expected run length in nm: how far one comes on average from a random point of the skeleton in one segment.
+    splits : (skeletons,) int64
         Segments of the skeleton, less one.
-    merges
+    merges : (skeletons,) int64
         Segments of the skeleton that hold other skeletons, too.
     """
 
@@ -87,23 +104,32 @@ class SkeletonErrors:
 
 @dataclass(frozen=True)
 class SkeletonScores:
-    """How well a segmentation follows all skeletons; lengths in nm, and infinite distances where there is no error.
+    """How well a segmentation follows all skeletons.
+
+    Lengths are in nm; a distance between errors is infinite where there is no error.
 
     Parameters
     ----------
-    run_length
+    run_length : float
         Expected run length: Σ r² / Σ length over all runs r (Januszewski et al., Nature Methods 2018). A run is the
         path of a skeleton inside one segment; a segment that merges skeletons gives none.
-    normalised_run_length
+    normalised_run_length : float
         The same as a share of what a perfect segmentation would have, in [0, 1].
-    splits
+    splits : int
         Segments of each skeleton less one, added up.
-    merges
+    merges : int
         Skeletons of each segment less one, added up.
-    split_distance, merge_distance
+    split_distance, merge_distance : float
         Path length for each split and for each merge.
-    error_distance
+    error_distance : float
         Path length for each error: 1 / (1 / split_distance + 1 / merge_distance) (SegEM: Berning et al., Neuron 2015).
+
+    Examples
+    --------
+    >>> positions = np.array([[0, 0, 0], [0, 0, 100], [0, 0, 200]])
+    >>> skeletons = clew.Skeletons(positions, np.array([[0, 1], [1, 2]]), np.array([1, 1, 1]))
+    >>> clew.score_skeletons([7, 7, 7], skeletons).error_distance
+    inf
     """
 
     run_length: float
@@ -118,39 +144,54 @@ class SkeletonScores:
 def read_nodes(
     segmentation: Any, skeletons: Skeletons, voxel_size: Sequence[float], offset: Sequence[float] = (0.0, 0.0, 0.0)
 ) -> tuple[Labels, NDArray[np.bool_]]:
-    """The segment at each node, and which nodes lie inside the volume (the others have segment 0).
+    """The segment at each node, and which nodes lie inside the volume.
 
     Parameters
     ----------
-    segmentation
-        (z, y, x) whole numbers: an array or anything sliced like one; only blocks that hold nodes are read.
-    skeletons
+    segmentation : (z, y, x) whole numbers
+        An array, or anything that is sliced like one; only blocks that hold nodes are read.
+    skeletons : Skeletons
         With n nodes.
-    voxel_size, offset
-        (z, y, x) in nm of a voxel, and of the first voxel's place.
+    voxel_size : (z, y, x) floats
+        In nm.
+    offset : (z, y, x) floats
+        Position of the first voxel in nm.
 
     Returns
     -------
-    segments, inside
-        (n,) uint64 and (n,) bool
+    segments : (n,) uint64
+        0 for nodes outside the volume.
+    inside : (n,) bool
+
+    Raises
+    ------
+    InputError
+        If ids are negative or not whole numbers, or the voxel size is not three positive numbers.
+
+    Examples
+    --------
+    >>> skeletons = clew.Skeletons(np.array([[0, 0, 0], [0, 0, 30]]), np.array([[0, 1]]), np.array([1, 1]))
+    >>> segments, inside = clew.read_nodes(np.array([[[5, 6]]]), skeletons, voxel_size=(10, 10, 10))
+    >>> segments.tolist(), inside.tolist()
+    ([5, 0], [True, False])
     """
     segmentation = segmentation if is_array(segmentation) else as_array(segmentation, "segmentation")
     check_label_kind(segmentation, "segmentation")
     start, size = as_triple(offset, "offset", positive=False), as_triple(voxel_size, "voxel_size")
-    places = np.floor((skeletons.positions - start) / size + 0.5).clip(-1, 2**62).astype(np.int64)
-    inside = ((places >= 0) & (places < segmentation.shape)).all(axis=1)
-    segments = np.zeros(len(places), np.uint64)
-    for nodes, block in _blocks(places, np.flatnonzero(inside)):
+    voxels = np.floor((skeletons.positions - start) / size + 0.5).clip(-1, 2**62).astype(np.int64)
+    inside = ((voxels >= 0) & (voxels < segmentation.shape)).all(axis=1)
+    segments = np.zeros(len(voxels), np.uint64)
+    for nodes, block in _blocks(voxels, np.flatnonzero(inside)):
         ids = as_ids(segmentation[tuple(slice(start, start + _BLOCK) for start in block)], "segmentation")
-        segments[nodes] = ids[tuple((places[nodes] - block).T)]
+        segments[nodes] = ids[tuple((voxels[nodes] - block).T)]
     return segments, inside
 
 
 def crop_skeletons(skeletons: Skeletons, kept: NDArray[np.bool_]) -> Skeletons:
-    """The nodes that are kept, and the edges between them."""
-    number = np.cumsum(kept) - 1
+    """Keep the chosen nodes, and the edges between them."""
+    index = np.cumsum(kept) - 1
     edges = skeletons.edges[kept[skeletons.edges].all(axis=1)]
-    return Skeletons(skeletons.positions[kept], number[edges], skeletons.skeletons[kept])
+    return Skeletons(skeletons.positions[kept], index[edges], skeletons.skeletons[kept])
 
 
 def skeleton_errors(segments: ArrayLike, skeletons: Skeletons, minimum_nodes: int = 1) -> SkeletonErrors:
@@ -158,12 +199,29 @@ def skeleton_errors(segments: ArrayLike, skeletons: Skeletons, minimum_nodes: in
 
     Parameters
     ----------
-    segments
-        (nodes,) segment at each node; nodes in segment 0 are in no segment.
-    skeletons
+    segments : (nodes,) whole numbers
+        Segment at each node; nodes in segment 0 are in no segment.
+    skeletons : Skeletons
         With as many nodes.
-    minimum_nodes
+    minimum_nodes : int
         A segment counts as part of a skeleton, in splits and merges, if it holds this many of its nodes.
+
+    Returns
+    -------
+    SkeletonErrors
+
+    Raises
+    ------
+    InputError
+        If there is not one segment for each node.
+
+    Examples
+    --------
+    >>> positions = np.array([[0, 0, 0], [0, 0, 100], [0, 0, 200]])
+    >>> skeletons = clew.Skeletons(positions, np.array([[0, 1], [1, 2]]), np.array([1, 1, 1]))
+    >>> errors = clew.skeleton_errors([7, 7, 8], skeletons)
+    >>> errors.run_length.tolist(), errors.splits.tolist()
+    ([50.0], [1])
     """
     segments, ids, owner = _checked(segments, skeletons)
     minimum_nodes = as_whole(minimum_nodes, "minimum_nodes", 1)
@@ -184,13 +242,29 @@ def score_skeletons(segments: ArrayLike, skeletons: Skeletons, minimum_nodes: in
 
     Parameters
     ----------
-    segments, skeletons, minimum_nodes
-        As for `skeleton_errors`.
+    segments : (nodes,) whole numbers
+        Segment at each node; nodes in segment 0 are in no segment.
+    skeletons : Skeletons
+        With as many nodes.
+    minimum_nodes : int
+        A segment counts as part of a skeleton, in splits and merges, if it holds this many of its nodes.
+
+    Returns
+    -------
+    SkeletonScores
 
     Raises
     ------
     InputError
         If there is not one segment for each node, or no skeleton has an edge of some length.
+
+    Examples
+    --------
+    >>> positions = np.array([[0, 0, 0], [0, 0, 100], [0, 0, 200]])
+    >>> skeletons = clew.Skeletons(positions, np.array([[0, 1], [1, 2]]), np.array([1, 1, 1]))
+    >>> scores = clew.score_skeletons([7, 7, 8], skeletons)
+    >>> scores.run_length, scores.splits, scores.merges
+    (50.0, 1, 0)
     """
     segments, ids, owner = _checked(segments, skeletons)
     minimum_nodes = as_whole(minimum_nodes, "minimum_nodes", 1)
@@ -213,39 +287,45 @@ def score_skeletons(segments: ArrayLike, skeletons: Skeletons, minimum_nodes: in
 
 
 def relabel_nodes(segments: ArrayLike, ids: ArrayLike, lookup: ArrayLike) -> Labels:
-    """The segment of each node at a threshold: fragment `ids[i]` is called `lookup[i]`; 0 stays 0.
+    """The segment of each node at a threshold: `ids[i]` becomes `lookup[i]`.
+
+    Nodes of fragment 0 stay in segment 0.
 
     Parameters
     ----------
-    segments
-        (nodes,) fragment at each node.
-    ids
-        (fragments,) ids, ascending.
-    lookup
-        (fragments,) segment of each.
+    segments : (nodes,) whole numbers
+        Fragment at each node.
+    ids : (fragments,) whole numbers
+        Ids of the fragments, ascending.
+    lookup : (fragments,) whole numbers
+        Segment of each.
+
+    Returns
+    -------
+    (nodes,) uint64
 
     Raises
     ------
     InputError
         If a node lies in a fragment that is not among the ids.
     """
-    found, names, new_names = as_ids(segments, "segments"), as_ids(ids, "ids"), as_ids(lookup, "lookup")
-    if names.ndim != 1 or names.shape != new_names.shape:
+    found, old, new = as_ids(segments, "segments"), as_ids(ids, "ids"), as_ids(lookup, "lookup")
+    if old.ndim != 1 or old.shape != new.shape:
+        raise InputError(f"ids and lookup must be lists of one length, not of shapes {old.shape} and {new.shape}")
+    positions = np.minimum(np.searchsorted(old, found), max(len(old) - 1, 0))
+    missing = (found != 0) & (old[positions] != found if len(old) else True)
+    if missing.any():
         raise InputError(
-            f"ids and lookup must be lists of one length, not of shapes {names.shape} and {new_names.shape}"
+            f"ids must hold the fragment of every node, but fragment {found[missing][0]} is not among them"
         )
-    slots = np.minimum(np.searchsorted(names, found), max(len(names) - 1, 0))
-    strange = (found != 0) & (names[slots] != found if len(names) else True)
-    if strange.any():
-        raise InputError(f"ids must name the fragment of every node, but fragment {found[strange][0]} is missing")
-    return np.where(found != 0, new_names[slots] if len(names) else 0, 0).astype(np.uint64)
+    return np.where(found != 0, new[positions] if len(old) else 0, 0).astype(np.uint64)
 
 
 def _blocks(
-    places: NDArray[np.int64], nodes: NDArray[np.int64]
+    voxels: NDArray[np.int64], nodes: NDArray[np.int64]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Nodes that lie in one block, and the first voxel of it, for every block with nodes."""
-    blocks, which = np.unique(places[nodes] // _BLOCK, axis=0, return_inverse=True)
+    """For every block that holds nodes: the nodes in it, and its first voxel."""
+    blocks, which = np.unique(voxels[nodes] // _BLOCK, axis=0, return_inverse=True)
     order = np.argsort(which.ravel(), kind="stable")
     ends = np.cumsum(np.bincount(which.ravel(), minlength=len(blocks)))
     for block, start, end in zip(blocks, np.append(0, ends), ends, strict=False):
@@ -253,25 +333,31 @@ def _blocks(
 
 
 def _checked(segments: ArrayLike, skeletons: Skeletons) -> tuple[Labels, NDArray[np.int64], NDArray[np.int64]]:
-    """Segments, ids of the skeletons, and for each node the place of its skeleton among them."""
+    """Segments, ids of the skeletons, and the index of each node's skeleton in them."""
     found = as_ids(segments, "segments")
     if found.shape != skeletons.skeletons.shape:
-        raise InputError(f"one segment for each of {len(skeletons.skeletons)} nodes is needed, not {found.shape}")
+        nodes = len(skeletons.skeletons)
+        raise InputError(
+            f"segments must be a list of one segment for each of {nodes} nodes, not of shape {found.shape}"
+        )
     ids, owner = np.unique(skeletons.skeletons, return_inverse=True)
     return found, ids, owner.ravel()
 
 
 def _parts(segments: Labels, owner: NDArray[np.int64], minimum_nodes: int) -> Labels:
-    """Pairs (segment, skeleton) that share at least so many nodes, as rows; segment 0 is none."""
+    """Rows (segment, skeleton) of pairs that share at least so many nodes.
+
+    Segment 0 stands for none and gives no row.
+    """
     rows = np.stack([segments, owner.astype(np.uint64)], axis=1)[segments != 0]
     pairs, counts = np.unique(rows, axis=0, return_counts=True)
     return pairs[counts >= minimum_nodes]
 
 
 def _shared(segments: Labels) -> NDArray[np.bool_]:
-    """Which of the entries occur more than once."""
-    _, number, counts = np.unique(segments, return_inverse=True, return_counts=True)
-    return counts[number.ravel()] > 1
+    """Mark the entries that occur more than once."""
+    _, index, counts = np.unique(segments, return_inverse=True, return_counts=True)
+    return counts[index.ravel()] > 1
 
 
 def _runs(
@@ -284,7 +370,7 @@ def _runs(
     merging = np.unique(parts[_shared(parts[:, 0]), 0])
     good = (segments[first] == segments[second]) & (segments[first] != 0) & ~np.isin(segments[first], merging)
     rows = np.stack([segments[first], owner[first].astype(np.uint64)], axis=1)[good]
-    pairs, number = np.unique(rows, axis=0, return_inverse=True)
-    runs = np.bincount(number.ravel(), lengths[good], len(pairs)).astype(np.float64)
+    pairs, index = np.unique(rows, axis=0, return_inverse=True)
+    runs = np.bincount(index.ravel(), lengths[good], len(pairs)).astype(np.float64)
     squares = np.bincount(pairs[:, 1].astype(np.int64), runs**2, count)
     return total, squares.astype(np.float64)  # of nothing, bincount makes whole numbers

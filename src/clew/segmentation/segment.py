@@ -70,10 +70,10 @@ def segment(
 
     Examples
     --------
-    >>> affinities = np.full((3, 4, 6, 6), 255, np.uint8)
-    >>> affinities[2, :, :, 3] = 0  # nothing holds x = 2 and x = 3 together
-    >>> segment(affinities).segmentation[0, 0].tolist()
-    [1, 1, 1, 4, 4, 4]
+    >>> affinities = np.full((3, 6, 6, 12), 255, np.uint8)
+    >>> affinities[2, :, :, 6] = 0  # nothing holds x = 5 and x = 6 together
+    >>> clew.segment(affinities).segmentation[0, 0].tolist()
+    [1, 1, 1, 1, 1, 1, 7, 7, 7, 7, 7, 7]
     """
     _check(options)
     fragments, graph, tree = build_merge_tree(
