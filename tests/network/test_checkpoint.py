@@ -54,7 +54,7 @@ def test_bad_files(tmp_path: Path) -> None:
     content = torch.load(tmp_path / "a.pt", weights_only=True)
     content["weights"].popitem()
     torch.save(content, tmp_path / "other.pt")
-    with pytest.raises(InputError, match="another architecture"):
+    with pytest.raises(InputError, match="do not fit the architecture"):
         load_checkpoint(tmp_path / "other.pt")
 
 
@@ -118,7 +118,7 @@ def test_an_absurd_architecture_is_refused_before_it_takes_memory(tmp_path: Path
 
     with (
         pytest.MonkeyPatch.context() as patched,
-        pytest.raises(InputError, match="another architecture|must be a list"),
+        pytest.raises(InputError, match="do not fit the architecture|must be a list"),
     ):
         patched.setattr(torch.nn.init, "kaiming_normal_", watched)
         load_checkpoint(tmp_path / "a.pt")

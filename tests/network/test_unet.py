@@ -84,7 +84,7 @@ def test_same_and_valid_agree_where_the_context_is_inside() -> None:
 
 
 def test_number_of_levels_must_fit() -> None:
-    with pytest.raises(InputError, match="2 pooling steps need 3 feature numbers"):
+    with pytest.raises(InputError, match="2 pooling steps need 3 entries in features"):
         UNet(dataclasses.replace(TINY, features=(2, 3)))
 
 

@@ -18,7 +18,29 @@ def bundled_names() -> list[str]:
 
 
 def open_checkpoint(name: str) -> "Checkpoint":
-    """A bundled network by its name, or a checkpoint file by its path."""
+    """Open a bundled network by its name, or a checkpoint file by its path.
+
+    Parameters
+    ----------
+    name : str
+        `clew info` lists the bundled networks.
+
+    Returns
+    -------
+    Checkpoint
+
+    Raises
+    ------
+    InputError
+        If there is no bundled network and no file of that name, or the file is not a checkpoint.
+
+    Examples
+    --------
+    >>> network = clew.UNet(clew.PRESETS["tiny"])
+    >>> clew.save_checkpoint("mine.pt", clew.Checkpoint(network, voxel_size=(8.0, 8.0, 8.0)))
+    >>> clew.open_checkpoint("mine.pt").voxel_size
+    (8.0, 8.0, 8.0)
+    """
     from clew.network.checkpoint import (
         load_checkpoint,
     )  # with torch, which takes seconds; the names are wanted without it

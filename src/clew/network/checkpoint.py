@@ -1,4 +1,7 @@
-"""Checkpoints: one file with the weights, the architecture and everything that the next stage must know."""
+"""Checkpoints: one file with the weights of a network and its record.
+
+The record holds the architecture and everything else that the next stage must know.
+"""
 
 import dataclasses
 import json
@@ -38,16 +41,23 @@ class Checkpoint:
 
     Parameters
     ----------
-    network
-        The U-Net, in evaluation mode on the CPU.
-    voxel_size
-        Voxel size (z, y, x) in nm that it was trained for.
-    threshold
-        Agglomeration threshold chosen on held-out annotation, or None.
-    score
-        Name of the agglomeration score that the threshold belongs to, or None.
-    record
+    network : UNet
+        In evaluation mode on the CPU.
+    voxel_size : (z, y, x) floats
+        In nm: what the network was trained for.
+    threshold : float, optional
+        Agglomeration threshold chosen on held-out annotation.
+    score : str, optional
+        Name of the agglomeration score that the threshold belongs to.
+    record : dict
         Training record: data, options, steps, validation scores; plain JSON values.
+
+    Examples
+    --------
+    >>> network = clew.UNet(clew.PRESETS["tiny"])
+    >>> checkpoint = clew.Checkpoint(network, voxel_size=(8.0, 8.0, 8.0), threshold=0.4, score="mean")
+    >>> checkpoint.suggestion
+    {'suggested_threshold': 0.4, 'suggested_score': 'mean'}
     """
 
     network: UNet
@@ -58,12 +68,15 @@ class Checkpoint:
 
     @property
     def suggestion(self) -> dict[str, Any]:
-        """What later stages use where the user says nothing: threshold and score, if there are any."""
+        """Threshold and score for later stages where the user gives none.
+
+        Only those that the checkpoint has.
+        """
         values = {"suggested_threshold": self.threshold, "suggested_score": self.score}
         return {name: value for name, value in values.items() if value is not None}
 
     def rows(self) -> list[tuple[str, str]]:
-        """Facts about the checkpoint: (name, value)."""
+        """Facts about the checkpoint as pairs (name, value)."""
         options = self.network.options
         facts = {
             "parameters": f"{count_parameters(self.network):,}",
@@ -78,7 +91,23 @@ class Checkpoint:
 
 
 def save_checkpoint(path: str | Path, checkpoint: Checkpoint, *, half: bool = False) -> None:
-    """Write a checkpoint beside `path` and rename it when whole; `half` stores the weights in 16 bits."""
+    """Write a checkpoint, beside its place first and renamed when whole.
+
+    Parameters
+    ----------
+    path : str or Path
+        An existing file is replaced.
+    checkpoint : Checkpoint
+    half : bool
+        Store the weights in 16 bits.
+
+    Examples
+    --------
+    >>> network = clew.UNet(clew.PRESETS["tiny"])
+    >>> clew.save_checkpoint("mine.pt", clew.Checkpoint(network, voxel_size=(8.0, 8.0, 8.0)), half=True)
+    >>> clew.load_checkpoint("mine.pt").network.options == clew.PRESETS["tiny"]
+    True
+    """
     path = Path(path)
     weights = {
         name: (tensor.half() if half else tensor).detach().cpu().contiguous()
@@ -104,10 +133,25 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint, *, half: bool = Fa
 def load_checkpoint(path: str | Path) -> Checkpoint:
     """Read a checkpoint; nothing in the file is executed.
 
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    Checkpoint
+
     Raises
     ------
     InputError
         For a file that is missing, damaged or of another kind, or weights that are NaN or infinite.
+
+    Examples
+    --------
+    >>> network = clew.UNet(clew.PRESETS["tiny"])
+    >>> clew.save_checkpoint("mine.pt", clew.Checkpoint(network, (8.0, 8.0, 8.0), record={"steps": 10}))
+    >>> clew.load_checkpoint("mine.pt").record
+    {'steps': 10}
     """
     path = Path(path)
     regular_file(path)
@@ -129,7 +173,9 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
-        raise InputError(f"{path} holds weights of another architecture than it says: {brief(error)}") from error
+        raise InputError(
+            f"{path} holds weights that do not fit the architecture in its header: {brief(error)}"
+        ) from error
     wrong = [name for name, weight in network.named_parameters() if not torch.stack(weight.aminmax()).isfinite().all()]
     if wrong:
         raise InputError(f"{path} cannot predict: its weights {', '.join(wrong[:3])} are not all finite numbers")
@@ -137,7 +183,9 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def read_whole(path: Path) -> Any:
-    """What `torch.save` wrote, every byte of it compared with its checksum, which PyTorch does not do.
+    """Read what `torch.save` wrote, and compare every byte with its checksum.
+
+    PyTorch does not compare them.
 
     Nothing in the file is executed. Errors of many kinds where the file is damaged.
     """
@@ -151,7 +199,10 @@ def read_whole(path: Path) -> Any:
 
 
 def _refuse_other_shapes(options: UNetOptions, weights: Mapping[str, torch.Tensor], path: Path) -> None:
-    """Refuse weights that are not those of the architecture, before it takes memory: a header can say anything."""
+    """Refuse weights that are not those of the architecture.
+
+    This is done before the architecture takes memory, because a header can say anything.
+    """
     found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     wanted = {}
     if sum(map(abs, (*options.encoder_convolutions, *options.decoder_convolutions))) <= len(found):
@@ -161,11 +212,16 @@ def _refuse_other_shapes(options: UNetOptions, weights: Mapping[str, torch.Tenso
         except RuntimeError:  # more numbers than can be counted
             pass
     if found != wanted:
-        raise InputError(f"{path} holds weights of another architecture than it says: features {options.features}")
+        raise InputError(
+            f"{path} holds weights that do not fit the architecture in its header: features {options.features}"
+        )
 
 
 def _dense(tensor: Any) -> torch.Tensor:
-    """Weights as float32; a TypeError for what only looks like them, such as a view of few numbers as many."""
+    """Weights as float32, refused by a TypeError where they are no plain tensor.
+
+    Such as a view that shows few numbers as many.
+    """
     if not (isinstance(tensor, torch.Tensor) and tensor.is_floating_point() and tensor.is_contiguous()):
         raise TypeError("weights must be plain tensors of floats")
     return tensor.float()
@@ -178,7 +234,7 @@ def _architecture(header: dict[str, Any], source: str) -> UNetOptions:
     found = expect(header, "architecture", "an object", source)
     unknown = found.keys() - ARCHITECTURE.keys()
     if unknown:
-        raise InputError(f"{source}: this version of clew knows no {brief(min(unknown))} of an architecture")
+        raise InputError(f"{source}: this version of clew knows no architecture with the setting {brief(min(unknown))}")
     fields = {
         name: tupled(expect(found, name, wanted, source)) for name, wanted in ARCHITECTURE.items() if name in found
     }
@@ -189,7 +245,7 @@ def _architecture(header: dict[str, Any], source: str) -> UNetOptions:
 
 
 def _facts(header: dict[str, Any], source: str) -> dict[str, Any]:
-    """All of a header but the architecture."""
+    """Everything in a header except the architecture."""
     z, y, x = expect(header, "voxel_size", "three positive numbers", source)
     given = {name: value for name, value in header.items() if value is not None}
     return {

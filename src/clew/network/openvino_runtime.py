@@ -1,4 +1,7 @@
-"""OpenVINO in place of PyTorch on the CPU: it fuses convolutions with what follows them. All that clew knows about it is here."""
+"""OpenVINO in place of PyTorch on the CPU, where it is faster.
+
+It fuses convolutions with what follows them. Everything that clew knows about OpenVINO is in this file.
+"""
 
 from importlib.util import find_spec
 from typing import Any
@@ -13,7 +16,7 @@ from clew.network.unet import valid_input_shape
 
 
 class OpenvinoPredictor:
-    """A network converted from PyTorch in memory, and compiled for the shape of input that it saw last.
+    """A network converted from PyTorch and compiled for the last shape of input.
 
     Only the last shape is kept: a compiled network holds the memory of its tile, and compiling takes a fraction of a second.
     """
@@ -47,7 +50,7 @@ class OpenvinoPredictor:
 
 
 def check_runtime(runtime: Runtime, device: str) -> None:
-    """Refuse OpenVINO where it is not installed, or not asked to predict on the CPU."""
+    """Refuse OpenVINO where it is not installed, or for any device but the CPU."""
     if runtime == "openvino" and find_spec("openvino") is None:
         raise InputError("OpenVINO is not installed; pip install clew[openvino], or choose --runtime torch")
     if runtime == "openvino" and torch.device(device).type != "cpu":

@@ -1,4 +1,7 @@
-"""A 3D U-Net of valid convolutions that predicts affinities (arXiv 1709.02974, section 2.1)."""
+"""A 3D U-Net of valid convolutions that predicts affinities.
+
+Source: arXiv 1709.02974, section 2.1.
+"""
 
 from dataclasses import replace
 from functools import cache
@@ -26,6 +29,25 @@ class UNet(nn.Module):
     training on small crops, convolutions see zeros outside the crop.
 
     With `options.descriptors`, and in training mode only, ten further channels follow: logits of the local shape descriptors.
+
+    Parameters
+    ----------
+    options : UNetOptions
+        The architecture.
+
+    Raises
+    ------
+    InputError
+        If no network can be built from the options.
+
+    Examples
+    --------
+    >>> network = clew.UNet(clew.PRESETS["tiny"])
+    >>> network.options.context
+    (10, 10, 10)
+    >>> raw = network.head.weight.new_zeros(1, 1, 36, 36, 36)
+    >>> tuple(network(raw).shape)
+    (1, 3, 14, 14, 14)
     """
 
     def __init__(self, options: UNetOptions) -> None:
@@ -76,7 +98,10 @@ class UNet(nn.Module):
 
 
 class Level(nn.Module):
-    """The convolutions of one level, each followed by a ReLU; optionally with an identity shortcut around the later ones."""
+    """The convolutions of one level, each followed by a ReLU.
+
+    Optionally with an identity shortcut around all but the first of them.
+    """
 
     def __init__(self, inputs: int, outputs: int, convolutions: int, options: UNetOptions) -> None:
         super().__init__()
@@ -103,13 +128,19 @@ class Level(nn.Module):
 
 
 def to_logits(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """The 1×1×1 convolution at the end, in float32 also where the rest is bfloat16: MALIS orders affinities finely."""
+    """The 1×1×1 convolution at the end, in float32 everywhere.
+
+    It is in float32 even where the rest is bfloat16, because MALIS orders affinities finely.
+    """
     with full_precision(features.device.type):
         return functional.conv3d(features.float(), weight, bias)
 
 
 def with_descriptors(network: UNet) -> UNet:
-    """The network with a head for the local shape descriptors: itself, or a copy with an untrained one."""
+    """Give a network a head for the local shape descriptors.
+
+    A network that has one is returned as it is, any other as a copy with an untrained head.
+    """
     if network.options.descriptors:
         return network
     copy = UNet(replace(network.options, descriptors=True)).train(network.training)
@@ -118,14 +149,17 @@ def with_descriptors(network: UNet) -> UNet:
 
 
 def crop_center(maps: Tensor, shape: torch.Size | tuple[int, ...]) -> Tensor:
-    """The central part of (batch, channel, z, y, x) maps with the given spatial shape."""
+    """Cut the central part of a spatial shape from maps (batch, channel, z, y, x)."""
     starts = [(have - want) // 2 for have, want in zip(maps.shape[2:], shape, strict=True)]
     slices = [slice(start, start + want) for start, want in zip(starts, shape, strict=True)]
     return maps[(slice(None), slice(None), *slices)]
 
 
 def valid_input_shape(options: UNetOptions, output: Triple) -> tuple[Triple, Triple]:
-    """Smallest input shape (z, y, x) whose valid output covers `output`, and the shape of that output."""
+    """The smallest input shape (z, y, x) whose valid output covers `output`.
+
+    Followed by the shape of that output.
+    """
     sizes = [_valid_size(options, axis, output[axis]) for axis in range(3)]
     return (sizes[0][0], sizes[1][0], sizes[2][0]), (sizes[0][1], sizes[1][1], sizes[2][1])
 
@@ -137,7 +171,7 @@ def count_parameters(network: nn.Module) -> int:
 
 @cache
 def parameters_of(options: UNetOptions) -> int:
-    """Number of trainable parameters of an architecture; no memory is taken for them."""
+    """Number of trainable parameters of an architecture, without building it."""
     with torch.device("meta"):
         return count_parameters(UNet(options))
 
@@ -160,7 +194,10 @@ def _valid_size(options: UNetOptions, axis: int, output: int) -> tuple[int, int]
 
 
 def _kaiming_normal(weight: Tensor, **options: Any) -> None:
-    """Draw weights; not where only their shape is wanted, on the device `meta`, for which PyTorch loads much first (1.2 s)."""
+    """Draw weights, except on the device `meta`.
+
+    There only their shape is wanted, and PyTorch would load much first (1.2 s).
+    """
     if not weight.is_meta:
         nn.init.kaiming_normal_(weight, **options)
 
@@ -178,16 +215,16 @@ def _upsampling(inputs: int, outputs: int, factor: Triple, kind: str) -> nn.Modu
 
 
 def check_options(options: UNetOptions) -> UNetOptions:
-    """The options; an InputError where no network can be built of them."""
+    """Check that a network can be built from the options, and return them."""
     depth = len(options.pooling)
     lengths = (len(options.features) - 1, len(options.encoder_convolutions) - 1, len(options.decoder_convolutions))
     if any(length != depth for length in lengths):
         raise InputError(
-            f"{depth} pooling steps need {depth + 1} feature numbers, {depth + 1} encoder and {depth} decoder "
-            f"convolution numbers, not {lengths[0] + 1}, {lengths[1] + 1} and {lengths[2]}"
+            f"{depth} pooling steps need {depth + 1} entries in features, {depth + 1} in encoder_convolutions and {depth} "
+            f"in decoder_convolutions, not {lengths[0] + 1}, {lengths[1] + 1} and {lengths[2]}"
         )
     counts = (options.features, options.encoder_convolutions, options.decoder_convolutions, *options.pooling)
-    if any(number < 1 for numbers in counts for number in numbers):
+    if any(count < 1 for some in counts for count in some):
         raise InputError("features, convolutions and pooling factors must be at least 1")
     if not options.offsets:
         raise InputError("a network needs at least one offset of affinities")
