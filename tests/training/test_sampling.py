@@ -102,7 +102,7 @@ def test_volumes_are_drawn_by_weight():
     assert share(volume_weights=(0, 3)) == 1
     with pytest.raises(InputError, match="one for each of 2 volumes"):
         share(volume_weights=(1,))
-    with pytest.raises(InputError, match="all weights, or all masks, are 0"):
+    with pytest.raises(InputError, match="the weights, or the masks, of all volumes are 0"):
         share(volume_weights=(0, 0))
 
 

@@ -1,4 +1,6 @@
-"""Random changes of training crops: geometry as one resampling, then intensity (arXiv 1709.02974, supplement).
+"""Random changes of training crops: geometry as one resampling, then intensity.
+
+Source: arXiv 1709.02974, supplement.
 
 Rotation, zoom, elastic deformation, and the slips and shifts of serial sections are composed into one field of
 coordinates, through which raw is sampled once by linear interpolation and labels once by nearest: by compiled loops, or by
@@ -26,7 +28,7 @@ Volume = NDArray[np.uint8]
 
 
 def check_augmentation(options: AugmentationOptions) -> None:
-    """Refuse, by InputError, options that would turn or bend serial sections out of their plane."""
+    """Refuse options that would turn or bend serial sections out of their plane."""
     if not options.serial_sections:
         return
     wrong = [f"--{name} in-plane" for name in ("transpose", "rotate") if getattr(options, name) == "all"]
@@ -39,7 +41,9 @@ def check_augmentation(options: AugmentationOptions) -> None:
 def sampling_field(
     shape: Shape, rng: np.random.Generator, options: AugmentationOptions, device: str = "cpu"
 ) -> Field | None:
-    """Where to sample a crop: (3, z, y, x) float32 voxel coordinates relative to the crop's centre.
+    """Draw where to sample a crop, relative to its centre.
+
+    The field is (3, z, y, x) float32 in voxels.
 
     A share of the crops is rotated, zoomed and deformed; every section of serial data may slip. None where nothing moves.
 
@@ -65,7 +69,10 @@ def sampling_field(
 def _affine_terms(
     shape: Shape, matrix: NDArray[np.float64], slips: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Rotation, zoom and slips as coefficients (3, z, y, 2) and a basis (2, x): a constant and a slope along each row."""
+    """Rotation, zoom and slips as coefficients (3, z, y, 2) and a basis (2, x).
+
+    They are a constant and a slope along each row.
+    """
     z, y, x = (np.arange(size) - (size - 1) / 2 for size in shape)
     constant = matrix[:, 0, None, None] * z[:, None] + matrix[:, 1, None, None] * y
     constant[1:] += slips.T[:, :, None]
@@ -74,7 +81,10 @@ def _affine_terms(
 
 
 def section_slips(sections: int, rng: np.random.Generator, options: AugmentationOptions) -> NDArray[np.int64]:
-    """Displacements (section, 2) in whole pixels y, x: a section slips alone, or takes all that follow with it."""
+    """Displacements (section, 2) of sections in whole pixels y, x.
+
+    A section slips alone, or takes all that follow with it.
+    """
     slips = np.zeros((sections, 2), np.int64)
     if not options.serial_sections:
         return slips
@@ -104,7 +114,10 @@ def _random_matrix(rng: np.random.Generator, options: AugmentationOptions) -> ND
 def _random_bends(
     shape: Shape, rng: np.random.Generator, options: AugmentationOptions
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """An elastic deformation as coefficients (3, z, y, k) and a basis (k, x) whose product is the displacement."""
+    """An elastic deformation as coefficients (3, z, y, k) and a basis (k, x).
+
+    Their product is the displacement.
+    """
     over_z, over_y, over_x = (
         _spline_weights(size, spacing, rng.random())
         for size, spacing in zip(shape, options.elastic_spacing, strict=True)
@@ -116,7 +129,10 @@ def _random_bends(
 
 
 def _spline_weights(size: int, spacing: float, phase: float) -> NDArray[np.float64]:
-    """Weights (voxel, control point) of the cubic spline through the control points (Catmull-Rom)."""
+    """Weights (voxel, control point) of the cubic spline through control points.
+
+    Source: Catmull and Rom, 1974.
+    """
     place = np.arange(size) / spacing + phase
     first = place.astype(np.int64)
     t = place - first
@@ -128,7 +144,9 @@ def _spline_weights(size: int, spacing: float, phase: float) -> NDArray[np.float
 
 
 def sample_raw(raw: Volume, center: NDArray[np.float64], shape: Shape, field: Field | None) -> NDArray[np.float32]:
-    """Raw (z, y, x) at `center + field` by trilinear interpolation, float32 in 0..255; reflected outside the volume.
+    """Interpolate raw (z, y, x) at `center + field`, as float32 in 0..255.
+
+    Interpolation is trilinear; the volume is reflected at its faces.
 
     Without a field the voxels of the box of that shape around the centre, as they are.
     """
@@ -142,7 +160,9 @@ def sample_raw(raw: Volume, center: NDArray[np.float64], shape: Shape, field: Fi
 def sample_labels(
     labels: NDArray, mask: NDArray[np.bool_], center: NDArray[np.float64], shape: Shape, field: Field | None
 ) -> tuple[NDArray, NDArray[np.bool_]]:
-    """Labels and mask (z, y, x) at the voxels nearest to `center + field`; 0 and false outside the volume.
+    """Labels and mask (z, y, x) at the voxels nearest to `center + field`.
+
+    They are 0 and false outside the volume.
 
     The field may be larger than the shape: its central part is used.
     """
@@ -192,7 +212,10 @@ def random_order(rng: np.random.Generator, options: AugmentationOptions) -> tupl
 def change_intensity(
     raw: NDArray[np.float32], rng: np.random.Generator, options: AugmentationOptions
 ) -> NDArray[np.float32]:
-    """Random contrast, brightness, blur and noise of raw (z, y, x) float32 in [-1, 1], per section where serial."""
+    """Random contrast, brightness, blur and noise of raw in [-1, 1].
+
+    Raw is (z, y, x) float32; serial sections change one by one.
+    """
     sections = len(raw) if options.serial_sections else 1
     mean = raw.mean(axis=(1, 2), keepdims=True) if options.serial_sections else raw.mean()
     scale = 1 + rng.uniform(-options.intensity_scale, options.intensity_scale, (sections, 1, 1))

@@ -1,4 +1,4 @@
-"""Batches of training crops: what a forward pass needs, prepared in threads while the device works."""
+"""Batches of training crops, prepared in threads while the device works."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -22,9 +22,22 @@ Result = TypeVar("Result")
 
 
 class Batch(NamedTuple):
-    """Tensors of a forward pass: raw (batch, 1, z, y, x); targets and valid pairs (batch, offset, z, y, x); descriptors
-    (batch, 10, z, y, x), or empty where they are not trained. Labels (batch, z, y, x) are split into components. Starts
-    (batch, 3) are the voxels (z, y, x) where the grids of MALIS windows have a corner."""
+    """Tensors of a forward pass.
+
+    Parameters
+    ----------
+    raw : (batch, 1, z, y, x) float32
+    labels : (batch, z, y, x) uint64
+        Split into components.
+    targets : (batch, offset, z, y, x) bool
+        Target affinities.
+    valid : (batch, offset, z, y, x) bool
+        Pairs that count.
+    starts : (batch, 3) int64
+        Voxels (z, y, x) at which the grids of MALIS windows have a corner.
+    descriptors : (batch, 10, z, y, x) float32
+        Empty where local shape descriptors are not trained.
+    """
 
     raw: Tensor
     labels: NDArray[np.uint64]
@@ -34,14 +47,14 @@ class Batch(NamedTuple):
     descriptors: Tensor = torch.empty(0)
 
     def to(self, device: str) -> "Batch":
-        """The batch with its tensors on a device; the labels stay where MALIS is computed."""
+        """The batch with its tensors on a device; labels stay where MALIS is computed."""
         raw, targets, valid, descriptors = (
             tensor.to(device, non_blocking=True) for tensor in (self.raw, self.targets, self.valid, self.descriptors)
         )
         return Batch(raw, self.labels, targets, valid, self.starts, descriptors)
 
     def pinned(self) -> "Batch":
-        """The batch in memory that a GPU reads while it works."""
+        """The batch in memory that a GPU can read while it works."""
         raw, targets, valid, descriptors = (
             tensor.pin_memory() for tensor in (self.raw, self.targets, self.valid, self.descriptors)
         )
@@ -49,7 +62,10 @@ class Batch(NamedTuple):
 
 
 def collate(crops: list[Crop], offsets: tuple[Triple, ...], margin: int) -> Batch:
-    """Tensors of a list of crops; pairs nearer than `margin` to the crop's faces bring no loss."""
+    """Put a list of crops into one batch.
+
+    Pairs nearer than `margin` to a face of their crop bring no loss.
+    """
     pairs = [affinity_targets(crop.labels, offsets, trimmed(crop.mask, margin)) for crop in crops]
     raw = torch.from_numpy(np.stack([crop.raw for crop in crops])[:, None])
     return Batch(
@@ -62,7 +78,10 @@ def collate(crops: list[Crop], offsets: tuple[Triple, ...], margin: int) -> Batc
 
 
 def describe(crops: list[Crop], options: TrainingOptions, voxel_size: Lengths) -> Tensor:
-    """Local shape descriptors (batch, 10, z, y, x) of a list of crops, 0 where they are not trained."""
+    """Local shape descriptors (batch, 10, z, y, x) of a list of crops.
+
+    They are 0 where they are not trained.
+    """
     described = [
         descriptor_targets(crop.surroundings, trimmed(crop.mask, options.margin), options.descriptor_sigma, voxel_size)
         for crop in crops
@@ -81,7 +100,10 @@ def trimmed(mask: NDArray[np.bool_], margin: int) -> NDArray[np.bool_]:
 def prepared_ahead(
     prepare: Callable[[Item], Result], items: Iterable[Item], threads: int, ahead: int
 ) -> Generator[Result]:
-    """`prepare` of each item, in their order, computed in threads and up to `ahead` items early."""
+    """Results of `prepare` for all items in their order, computed ahead in threads.
+
+    At most `ahead` items are prepared before they are wanted.
+    """
     items = iter(items)
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(threads) as pool:

@@ -1,4 +1,4 @@
-"""Where training crops may lie: places in a volume whose crop is annotated well enough, found once."""
+"""Where training crops may lie: positions with enough annotation, found once."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,17 +15,17 @@ STEPS = 8
 
 @dataclass(frozen=True)
 class CropSites:
-    """Sites of a volume and what is known of them.
+    """Sites of crops in a volume and what is known of them.
 
     Parameters
     ----------
-    corners : (site, 3)
+    corners : (site, 3) int64
         First voxels of well annotated crops; others lie up to `step` voxels further, not beyond `last`.
-    step, last : (3,)
+    step, last : (3,) int64
         Distance of the sites, and the last corner along each axis.
-    shape
-        Of a crop.
-    best
+    shape : (z, y, x) ints
+        Shape of a crop.
+    best : float
         Share of annotated voxels in the best-annotated crop.
     """
 
@@ -37,28 +37,35 @@ class CropSites:
 
     @property
     def middle(self) -> NDArray[np.float64]:
-        """Centre of the crop at the site nearest to the middle of all."""
+        """Centre of the crop at the site nearest to the middle of all sites."""
         distances = np.linalg.norm(self.corners - self.corners.mean(axis=0), axis=1)
         return self.corners[distances.argmin()] + (np.array(self.shape) - 1) / 2
 
     def draw_center(self, rng: np.random.Generator) -> NDArray[np.float64]:
-        """Centre of a random crop, in voxels; a whole number and a half along axes of even size."""
+        """Draw the centre of a crop, in voxels.
+
+        It is a whole number, and a half more along axes of even size.
+        """
         corner = self.corners[rng.integers(len(self.corners))]
         corner = np.minimum(corner + rng.integers(0, self.step), self.last)
         return corner + (np.array(self.shape) - 1) / 2
 
 
 def find_sites(mask: NDArray[np.bool_], shape: Triple, minimum: float) -> CropSites:
-    """Sites whose crop holds at least `minimum` times as many annotated voxels as the best-annotated crop.
+    """Find the sites whose crop is annotated nearly as well as the best one.
 
     Parameters
     ----------
-    mask
-        (z, y, x), true where somebody annotated.
-    shape
-        Of a crop; where the annotation is shorter than it, the crop is centred on the annotation.
-    minimum
-        Share of the best, 0 to 1.
+    mask : (z, y, x) bool
+        True where somebody annotated.
+    shape : (z, y, x) ints
+        Shape of a crop; where the annotation is shorter than it, the crop is centred on the annotation.
+    minimum : float
+        A crop must hold at least this share, 0 to 1, of the annotated voxels of the best-annotated crop.
+
+    Returns
+    -------
+    CropSites
 
     Raises
     ------
@@ -84,7 +91,10 @@ def _step(size: int) -> int:
 
 
 def _axis_starts(mask: NDArray[np.bool_], axis: int, size: int) -> NDArray[np.int64]:
-    """First voxels of windows that lie inside the annotated part of an axis, the last possible one included."""
+    """First voxels of windows inside the annotated part of an axis.
+
+    The last possible window is included.
+    """
     annotated = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
     first, last = annotated[0], annotated[-1] + 1 - size
     if last <= first:

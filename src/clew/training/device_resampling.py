@@ -1,4 +1,6 @@
-"""Resampling of a crop on a GPU: what `clew.kernels.resampling` does on the CPU, with the same arguments, in PyTorch.
+"""Resampling of a crop on a GPU, in PyTorch.
+
+It does what `clew.kernels.resampling` does on the CPU, with the same arguments.
 
 The volumes stay in the computer's memory; for each crop the box that its field touches goes to the device.
 """
@@ -15,7 +17,9 @@ Corners = list[Tensor]
 
 
 def fill_field(coefficients: NDArray[np.float32], basis: NDArray[np.float32], device: str) -> Tensor:
-    """The field (3, z, y, x): sum over k of coefficients (3, z, y, k) times basis (k, x).
+    """The field (3, z, y, x): sum over k of coefficients times basis.
+
+    Coefficients are (3, z, y, k), the basis is (k, x).
 
     Term by term, because matrix products may be rounded to ten bits on a GPU.
     """
@@ -30,7 +34,10 @@ def fill_field(coefficients: NDArray[np.float32], basis: NDArray[np.float32], de
 def sample_linear(
     volume: NDArray[np.uint8], field: Tensor, base: NDArray[np.int64], fraction: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Trilinear interpolation of a volume (z, y, x) at base + fraction + field, reflected outside."""
+    """Interpolate a volume (z, y, x) linearly at base + fraction + field.
+
+    It is reflected at its faces.
+    """
     weights, low, high = [], [], []
     for place, whole, part, size in zip(field, base, fraction, volume.shape, strict=True):
         below = (place + float(part)).floor()
@@ -56,7 +63,10 @@ def sample_nearest(
     base: NDArray[np.int64],
     fraction: NDArray[np.float32],
 ) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
-    """Labels (z, y, x) uint32 and mask at the voxels nearest to base + fraction + field; 0 and false outside."""
+    """Labels and mask at the voxels nearest to base + fraction + field.
+
+    Labels are (z, y, x) uint32; outside the volume they are 0 and the mask is false.
+    """
     inside, where = torch.ones_like(field[0], dtype=torch.bool), []
     for place, whole, part, size in zip(field, base, fraction, labels.shape, strict=True):
         index = (place + (float(part) + 0.5)).floor().long() + int(whole)
@@ -71,13 +81,16 @@ def sample_nearest(
 
 
 def _reflected(index: Tensor, size: int) -> Tensor:
-    """Voxel numbers inside 0 .. size - 1, mirrored at the first and the last voxel as often as needed."""
+    """Indices of voxels inside 0 .. size - 1, mirrored as often as needed.
+
+    They are mirrored at the first and the last voxel.
+    """
     index = index.remainder(max(2 * (size - 1), 1))
     return torch.minimum(index, 2 * (size - 1) - index).clamp(min=0)
 
 
 def _touched(volume: NDArray, indices: Corners, device: torch.device) -> tuple[list[int], Tensor]:
-    """First voxel of the box that all indices lie in, and the box on the device."""
+    """First voxel of the box that holds all indices, and the box on the device."""
     start = [int(torch.stack([index.min() for index in indices[axis::3]]).min()) for axis in range(3)]
     stop = [int(torch.stack([index.max() for index in indices[axis::3]]).max()) + 1 for axis in range(3)]
     box = volume[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))]

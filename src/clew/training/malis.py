@@ -52,14 +52,17 @@ Box = tuple[slice, ...]
 
 
 class _Forest(NamedTuple):
-    """Edges of one pass, numbered through the (3, z, y, x) of the affinities, and the voxel pairs that each one joins."""
+    """Edges of one pass, and the voxel pairs that each one joins.
+
+    Edges are indices into the (3, z, y, x) of the affinities.
+    """
 
     edges: NDArray[np.uint32]
     pairs: Pairs
 
     @property
     def scale(self) -> float:
-        """What makes the weights of the pass sum to 1."""
+        """The factor that makes the weights of the pass sum to 1."""
         total = self.pairs.sum()
         return 1 / total if total else 0.0
 
@@ -72,30 +75,44 @@ def constrained_malis_loss(
     window: Sequence[int] | None = None,
     start: Sequence[int] = (0, 0, 0),
 ) -> torch.Tensor:
-    """Constrained MALIS loss of predicted affinities, with its exact gradient (the weights are constants).
+    """Constrained MALIS loss of predicted affinities, with its exact gradient.
 
-    The forests are computed on the CPU, outside the GIL, those of a batch in threads; prediction may be on any device.
-    Not local: it is a property of a whole crop, or of a whole window.
+    The weights of the edges count as constants. The forests are computed on the CPU, outside the GIL, those of a batch in
+    threads; the prediction may be on any device. Not local: it is a property of a whole crop, or of a whole window.
 
     Parameters
     ----------
-    prediction
-        (3, z, y, x) or (batch, 3, z, y, x) affinities in [0, 1] of the offsets (-1,0,0), (0,-1,0), (0,0,-1).
-    labels
-        (z, y, x) or (batch, z, y, x) whole numbers, 0 = background. They need not be split into components.
-    mask
-        Shape of the labels, true where somebody annotated, or shape of the prediction, true for the edges to use.
-    window, start
+    prediction : (3, z, y, x) or (batch, 3, z, y, x) tensor of floats
+        Affinities in [0, 1] of the offsets (-1,0,0), (0,-1,0), (0,0,-1).
+    labels : (z, y, x) or (batch, z, y, x) whole numbers
+        0 = background. They need not be split into components.
+    mask : bool, optional
+        Of the shape of the labels, true where somebody annotated, or of the shape of the prediction, true for the edges to
+        use.
+    window : (z, y, x) ints, optional
+        As in `malis_weights`.
+    start : (z, y, x) ints
         As in `malis_weights`.
 
     Returns
     -------
-    Scalar tensor: Σ w · (target − prediction)², the mean over the crops of a batch.
+    scalar tensor
+        Σ w · (target − prediction)², the mean over the crops of a batch.
 
     Raises
     ------
     InputError
         If shapes do not fit, affinities are not in [0, 1], or labels are negative or not whole numbers.
+
+    Examples
+    --------
+    Two of the three pairs of voxels are joined no better than by the edge of affinity 0.5:
+
+    >>> import torch
+    >>> prediction = torch.tensor([1.0, 0.5, 1.0]).reshape(1, 1, 1, 3).repeat(3, 1, 1, 1).requires_grad_()
+    >>> clew.constrained_malis_loss(prediction, np.array([[[1, 1, 1]]])).backward()
+    >>> [round(gradient, 3) for gradient in prediction.grad[2, 0, 0, 1:].tolist()]
+    [-0.667, -0.0]
     """
     if prediction.ndim not in (4, 5):
         raise InputError(f"prediction must be ([batch,] 3, z, y, x), not of shape {tuple(prediction.shape)}")
@@ -126,32 +143,41 @@ def malis_weights(
 
     Parameters
     ----------
-    affinities
-        (3, z, y, x) in [0, 1], of the offsets (-1,0,0), (0,-1,0), (0,0,-1).
-    labels
-        (z, y, x) whole numbers, 0 = background. They need not be split into components.
-    mask
-        (z, y, x), true where somebody annotated, or (3, z, y, x), true for the edges to use.
-    passes
+    affinities : (3, z, y, x) floats
+        In [0, 1], of the offsets (-1,0,0), (0,-1,0), (0,0,-1).
+    labels : (z, y, x) whole numbers
+        0 = background. They need not be split into components.
+    mask : (z, y, x) or (3, z, y, x) bool, optional
+        True where somebody annotated, or true for the edges to use.
+    passes : 1 or 2
         2: constrained MALIS. 1: MALIS on the affinities as they are, for comparison; pairs of one object give the
         first weights, pairs of different objects the second ones, and an edge may carry both.
-    window
-        Voxels (z, y, x) of the windows in which pairs are counted, each as a crop of its own; without it, in the whole
-        crop. Edges between windows have no weight.
-    start
-        Voxel (z, y, x) at which the grid of windows has a corner. Windows that the faces of the crop cut are smaller.
+    window : (z, y, x) ints, optional
+        Voxels of the windows in which pairs are counted, each as a crop of its own; without it, in the whole crop. Edges
+        between windows have no weight.
+    start : (z, y, x) ints
+        Voxel at which the grid of windows has a corner. Windows that the faces of the crop cut are smaller.
 
     Returns
     -------
-    positive, negative
-        (3, z, y, x) float32; of two passes never both at one edge. Each sums to 1, or to 0 where there are no pairs; in
-        windows, each window's sum is its share of the edges that are not masked.
+    positive, negative : (3, z, y, x) float32
+        Of two passes never both at one edge. Each sums to 1, or to 0 where there are no pairs; in windows, each window's
+        sum is its share of the edges that are not masked.
 
     Raises
     ------
     InputError
         If shapes do not fit, affinities are not in [0, 1], labels are negative or not whole numbers, or windows are larger
         than the crop.
+
+    Examples
+    --------
+    Two objects of two voxels each: the edge between them joins all four pairs that must not be merged.
+
+    >>> affinities = np.full((3, 1, 1, 4), 0.9, np.float32)
+    >>> positive, negative = clew.malis_weights(affinities, np.array([[[1, 1, 2, 2]]]))
+    >>> positive[2, 0, 0].tolist(), negative[2, 0, 0].tolist()
+    ([0.0, 0.5, 0.0, 0.5], [0.0, 0.0, 1.0, 0.0])
     """
     strengths, volume = _checked(affinities, labels)
     if window is None:
@@ -161,7 +187,10 @@ def malis_weights(
 
 
 def malis_pairs(affinities: ArrayLike, labels: ArrayLike, mask: ArrayLike | None = None) -> tuple[Pairs, Pairs]:
-    """Voxel pairs per edge, (3, z, y, x) int64, of the positive and the negative pass; inputs as in `malis_weights`."""
+    """Voxel pairs per edge, (3, z, y, x) int64, of the two passes.
+
+    First the positive, then the negative pass; the inputs are those of `malis_weights`.
+    """
     strengths, volume = _checked(affinities, labels)
     forests = _forests(strengths, volume, None if mask is None else _valid_edges(mask, volume))
     positive, negative = np.zeros(strengths.shape, np.int64), np.zeros(strengths.shape, np.int64)
@@ -171,16 +200,22 @@ def malis_pairs(affinities: ArrayLike, labels: ArrayLike, mask: ArrayLike | None
 
 
 def check_window(window: Sequence[int], shape: Sequence[int]) -> None:
-    """Refuse windows that do not fit into a crop of this shape (z, y, x), or that hold no edge."""
+    """Refuse windows that hold no edge or do not fit into a crop.
+
+    Windows and crop have the shapes (z, y, x).
+    """
     if len(window) != 3 or not all(2 <= side <= size for side, size in zip(window, shape, strict=True)):
         raise InputError(
-            f"the windows of MALIS must be (z, y, x) of at least 2 voxels and fit into the crop of {tuple(shape)} voxels, "
-            f"not {tuple(window)}"
+            f"the windows of MALIS must have at least 2 voxels along z, y and x and fit into the crop of {tuple(shape)} "
+            f"voxels, not be of {tuple(window)}"
         )
 
 
 def window_boxes(shape: Sequence[int], window: Sequence[int], start: Sequence[int]) -> Iterator[Box]:
-    """Boxes of a grid of windows with a corner at `start`, cut by the faces of a crop of this shape; all (z, y, x)."""
+    """Boxes of a grid of windows with a corner at `start`, cut by a crop's faces.
+
+    All arguments are (z, y, x) voxels.
+    """
     sides = []
     for size, step, first in zip(shape, window, start, strict=True):
         ends = sorted({0, *range(first % step, size, step), size})
@@ -191,16 +226,22 @@ def window_boxes(shape: Sequence[int], window: Sequence[int], start: Sequence[in
 def unconstrained_malis_pairs(
     affinities: ArrayLike, labels: ArrayLike, mask: ArrayLike | None = None
 ) -> tuple[Pairs, Pairs]:
-    """Pairs of equal and of different label per maximin edge, of the affinities as they are.
+    """Pairs of equal and of different label per maximin edge of the affinities.
 
     The general form of MALIS; a label may stand in several components. Called with min(A, T) its first result where
     T = 1, and with max(A, T) its second where T = 0, are those of `malis_pairs` for labels split into components.
-    Slower; inputs and order of ties as in `malis_weights`.
+    It is slower. Ties are ordered as in `malis_weights`.
+
+    Parameters
+    ----------
+    affinities : (3, z, y, x) floats
+    labels : (z, y, x) whole numbers
+    mask : (z, y, x) or (3, z, y, x) bool, optional
+        As in `malis_weights`.
 
     Returns
     -------
-    same, different
-        (3, z, y, x) int64.
+    same, different : (3, z, y, x) int64
     """
     strengths, volume = _checked(affinities, labels)
     targets, inside_volume = affinity_targets(volume, _OFFSETS)
@@ -211,14 +252,17 @@ def unconstrained_malis_pairs(
     order = np.sort(records) & 2**32 - 1
     same, different = np.zeros(strengths.shape, np.int64), np.zeros(strengths.shape, np.int64)
     steps = np.array([volume.shape[1] * volume.shape[2], volume.shape[2], 1])
-    numbers = np.unique(volume, return_inverse=True)[1].ravel() + 1
-    numbers[volume.ravel() == 0] = 0
-    count_pairs_by_label(order, steps, numbers, same.ravel(), different.ravel())
+    indices = np.unique(volume, return_inverse=True)[1].ravel() + 1
+    indices[volume.ravel() == 0] = 0
+    count_pairs_by_label(order, steps, indices, same.ravel(), different.ravel())
     return same, different
 
 
 def _objects(labels: ArrayLike, mask: ArrayLike | None) -> Labels:
-    """Connected components of the target affinity graph without the masked edges, numbered from 1; background 0."""
+    """Components of the target affinity graph without the masked edges.
+
+    They are 1, 2, …; background is 0.
+    """
     volume = as_labels(labels, "labels")
     targets = affinity_targets(volume, _OFFSETS)[0]
     if mask is not None:
@@ -288,7 +332,10 @@ def _edges_inside(valid: NDArray[np.bool_], box: Box) -> NDArray[np.bool_]:
 def _weights(
     strengths: NDArray[np.float32], volume: Labels, valid: NDArray[np.bool_] | None, passes: Passes, kind: type
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Weights of both passes of a crop, each summing to 1, or to 0 where there are no pairs."""
+    """Weights of both passes of a crop, each summing to 1.
+
+    They sum to 0 where there are no pairs.
+    """
     if passes == 1:
         same, different = unconstrained_malis_pairs(strengths, _objects(volume, valid), valid)
         return (same / max(same.sum(), 1)).astype(kind), (different / max(different.sum(), 1)).astype(kind)
@@ -328,7 +375,10 @@ def _checked(affinities: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.float
 
 
 def _valid_edges(mask: ArrayLike | None, volume: Labels) -> NDArray[np.bool_]:
-    """Edges that may be in the forests: inside the volume, and allowed by a mask of voxels or of edges."""
+    """Mark the edges that may be in the forests.
+
+    They lie inside the volume, and a mask of voxels or of edges allows them.
+    """
     if mask is None:
         return affinity_targets(volume, _OFFSETS)[1]
     allowed = as_array(mask, "mask").astype(bool, copy=False)

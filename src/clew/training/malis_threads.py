@@ -1,4 +1,7 @@
-"""MALIS weights of a batch, computed on the CPU in threads while the device goes on with the next forward pass."""
+"""MALIS weights of a batch, computed in threads on the CPU.
+
+Meanwhile the device goes on with the next forward pass.
+"""
 
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,7 +22,10 @@ Weights = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 class MalisThreads:
-    """Threads that compute MALIS weights; `waited` sums the seconds in which the device had nothing to do for them."""
+    """Threads that compute MALIS weights.
+
+    `waited` sums the seconds in which the device had nothing to do because of them.
+    """
 
     def __init__(self, number: int, options: TrainingOptions) -> None:
         self.pool = ThreadPoolExecutor(number)
@@ -27,7 +33,10 @@ class MalisThreads:
         self.waited = 0.0
 
     def start(self, logits: Tensor, batch: Batch) -> list["Future[Weights]"]:
-        """Begin to weigh the crops of a batch, given on the CPU, as soon as its logits are computed."""
+        """Begin to weigh the crops of a batch as soon as its logits are computed.
+
+        The batch is on the CPU.
+        """
         affinities = torch.sigmoid(logits[:, NEAREST].detach()).to("cpu", non_blocking=True)
         copied = torch.cuda.Event() if logits.is_cuda else None
         if copied is not None:
@@ -54,7 +63,7 @@ def _weigh(
     valid: Tensor,
     start: NDArray[np.int64],
 ) -> Weights:
-    """Weights of a crop; not a number where the affinities are none, so that the loss is none either."""
+    """Weights of a crop; NaN where an affinity is not finite, as is the loss then."""
     if copied is not None:
         copied.synchronize()
     values = affinities.numpy()

@@ -14,9 +14,10 @@ Spacing = Annotated[float, Ge(1)]
 
 @dataclass(frozen=True)
 class AugmentationOptions:
-    """Random changes of a training crop (arXiv 1709.02974, section 3 and supplement).
+    """Random changes of a training crop.
 
-    The defaults are for isotropic data; `SERIAL_SECTIONS` is the recipe for serial sections.
+    The defaults are for isotropic data; `SERIAL_SECTIONS` is the recipe for serial sections. Source: arXiv 1709.02974,
+    section 3 and supplement.
 
     Parameters
     ----------
@@ -57,6 +58,11 @@ class AugmentationOptions:
         Share of sections from which on all sections lie shifted, raw and labels together.
     largest_slip
         Pixels by which a section slips or shifts at most, along y and along x.
+
+    Examples
+    --------
+    >>> clew.AugmentationOptions(rotate="none", blur=0.0).scaling
+    0.1
     """
 
     mirror: bool = True
@@ -94,7 +100,9 @@ SERIAL_SECTIONS = AugmentationOptions(
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How a network is trained (arXiv 1709.02974, section 3.1; the deviations for small machines are named).
+    """How a network is trained.
+
+    Source: arXiv 1709.02974, section 3.1; where small machines need something else, the option says so.
 
     Parameters
     ----------
@@ -164,6 +172,12 @@ class TrainingOptions:
         Steps between pictures of raw, target, prediction and MALIS weights of one crop; 0 = none.
     seed
         Seed of crops and augmentation.
+
+    Examples
+    --------
+    >>> options = clew.TrainingOptions(steps=2000, crop=(48, 48, 48), malis_after=1500)
+    >>> options.learning_rate
+    0.001
     """
 
     steps: Annotated[int, Gt(0)] = 10_000

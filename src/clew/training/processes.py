@@ -1,4 +1,6 @@
-"""Several processes that train together, one for each GPU: each takes its part of a batch, all take the same step.
+"""Several processes that train together, one for each GPU.
+
+Each takes its part of a batch, and all take the same step.
 
 The gradients are averaged once a step, after all backward passes, in one message. That is less than
 DistributedDataParallel does: it sends while the backward pass runs, but not where several forward passes are under way.
@@ -29,9 +31,9 @@ class Processes:
 
     Parameters
     ----------
-    rank
+    rank : int
         From 0 to number - 1; the first process writes and validates.
-    number
+    number : int
         Processes on all machines.
     """
 
@@ -54,7 +56,10 @@ class Processes:
             tensor.copy_(mean.view_as(tensor))
 
     def share(self, value: Any) -> Any:
-        """What the first process has, in all of them: tensors and plain values, as in a checkpoint."""
+        """Give a value of the first process to all processes.
+
+        It may hold tensors and plain values, as a checkpoint does.
+        """
         if self.number == 1:
             return value
         device = "cpu" if distributed.get_backend() == "gloo" else "cuda"
@@ -70,13 +75,19 @@ class Processes:
 
 
 def are_launched() -> bool:
-    """Whether torchrun, or `clew train --processes`, started this process as one of several."""
+    """Tell whether this process was started as one of several.
+
+    By torchrun, or by `clew train --processes`.
+    """
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 @contextmanager
 def joined(device: str) -> Iterator[tuple[Processes, str]]:
-    """Join the other processes, if there are any; gives also this process's own device, such as `cuda:1`."""
+    """Join the other processes, if there are any.
+
+    The context gives this process's rank and its own device, such as `cuda:1`.
+    """
     if not are_launched():
         yield Processes(), device
         return

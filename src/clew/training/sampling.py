@@ -32,7 +32,22 @@ Shape = Triple
 
 
 class TrainingVolume(NamedTuple):
-    """One annotated volume: raw (z, y, x) uint8, labels (z, y, x) with 0 = background, mask (z, y, x) bool of annotated voxels."""
+    """One annotated volume.
+
+    Parameters
+    ----------
+    raw : (z, y, x) uint8
+    labels : (z, y, x) whole numbers
+        0 = background.
+    mask : (z, y, x) bool
+        True where somebody annotated.
+
+    Examples
+    --------
+    >>> raw, labels = np.zeros((4, 8, 8), np.uint8), np.ones((4, 8, 8), np.uint64)
+    >>> clew.TrainingVolume(raw, labels, mask=labels > 0).raw.shape
+    (4, 8, 8)
+    """
 
     raw: NDArray[np.uint8]
     labels: NDArray
@@ -40,9 +55,21 @@ class TrainingVolume(NamedTuple):
 
 
 class Crop(NamedTuple):
-    """A training example: raw (z, y, x) float32 in [-1, 1]; labels and mask of the network's output, centred in it; the
-    annotated labels (0 elsewhere) with the sampler's context around them, and empty if it has none; the voxel (z, y, x) of
-    the labels where the grid of MALIS windows has a corner."""
+    """A training example.
+
+    Parameters
+    ----------
+    raw : (z, y, x) float32
+        In [-1, 1].
+    labels : (z, y, x) whole numbers
+        Of the network's output, centred in raw.
+    mask : (z, y, x) bool
+        True where somebody annotated, of the network's output.
+    surroundings : (z, y, x) whole numbers
+        The annotated labels (0 elsewhere) with the sampler's context around them; empty if it has none.
+    start : (3,) int64
+        The voxel (z, y, x) of the labels at which the grid of MALIS windows has a corner.
+    """
 
     raw: NDArray[np.float32]
     labels: NDArray
@@ -79,7 +106,7 @@ class Sampler:
         """Chance of each volume to be drawn from."""
         weights = self.options.volume_weights or [np.count_nonzero(volume.mask) for volume in self.volumes]
         if not sum(weights):
-            raise InputError("no volume can be drawn from: all weights, or all masks, are 0")
+            raise InputError("no crop can be drawn: the weights, or the masks, of all volumes are 0")
         return np.array(weights, dtype=np.float64) / sum(weights)
 
     @cached_property
@@ -89,7 +116,10 @@ class Sampler:
         return tuple(find_sites(volume.mask, self.output_shape, minimum) for volume in self.volumes)
 
     def draw(self, step: int, index: int = 0) -> Crop:
-        """The crop of a step: the same for the same seed, step and index in the batch."""
+        """Draw the crop of a step.
+
+        It is the same for the same seed, step and index in the batch.
+        """
         rng = np.random.default_rng((self.options.seed, step, index))
         for _ in range(ATTEMPTS):
             chosen = rng.choice(len(self.volumes), p=self.shares)
@@ -100,7 +130,7 @@ class Sampler:
         raise InputError(
             f"no crop of {self.output_shape} voxels was found in {ATTEMPTS} attempts that is annotated and holds "
             f"{self.options.minimum_objects} neurons or more on {self.options.minimum_foreground:.0%} of it; give a "
-            "smaller crop, minimum-annotated, minimum-objects or minimum-foreground"
+            "smaller --crop, --minimum-annotated, --minimum-objects or --minimum-foreground"
         )
 
     def cut(self, volume: TrainingVolume, center: NDArray[np.float64], rng: np.random.Generator) -> Crop:
@@ -131,17 +161,17 @@ class Sampler:
 
 
 def prepare_volume(volume: TrainingVolume, boundary_steps: int, *, per_section: bool = False) -> TrainingVolume:
-    """Grow a background between the objects and number the labels 1..n, as uint32."""
+    """Grow background between the objects and relabel them 1..n, as uint32."""
     volume = checked_volume(volume)
-    numbers = np.unique(volume.labels, return_inverse=True)[1].reshape(volume.labels.shape)
-    labels = (numbers + (volume.labels.min() != 0)).astype(np.uint32)
+    indices = np.unique(volume.labels, return_inverse=True)[1].reshape(volume.labels.shape)
+    labels = (indices + (volume.labels.min() != 0)).astype(np.uint32)
     if boundary_steps:
         labels = grow_boundaries(labels, boundary_steps, per_section, volume.mask).astype(np.uint32)
     return TrainingVolume(volume.raw, labels, volume.mask)
 
 
 def checked_volume(volume: TrainingVolume) -> TrainingVolume:
-    """The same volume; an InputError where its arrays do not fit, or labels are negative or not whole numbers."""
+    """Check that the arrays of a volume fit, and labels are whole numbers from 0 on."""
     raw, labels = as_array(volume.raw, "raw"), as_labels(volume.labels, "labels")
     mask = as_array(volume.mask, "mask").astype(bool, copy=False)
     if raw.dtype != np.uint8 or not raw.shape == labels.shape == mask.shape:
@@ -156,7 +186,7 @@ def scale_raw(raw: NDArray) -> NDArray[np.float32]:
 
 
 def _before(shape: Shape, axes: tuple[int, ...]) -> Shape:
-    """The shape that has `shape` after a transposition."""
+    """The shape that becomes `shape` by a transposition."""
     z, y, x = (shape[axes.index(axis)] for axis in range(3))
     return z, y, x
 
@@ -167,7 +197,10 @@ def _widened(shape: Shape, context: Sequence[int]) -> Shape:
 
 
 def _inner(array: Any, context: Sequence[int]) -> Any:
-    """An array or a field (or None) without the context at the ends of its last three axes."""
+    """An array or a field (or None) without its context.
+
+    The context lies at both ends of the last three axes.
+    """
     if array is None or not any(context):
         return array
     inner = array[(..., *(slice(more, size - more) for size, more in zip(array.shape[-3:], context, strict=True)))]

@@ -1,4 +1,6 @@
-"""Defects of serial sections, drawn over single sections: missing, faint, soiled (arXiv 1709.02974, supplement).
+"""Defects drawn over single serial sections: missing, faint, soiled.
+
+Source: arXiv 1709.02974, supplement.
 
 Artifacts are synthesised, each as a picture and an alpha mask with which it is blended in: folds, dirt, precipitate and
 streaks. Raw is float32 in [-1, 1], -1 = black.
@@ -19,7 +21,10 @@ FAINT = (0.1, 0.5)
 
 
 def damage_sections(raw: Image, rng: np.random.Generator, options: AugmentationOptions) -> None:
-    """Black out, fade and soil sections of a crop (z, y, x), in place; a section has one defect at most."""
+    """Black out, fade and soil sections of a crop (z, y, x), in place.
+
+    A section has one defect at most.
+    """
     missing = options.missing_sections
     faint = missing + options.faint_sections
     soiled = faint + options.soiled_sections
@@ -35,7 +40,10 @@ def damage_sections(raw: Image, rng: np.random.Generator, options: AugmentationO
 
 
 def _fold(shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Image, Image]:
-    """A dark crease through the section, winding, with a brighter rim where the section is stretched."""
+    """A dark, winding crease through the section.
+
+    Its rim is brighter, where the section is stretched.
+    """
     across, along = _turned(shape, rng)
     size = max(shape)
     bend = size * rng.uniform(0.01, 0.05) * np.sin(along / (size * rng.uniform(0.1, 0.3)) + rng.uniform(0, 2 * np.pi))

@@ -1,4 +1,6 @@
-"""Training targets made from labels: affinities, grown boundaries, connected components.
+"""Training targets made from labels.
+
+Affinities, grown boundaries, connected components.
 
 Labels are (z, y, x) whole numbers, 0 = background. Paper: a target affinity is 1 where both voxels are of one object.
 """
@@ -20,28 +22,35 @@ def affinity_targets(
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Target affinities of a label volume, and where they hold.
 
-    Exact at block borders when the block is read with a context as wide as the offsets.
+    Exact at block borders when the block is read with a context as wide as the offsets. Paper: a target affinity is 1 where
+    both voxels are of one object (arXiv 1709.02974).
 
     Parameters
     ----------
-    labels
-        (z, y, x) whole numbers, 0 = background.
-    offsets
+    labels : (z, y, x) whole numbers
+        0 = background.
+    offsets : (channel, 3) ints
         Pairs (v, v + offset) in voxels (z, y, x), one channel each; any length, any sign.
-    mask
-        (z, y, x), true where somebody annotated. Without it, everywhere.
+    mask : (z, y, x) bool, optional
+        True where somebody annotated. Without it, everywhere.
 
     Returns
     -------
-    targets
-        (offset, z, y, x) bool, true where both voxels of the pair carry the same non-zero label.
-    valid
-        (offset, z, y, x) bool, false where the pair leaves the volume or touches a voxel that nobody annotated.
+    targets : (channel, z, y, x) bool
+        True where both voxels of the pair carry the same non-zero label.
+    valid : (channel, z, y, x) bool
+        False where the pair leaves the volume or touches a voxel that nobody annotated.
 
     Raises
     ------
     InputError
         If the labels are negative or not whole numbers, or shapes do not fit.
+
+    Examples
+    --------
+    >>> targets, valid = clew.affinity_targets(np.array([[[1, 1, 2]]]), offsets=[(0, 0, -1)])
+    >>> targets[0, 0, 0].tolist(), valid[0, 0, 0].tolist()
+    ([False, True, False], [False, True, True])
     """
     volume = as_labels(labels, "labels")
     annotated = _as_mask(mask, volume)
@@ -73,14 +82,14 @@ def grow_boundaries(labels: ArrayLike, steps: int, per_section: bool = False, ma
 
     Parameters
     ----------
-    labels
-        (z, y, x) whole numbers, 0 = background.
-    steps
+    labels : (z, y, x) whole numbers
+        0 = background.
+    steps : int
         Voxels to erode. The paper: 3 to 4 in xy only for CREMI, 1 to 4 in 3D for FIB-25.
-    per_section
+    per_section : bool
         Erode in y and x only (serial sections).
-    mask
-        (z, y, x), true where somebody annotated. Other voxels keep their label.
+    mask : (z, y, x) bool, optional
+        True where somebody annotated. Other voxels keep their label.
 
     Returns
     -------
@@ -90,6 +99,11 @@ def grow_boundaries(labels: ArrayLike, steps: int, per_section: bool = False, ma
     ------
     InputError
         If the labels are negative or not whole numbers, or steps is negative.
+
+    Examples
+    --------
+    >>> clew.grow_boundaries(np.array([[[1, 1, 1, 2, 2, 2]]]), steps=1)
+    array([[[1, 1, 0, 0, 2, 2]]], dtype=uint64)
     """
     volume = as_labels(labels, "labels")
     if (steps := as_whole(steps, "steps")) == 0:
@@ -100,7 +114,7 @@ def grow_boundaries(labels: ArrayLike, steps: int, per_section: bool = False, ma
 
 
 def split_components(labels: ArrayLike) -> Labels:
-    """Number the connected components of the nearest-neighbour target affinity graph.
+    """Give each connected component of the nearest-neighbour affinity graph an id.
 
     Two voxels are in one component when a path of face-touching voxels of one non-zero label joins them: two pieces of
     one neuron that meet only outside a crop become two objects, as MALIS needs it. Not local: a component may span any
@@ -108,17 +122,23 @@ def split_components(labels: ArrayLike) -> Labels:
 
     Parameters
     ----------
-    labels
-        (z, y, x) whole numbers, 0 = background.
+    labels : (z, y, x) whole numbers
+        0 = background.
 
     Returns
     -------
-    (z, y, x) uint64, components 1 .. n in the order of their first voxels; 0 stays 0.
+    (z, y, x) uint64
+        Components 1 .. n in the order of their first voxels; 0 stays 0.
 
     Raises
     ------
     InputError
         If the labels are negative or not whole numbers.
+
+    Examples
+    --------
+    >>> clew.split_components(np.array([[[5, 5, 0, 5]]]))
+    array([[[1, 1, 0, 2]]], dtype=uint64)
     """
     return label_components(as_labels(labels, "labels"))
 

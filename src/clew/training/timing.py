@@ -1,4 +1,7 @@
-"""How long a step of training takes here: a few real steps, extrapolated by the number of voxels."""
+"""How long a step of training takes on this machine.
+
+A few real steps are timed and extrapolated by the number of voxels.
+"""
 
 import math
 import time
@@ -17,15 +20,15 @@ STEPS = 3
 
 
 class Timing(NamedTuple):
-    """How long a step takes here.
+    """How long a step of training takes on this machine.
 
-    Attributes
+    Parameters
     ----------
-    plain, malis
+    plain, malis : float
         Seconds for each voxel of its crops, before MALIS and with it.
-    spread
+    spread : float
         The slowest step over the fastest.
-    share
+    share : float
         Share of the cores that the steps had.
     """
 
@@ -38,22 +41,26 @@ class Timing(NamedTuple):
 def time_steps(
     network: UNet, volume: TrainingVolume, options: TrainingOptions, augmentation: AugmentationOptions, device: str
 ) -> Timing:
-    """Take a few steps on an annotated volume, without MALIS and with it, and time them by the wall clock.
+    """Take a few training steps, without MALIS and with it, and time them.
+
+    They are timed by the wall clock.
 
     Parameters
     ----------
-    network
+    network : UNet
         Network of the architecture in question; it is changed.
-    volume
-        Annotated volume of at least the size of a crop.
-    options, augmentation
+    volume : TrainingVolume
+        At least of the size of a crop.
+    options : TrainingOptions
         The recipe, whose crop and batch are timed; steps and schedule do not matter.
-    device
+    augmentation : AugmentationOptions
+    device : str
         `cpu` or `cuda`.
 
     Returns
     -------
-    Timing, from the fastest steps; other jobs on the machine count as if they stayed.
+    Timing
+        From the fastest steps; other jobs on the machine count as if they stayed.
     """
     options = replace(options, steps=2 * STEPS, warmup=1, malis_after=STEPS)
     seconds, last, processor = [], time.perf_counter(), time.process_time()
