@@ -1,4 +1,6 @@
-"""Errors of annotation, found before training: ids, pieces, holes, sections; each finding is one line.
+"""Errors of annotation, found before training: each finding is one line.
+
+Ids, objects in parts, holes and sections are checked.
 
 Arrays are (z, y, x). A finding says what and where (a voxel, or sections) and what to do; it is serious where training
 on such labels would go wrong or be refused.
@@ -37,21 +39,21 @@ class Finding(NamedTuple):
 class Statistics(NamedTuple):
     """What the labels hold.
 
-    Attributes
+    Parameters
     ----------
-    annotated, labelled
+    annotated, labelled : int
         Voxels inside the mask, and those of them with an id.
-    objects
+    objects : int
         Number of ids.
-    median_size, largest_size
+    median_size, largest_size : int
         Voxels of the median and of the largest object.
-    touching
+    touching : float
         Share of the borders of objects at which another object follows without background between.
-    edges
-        Share of the neighbouring voxels along z, y and x whose ids differ.
-    box
+    edges : (z, y, x) floats
+        Share of the neighbouring voxels along each axis whose ids differ.
+    box : three pairs of int
         First and last + 1 annotated voxel on each axis.
-    density
+    density : float
         Share of annotated voxels in this box.
     """
 
@@ -67,9 +69,22 @@ class Statistics(NamedTuple):
 
 
 class Components(NamedTuple):
-    """Connected components 1..n of labels, face to face, with one row for each; row 0 is the background.
+    """Connected components 1..n of labels, face to face.
 
-    `site` is a voxel's linear index; `open` ones touch the border of the volume or of the annotation, and may go on there.
+    Each has a row in the lists; row 0 is the background.
+
+    Parameters
+    ----------
+    volume : (z, y, x) int64
+        The component of each voxel.
+    label : (n + 1,) uint64
+        The id of each component.
+    size : (n + 1,) int64
+        Its voxels.
+    site : (n + 1,) int64
+        Linear index of one of its voxels.
+    open : (n + 1,) bool
+        Whether it touches the border of the volume or of the annotation, and may go on there.
     """
 
     volume: NDArray[np.int64]
@@ -80,7 +95,10 @@ class Components(NamedTuple):
 
 
 def check_ids(labels: NDArray[Any]) -> tuple[Labels, list[Finding]]:
-    """The labels as ids that can be checked further (impossible ones become 0), and what is wrong with their values."""
+    """Turn labels into ids, and find out what is wrong with their values.
+
+    Impossible ids become 0, so that the rest can be checked further.
+    """
     findings = []
     kind, largest = labels.dtype.kind, labels.max()
     if kind == "f":
@@ -125,7 +143,7 @@ def find_components(labels: Labels, mask: Mask) -> Components:
 
 
 def check_pieces(found: Components) -> list[Finding]:
-    """Objects of which a piece is cut off from the rest although neither leaves the volume."""
+    """Find objects with a part that is cut off from the rest inside the volume."""
     ids, owner = np.unique(found.label[1:], return_inverse=True)
     size, leaves = found.size[1:], found.open[1:]
     largest = np.zeros(len(ids), np.int64)
@@ -142,7 +160,7 @@ def check_pieces(found: Components) -> list[Finding]:
 
 
 def check_sizes(found: Components) -> list[Finding]:
-    """Objects of a few voxels that do not leave the volume; one object only; none."""
+    """Find objects of a few voxels inside the volume; or only one object, or none."""
     ids, owner = np.unique(found.label[1:], return_inverse=True)
     if len(ids) < 2:
         what = f"only one object (id {ids[0]})" if len(ids) else "no object"
@@ -159,7 +177,10 @@ def check_sizes(found: Components) -> list[Finding]:
 
 
 def check_holes(labels: Labels, mask: Mask) -> list[Finding]:
-    """Background that is closed in, by one object or by several; membranes of background between objects do not count."""
+    """Find background that is closed in by one object or by several.
+
+    Membranes of background between objects do not count.
+    """
     if not ((labels == 0) & mask).any():
         return []
     empty = find_components(((labels == 0) & mask).astype(np.uint64), mask)
@@ -194,7 +215,7 @@ def check_holes(labels: Labels, mask: Mask) -> list[Finding]:
 
 
 def check_sections(labels: Labels, mask: Mask) -> list[Finding]:
-    """Sections and slabs that count as annotated but have no labels, or far fewer than the others."""
+    """Find sections and slabs that count as annotated but have few labels or none."""
     findings = []
     labelled = (labels > 0) & mask
     for axis, name in enumerate("zyx"):
@@ -218,7 +239,7 @@ def check_sections(labels: Labels, mask: Mask) -> list[Finding]:
 
 
 def check_mask(labels: Labels, mask: Mask) -> list[Finding]:
-    """A mask that leaves nothing over, or hides labels; much background."""
+    """Find a mask that leaves nothing over or hides labels; and much background."""
     if not mask.any():
         return [Finding(True, "the mask excludes every voxel; 1 means annotated, 0 means that nobody looked")]
     inside = int(np.count_nonzero(labels[mask]))
@@ -238,7 +259,7 @@ def check_mask(labels: Labels, mask: Mask) -> list[Finding]:
 
 
 def label_statistics(labels: Labels, mask: Mask, found: Components) -> Statistics:
-    """Numbers about the labels inside the mask."""
+    """Count what the labels inside the mask hold."""
     ids, owner = np.unique(found.label[1:], return_inverse=True)
     total = np.bincount(owner, found.size[1:]) if len(ids) else np.zeros(1)
     touching, borders, edges = 0, 0, []
@@ -260,7 +281,10 @@ def label_statistics(labels: Labels, mask: Mask, found: Components) -> Statistic
 
 
 def face_pairs() -> list[tuple[tuple[slice, ...], tuple[slice, ...]]]:
-    """Slices of all voxels and of their neighbours through each of the six faces: z forth, z back, y forth, …"""
+    """Slices of all voxels and of their neighbours through each of the six faces.
+
+    In this order: z forth, z back, y forth, …
+    """
     pairs = []
     for axis in range(3):
         first = tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))
@@ -270,7 +294,7 @@ def face_pairs() -> list[tuple[tuple[slice, ...], tuple[slice, ...]]]:
 
 
 def ranges(numbers: Sequence[int] | NDArray[np.int64]) -> str:
-    """Ascending whole numbers as text: 3–5, 9."""
+    """Write ascending whole numbers as text: 3–5, 9."""
     runs: list[list[int]] = []
     for number in map(int, numbers):
         if runs and number == runs[-1][-1] + 1:
@@ -287,13 +311,16 @@ def voxels(number: int) -> str:
 
 
 def listed(named: list[str], number: int) -> str:
-    """Examples as text, with how many more there are."""
+    """Write examples as text, with the number of those left out."""
     more = number - len(named)
     return "; ".join(named) + (f"; and {more} more" if more > 0 else "")
 
 
 def _many_pieces(found: Components, ids: Labels, owner: NDArray[np.int64], largest: NDArray[np.int64]) -> list[Finding]:
-    """Objects of many large pieces that may be joined outside the volume, but hardly all are."""
+    """Find objects of many large parts.
+
+    Some may be joined outside the volume, but hardly all are.
+    """
     large = found.size[1:] > 0.1 * largest[owner]
     pieces = np.bincount(owner[large], minlength=len(ids))
     many = np.flatnonzero(pieces > 8)

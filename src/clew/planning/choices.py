@@ -1,4 +1,7 @@
-"""The decisions of `clew plan`: facts about data and machine in, options of training and segmentation with reasons out."""
+"""The decisions of `clew plan`: options of each stage, with reasons.
+
+They follow from facts about the data and the machine.
+"""
 
 import math
 from collections.abc import Sequence
@@ -62,7 +65,7 @@ TIME_FOR_STEPS = 0.9
 
 
 class VolumeFacts(NamedTuple):
-    """What is known of an annotated volume: see `Statistics` for the latter ones."""
+    """What is known of an annotated volume; the later ones are as in `Statistics`."""
 
     name: str
     shape: Triple
@@ -77,7 +80,22 @@ class VolumeFacts(NamedTuple):
 
 
 class MachineFacts(NamedTuple):
-    """Cores, bytes of memory, name and bytes of a GPU (or None and 0), matrix units for bfloat16, bytes free on the disk."""
+    """What is known of the machine that trains.
+
+    Parameters
+    ----------
+    cores : int
+    memory : int
+        Bytes.
+    gpu : str or None
+        Name of a GPU.
+    gpu_memory : int
+        Bytes, 0 without a GPU.
+    bfloat16 : bool
+        Whether it has matrix units for bfloat16.
+    disk : int
+        Bytes that are free.
+    """
 
     cores: int
     memory: int
@@ -88,7 +106,7 @@ class MachineFacts(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What a step of training goes through: so many passes, each of a batch of crops of one shape."""
+    """One step of training: some passes, each of a batch of crops of one shape."""
 
     crop: Triple
     batch: int = 1
@@ -96,17 +114,17 @@ class Step(NamedTuple):
 
     @property
     def crops(self) -> int:
-        """In all."""
+        """Crops of all passes together."""
         return self.batch * self.accumulate
 
     @property
     def voxels(self) -> int:
-        """In all."""
+        """Voxels of all crops together."""
         return self.crops * math.prod(self.crop)
 
     @property
     def voxels_of_pass(self) -> int:
-        """In memory at a time."""
+        """Voxels that are in memory at a time."""
         return self.batch * math.prod(self.crop)
 
 
@@ -118,7 +136,16 @@ class Choice(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """What the plan will take: steps, hours (None if not timed), bytes of memory, of the GPU's memory, and on disk."""
+    """What a plan will take.
+
+    Parameters
+    ----------
+    steps : int
+    hours : float or None
+        None if no step was timed.
+    memory, gpu_memory, disk : float
+        Bytes.
+    """
 
     steps: int
     hours: float | None
@@ -128,7 +155,7 @@ class Cost(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Options by stage, in the order of the stages, and their cost."""
+    """Options of each stage, in the order of the stages, and their cost."""
 
     tables: dict[str, dict[str, Choice]]
     cost: Cost
@@ -145,7 +172,10 @@ def choose_preset(voxel_size: Lengths) -> str:
 
 
 def choose_offsets(voxel_size: Lengths) -> tuple[Triple, ...]:
-    """The nearest neighbours, and along each axis those of about the long-range lengths, each once."""
+    """The nearest neighbours, and long-range offsets along each axis.
+
+    Long-range offsets are of about the lengths in `LONG_RANGE`; no offset comes twice.
+    """
     offsets = list(NEAREST_OFFSETS)
     for length in LONG_RANGE:
         for axis in range(3):
@@ -157,7 +187,10 @@ def choose_offsets(voxel_size: Lengths) -> tuple[Triple, ...]:
 
 
 def crop_of_edge(preset: str, voxel_size: Lengths, edge: int) -> Triple:
-    """A crop of an edge in the plane, about as long in z in nm, but at least 12 sections, in multiples of the pooling."""
+    """A crop with an edge of so many voxels in the plane.
+
+    It is about as long in z in nm, but has at least 12 sections, in multiples of the pooling.
+    """
     if choose_preset(voxel_size) == "small":
         return edge, edge, edge
     factor = PRESETS[preset].factor[0]
@@ -171,7 +204,10 @@ def usual_crop(voxel_size: Lengths, extent: Sequence[int]) -> Triple:
 
 
 def held_out_slab(volume: VolumeFacts) -> Triple | None:
-    """Axis, start and stop of the slab to hold out: the end of the longest annotated axis; None where it were too thin."""
+    """Axis, start and stop of the slab to hold out, None where it would be too thin.
+
+    The slab is the end of the longest annotated axis.
+    """
     lengths = [stop - start for start, stop in volume.box]
     axis = max(range(3), key=lambda a: (lengths[a], -a))
     size = round(HELD_OUT * lengths[axis])
@@ -190,31 +226,34 @@ def training_extent(volume: VolumeFacts) -> Triple:
 
 
 def training_memory(preset: str, voxels: int) -> float:
-    """Bytes that network and step take for crops of so many voxels in all."""
+    """Bytes that network and step need for crops of so many voxels in total."""
     return parameters_of(PRESETS[preset]) * BYTES_PER_PARAMETER + voxels * BYTES_PER_VOXEL[preset]
 
 
 def make_plan(
     volumes: Sequence[VolumeFacts], machine: MachineFacts, *, hours: float, timing: Timing | None, checkpoint: str
 ) -> Plan:
-    """Decide everything; the first volume is the largest, all have one voxel size.
+    """Decide all options of training and segmentation.
+
+    The first volume is the largest, and all have one voxel size.
 
     Parameters
     ----------
-    volumes
+    volumes : sequence of VolumeFacts
         Annotated volumes, the largest first.
-    machine
+    machine : MachineFacts
         Where training will run.
-    hours
+    hours : float
         Hours that training may take.
-    timing
+    timing : Timing or None
         Speed of a step on this machine, or None if it was not measured.
-    checkpoint
+    checkpoint : str
         Name of the file to write.
 
     Returns
     -------
-    Plan, whose tables are options of the stages `train`, `predict`, `segment` and `evaluate` but for paths of the data.
+    Plan
+        Its tables are options of the stages `train`, `predict`, `segment` and `evaluate`, without the paths of the data.
     """
     work = choose_step(volumes, machine, hours, timing)
     steps = choose_steps(volumes, work.voxels, hours, timing)
@@ -238,7 +277,9 @@ def make_plan(
 
 
 def choose_step(volumes: Sequence[VolumeFacts], machine: MachineFacts, hours: float, timing: Timing | None) -> Step:
-    """The largest crop that fits in memory, then as many crops as leave time for enough steps, in passes that fit.
+    """Choose the crops of a step: the largest that fit, as many as there is time for.
+
+    First the largest crop that fits in memory, then as many crops as leave time for enough steps, in passes that fit.
 
     A GPU goes through them in two passes at least, so that the MALIS weights of one are computed while it does the next.
     """
@@ -264,7 +305,7 @@ def choose_step(volumes: Sequence[VolumeFacts], machine: MachineFacts, hours: fl
 
 
 def choose_steps(volumes: Sequence[VolumeFacts], voxels: int, hours: float, timing: Timing | None) -> int:
-    """Steps of so many voxels that the data are worth and the hours hold, to two digits."""
+    """The steps that the data are worth and the hours hold, to two digits."""
     steps = EXPOSURES * sum(volume.annotated for volume in volumes) / voxels
     if timing is not None:
         steps = min(steps, hours * 3600 * TIME_FOR_STEPS / (_mean_seconds(timing) * voxels))
@@ -274,7 +315,7 @@ def choose_steps(volumes: Sequence[VolumeFacts], voxels: int, hours: float, timi
 
 
 def network_choices(voxel_size: Lengths) -> dict[str, Choice]:
-    """Architecture and offsets."""
+    """Choose architecture and offsets."""
     ratio = anisotropy(voxel_size)
     kind = "all axes pooled alike" if ratio < ISOTROPIC_BELOW else "pooled in the plane first"
     lengths = " and ".join(f"{length:g}" for length in LONG_RANGE)
@@ -286,7 +327,7 @@ def network_choices(voxel_size: Lengths) -> dict[str, Choice]:
 
 
 def crop_choices(volumes: Sequence[VolumeFacts], machine: MachineFacts, work: Step) -> dict[str, Choice]:
-    """Crops of a step, and what goes with their size."""
+    """Choose the crops of a step, and what goes with their size."""
     preset, crop = choose_preset(volumes[0].voxel_size), work.crop
     needed = training_memory(preset, work.voxels_of_pass)
     room = machine.gpu_memory if machine.gpu else machine.memory
@@ -308,7 +349,7 @@ def crop_choices(volumes: Sequence[VolumeFacts], machine: MachineFacts, work: St
 
 
 def schedule_choices(steps: int, hours: float, timing: Timing | None) -> dict[str, Choice]:
-    """Steps, warm-up, MALIS, validation."""
+    """Choose steps, warm-up, MALIS and validation."""
     why = f"what {hours:g} hours hold, and the data are worth" if timing else "what the data are worth; not timed"
     share = TrainingOptions.malis_after / TrainingOptions.steps
     return {
@@ -320,7 +361,7 @@ def schedule_choices(steps: int, hours: float, timing: Timing | None) -> dict[st
 
 
 def border_choices(volumes: Sequence[VolumeFacts]) -> dict[str, Choice]:
-    """How a background is grown between objects that touch."""
+    """Choose how background is grown between objects that touch."""
     voxel_size = volumes[0].voxel_size
     serial = anisotropy(voxel_size) >= SERIAL_FROM
     touching = sum(v.touching * v.annotated for v in volumes) / max(sum(v.annotated for v in volumes), 1)
@@ -333,7 +374,10 @@ def border_choices(volumes: Sequence[VolumeFacts]) -> dict[str, Choice]:
 
 
 def augmentation_choices(voxel_size: Lengths) -> dict[str, Choice]:
-    """Augmentation: where it differs from the defaults, and the spacing of the elastic deformation by axis."""
+    """Choose the augmentation where it differs from the defaults.
+
+    The spacing of the elastic deformation depends on the axis.
+    """
     ratio = anisotropy(voxel_size)
     serial = ratio >= SERIAL_FROM
     recipe, usual = (SERIAL_SECTIONS if serial else AugmentationOptions()), AugmentationOptions()
@@ -359,7 +403,7 @@ def augmentation_choices(voxel_size: Lengths) -> dict[str, Choice]:
 
 
 def segmentation_choices(voxel_size: Lengths) -> dict[str, Choice]:
-    """Fragments and score."""
+    """Choose fragments and score."""
     serial = anisotropy(voxel_size) >= SERIAL_FROM
     window, cap = (round(length / voxel_size[1]) for length in (SEED_WINDOW, DISTANCE_CAP))
     return {
@@ -412,7 +456,7 @@ def _mean_seconds(timing: Timing) -> float:
 def plan_cost(
     volumes: Sequence[VolumeFacts], machine: MachineFacts, preset: str, work: Step, steps: int, timing: Timing | None
 ) -> Cost:
-    """What so many steps cost."""
+    """Tell what so many steps cost."""
     step = training_memory(preset, work.voxels_of_pass)
     hours = None if timing is None else steps * work.voxels * _mean_seconds(timing) / 3600 / TIME_FOR_STEPS
     checkpoint, state = 4 * parameters_of(PRESETS[preset]), 16 * parameters_of(PRESETS[preset])

@@ -1,4 +1,7 @@
-"""Faults of raw, found before training: few grey levels, saturation, black, faint and doubled sections."""
+"""Faults of raw, found before training.
+
+Few grey levels, saturation, black, faint and doubled sections.
+"""
 
 from typing import Any
 
@@ -9,7 +12,7 @@ from clew.planning.annotation import Finding, ranges
 
 
 def check_contrast(raw: NDArray[Any]) -> tuple[NDArray[np.uint8], list[Finding]]:
-    """Raw (z, y, x) as uint8, and what is wrong with its values."""
+    """Turn raw (z, y, x) into uint8, and find out what is wrong with its values."""
     findings = []
     if raw.dtype != np.uint8:
         findings.append(
@@ -35,7 +38,7 @@ def check_contrast(raw: NDArray[Any]) -> tuple[NDArray[np.uint8], list[Finding]]
 
 
 def check_raw_sections(raw: NDArray[np.uint8]) -> list[Finding]:
-    """Sections without contrast, with little, or equal to the one before."""
+    """Find sections with little contrast or none, and those equal to the one before."""
     deviation = np.array([section.std(dtype=np.float32) for section in raw])
     usual = float(np.median(deviation))
     same = [z for z in range(1, len(raw)) if np.array_equal(raw[z], raw[z - 1])]

@@ -24,7 +24,17 @@ from clew.training.sampling import TrainingVolume
 
 
 class Examined(NamedTuple):
-    """An annotated volume: facts (None where it cannot be trained on), arrays, statistics and findings."""
+    """An annotated volume and what was found out about it.
+
+    Parameters
+    ----------
+    facts : VolumeFacts or None
+        None where the volume cannot be trained on.
+    volume : TrainingVolume or None
+        Its arrays.
+    statistics : Statistics or None
+    findings : list of Finding
+    """
 
     facts: VolumeFacts | None
     volume: TrainingVolume | None
@@ -41,22 +51,26 @@ def examine(
     findings: Sequence[Finding] = (),
     origin: Triple = (0, 0, 0),
 ) -> Examined:
-    """All checks that need raw and labels of one shape.
+    """Run all checks that need raw and labels of one shape.
 
     Parameters
     ----------
     name : str
-        Of the volume, for people.
+        Name of the volume in messages.
     raw : (z, y, x) uint8
     labels : (z, y, x) uint64
         0 where there is no neuron.
     mask : (z, y, x) bool
-        What is annotated.
-    voxel_size : (z, y, x) nm
+        True where somebody annotated.
+    voxel_size : (z, y, x) floats, nm
     findings : sequence of Finding
         What was found before.
-    origin : voxels (z, y, x)
-        Where the arrays begin in the file of raw.
+    origin : (z, y, x) ints
+        Voxel of the file of raw at which the arrays begin.
+
+    Returns
+    -------
+    Examined
     """
     components = find_components(labels, mask)
     statistics = label_statistics(labels, mask, components)

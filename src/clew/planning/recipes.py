@@ -1,4 +1,7 @@
-"""The paper's data sets: the recipe of each as options of the stages (arXiv 1709.02974, sections 2 to 4 and supplement)."""
+"""The paper's data sets: the recipe of each as options of the stages.
+
+Source: arXiv 1709.02974, sections 2 to 4 and supplement.
+"""
 
 import math
 from collections.abc import Sequence
@@ -33,21 +36,23 @@ OURS = "clew's choice"
 
 
 class DataSet(NamedTuple):
-    """What is known of a data set of the paper; one without a preset is planned as any other data.
+    """What is known of a data set of the paper.
 
-    Attributes
+    A data set without a preset is planned as any other data.
+
+    Parameters
     ----------
-    voxel_size
-        (z, y, x) in nm.
-    preset
+    voxel_size : (z, y, x) floats
+        In nm.
+    preset : str or None
         The paper's network.
-    crop
+    crop : (z, y, x) ints
         Output voxels of a training crop.
-    boundary
+    boundary : Choice
         Voxels by which labels are eroded, and why so many.
-    augmentation
+    augmentation : AugmentationOptions or None
         The paper's, where it gives one.
-    border
+    border : float
         Distance in nm to borders of the truth that is not scored.
     """
 
@@ -74,14 +79,22 @@ DATA_SETS: dict[str, DataSet] = {
 
 
 def plan_data_set(name: str, volumes: Sequence[VolumeFacts], machine: MachineFacts, *, checkpoint: str) -> Plan:
-    """The plan of the paper for a data set; what the paper leaves open is chosen as for other data.
+    """The plan of the paper for a data set.
+
+    What the paper leaves open is chosen as for other data.
 
     Parameters
     ----------
-    name
+    name : str
         One of `DATA_SETS`, with a preset.
-    volumes, machine, checkpoint
+    volumes : sequence of VolumeFacts
+    machine : MachineFacts
+    checkpoint : str
         As for `make_plan`.
+
+    Returns
+    -------
+    Plan
     """
     data_set = DATA_SETS[name]
     assert data_set.preset is not None
@@ -100,7 +113,7 @@ def plan_data_set(name: str, volumes: Sequence[VolumeFacts], machine: MachineFac
 
 
 def check_voxels(name: str, voxel_size: Lengths) -> None:
-    """Refuse voxels that are not those of the data set."""
+    """Refuse voxels of another size than those of the data set."""
     wanted = DATA_SETS[name].voxel_size
     if any(abs(found - size) > TOLERANCE * size for found, size in zip(voxel_size, wanted, strict=True)):
         found_text, wanted_text = ("×".join(f"{size:g}" for size in sizes) for sizes in (voxel_size, wanted))

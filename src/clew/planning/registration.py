@@ -1,4 +1,6 @@
-"""Do labels lie on their raw? Borders of labels are compared with dark lines of raw, shifted, flipped and transposed.
+"""Do labels lie on their raw? Their borders are compared with its dark lines.
+
+They are compared shifted, flipped and transposed.
 
 Correlations are Pearson's, between 1 at voxels on either side of a border between labels (0 elsewhere) and the darkness of
 raw against its surroundings. They are small even where all is well, because mitochondria and vesicles are dark too: a
@@ -33,10 +35,20 @@ Volume = NDArray[np.float32]
 
 
 class Shift(NamedTuple):
-    """How labels lie against raw: by which shift (z, y, x) they look displaced, and what speaks for it.
+    """How labels lie against raw.
 
-    `here` is the correlation as the labels lie, `best` that after moving them back, `agreeing` of `blocks` parts of the
-    volume say the same. Negative correlations: membranes are bright.
+    Parameters
+    ----------
+    shift : (z, y, x) ints
+        Voxels by which labels look displaced.
+    here : float
+        Correlation as the labels lie. Negative: membranes are bright.
+    best : float
+        Correlation after moving them back.
+    agreeing, blocks : int
+        So many of so many parts of the volume say the same.
+    clear : bool
+        Whether the shift is beyond doubt.
     """
 
     shift: Triple
@@ -48,7 +60,10 @@ class Shift(NamedTuple):
 
 
 def check_registration(raw: NDArray[np.uint8], labels: Labels, mask: Mask) -> list[Finding]:
-    """Labels that are shifted, flipped or transposed against raw of the same shape (z, y, x); raw with inverted contrast."""
+    """Find labels that do not lie on raw of the same shape (z, y, x).
+
+    They may be shifted, flipped or transposed; raw with inverted contrast is found, too.
+    """
     found = estimate_shift(raw, labels, mask)
     if found is None:
         return []
@@ -71,7 +86,10 @@ def check_registration(raw: NDArray[np.uint8], labels: Labels, mask: Mask) -> li
 
 
 def estimate_shift(raw: NDArray[np.uint8], labels: Labels, mask: Mask) -> Shift | None:
-    """The shift of labels against raw, from blocks all over the annotated part; None where it is too small to tell."""
+    """Estimate the shift of labels against raw, None where there is too little.
+
+    It is found in blocks all over the annotated part.
+    """
     maps = []
     for block in _blocks(mask):
         fit = _correlations(raw, labels, mask, block)
@@ -94,7 +112,10 @@ def estimate_shift(raw: NDArray[np.uint8], labels: Labels, mask: Mask) -> Shift 
 def find_orientation(
     raw: NDArray[np.uint8], labels: Labels, mask: Mask, as_is: float, samples: int = 400_000
 ) -> tuple[str, float] | None:
-    """The flips and the transposition after which labels fit raw clearly better, in words, and their correlation."""
+    """Find flips and a transposition after which labels fit raw clearly better.
+
+    They are given as text, with their correlation.
+    """
     central = tuple(slice((size - min(size, 256)) // 2, (size + min(size, 256)) // 2) for size in raw.shape)
     dark, borders = darkness(raw[central]), label_borders(labels[central])
     inside = mask[central]
@@ -115,7 +136,10 @@ def find_orientation(
 
 
 def check_axes(statistics: Statistics, voxel_size: Lengths) -> list[Finding]:
-    """Voxel sizes that do not fit the labels: neurons have borders as often along z as along x, per nanometre."""
+    """Find voxel sizes that do not fit the labels.
+
+    Neurons have borders as often along z as along x, per nanometre.
+    """
     seen, stated = np.array(statistics.edges), np.array(voxel_size)
     if seen.min() <= 0:
         return []
@@ -134,13 +158,19 @@ def check_axes(statistics: Statistics, voxel_size: Lengths) -> list[Finding]:
 
 
 def darkness(raw: NDArray[np.uint8]) -> Volume:
-    """How much darker than its surroundings in the section a voxel is (z, y, x) float32."""
+    """How much darker than its surroundings in the section each voxel is.
+
+    (z, y, x) float32.
+    """
     values = raw.astype(np.float32)
     return ndimage.uniform_filter(values, (1, SURROUNDINGS, SURROUNDINGS), mode="nearest") - values
 
 
 def label_borders(labels: Labels) -> Volume:
-    """1 at both voxels of a pair of face neighbours with different labels, else 0 (z, y, x) float32."""
+    """Mark the voxels on both sides of every border between labels.
+
+    (z, y, x) float32: 1 at both voxels of a pair of face neighbours with different labels, else 0.
+    """
     borders = np.zeros(labels.shape, np.float32)
     for axis in range(3):
         first, second = [slice(None)] * 3, [slice(None)] * 3
@@ -152,7 +182,10 @@ def label_borders(labels: Labels) -> Volume:
 
 
 def _blocks(mask: Mask) -> list[tuple[slice, slice, slice]]:
-    """Up to eight blocks at the corners of the annotated part, away from the faces of the volume by the reach of shifts."""
+    """Up to eight blocks at the corners of the annotated part.
+
+    They keep away from the faces of the volume by the reach of shifts.
+    """
     axes = []
     for axis, size in enumerate(mask.shape):
         filled = np.flatnonzero(mask.any(tuple(other for other in range(3) if other != axis)))
@@ -173,7 +206,10 @@ def _reach(size: int) -> int:
 def _correlations(
     raw: NDArray[np.uint8], labels: Labels, mask: Mask, block: tuple[slice, slice, slice]
 ) -> Volume | None:
-    """Correlation of label borders with darkness for each shift of raw, (2·reach + 1) along each axis."""
+    """Correlation of label borders with darkness for each shift of raw.
+
+    There are (2·reach + 1) shifts along each axis.
+    """
     wide = tuple(slice(b.start - _reach(n), b.stop + _reach(n)) for b, n in zip(block, raw.shape, strict=True))
     seen = mask[block]
     borders = label_borders(labels[block])
