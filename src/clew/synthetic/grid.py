@@ -1,4 +1,4 @@
-"""The coarse grid on which the tissue grows, and the way from it to the voxels of the image."""
+"""The coarse grid on which tissue grows, and its way to the voxels of the image."""
 
 from dataclasses import dataclass
 from itertools import product
@@ -14,7 +14,9 @@ THIN = 20.0
 
 @dataclass(frozen=True)
 class Grid:
-    """Coarse cells of ``step`` nm; voxels are made by doubling or averaging cells, axis by axis.
+    """Coarse cells of ``step`` nm.
+
+    Voxels are made by doubling or averaging cells, axis by axis.
 
     Parameters
     ----------
@@ -61,7 +63,10 @@ def crop(array: np.ndarray, grid: Grid) -> np.ndarray:
 
 
 def average_slices(array: np.ndarray, grid: Grid) -> np.ndarray:
-    """Average the cells within each thick voxel, as an electron beam does within a section."""
+    """Average the cells within each thick voxel.
+
+    An electron beam does the same within a section.
+    """
     if prod(grid.slices) == 1:
         return array
     split = [part for length, count in zip(grid.voxels, grid.slices, strict=True) for part in (length, count)]

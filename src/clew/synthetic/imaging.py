@@ -10,7 +10,9 @@ from clew.synthetic.options import SyntheticOptions
 def acquire(
     image: np.ndarray, voxel_size: tuple[float, ...], options: SyntheticOptions, rng: np.random.Generator
 ) -> np.ndarray:
-    """Blur an image of grey values, let its contrast drift, and add shot and detector noise (float32).
+    """Image grey values as a microscope does: blur, drift of contrast, noise.
+
+    Noise is that of shots and of the detector; the result is float32.
 
     Nothing is blurred along an axis of thick sections, which are imaged one by one.
     """

@@ -37,7 +37,10 @@ class Sprout:
 
 
 def grow_tissue(territory: Territory, options: SyntheticOptions, rng: np.random.Generator) -> list[Neurite]:
-    """Fill a territory with neurites, thick ones first, until hardly any free space is left."""
+    """Fill a territory with neurites, thick ones first.
+
+    Growth ends when hardly any free space is left.
+    """
     neurites: list[Neurite] = []
     failures, free = 0, 1.0
     while free > FULL and failures < 30:
@@ -88,7 +91,10 @@ def _grow(sprout: Sprout, territory: Territory, options: SyntheticOptions, rng: 
 
 
 def _walk(sprout: Sprout, territory: Territory, options: SyntheticOptions, rng: np.random.Generator) -> Iterator[Tube]:
-    """Step where it is straight on and free, swelling and thinning, till the way is blocked or leaves the volume."""
+    """Walk straight on where there is space, swelling and thinning.
+
+    The walk ends where the way is blocked or leaves the volume.
+    """
     thinnest = options.thinnest / 2
     position, direction, extent = sprout.position, sprout.direction, territory.grid.extent
     radius = max(thinnest, min(sprout.radius, float(territory.room_at(position[None])[0]) + OVERLAP))

@@ -50,6 +50,13 @@ class SyntheticOptions:
         Fraction of the sections with a dark fold or a cloud of dirt.
     section_shift : float
         Standard deviation of the sideways shift of each section, image and truth alike, in nm.
+
+    Examples
+    --------
+    >>> options = clew.SyntheticOptions(missing_sections=0.5)
+    >>> volume = clew.synthesize((16, 16, 16), voxel_size=(40, 4, 4), options=options)
+    >>> volume.raw.shape
+    (16, 16, 16)
     """
 
     thinnest: Positive = 60.0

@@ -1,4 +1,7 @@
-"""What lies inside and between neurites: mitochondria, small organelles, microtubules, synapses."""
+"""What lies inside and between neurites.
+
+Mitochondria, small organelles, microtubules, synapses.
+"""
 
 from dataclasses import dataclass, field
 
@@ -16,7 +19,7 @@ RIM = 26.0
 
 @dataclass
 class Organelles:
-    """Signed distances in nm to the surfaces of the organelles, on the cells of the territory.
+    """Signed distances in nm to the surfaces of the organelles, for each cell.
 
     Parameters
     ----------
@@ -35,7 +38,10 @@ class Organelles:
             setattr(self, name, np.full(self.territory.grid.shape, FAR, np.float32))
 
     def put(self, field_: np.ndarray, tube: Tube, margin: float, owner: int | None = None, rim: float = 0.0) -> int:
-        """Add a tube to a field, at least ``rim`` nm inside ``owner``; returns the cells that it newly covers."""
+        """Add a tube to a field and return the cells that it newly covers.
+
+        It stays at least ``rim`` nm inside ``owner``.
+        """
         box = box_around(tube, margin, self.territory.grid)
         if box is None:
             return 0
@@ -53,7 +59,7 @@ class Organelles:
 def place_organelles(
     territory: Territory, neurites: list[Neurite], options: SyntheticOptions, rng: np.random.Generator
 ) -> Organelles:
-    """Fill neurites with mitochondria, small organelles and microtubules, and set synapses on their borders."""
+    """Fill neurites with organelles, and set synapses on their borders."""
     organelles = Organelles(territory)
     if neurites and neurites[0].tubes:
         _place_mitochondria(organelles, neurites, options, rng)
@@ -66,7 +72,10 @@ def place_organelles(
 def _place_mitochondria(
     organelles: Organelles, neurites: list[Neurite], options: SyntheticOptions, rng: np.random.Generator
 ) -> None:
-    """Lay them along the axes of neurites thick enough, till their share of the volume is reached."""
+    """Lay mitochondria along the axes of thick neurites.
+
+    It ends when they have their share of the volume.
+    """
     runs = [
         (neurite, first) for neurite in neurites for first, tube in enumerate(neurite.tubes) if tube.start_radius > 90
     ]

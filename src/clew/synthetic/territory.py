@@ -1,4 +1,7 @@
-"""Who owns which cell: tubes claim space, the nearest surface wins, later tubes carve earlier ones."""
+"""Who owns which cell: tubes claim space, and the nearest surface wins.
+
+Later tubes carve earlier ones.
+"""
 
 from dataclasses import dataclass, field
 
@@ -22,7 +25,7 @@ class Tube:
 
 
 def box_around(tube: Tube, margin: float, grid: Grid) -> tuple[slice, ...] | None:
-    """Cells within ``margin`` nm of the bounding box of a tube; None where there are none."""
+    """Cells within ``margin`` nm of the bounding box of a tube, None without any."""
     reach = max(tube.start_radius, tube.end_radius) + margin
     low = np.minimum(tube.start, tube.end) - reach
     high = np.maximum(tube.start, tube.end) + reach
@@ -34,7 +37,10 @@ def box_around(tube: Tube, margin: float, grid: Grid) -> tuple[slice, ...] | Non
 
 
 def distance_to(tube: Tube, box: tuple[slice, ...], grid: Grid) -> np.ndarray:
-    """Signed distance in nm from the centres of the cells in a box to the surface of a tube (negative inside)."""
+    """Signed distance in nm from cells of a box to the surface of a tube.
+
+    It is measured from the centres of the cells, and negative inside the tube.
+    """
     offsets = [
         ((np.arange(edge.start, edge.stop) + 0.5) * step - origin).astype(np.float32)
         for edge, step, origin in zip(box, grid.step, tube.start, strict=True)
@@ -56,7 +62,9 @@ def distance_to(tube: Tube, box: tuple[slice, ...], grid: Grid) -> np.ndarray:
 
 @dataclass
 class Territory:
-    """The nearest neurite of every cell and the signed distances to its surface and to the next one's.
+    """The nearest neurite of every cell, and the distances to it and to the next.
+
+    Distances are signed, to the surfaces, in nm.
 
     Parameters
     ----------
@@ -64,6 +72,13 @@ class Territory:
         The cells.
     relief : (z, y, x) float32
         Smooth noise of unit variance that roughens outlines.
+
+    Attributes
+    ----------
+    owner : (z, y, x) int32
+        The nearest neurite, 0 for none.
+    nearest, second : (z, y, x) float32
+        Distances to its surface, and to that of the next one.
     """
 
     grid: Grid
@@ -78,7 +93,7 @@ class Territory:
         self.second = np.full(self.grid.shape, REACH, np.float32)
 
     def claim(self, name: int, tube: Tube, roughness: float, vigour: float) -> None:
-        """Let neurite ``name`` claim the space in and around a tube.
+        """Let a neurite claim the space in and around a tube.
 
         ``roughness`` (nm, either sign) scales the relief of the outline; ``vigour`` above 1 lets the neurite win
         more than its half of the free space around it. Inside the tube, it wins against all earlier owners, whose
@@ -103,13 +118,19 @@ class Territory:
         np.copyto(second, distance, where=close)
 
     def room_at(self, positions: np.ndarray) -> np.ndarray:
-        """Distance in nm from positions (n, 3) to the nearest surface so far, at most ``REACH``; outside, as at the edge."""
+        """Distance in nm from positions (n, 3) to the nearest surface so far.
+
+        It is at most ``REACH``; outside of the grid it is that at the edge.
+        """
         cells = (positions / np.array(self.grid.step)).astype(np.int64)
         cells = np.clip(cells, 0, np.array(self.grid.shape) - 1)
         return self.nearest[cells[:, 0], cells[:, 1], cells[:, 2]]
 
     def lead(self) -> np.ndarray:
-        """How much nearer the owner is than its rival, in nm: twice the distance to the border between them."""
+        """How much nearer the owner is than its rival, in nm.
+
+        This is twice the distance to the border between them.
+        """
         return np.minimum(self.second - self.nearest, 2 * REACH)
 
     def settle(self) -> None:
@@ -123,7 +144,10 @@ class Territory:
         self.owner[empty] = self.owner[tuple(where[:, empty])]
 
     def name_pieces(self, smallest: int) -> None:
-        """Give every connected piece its own name 1, 2, …; pieces below ``smallest`` cells join a neighbour."""
+        """Give every connected part of a neurite an id of its own: 1, 2, …
+
+        Parts below ``smallest`` cells join a neighbour.
+        """
         names, pieces = np.zeros_like(self.owner), 0
         for name, box in enumerate(ndimage.find_objects(self.owner), start=1):
             if box is None:

@@ -50,7 +50,9 @@ def synthesize(
     seed: int | np.random.Generator = 0,
     options: SyntheticOptions = SyntheticOptions(),
 ) -> SyntheticVolume:
-    """Make neuropil that was never there: neurites that branch, touch and fill space, imaged with all faults.
+    """Make neuropil that never existed: an image of neurites, and its truth.
+
+    Neurites branch, touch and fill space; the image has the faults of real ones.
 
     Parameters
     ----------
@@ -73,6 +75,12 @@ def synthesize(
     ------
     InputError
         If shape or voxel size cannot be used, or the thickest neurite is thinner than the thinnest.
+
+    Examples
+    --------
+    >>> volume = clew.synthesize((16, 32, 32), seed=3)
+    >>> volume.raw.shape, volume.raw.dtype, volume.labels.dtype
+    ((16, 32, 32), dtype('uint8'), dtype('uint64'))
     """
     size, lengths = _check(shape, voxel_size, options)
     rng = np.random.default_rng(seed)
