@@ -25,7 +25,14 @@ OPACITY = 0.5
 class SheetRow(NamedTuple):
     """One augmentation: its name, and pictures with a caption each.
 
-    raw (y, x) float32 in [-1, 1]; labels (y, x) whole numbers, 0 = background.
+    Parameters
+    ----------
+    name : str
+    captions : sequence of str
+    raw : sequence of (y, x) float32
+        In [-1, 1].
+    labels : sequence of (y, x) whole numbers
+        0 = background.
     """
 
     name: str
@@ -35,7 +42,7 @@ class SheetRow(NamedTuple):
 
 
 def contact_sheet(rows: Sequence[SheetRow]) -> Figure:
-    """A row of pictures for each augmentation: raw above, its labels in colour below.
+    """Draw a row of pictures for each augmentation: raw, and its labels in colour.
 
     Raises
     ------

@@ -28,7 +28,10 @@ def colours_of(ids: np.ndarray) -> np.ndarray:
 
 
 def _mix(ids: np.ndarray) -> np.ndarray:
-    """Scatter the bits of unsigned 64-bit integers (the finaliser of splitmix64; wraps around by design)."""
+    """Scatter the bits of unsigned 64-bit integers; they wrap around by design.
+
+    This is the finaliser of splitmix64.
+    """
     ids = ids + np.uint64(0x9E3779B97F4A7C15)
     ids = (ids ^ (ids >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     ids = (ids ^ (ids >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -36,7 +39,9 @@ def _mix(ids: np.ndarray) -> np.ndarray:
 
 
 def paint(labels: np.ndarray, opacity: float) -> np.ndarray:
-    """Colour a section of neurons; 0 is transparent, borders between neurons are opaque.
+    """Colour a section of neurons.
+
+    0 is transparent, and borders between neurons are opaque.
 
     Parameters
     ----------
@@ -50,9 +55,9 @@ def paint(labels: np.ndarray, opacity: float) -> np.ndarray:
     numpy.ndarray
         (row, column, 4) float32, red, green, blue and opacity in [0, 1].
     """
-    ids, places = np.unique(labels, return_inverse=True)
+    ids, indices = np.unique(labels, return_inverse=True)
     image = np.empty((*labels.shape, 4), np.float32)
-    image[..., :3] = colours_of(ids)[places.reshape(labels.shape)]
+    image[..., :3] = colours_of(ids)[indices.reshape(labels.shape)]
     border = np.zeros(labels.shape, bool)
     border[:-1] |= labels[:-1] != labels[1:]
     border[:, :-1] |= labels[:, :-1] != labels[:, 1:]
@@ -62,7 +67,9 @@ def paint(labels: np.ndarray, opacity: float) -> np.ndarray:
 
 
 def follow(labels: list[np.ndarray], reference: list[np.ndarray]) -> list[np.ndarray]:
-    """Rename labels so that a label which is most of a reference segment, and the reverse, has that segment's colour.
+    """Replace labels so that they have the colours of the segments they match.
+
+    A label matches a segment of the reference where each is most of the other.
 
     Parameters
     ----------
@@ -72,21 +79,22 @@ def follow(labels: list[np.ndarray], reference: list[np.ndarray]) -> list[np.nda
     Returns
     -------
     list of numpy.ndarray
-        Sections of uint64 names for colouring only: never one name for two labels, 0 stays 0.
+        Sections of uint64 ids for colouring only: never one id for two labels, 0 stays 0.
     """
-    ids, places = np.unique(np.concatenate([part.ravel() for part in labels]).astype(np.uint64), return_inverse=True)
+    ids, indices = np.unique(np.concatenate([part.ravel() for part in labels]).astype(np.uint64), return_inverse=True)
     others = np.concatenate([part.ravel() for part in reference]).astype(np.uint64)
-    other_ids, other_places = np.unique(others, return_inverse=True)
-    pairs, counts = np.unique(places * np.int64(len(other_ids)) + other_places, return_counts=True)
-    names = _mix(ids + np.uint64(1))
-    names[ids == 0] = 0
+    other_ids, other_indices = np.unique(others, return_inverse=True)
+    pairs, counts = np.unique(indices * np.int64(len(other_ids)) + other_indices, return_counts=True)
+    new_ids = _mix(ids + np.uint64(1))
+    new_ids[ids == 0] = 0
     free_labels = set(np.flatnonzero(ids).tolist())
     free_segments = set(np.flatnonzero(other_ids).tolist())
     for pair in pairs[np.argsort(-counts, kind="stable")]:
         label, segment = divmod(int(pair), len(other_ids))
         if label in free_labels and segment in free_segments:
-            names[label] = other_ids[segment]
+            new_ids[label] = other_ids[segment]
             free_labels.remove(label)
             free_segments.remove(segment)
     ends = np.cumsum([part.size for part in labels])
-    return [named.reshape(part.shape) for named, part in zip(np.split(names[places], ends[:-1]), labels, strict=True)]
+    sections = np.split(new_ids[indices], ends[:-1])
+    return [section.reshape(part.shape) for section, part in zip(sections, labels, strict=True)]

@@ -1,4 +1,4 @@
-"""Figures of volumes, scores and training runs, drawn with matplotlib and no screen."""
+"""Figures of volumes, scores and training runs, drawn without a screen."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -139,7 +139,9 @@ def threshold_figure(
     chosen: float | None = None,
     title: str = "",
 ) -> Figure:
-    """Variation of information over the agglomeration threshold, with the best threshold marked.
+    """Variation of information over the agglomeration threshold.
+
+    The best threshold is marked.
 
     Parameters
     ----------
@@ -159,8 +161,8 @@ def threshold_figure(
     """
     if not len(thresholds) or not len(thresholds) == len(splits) == len(merges):
         raise InputError(
-            f"one split and one merge score are wanted for each of at least one threshold, not {len(thresholds)} "
-            f"thresholds, {len(splits)} splits and {len(merges)} merges"
+            "give at least one threshold, and one split and one merge score for each, not "
+            f"{len(thresholds)} thresholds, {len(splits)} splits and {len(merges)} merges"
         )
     order = np.argsort(thresholds)
     place, split, merge = (np.asarray(values, float)[order] for values in (thresholds, splits, merges))
@@ -231,7 +233,10 @@ def training_figure(rows: Sequence[Mapping[str, float]], *, title: str = "") -> 
 
 
 def save_figure(figure: Figure, path: Path | str, *, dots_per_inch: int = 150) -> None:
-    """Write a figure, whole or not at all, in place of a file that is there; the suffix (png, svg, pdf) says as what."""
+    """Write a figure whole or not at all; an existing file is replaced.
+
+    The suffix (png, svg, pdf) is the format.
+    """
     with written_beside(Path(path), overwrite=True) as partial:
         figure.savefig(partial, dpi=dots_per_inch, facecolor="white")
 
@@ -249,7 +254,10 @@ def _check_shapes(raw: np.ndarray, segmentation: np.ndarray, truth: np.ndarray |
 
 
 def _inplane(across: int) -> tuple[int, int]:
-    """Axes that go down and to the right in a section across an axis; z goes to the right in yz."""
+    """Axes that go down and to the right in a section across an axis.
+
+    In yz, z goes to the right.
+    """
     return ((1, 2), (0, 2), (1, 0))[across]
 
 
@@ -261,7 +269,10 @@ def _cuts(volume: np.ndarray, position: Sequence[int]) -> list[np.ndarray]:
 def _groups_of_sections(
     shape: tuple[int, ...], voxel_size: Sequence[float], groups: int
 ) -> tuple[Figure, list[list[Axes]]]:
-    """Axes (xy, xz, yz) of groups side by side, all at one scale: xz stands below xy, yz to its right."""
+    """Axes (xy, xz, yz) of groups side by side, all at one scale.
+
+    In each group xz stands below xy, and yz to its right.
+    """
     depth, height, width = (length * step for length, step in zip(shape, voxel_size, strict=True))
     unit = 13.0 / (groups * (width + depth))
     figure = _new_figure(13.0 + 0.5 * groups, max(2.0, (height + depth) * unit + 1.0))
@@ -274,7 +285,10 @@ def _groups_of_sections(
 
 
 def _scale_bar(axis: Axes, width: float) -> None:
-    """Draw a bar of a round length over the lower left corner of a section ``width`` nm wide, its axes in nm."""
+    """Draw a bar of a round length over the lower left corner of a section.
+
+    The section is ``width`` nm wide, and its axes are in nm.
+    """
     exponent = 10 ** np.floor(np.log10(width / 4))
     length = float(max(step for step in (1, 2, 5) if step * exponent <= width / 4) * exponent)
     name = f"{length / 1000:g} µm" if length >= 1000 else f"{length:g} nm"

@@ -56,7 +56,7 @@ class Layer:
 
 
 def view(layers: Sequence[Layer], *, position: Sequence[int] | None = None, port: int = 0) -> "Viewer":
-    """Serve layers to a browser on this machine; the page lives as long as this process.
+    """Serve layers to a browser on this machine, as long as this process lives.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def wait(viewer: "Viewer") -> None:
 
 def _check(layers: Sequence[Layer]) -> None:
     if not layers:
-        raise InputError("at least one layer is wanted to look at, none was given")
+        raise InputError("give at least one layer to look at; there is none")
     names = [layer.name for layer in layers]
     if len(set(names)) < len(names):
         raise InputError(f"layers must have different names, not {', '.join(names)}")
@@ -137,7 +137,10 @@ def _make_layer(layer: Layer) -> Any:
 
 
 def _make_source(layer: Layer) -> Any:
-    """Wrap an array as a data source with its axes, voxel size and place; fractions of voxels are kept."""
+    """Wrap an array as a data source with its axes, voxel size and position.
+
+    Fractions of voxels are kept.
+    """
     import neuroglancer
 
     channels = ["c^"] if layer.kind == "affinities" else []
@@ -164,7 +167,10 @@ def _make_source(layer: Layer) -> Any:
 
 
 def _showable(data: Any, kind: str) -> Any:
-    """Give neuroglancer a type it knows: ids as unsigned integers, other numbers as float32."""
+    """Give neuroglancer a type it knows.
+
+    Ids become unsigned integers, other numbers float32.
+    """
     dtype = np.dtype(data.dtype.name if hasattr(data.dtype, "name") else data.dtype)
     if kind == "segmentation" and dtype.kind == "i":
         return _Converted(data, np.dtype(f"uint{8 * dtype.itemsize}"))
@@ -186,7 +192,10 @@ class _Converted:
 
 
 def _contrast(data: Any) -> list[float]:
-    """Grey values shown as black and white: those of the type for uint8, else the range in the middle of the data."""
+    """The grey values that are shown as black and white.
+
+    For uint8 they are those of the type, else the range in the middle of the data.
+    """
     if str(getattr(data.dtype, "name", data.dtype)) == "uint8":
         return [0, 255]
     middle = tuple(slice(max(0, length // 2 - 16), length // 2 + 16) for length in data.shape)

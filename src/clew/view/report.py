@@ -1,4 +1,4 @@
-"""One self-contained HTML page that says what was done to which volume, how well and how fast."""
+"""One self-contained HTML page about a run: what was done, how well, how fast."""
 
 import base64
 import io
@@ -84,9 +84,9 @@ class Report:
     scores : sequence of mapping
         Rows of the table of scores; the keys of the first row are the columns.
     stages : sequence of StageTime
-        In order of the way.
+        In the order in which they ran.
     figures : sequence of ReportFigure
-        In order.
+        In the order in which they are shown.
     errors : sequence of ErrorPlace
         The largest first.
     viewer_command : str

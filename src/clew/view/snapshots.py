@@ -1,4 +1,7 @@
-"""Snapshots of training: one crop, what the network should say, what it says, and which edges MALIS would change."""
+"""Snapshots of training: one crop, its target, its prediction, its MALIS weights.
+
+The weights show which edges MALIS would change.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,21 +28,27 @@ def snapshot_figure(
     *,
     title: str = "",
 ) -> Figure:
-    """The section of a training crop that matters most to MALIS, and the xz section through its heaviest voxel.
+    """Draw the sections of a training crop that matter most to MALIS.
+
+    They are the xy and the xz section through the heaviest voxel.
 
     Parameters
     ----------
-    raw : (z, y, x)
+    raw : (z, y, x) numbers
         Image, at least as large as the labels, which lie in its middle.
     labels : (z, y, x) integer
         Objects; 0 is background.
-    targets, affinities : (3, z, y, x)
+    targets, affinities : (3, z, y, x) floats
         In [0, 1]; their mean over the three channels is drawn, dark = boundary.
-    positive, negative : (3, z, y, x)
+    positive, negative : (3, z, y, x) floats
         Weights of the passes of MALIS, summed over the channels, on a logarithmic scale: edges to strengthen inside
         objects, and edges to weaken between them. Drawn over the pale image.
     title : str
         Above the pictures.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
 
     Raises
     ------
@@ -86,7 +95,9 @@ def _middle(raw: np.ndarray, shape: Sequence[int]) -> np.ndarray:
 
 
 def _decades(weights: np.ndarray, at: int, across: int) -> np.ndarray:
-    """Summed weights of a section, as decades above the smallest that is shown; the largest of the crop has `DECADES`.
+    """Summed weights of a section, in decades above the smallest that is shown.
+
+    The largest weight of the crop has `DECADES`.
 
     Those below are masked.
     """
