@@ -118,7 +118,7 @@ def test_skeletons_of_nml(tmp_path):
     ("old", "new", "message"),
     [
         ("<things>", "<things", "cannot be read as NML"),
-        ('<scale x="11.24" y="11.24" z="28.0"/>', "", "it lacks some"),
+        ('<scale x="11.24" y="11.24" z="28.0"/>', "", "some of them are missing"),
         ('target="2"', 'target="4"', "a node that tree 5 does not have"),
         ('z="28.0"', 'z="28.0" unit="fathom"', "'fathom' of its scale is not a length"),
         ('x="13"', 'x="here"', "x of <node> must be a number"),

@@ -1,4 +1,7 @@
-"""Volumes in files: opened lazily with voxel size, offset and axes; written whole or not at all."""
+"""Volumes in files, opened lazily and written whole or not at all.
+
+A volume has voxels, a voxel size, an offset and axes.
+"""
 
 from clew.volumes.affinities import affinity_attributes as affinity_attributes
 from clew.volumes.affinities import affinity_offsets as affinity_offsets

@@ -13,7 +13,10 @@ POLARITY = "high means the same object"
 
 
 def affinity_attributes(offsets: Sequence[Sequence[int]], dtype: Any) -> dict[str, Any]:
-    """Attributes to record with an affinity array: offsets (z, y, x) voxels of its channels, value range, polarity."""
+    """Attributes to record with an affinity array.
+
+    They are the offsets (z, y, x) of its channels in voxels, the value range and the polarity.
+    """
     values = [0, 255] if np.dtype(dtype) == np.uint8 else [0.0, 1.0]
     return {
         "offsets": [[int(step) for step in offset] for offset in offsets],
@@ -23,9 +26,19 @@ def affinity_attributes(offsets: Sequence[Sequence[int]], dtype: Any) -> dict[st
 
 
 def affinity_offsets(volume: Volume) -> tuple[Triple, ...]:
-    """Offsets of the channels of an affinity volume, checked: the three nearest neighbours come first.
+    """Offsets of the channels of an affinity volume, checked.
 
-    A volume of 3 channels that records none is taken for (-1,0,0), (0,-1,0), (0,0,-1).
+    The three nearest neighbours come first. A volume of 3 channels that records no offsets is taken for
+    (-1,0,0), (0,-1,0), (0,0,-1).
+
+    Parameters
+    ----------
+    volume : Volume
+
+    Returns
+    -------
+    tuple of (int, int, int)
+        Voxels (z, y, x), one offset for each channel.
 
     Raises
     ------
@@ -55,7 +68,10 @@ def affinity_offsets(volume: Volume) -> tuple[Triple, ...]:
 
 
 def recorded_offsets(volume: Volume) -> tuple[Triple, ...] | None:
-    """Offsets as recorded by clew (`offsets`) or others (`offsets`, `neighborhood`), None where there are none."""
+    """Offsets as recorded by clew or others, None where there are none.
+
+    The attributes are `offsets` and `neighborhood`.
+    """
     for attributes in (volume.attributes, volume.metadata):
         for key in ("offsets", "neighborhood"):
             value = attributes.get(key)

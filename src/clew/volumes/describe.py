@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def describe_rows(volume: "Volume", notes: Iterable[tuple[str, str]] = ()) -> list[tuple[str, str]]:
-    """Facts about a volume: (name, value)."""
+    """Facts about a volume, as pairs (name, value)."""
     spatial = volume.shape[-3:]
     extent = [size * length / 1000 for size, length in zip(spatial, volume.voxel_size, strict=True)]
     rows = [

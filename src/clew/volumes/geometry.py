@@ -1,4 +1,7 @@
-"""Axes, voxel size and offset of a stored array, understood from the attributes that other tools write."""
+"""Axes, voxel size and offset of a stored array.
+
+They are understood from the attributes that other tools write.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -23,12 +26,16 @@ NANOMETERS = {
 class Geometry:
     """Where the voxels of a stored array lie.
 
-    Attributes
+    Parameters
     ----------
-    axes : name of each stored axis, in stored order (z, y, x and at most c, t, …)
-    voxel_size : nm (z, y, x), None where nothing says it
-    offset : nm (z, y, x) of the first voxel, None where nothing says it
-    source : what the voxel size was understood from, for people
+    axes : tuple of str
+        Name of each stored axis, in stored order (z, y, x and at most c, t, …).
+    voxel_size : (z, y, x) floats, optional
+        In nm; None where nothing says it.
+    offset : (z, y, x) floats, optional
+        Position of the first voxel in nm; None where nothing says it.
+    source : str
+        What the voxel size was understood from, for people.
     """
 
     axes: tuple[str, ...]
@@ -39,14 +46,20 @@ class Geometry:
 
 @dataclass(frozen=True)
 class AxisOrder:
-    """How a stored array becomes (z, y, x) or (c, z, y, x): stored axis of each of our axes; the others have size 1."""
+    """How a stored array becomes (z, y, x) or (c, z, y, x).
+
+    It holds the stored axis of each of our axes; the others have size 1.
+    """
 
     axes: str
     stored: tuple[int, ...]
 
 
 def axis_order(names: Sequence[str], shape: Sequence[int], source: str) -> AxisOrder:
-    """Find our axes among the stored ones by name; axes of size 1 that are not z, y or x are left out."""
+    """Find our axes among the stored ones by name.
+
+    Axes of size 1 that are not z, y or x are left out.
+    """
     found = {name: index for index, name in enumerate(names)}
     drawn = ", ".join(f"{name}={size}" for name, size in zip(names, shape, strict=True))
     if len(found) != len(names) or any(axis not in found for axis in SPATIAL):
@@ -59,7 +72,10 @@ def axis_order(names: Sequence[str], shape: Sequence[int], source: str) -> AxisO
 
 
 def default_axes(shape: Sequence[int], source: str, reverse: bool = False) -> tuple[str, ...]:
-    """Axes where nothing names them: (t, c, z, y, x) from the right; `reverse` for formats stored x first."""
+    """Axes where nothing names them: (t, c, z, y, x) from the right.
+
+    `reverse` is for formats that store x first.
+    """
     count = len(shape)
     if not 3 <= count <= 5:
         raise InputError(f"{source} must have 3 axes (z, y, x) or 4 (c, z, y, x), not the shape {tuple(shape)}")
@@ -93,13 +109,27 @@ def named_axes(attributes: Mapping[str, Any], count: int) -> tuple[str, ...] | N
 def attribute_geometry(
     levels: Sequence[Mapping[str, Any]], shape: Sequence[int], source: str, reverse: bool = False
 ) -> Geometry:
-    """Understand the attributes of an array (first level) and of the groups that hold it (further levels).
+    """Understand the attributes of an array and of the groups that hold it.
 
     Parameters
     ----------
-    levels : attributes, the array's own first
-    shape : of the stored array
-    reverse : the format stores x first (N5)
+    levels : sequence of mappings
+        Attributes: those of the array first, then those of the groups above it.
+    shape : sequence of int
+        Of the stored array.
+    source : str
+        Name of the array in messages.
+    reverse : bool
+        The format stores x first (N5).
+
+    Returns
+    -------
+    Geometry
+
+    Raises
+    ------
+    InputError
+        If the attributes contradict the shape, or cannot be understood.
     """
     named = named_axes(levels[0], len(shape))
     order = named or default_axes(shape, source, reverse)
@@ -124,7 +154,7 @@ def attribute_geometry(
 
 
 def check_voxel_size(voxel_size: Sequence[float], source: str) -> Lengths:
-    """Three finite positive numbers, as floats."""
+    """Check three finite positive numbers, and return them as floats."""
     values = _three(voxel_size)
     if values is None or min(values) <= 0:
         raise InputError(
@@ -134,7 +164,7 @@ def check_voxel_size(voxel_size: Sequence[float], source: str) -> Lengths:
 
 
 def check_offset(offset: Sequence[float], source: str) -> Lengths:
-    """Three finite numbers, as floats."""
+    """Check three finite numbers, and return them as floats."""
     values = _three(offset)
     if values is None:
         raise InputError(f"{source}: the offset must be three numbers (z, y, x) in nm, not {brief(offset)}")
@@ -142,7 +172,7 @@ def check_offset(offset: Sequence[float], source: str) -> Lengths:
 
 
 def nanometers(unit: Any) -> float | None:
-    """Nanometers per unit; None where the unit is not a length we know."""
+    """Nanometers in a unit, None where the unit is not a length that we know."""
     return NANOMETERS.get(str(unit).strip().lower()) if unit else None
 
 

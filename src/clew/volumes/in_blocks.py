@@ -1,4 +1,4 @@
-"""Tasks that copy a volume block by block, and that make its coarser scales, for viewers.
+"""Tasks that copy a volume block by block, and that make its coarser scales.
 
 Volumes: `source` in, `volume` out for a copy; `NAME` in, `NAME-1`, `NAME-2`, … out for scales. Exact at block borders: every
 coarse voxel is made of fine ones of its own.
@@ -29,7 +29,7 @@ def scale_name(volume: str, scale: int) -> str:
 def shared_scales(
     path: str, volume: str, dtype: Any, scales: Sequence[Scale], block_shape: Triple
 ) -> dict[str, SharedVolume]:
-    """The arrays of all scales of a volume, finest first, by their name in the store."""
+    """The arrays of all scales of a volume, finest first, by their keys in the store."""
     return {
         scale_name(volume, number): SharedVolume(
             path, scale.shape, dtype, voxel_size=scale.voxel_size, offset=scale.offset, block_shape=block_shape,
@@ -40,15 +40,22 @@ def shared_scales(
 
 
 def scale_tasks(volume: str, scales: Sequence[Scale], block_shape: Triple) -> list[Task]:
-    """All tasks for the coarser scales of a volume whose blocks are written by tasks named (volume, z, y, x).
+    """All tasks that make the coarser scales of a volume.
+
+    The tasks that write the blocks of the volume itself are named (volume, z, y, x).
 
     Parameters
     ----------
     volume : str
+        Name of the volume in the store.
     scales : sequence of Scale
         Finest first: that of the volume, then the coarser ones.
-    block_shape : voxels (z, y, x)
-        Of the blocks of all scales.
+    block_shape : (z, y, x) ints
+        Voxels of the blocks of all scales.
+
+    Returns
+    -------
+    list of Task
     """
     tasks, finer = [], _grid(scales[0].shape, block_shape)
     for number, scale in enumerate(scales[1:], 1):
@@ -91,7 +98,7 @@ def _slabs(box: Box) -> Iterator[Box]:
 
 
 def copy_tasks(grid: Grid) -> list[Task]:
-    """One task a block."""
+    """Make one task of copying for each block."""
     return [Task(partial(_copy, grid=grid, place=place), (), (("volume", *place),)) for place in grid.places()]
 
 

@@ -20,7 +20,10 @@ class DatasetRow:
 
 
 def choose_dataset(container: str, name: str, rows: Callable[[], Sequence[DatasetRow]], exists: bool) -> str:
-    """The dataset `name` if it exists, or the only one where none is named; else an InputError that lists them."""
+    """The dataset `name` if it exists, or the only one where none is named.
+
+    Anything else is refused by an InputError that lists the datasets.
+    """
     if exists:
         return name
     found = rows()

@@ -1,4 +1,7 @@
-"""Paths and URLs of volumes: `path`, `path:dataset`, `format://path`, `s3://bucket/path`."""
+"""Paths and URLs of volumes.
+
+`path`, `path:dataset`, `format://path`, `s3://bucket/path`.
+"""
 
 import os
 import re
@@ -16,7 +19,10 @@ _SCHEME = re.compile(r"^[a-z0-9+]+://")
 
 @dataclass(frozen=True)
 class Location:
-    """A container (a local path or a URL), the dataset named in it ("" for none), and the format the user named."""
+    """A container, the dataset named in it, and the format that the user named.
+
+    The container is a local path or a URL; the dataset is "" where none is named.
+    """
 
     container: str
     dataset: str = ""
@@ -53,7 +59,7 @@ def is_remote(folder: str) -> bool:
 
 
 def normal_path(path: str | os.PathLike[str]) -> str:
-    """A local path without `~`, `.`, `..` and slashes at its end; tensorstore and the names of parents want none of them.
+    """A local path without `~`, `.`, `..` and slashes at its end.
 
     Links that `..` goes through are followed, as the system does it; all others stay.
     """
@@ -111,7 +117,10 @@ def read_json(folder: str, name: str) -> dict[str, Any] | None:
 
 
 def subfolders(folder: str) -> list[str]:
-    """Names of the folders in a local folder in natural order; remote folders are not listed."""
+    """Names of the folders in a local folder, in natural order.
+
+    Remote folders are not listed.
+    """
     if is_remote(folder):
         return []
     with os.scandir(folder) as entries:
@@ -147,14 +156,20 @@ def kvstore_spec(folder: str) -> dict[str, Any]:
 
 
 def _s3_server() -> dict[str, str]:
-    """Another server than Amazon's, and the region, from the variables that all S3 clients read."""
+    """The S3 server, if it is not Amazon's, and the region.
+
+    They stand in the environment variables that all S3 clients read.
+    """
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or (endpoint and "us-east-1")
     return {name: value for name, value in (("endpoint", endpoint), ("aws_region", region)) if value}
 
 
 def context(*, retries: int = 3) -> Any:
-    """tensorstore's context: a small cache, and by default few retries so that a missing network is said soon."""
+    """tensorstore's context: a small cache, and few retries by default.
+
+    So a missing network is reported soon.
+    """
     import tensorstore
 
     delays = {"max_retries": retries, "initial_delay": "500ms", "max_delay": "2s"}

@@ -25,27 +25,45 @@ def open_volume(
 
     Parameters
     ----------
-    path : OME-Zarr, zarr, N5 (`path.zarr`, `path.zarr/s1`, `path.zarr:1`), HDF5 (`file.h5:volumes/raw`), TIFF stack,
+    path : str or Path
+        OME-Zarr, zarr, N5 (`path.zarr`, `path.zarr/s1`, `path.zarr:1`), HDF5 (`file.h5:volumes/raw`), TIFF stack,
         folder of sections, KNOSSOS cubes (the folder of `knossos.conf`), neuroglancer precomputed (also
-        `precomputed://…`); chunked formats also at s3://, gs:// and http(s)://
-    voxel_size : (z, y, x) nm, instead of what the metadata say
-    offset : (z, y, x) nm, instead of what the metadata say
-    dataset : name in the container, instead of `path:dataset`
+        `precomputed://…`); chunked formats also at s3://, gs:// and http(s)://.
+    voxel_size : (z, y, x) floats, optional
+        In nm, instead of what the metadata say.
+    offset : (z, y, x) floats, optional
+        Position of the first voxel in nm, instead of what the metadata say.
+    dataset : str, optional
+        Name in the container, instead of `path:dataset`.
 
     Returns
     -------
-    Volume, with axes (z, y, x) or (c, z, y, x) whatever the order in the file
+    Volume
+        With axes (z, y, x) or (c, z, y, x), whatever the order in the file.
 
     Raises
     ------
     InputError
         No such file, damaged file, unknown or ambiguous dataset, or no voxel size in the metadata and none given.
+
+    Examples
+    --------
+    >>> clew.save_volume("raw.zarr", np.zeros((4, 8, 8), np.uint8), voxel_size=(40, 4, 4))
+    >>> volume = clew.open_volume("raw.zarr")
+    >>> volume.shape, volume.voxel_size
+    ((4, 8, 8), (40.0, 4.0, 4.0))
+    >>> volume[0, :2, :2]
+    array([[0, 0],
+           [0, 0]], dtype=uint8)
     """
     return Volume(_open_stored(find_location(path, dataset)), voxel_size, offset)
 
 
 def list_datasets(path: str | os.PathLike[str]) -> list[DatasetRow]:
-    """The datasets in an HDF5 file or a zarr or N5 container; a single volume has one, named ""."""
+    """List the datasets in an HDF5 file or a zarr or N5 container.
+
+    A single volume has one, of the name "".
+    """
     location = find_location(path)
     if _is_hdf5(location):
         from clew.volumes.formats.hdf5 import list_hdf5

@@ -1,4 +1,6 @@
-"""What a file takes from other files: only from its own folder, unless the user asks for more.
+"""What a file may take from other files: only those of its own folder.
+
+Unless the user asks for more.
 
 A file of somebody else could otherwise show, as voxels, what only you may read.
 """
@@ -19,20 +21,23 @@ def all_followed() -> bool:
 
 
 def refuse_outside(source: str | Path, other: str | Path) -> None:
-    """Refuse a file that another names, unless it lies in the folder of that one, or below; links are resolved."""
+    """Refuse a file that another one names but that lies outside of its folder.
+
+    Folders below are inside. Links are resolved.
+    """
     folders = (Path(source).absolute().parent.resolve(), Path(source).resolve().parent)
     if not all_followed() and not any(Path(other).resolve().is_relative_to(folder) for folder in folders):
         raise _outside(source, other)
 
 
 def refuse_upwards(folder: str, name: str) -> None:
-    """Refuse the name of a folder, in metadata of another, that leads out of that one."""
+    """Refuse the name of a folder, in metadata of another one, that leads out of it."""
     if not all_followed() and posixpath.normpath(name).split("/")[0] == "..":
         raise _outside(folder, name)
 
 
 def _outside(source: str | Path, other: str | Path) -> InputError:
     return InputError(
-        f"{source} takes data from {other}, which is outside of its folder: not followed; "
-        f"set {FOLLOW}=1 if you trust who made it"
+        f"{source} takes data from {other}, which is outside of its folder and is not followed; "
+        f"set {FOLLOW}=1 if you trust the person who made it"
     )

@@ -14,12 +14,17 @@ SAME = 0.01
 
 
 def voxels_apart(outer: Volume, part: Volume) -> Lengths:
-    """How many voxels of `outer` (z, y, x) the first voxel of another volume lies from its own, by their offsets."""
+    """Voxels (z, y, x) of `outer` from its first voxel to that of another volume.
+
+    They follow from the offsets of both.
+    """
     return triple((p - o) / size for p, o, size in zip(part.offset, outer.offset, outer.voxel_size, strict=True))
 
 
 def box_in(outer: Volume, part: Volume) -> Box:
-    """The box of one volume (z, y, x), in its voxels, that another one covers; it may leave that volume.
+    """The box of one volume (z, y, x), in its voxels, that another one covers.
+
+    The box may leave the volume.
 
     Volumes of one shape lie on each other, whatever their offsets say.
 
@@ -50,7 +55,9 @@ def box_in(outer: Volume, part: Volume) -> Box:
 
 
 def box_inside(outer: Volume, part: Volume) -> Box:
-    """The box of one volume, in its voxels, that another one covers, of which no voxel lies outside.
+    """The box of one volume, in its voxels, that another one covers.
+
+    No voxel of the box lies outside of the volume.
 
     Raises
     ------
@@ -69,7 +76,10 @@ def box_inside(outer: Volume, part: Volume) -> Box:
 
 
 def embed(values: NDArray[Any], part: Box, box: Box) -> NDArray[Any]:
-    """What a box holds of values that fill another box of the same volume; 0 around them. No copy of equal boxes."""
+    """Cut a box from values that fill another box of the same volume, with 0 around.
+
+    Equal boxes are not copied.
+    """
     if part == box:
         return values
     both = part.overlap(box)

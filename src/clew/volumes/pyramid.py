@@ -1,4 +1,7 @@
-"""Coarser scales of a volume, for viewers: which there are, and how voxels become one."""
+"""Coarser scales of a volume, for viewers.
+
+Which scales there are, and how voxels become one.
+"""
 
 from dataclasses import dataclass
 
@@ -18,11 +21,13 @@ class Scale:
 
     Parameters
     ----------
-    shape : voxels (z, y, x)
-    voxel_size : (z, y, x) nm
-    offset : (z, y, x) nm
-        Of the centre of the first voxel, like the offset of the volume.
-    factors : (z, y, x)
+    shape : (z, y, x) ints
+        In voxels.
+    voxel_size : (z, y, x) floats
+        In nm.
+    offset : (z, y, x) floats
+        Of the centre of the first voxel in nm, like the offset of the volume.
+    factors : (z, y, x) ints
         Voxels of the next finer scale that become one.
     """
 
@@ -33,7 +38,10 @@ class Scale:
 
 
 def coarser_scales(scale: Scale) -> list[Scale]:
-    """The scales above one, finest first: axes are halved until voxels are cubes, as far as they go, and then together."""
+    """The scales above one, finest first.
+
+    Axes are halved until voxels are cubes, as far as possible, and then together.
+    """
     found = []
     while max(scale.shape) > COARSEST:
         smallest = min(size for size, length in zip(scale.voxel_size, scale.shape, strict=True) if length > 1)
@@ -47,7 +55,9 @@ def coarser_scales(scale: Scale) -> list[Scale]:
 
 
 def pool(values: np.ndarray, factors: Triple) -> np.ndarray:
-    """A coarser scale of (z, y, x) voxels: of uint8 and uint16 the mean (an image), of others the most frequent (labels).
+    """Make a coarser scale of voxels (z, y, x).
+
+    Voxels of uint8 and uint16 (an image) become their mean, others (labels) the most frequent label.
 
     Of equally frequent labels the smallest that is not 0. Windows begin at multiples of the factors and may be cut at the
     far end of each axis. Exact at block borders, for blocks that begin at multiples of the factors.

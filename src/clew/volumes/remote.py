@@ -1,4 +1,7 @@
-"""Outputs in object storage, s3:// and gs://: nothing can be renamed there, so the group's metadata are written last."""
+"""Outputs in object storage, s3:// and gs://.
+
+Nothing can be renamed there, so the metadata of the group are written last.
+"""
 
 import contextlib
 import uuid
@@ -20,7 +23,7 @@ _FAILURES = (OSError, ValueError, RuntimeError)
 
 
 def remote_target(url: str) -> str:
-    """The URL of an OME-Zarr to write; an InputError where nothing can be written there."""
+    """The URL of an OME-Zarr to write, refused where nothing can be written."""
     url = url.rstrip("/")
     if not url.startswith(SCHEMES):
         raise InputError(f"{url} cannot be written: outputs are local, or in s3:// or gs://")
@@ -31,19 +34,21 @@ def remote_target(url: str) -> str:
 
 
 def refuse_remote(url: str, overwrite: bool) -> None:
-    """Refuse what exists, unless `overwrite`; what is no OME-Zarr is never replaced."""
+    """Refuse an existing output without `overwrite`, and never replace anything else."""
     found = [mark for mark in _MARKS if read_bytes(url, mark) is not None]
     if found and not overwrite:
         raise InputError(f"{url} exists already: choose another name or give --overwrite")
     if found and not _arrays(url):
-        raise InputError(f"{url} is there and is no OME-Zarr; it is not replaced: move it away first")
+        raise InputError(f"{url} exists and is not an OME-Zarr, so it is not replaced: move it away first")
 
 
 @contextlib.contextmanager
 def created_remote(
     url: str, layout: Layout, record: Mapping[str, Any], overwrite: bool
 ) -> Iterator[tuple[TensorStoreArray, tuple[int, ...]]]:
-    """Give an array to write to, and its unit of writing; the volume is there when the block ends well.
+    """Give an array to write to, and its unit of writing.
+
+    The volume is there when the block ends well.
 
     The metadata of the group, one object, name the array: until they are written there is nothing, or the volume that was
     there before, whose arrays are removed after. When the block ends badly, what was written is removed as far as the
@@ -77,7 +82,10 @@ def _arrays(url: str) -> list[str]:
 
 
 def try_writing(url: str) -> None:
-    """Write an object and remove it: where there is no such bucket, tensorstore tries to create an array for ever."""
+    """Write an object and remove it, to see whether a bucket exists.
+
+    Where it does not, tensorstore tries to create an array for ever.
+    """
     folder = join(url, f"trial-{uuid.uuid4().hex[:8]}")
     write_bytes(folder, "trial", b"")
     remove_remote(folder)
@@ -85,7 +93,7 @@ def try_writing(url: str) -> None:
 
 @contextlib.contextmanager
 def _said(url: str) -> Iterator[None]:
-    """Whatever the storage says against writing becomes one line."""
+    """Turn errors of the storage while writing into one line."""
     try:
         yield
     except _FAILURES as error:

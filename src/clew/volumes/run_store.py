@@ -1,4 +1,7 @@
-"""The store of a run on files: inputs in any format that clew reads, outputs as OME-Zarr, tables as one file each."""
+"""The store of a run on files.
+
+Inputs are in any format that clew reads, outputs OME-Zarr, and each table is a file.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,19 +23,22 @@ DAMAGE = ("DATA_LOSS", "FAILED_PRECONDITION", "NOT_FOUND")
 
 
 class FileStore(TableFolder):
-    """Tables and volumes as files, for processes on any machine that sees them; can be pickled.
+    """Tables and volumes as files, for processes on any machine that sees them.
+
+    It can be pickled.
 
     Parameters
     ----------
     folder : Path
-        Of the tables.
-    inputs : paths by name
-        Volumes that are read only.
-    outputs : SharedVolume by name
-    voxel_size : (z, y, x) nm
-        Of inputs that do not say it.
-    places : voxels (z, y, x) by name
-        Where in the whole volume the first voxel of an input or output lies; at its corner where not named.
+        Folder of the tables.
+    inputs : mapping of str to str
+        Paths of volumes that are read only, by name.
+    outputs : mapping of str to SharedVolume
+        Volumes that are written, by name.
+    voxel_size : (z, y, x) floats
+        In nm, of inputs that do not say it.
+    places : mapping of str to (z, y, x) ints, optional
+        Where in the whole volume the first voxel of an input or output lies, by name; at its corner where not named.
     earlier : Path, optional
         Folder of the tables of a finished run, for those that this one does not write.
     """

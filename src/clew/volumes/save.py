@@ -1,4 +1,7 @@
-"""Write volumes: OME-Zarr 0.5 (zarr 3) and HDF5, beside their name and renamed when whole."""
+"""Write volumes: OME-Zarr 0.5 (zarr 3) and HDF5.
+
+They are written beside their name, and renamed when whole.
+"""
 
 import datetime
 import itertools
@@ -27,13 +30,20 @@ OWN = ("version", "created", "id")
 
 
 class WritableVolume:
-    """A volume being written: `volume[selection] = block`, then renamed when its `with` block ends.
+    """A volume that is being written: `volume[selection] = block`.
+
+    It is renamed when its `with` block ends.
 
     Attributes
     ----------
-    shape, dtype, axes : as given
-    chunks : the unit of writing; blocks aligned to it are written once
-    attributes : what will be recorded; may be filled until the end
+    shape : tuple of int
+    dtype : numpy.dtype
+    axes : str
+        "zyx" or "czyx".
+    chunks : tuple of int
+        The unit of writing; blocks aligned to it are written once.
+    attributes : dict
+        What will be recorded; may be filled until the end.
     """
 
     def __init__(self, array: Any, layout: Layout, unit: tuple[int, ...], name: str, record: dict[str, Any]):
@@ -75,21 +85,37 @@ def save_volume(
     attributes: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write an array or an opened Volume (block by block, never whole in memory).
+    """Write an array or an opened volume.
+
+    It is written block by block, and never whole in memory.
 
     Parameters
     ----------
-    path : `name.zarr` (OME-Zarr 0.5, also at s3:// and gs://) or `name.h5:dataset`
-    data : (z, y, x) or (c, z, y, x), bool, integers or float32
-    voxel_size, offset : (z, y, x) nm
-    axes : "zyx" or "czyx", from the number of axes where not given
-    attributes : what to record (stage, parameters, inputs, offsets, …); read again as `Volume.attributes`
-    overwrite : replace an existing output, at the end
+    path : str or Path
+        `name.zarr` (OME-Zarr 0.5, also at s3:// and gs://) or `name.h5:dataset`.
+    data : (z, y, x) or (c, z, y, x) bool, integers or float32
+    voxel_size : (z, y, x) floats
+        In nm.
+    offset : (z, y, x) floats
+        Position of the first voxel in nm.
+    axes : str, optional
+        "zyx" or "czyx"; from the number of axes where not given.
+    attributes : mapping, optional
+        What to record (stage, parameters, inputs, offsets, …); read again as `Volume.attributes`.
+    overwrite : bool
+        Replace an existing output, at the end.
 
     Raises
     ------
     InputError
         Existing output, unwritable folder or bucket, unsupported dtype, full disk. Nothing half-written is left.
+
+    Examples
+    --------
+    >>> labels = np.ones((4, 8, 8), np.uint64)
+    >>> clew.save_volume("labels.zarr", labels, voxel_size=(8, 8, 8), attributes={"source": "an example"})
+    >>> clew.open_volume("labels.zarr").attributes["source"]
+    'an example'
     """
     data = data if isinstance(data, Volume) else np.asarray(data)
     with create_volume(
@@ -118,7 +144,9 @@ def create_volume(
     attributes: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> Iterator[WritableVolume]:
-    """Give a writable volume; it gets its name when the `with` block ends well and leaves nothing when it does not.
+    """Give a volume to write to, which gets its name when the `with` block ends well.
+
+    When it does not, nothing is left.
 
     Parameters as in `save_volume`. What is not assigned is 0. Threads may assign different blocks at a time.
     """
@@ -150,7 +178,10 @@ def create_volume(
 
 
 def output_target(path: str | os.PathLike[str]) -> tuple[Path, str]:
-    """Local file or folder to write and the dataset in it; an InputError where the name is of no format we write."""
+    """Local file or folder to write, and the dataset in it.
+
+    An InputError refuses a name of no format that we write.
+    """
     text = normal_path(path)
     parts = Path(text.replace(".zarr:", ".zarr/", 1)).parts
     for place, part in enumerate(parts):
@@ -176,7 +207,10 @@ def refuse_output(path: str | os.PathLike[str], overwrite: bool) -> None:
 
 
 def boxes(shape: Sequence[int], unit: Sequence[int], itemsize: int) -> Iterator[tuple[slice, ...]]:
-    """Boxes that cover a shape, each a multiple of the unit of writing and of moderate size."""
+    """Boxes that cover a shape, of moderate size.
+
+    Each is a multiple of the unit of writing.
+    """
     steps = [min(a, b) for a, b in zip(unit, shape, strict=True)]
     for axis in reversed(range(len(steps))):
         while steps[axis] < shape[axis] and 2 * int(np.prod(steps)) * itemsize <= BLOCK_BYTES:
@@ -190,7 +224,10 @@ def boxes(shape: Sequence[int], unit: Sequence[int], itemsize: int) -> Iterator[
 def _created(
     partial: Path, dataset: str, layout: Layout, record: dict[str, Any], target: Path, is_hdf5: bool
 ) -> Iterator[tuple[Any, tuple[int, ...]]]:
-    """The array of the format and its unit of writing; attributes are written when the block ends well."""
+    """The array of the format and its unit of writing.
+
+    Attributes are written when the block ends well.
+    """
     if is_hdf5:
         from clew.volumes.formats.hdf5 import created_hdf5
 
@@ -236,11 +273,13 @@ def _check_replaceable(target: Path, is_hdf5: bool, overwrite: bool) -> None:
     same = target.is_file() if is_hdf5 else any((target / mark).is_file() for mark in marks)
     if not same:
         kind = "file" if is_hdf5 else "zarr"
-        raise InputError(f"{target} is there and is no {kind}; it is not replaced: move it away first")
+        raise InputError(f"{target} exists and is not a {kind}, so it is not replaced: move it away first")
 
 
 def record_of(attributes: Mapping[str, Any] | None, identity: str = "") -> dict[str, Any]:
-    """What to record as plain JSON values, with version, time of writing and an id that no other output has.
+    """What to record with an output, as plain JSON values.
+
+    The version, the time of writing and an id that no other output has are added.
 
     These three are never taken from `attributes`, which may come from another output.
     """

@@ -1,4 +1,7 @@
-"""OME-Zarr that many processes write at once, block by block; it opens as a volume only when it is finished."""
+"""OME-Zarr that many processes write at once, block by block.
+
+It opens as a volume only when it is finished.
+"""
 
 import math
 import shutil
@@ -23,22 +26,22 @@ SMALLEST_PART = 16
 
 
 class SharedVolume:
-    """One scale of an OME-Zarr volume in the making; can be pickled.
+    """One scale of an OME-Zarr volume in the making; it can be pickled.
 
     Parameters
     ----------
-    path
+    path : str
         Folder `name.zarr`, local or in object storage.
-    shape
+    shape : tuple of int
         Voxels (z, y, x) or (c, z, y, x).
-    dtype
+    dtype : dtype
         Of the voxels.
-    voxel_size, offset
-        (z, y, x) in nm.
-    block_shape
-        Voxels (z, y, x): blocks that begin at multiples of this are written by one process each; they are whole chunks.
-    scale
-        Number of the scale, 0 for the finest.
+    voxel_size, offset : (z, y, x) floats
+        In nm.
+    block_shape : (z, y, x) ints
+        Blocks that begin at multiples of this are written by one process each; they are whole chunks.
+    scale : int
+        Index of the scale, 0 for the finest.
 
     Raises
     ------
@@ -72,7 +75,10 @@ class SharedVolume:
         return read_bytes(self.folder, METADATA) is not None
 
     def create(self) -> None:
-        """Make the empty array, or the metadata again of one whose metadata are missing or damaged; its chunks stay."""
+        """Make the empty array, or its metadata again where they are missing or damaged.
+
+        Existing chunks stay.
+        """
         if self._is_whole():
             return
         if self.exists:
@@ -107,7 +113,10 @@ class SharedVolume:
         return tuple(slice(at * size, min((at + 1) * size, length)) for at, size, length in edges)
 
     def discard(self, selection: tuple[slice, ...]) -> None:
-        """Remove the stored chunks that a box touches, so that damaged ones can be written again."""
+        """Remove the stored chunks that a box touches.
+
+        Damaged ones can be written again then.
+        """
         self._opened().discard(self._channels + selection)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -129,7 +138,7 @@ class SharedVolume:
 
 
 def finish_volume(scales: Sequence[SharedVolume], attributes: Mapping[str, Any]) -> None:
-    """Make the scales of a volume, finest first, one that others can open, with what is to be recorded.
+    """Make the scales of a volume, finest first, one volume that others can open.
 
     One that is finished in this way is left as it is. A record of a run, which has its own time and id, is kept as it is; the
     volumes of a run add their names to its id.
@@ -150,7 +159,10 @@ def finish_volume(scales: Sequence[SharedVolume], attributes: Mapping[str, Any])
 
 
 def what_is_lost(folder: str) -> str:
-    """What an array of a finished volume lacks, in words, "" where nothing; checksums are not looked at."""
+    """What an array of a finished volume lacks, as text; "" where nothing.
+
+    Checksums are not looked at.
+    """
     path = folder.rpartition("/")[0]
     try:
         if read_json(path, METADATA) is None:

@@ -1,4 +1,6 @@
-"""Tables of columns (region graphs, merge trees) as HDF5 files: one dataset a column, readable by any HDF5 reader.
+"""Tables of columns (region graphs, merge trees) as HDF5 files.
+
+There is one dataset for each column, which any HDF5 reader can read.
 
 The file begins with a line of text that holds the checksum of all the rest, in what HDF5 calls a user block. It is compared
 before HDF5 reads the file: HDF5 checks no attributes and no short columns, and a wrong bit can make it read for ever.
@@ -34,7 +36,7 @@ USER_BLOCK = 512
 
 @dataclass(frozen=True)
 class Table:
-    """Columns (arrays of any shape), what was recorded with them, and the kind of table."""
+    """Columns (arrays of any shape), what was recorded with them, and a kind."""
 
     columns: dict[str, NDArray[Any]]
     attributes: dict[str, Any]
@@ -56,10 +58,16 @@ def save_table(
 
     Parameters
     ----------
-    path : must end in .h5 (or .hdf5, .hdf)
-    columns : name → array of bool, integers or floats, any shape (empty arrays too)
-    attributes : what to record; read again as `Table.attributes`, with an `id` that equal columns have, too
-    kind : what the table is, for example "region graph"; `load_table` refuses another kind
+    path : str or Path
+        It must end in .h5 (or .hdf5, .hdf).
+    columns : mapping of str to arrays
+        Arrays of bool, integers or floats of any shape (empty arrays too), by name.
+    attributes : mapping, optional
+        What to record; read again as `Table.attributes`, with an `id` that equal columns have, too.
+    kind : str
+        What the table is, for example "region graph"; `load_table` refuses another kind.
+    overwrite : bool
+        Replace an existing file.
     """
     from clew.volumes.formats.hdf5 import created_file
 
@@ -84,7 +92,10 @@ def save_table(
 
 
 def load_table(path: str | os.PathLike[str], *, kind: str | None = None, columns: Sequence[str] = ()) -> Table:
-    """Read a table whole; refuse a file that is no table of clew, damaged, of another kind, or lacks one of `columns`.
+    """Read a whole table.
+
+    Refused are a file that is no table of clew, a damaged one, one of another kind, and one that lacks one of
+    `columns`.
 
     A table of an earlier version of clew has no checksum and is read without.
     """
@@ -119,7 +130,7 @@ def load_table(path: str | os.PathLike[str], *, kind: str | None = None, columns
 
 
 def is_table(path: str) -> bool:
-    """Whether a file is a table written by clew, damaged or not."""
+    """Tell whether a file is a table written by clew, damaged or not."""
     from clew.volumes.formats.hdf5 import open_file
 
     with regular_file(path).open("rb") as start:
@@ -130,7 +141,10 @@ def is_table(path: str) -> bool:
 
 
 def table_record(path: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """What was recorded with a table, without reading its columns; None for a file that is no table of clew."""
+    """What was recorded with a table, without reading its columns.
+
+    None for a file that is no table of clew.
+    """
     from clew.volumes.formats.hdf5 import open_file
 
     name = os.fspath(path)
@@ -144,7 +158,10 @@ def table_record(path: str | os.PathLike[str]) -> dict[str, Any] | None:
 
 
 def check_table_path(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-    """The path of a table to write; an InputError for another suffix or an existing file (unless `overwrite`)."""
+    """The path of a table to write.
+
+    An InputError refuses another suffix, and an existing file unless `overwrite`.
+    """
     target = Path(normal_path(path))
     if target.suffix.lower() not in HDF5_SUFFIXES:
         raise InputError(f"{target}: a table is written as HDF5; end its name in .h5")
@@ -155,7 +172,10 @@ def check_table_path(path: str | os.PathLike[str], *, overwrite: bool = False) -
 
 
 def _column(dataset: Any, source: str) -> NDArray[Any]:
-    """A column as an array; an InputError for what is none, or says to be larger than the file can hold."""
+    """A column as an array.
+
+    An InputError refuses what is none, or claims to be larger than the file can hold.
+    """
     if not isinstance(getattr(dataset, "shape", None), tuple) or dataset.dtype.kind not in "buif" or dataset.is_virtual:
         raise InputError(f"{source} is no column of numbers: the table is damaged or was made by another program")
     if dataset.nbytes > LARGEST_RATIO * max(dataset.id.get_storage_size(), 1):
@@ -169,7 +189,10 @@ def _text(value: Any) -> str:
 
 
 def _is_sealed(path: str) -> bool:
-    """Whether a file begins with a checksum; an InputError where it is not that of the rest."""
+    """Tell whether a file begins with a checksum.
+
+    An InputError refuses a checksum that is not that of the rest.
+    """
     with open(path, "rb") as file:
         head = file.read(USER_BLOCK)
     if not head.startswith(SEAL):
@@ -180,7 +203,10 @@ def _is_sealed(path: str) -> bool:
 
 
 def _seal_of(path: str | os.PathLike[str]) -> bytes:
-    """The user block of a table: its first line holds the checksum of what follows the block."""
+    """The user block of a table.
+
+    Its first line holds the checksum of what follows the block.
+    """
     checksum = 0
     with open(path, "rb") as file:
         file.seek(USER_BLOCK)

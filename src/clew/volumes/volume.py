@@ -1,4 +1,7 @@
-"""A volume that is opened, not yet read: shape, voxel size, offset, and boxes of it as numpy arrays."""
+"""A volume that is opened but not yet read.
+
+It has a shape, a voxel size and an offset; boxes of it are read as numpy arrays.
+"""
 
 import math
 import types
@@ -35,16 +38,24 @@ class StoredArray(Protocol):
 class Stored:
     """An array as its format found it.
 
-    Attributes
+    Parameters
     ----------
-    array : boxes in the order of the file
-    geometry : what its metadata say
-    format, source : for people
-    metadata : attributes as stored
-    record : what clew recorded when it wrote the array ({} for a foreign file)
-    chunks : stored order, None where not chunked
-    notes : further facts for `describe`
-    close : lets go of the file
+    array : StoredArray
+        Gives boxes in the order of the file.
+    geometry : Geometry
+        What its metadata say.
+    format, source : str
+        For people.
+    metadata : mapping
+        Attributes as stored.
+    record : mapping
+        What clew recorded when it wrote the array ({} for a foreign file).
+    chunks : tuple of int, optional
+        In stored order, None where not chunked.
+    notes : tuple of (str, str)
+        Further facts for `describe`.
+    close : callable, optional
+        Closes the file.
     """
 
     array: StoredArray
@@ -60,7 +71,19 @@ class Stored:
 
 @dataclass(frozen=True)
 class Layout:
-    """An array to create: shape and dtype, axes ("zyx" or "czyx"), voxel size and offset (z, y, x) nm, chunks."""
+    """An array to create.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    dtype : numpy.dtype
+    axes : str
+        "zyx" or "czyx".
+    voxel_size, offset : (z, y, x) floats
+        In nm.
+    chunks : tuple of int
+        Shape of a chunk.
+    """
 
     shape: tuple[int, ...]
     dtype: np.dtype
@@ -73,17 +96,38 @@ class Layout:
 class Volume:
     """An array (z, y, x) or (c, z, y, x) in a file, read a box at a time.
 
+    Parameters
+    ----------
+    stored : Stored
+        The array as its format found it.
+    voxel_size, offset : (z, y, x) floats, optional
+        In nm, instead of what the metadata say.
+
     Attributes
     ----------
-    shape, dtype, ndim, nbytes : as in numpy, in our order of axes
-    axes : "zyx" or "czyx"
-    voxel_size : (z, y, x) nm
-    offset : (z, y, x) nm of the first voxel
-    attributes : what clew recorded when it wrote the array ({} for a foreign file)
-    metadata : all attributes as stored
-    source : path or URL, with the dataset
-    format : for people
-    chunks : in our order of axes, None where not chunked
+    shape, dtype, ndim, nbytes : as of a numpy array
+        In our order of axes.
+    axes : str
+        "zyx" or "czyx".
+    voxel_size : (z, y, x) floats
+        In nm.
+    offset : (z, y, x) floats
+        Position of the first voxel in nm.
+    attributes : dict
+        What clew recorded when it wrote the array ({} for a foreign file).
+    metadata : dict
+        All attributes as stored.
+    source : str
+        Path or URL, with the dataset.
+    format : str
+        For people.
+    chunks : tuple of int, optional
+        In our order of axes, None where not chunked.
+
+    Raises
+    ------
+    InputError
+        If the volume is empty, has axes that are not understood, or does not say its voxel size.
     """
 
     def __init__(
@@ -132,7 +176,9 @@ class Volume:
         return int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize
 
     def read(self, selection: Selection = ...) -> NDArray[Any]:
-        """Read a box, selected as in numpy by integers, slices with positive steps and Ellipsis.
+        """Read a box of the volume.
+
+        It is selected as in numpy, by integers, slices with positive steps and Ellipsis.
 
         Only the chunks (or sections) that the box touches are read. The result is a new C-ordered array.
         """
@@ -174,7 +220,7 @@ class Volume:
         return self.shape[0]
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._stored.close is not None:
             self._stored.close()
 
@@ -201,14 +247,17 @@ class Volume:
 
 
 def box_slices(selection: Selection, shape: Sequence[int], source: str) -> tuple[tuple[slice, ...], tuple[int, ...]]:
-    """A numpy selection as slices inside the shape, one for each axis, and the axes that integers drop."""
+    """A numpy selection as one slice inside the shape for each axis.
+
+    Followed by the axes that integers drop.
+    """
     parts = list(selection) if isinstance(selection, tuple) else [selection]
-    places = [place for place, part in enumerate(parts) if part is Ellipsis]
-    if len(places) > 1 or len(parts) - len(places) > len(shape):
+    dots = [index for index, part in enumerate(parts) if part is Ellipsis]
+    if len(dots) > 1 or len(parts) - len(dots) > len(shape):
         raise InputError(f"{source} has {len(shape)} axes; the selection {selection} does not fit")
-    place = places[0] if places else len(parts)
-    missing = len(shape) - (len(parts) - len(places))
-    parts[place : place + len(places)] = [slice(None)] * missing
+    first = dots[0] if dots else len(parts)
+    missing = len(shape) - (len(parts) - len(dots))
+    parts[first : first + len(dots)] = [slice(None)] * missing
     slices, dropped = [], []
     for axis, (part, size) in enumerate(zip(parts, shape, strict=True)):
         if isinstance(part, slice):
@@ -226,7 +275,10 @@ def box_slices(selection: Selection, shape: Sequence[int], source: str) -> tuple
 
 
 def made_again(record: Mapping[str, Any]) -> str:
-    """What to type where a volume with this record is damaged; nothing for one that no command of clew made."""
+    """What to type where a volume with this record is damaged.
+
+    Nothing for a volume that no command of clew made.
+    """
     stage, parameters = record.get("stage"), record.get("parameters")
     if not isinstance(stage, str) or not isinstance(parameters, Mapping):
         return ""

@@ -1,4 +1,7 @@
-"""Chunked arrays in folders, local or remote: zarr 2, zarr 3 and N5 through tensorstore."""
+"""Chunked arrays in folders, local or remote: zarr 2, zarr 3 and N5.
+
+They are read and written by tensorstore.
+"""
 
 import itertools
 import math
@@ -61,7 +64,10 @@ class TensorStoreArray:
         return self._wait(self.store[selection].read())
 
     def _wait(self, future: Any) -> Any:
-        """The result; where it takes long, pipes and sockets in the place of chunks are looked for: they never end."""
+        """Wait for the result of a read.
+
+        Where it takes long, pipes and sockets in the place of chunks are looked for: they would never end.
+        """
         try:
             return future.result(timeout=PATIENCE)
         except TimeoutError:
@@ -69,7 +75,10 @@ class TensorStoreArray:
             return future.result()
 
     def __setitem__(self, selection: tuple[slice, ...], block: Any) -> None:
-        """Write chunk by chunk at a time, and wait for all of them even when one fails, so that none comes later."""
+        """Write chunk by chunk, and wait for all of them even when one fails.
+
+        So none is written later.
+        """
         unit = self.unit_of_writing
         parts = [list(_parts(chosen, step)) for chosen, step in zip(selection, unit, strict=True)]
         futures = []
@@ -94,7 +103,7 @@ class TensorStoreArray:
 
 
 class SparseArray(TensorStoreArray):
-    """Boxes of an array whose format takes a chunk that is missing for its fill value.
+    """Boxes of an array whose missing chunks stand for its fill value.
 
     So is every chunk of an array that was moved away: after a read that missed one, it is opened again.
     """
@@ -141,7 +150,10 @@ def _refuse_pipes(folder: str) -> None:
 
 
 def _parts(chosen: slice, step: int) -> Iterator[tuple[slice, slice]]:
-    """Cut a slice (of step 1) at multiples of the chunk: where it lies in the array and in the block."""
+    """Cut a slice (of step 1) at multiples of the chunk.
+
+    Each part is given as a slice of the array and a slice of the block.
+    """
     start = chosen.start
     while start < chosen.stop:
         stop = min(chosen.stop, (start // step + 1) * step)
@@ -150,7 +162,10 @@ def _parts(chosen: slice, step: int) -> Iterator[tuple[slice, slice]]:
 
 
 def read_node(folder: str) -> Node | None:
-    """The zarr 3, zarr 2 or N5 array or group in a folder; None where its metadata are absent."""
+    """The array or group in a folder, None where its metadata are absent.
+
+    It is zarr 3, zarr 2 or N5.
+    """
     document = read_json(folder, "zarr.json")
     if document is not None:
         source = join(folder, "zarr.json")
@@ -179,7 +194,7 @@ def read_node(folder: str) -> Node | None:
 
 
 def open_chunked(folder: str, dataset: str) -> Stored:
-    """Open the array in a folder, its dataset or scale `dataset`, or the only one in it."""
+    """Open an array in a folder: the one of the name or scale `dataset`, or the only."""
     node = read_node(folder)
     if dataset:
         node = _named_node(folder, node, dataset)
@@ -189,12 +204,18 @@ def open_chunked(folder: str, dataset: str) -> Stored:
 
 
 def list_chunked(folder: str) -> list[DatasetRow]:
-    """The arrays below a folder; an image of several scales counts once, with the shape of its finest."""
+    """List the arrays below a folder.
+
+    An image of several scales counts once, with the shape of its finest.
+    """
     return list(_walk(folder, "", LISTING_DEPTH))
 
 
 def scales(node: Node | None) -> list[str]:
-    """Names of the scales of an image group (OME multiscales, or N5's s0, s1, …), finest first; else empty."""
+    """Names of the scales of an image group, finest first; none for anything else.
+
+    They are those of OME multiscales, or N5's s0, s1, …
+    """
     if node is None or node.is_array:
         return []
     image = multiscale(node.attributes, node.folder)
@@ -277,7 +298,10 @@ def open_tensorstore(spec: dict[str, Any], source: str, *, all_chunks: bool = Fa
 
 
 def _geometry(node: Node, above: list[tuple[Node, str]], shape: tuple[int, ...]) -> tuple[Geometry, bool]:
-    """Geometry from the multiscales of a group above, else from attributes; and whether it was the former."""
+    """Geometry of an array, and whether it comes from multiscales of a group above.
+
+    Else it comes from attributes.
+    """
     for group, name in above:
         image = multiscale(group.attributes, group.folder)
         geometry = ome_geometry(image, name, shape, node.folder) if image is not None else None

@@ -1,4 +1,7 @@
-"""HDF5 files: `file.h5:volumes/raw`, with the attributes `resolution` and `offset` of CREMI."""
+"""HDF5 files: `file.h5:volumes/raw`.
+
+Voxel size and offset are the attributes `resolution` and `offset` of CREMI.
+"""
 
 import io
 import json
@@ -78,7 +81,10 @@ class OutputFile(io.RawIOBase):
 
 
 class WrittenDataset:
-    """A dataset being written: an error of the disk is raised at the block that met it, and a signal after it."""
+    """A dataset that is being written.
+
+    An error of the disk is raised at the block that met it, and a signal after the block.
+    """
 
     def __init__(self, array: Any, output: OutputFile):
         self._array = array
@@ -92,7 +98,9 @@ class WrittenDataset:
 
 @contextmanager
 def created_file(path: Path, user_block: int | None = None) -> Iterator[tuple[h5py.File, OutputFile]]:
-    """A new file, or an existing one to add to; an error of the disk is raised at the end at the latest.
+    """Open a new file, or an existing one to add to.
+
+    An error of the disk is raised at the end at the latest.
 
     A new file may begin with a `user_block` of so many bytes (a power of two from 512 on), which HDF5 leaves alone.
     What writes to it must do so while signals are held.
@@ -142,7 +150,10 @@ def open_hdf5(path: str, dataset: str) -> Stored:
 
 
 def read_attributes(node: Any) -> dict[str, Any]:
-    """Attributes as plain Python values; JSON text of `clew` and `axistags` is decoded."""
+    """Attributes as plain Python values.
+
+    JSON text of `clew` and `axistags` is decoded.
+    """
     attributes = {}
     for name in node.attrs:
         try:
@@ -164,7 +175,10 @@ def read_attributes(node: Any) -> dict[str, Any]:
 
 @contextmanager
 def created_hdf5(path: Path, dataset: str, layout: Layout, record: Mapping[str, Any]) -> Iterator["WrittenDataset"]:
-    """Add a dataset to the file (a new one, or a copy of the old); its attributes are written at the end."""
+    """Add a dataset to a file, which is new or a copy of the old one.
+
+    Its attributes are written at the end.
+    """
     with created_file(path) as (file, output):
         with signals_held():
             if dataset in file:
@@ -187,7 +201,7 @@ def created_hdf5(path: Path, dataset: str, layout: Layout, record: Mapping[str, 
 
 
 def check_dataset_free(path: Path, dataset: str, overwrite: bool) -> None:
-    """Can a dataset of this name be added to the existing file?"""
+    """Refuse a name that cannot be added to an existing file."""
     with open_file(str(path)) as file:
         check_links(file, dataset)
         parts = dataset.split("/")

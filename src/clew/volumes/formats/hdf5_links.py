@@ -1,4 +1,4 @@
-"""Links of HDF5 to other files: external links, external storage and virtual datasets."""
+"""Links of HDF5 to other files: external links and storage, virtual datasets."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ THIS_FILE, PATTERN = ".", "%b"
 
 
 def check_links(file: h5py.File, name: str, hops: int = HOPS) -> None:
-    """Refuse a dataset, or a link on the way to it, that leads out of the folder of the file or in circles.
+    """Refuse a dataset whose links lead out of the folder of the file or in circles.
 
     What is not there is not refused: HDF5 says so itself.
     """
@@ -61,7 +61,10 @@ def _check_storage(file: h5py.File, dataset: h5py.Dataset, hops: int) -> None:
 
 @contextmanager
 def _opened_inside(file: h5py.File, name: str) -> Iterator[h5py.File]:
-    """The other file where HDF5 looks for it; an InputError if it is nowhere, or outside of the folder."""
+    """Open another file where HDF5 looks for it.
+
+    Refused by an InputError if it is nowhere, or outside of the folder.
+    """
     path = Path(file.filename)
     places = (path.parent / name, Path(name), path.resolve().parent / name, path.parent / Path(name).name)
     found = next((place for place in places if place.is_file()), None)

@@ -32,7 +32,10 @@ IMAGE_SUFFIXES = (*TIFF_SUFFIXES, ".png", ".jpg", ".jpeg")
 
 
 class Sections:
-    """Images of one shape as an array (…, y, x): a box reads only the images that it touches."""
+    """Images of one shape as an array (…, y, x).
+
+    A box reads only the images that it touches.
+    """
 
     def __init__(self, leading: tuple[int, ...], plane: tuple[int, int], dtype: Any, read: Callable[[int], Any]):
         self.shape: tuple[int, ...] = (*leading, *plane)
@@ -88,7 +91,7 @@ def _open_folder(folder: Path) -> Stored:
 
 
 def _reader(files: Sequence[Path]) -> Callable[[int], NDArray[Any]]:
-    """Reads a section by its number; all must be of the shape and dtype of the first."""
+    """Make a reader of sections by index, all of the shape and dtype of the first."""
     first = _read_image(files[0])
     shape, dtype = first.shape, first.dtype
 
@@ -124,7 +127,9 @@ def _read_image(file: Path) -> NDArray[Any]:
 
 
 def coloured_ids(image: NDArray[np.uint8]) -> NDArray[np.uint32]:
-    """Ids stored as colours (y, x, RGBA): R + 256 G + 256² B, and 256³ A where A is not 255 (opaque).
+    """Ids that are stored as colours (y, x, RGBA).
+
+    They are R + 256 G + 256² B, and 256³ A where A is not 255 (opaque).
 
     So Raveler and DVID write label sections of FIB-25; their ids stay below 255 · 256³.
     """
@@ -197,7 +202,10 @@ def _stack_in(tiff: Any, path: Path) -> Stored:
 
 @contextlib.contextmanager
 def _damage_refused(path: Path) -> Iterator[None]:
-    """tifffile only logs that later pages are cut off, and goes on with fewer sections: refuse such a file."""
+    """Refuse a file whose later pages are cut off.
+
+    tifffile only logs that, and goes on with fewer sections.
+    """
     found: list[str] = []
     handler = logging.Handler(logging.ERROR)
     handler.emit = lambda record: found.append(record.getMessage())  # type: ignore[method-assign]
@@ -214,14 +222,17 @@ def _damage_refused(path: Path) -> Iterator[None]:
 
 
 def _refuse_companions_outside(path: Path, tiff: Any) -> None:
-    """Refuse sections that the metadata, such as those of OME-TIFF, take from files outside of the folder."""
+    """Refuse sections that metadata take from files outside of the folder.
+
+    The metadata of OME-TIFF can do so.
+    """
     for series in tiff.series:
         for file in _companions(tiff, series):
             refuse_outside(path, file)
 
 
 def _companions(tiff: Any, series: Any) -> set[str]:
-    """The files, other than its own, in which a TIFF says that sections of a series lie."""
+    """The other files in which a TIFF says that sections of a series lie."""
     if series.kind not in WITH_COMPANIONS:  # of others, to look at all pages would read the file
         return set()
     return {page.parent.filehandle.path for page in series if page is not None} - {tiff.filehandle.path}
@@ -230,7 +241,10 @@ def _companions(tiff: Any, series: Any) -> set[str]:
 def _stack_axes(
     axes: str, shape: tuple[int, ...], page: Any, path: Path
 ) -> tuple[tuple[str, ...], tuple[int, ...], list[tuple[str, str]]]:
-    """Our names of the TIFF's axes; a lone leading axis is z whatever the file calls it."""
+    """Our names of the TIFF's axes.
+
+    A single leading axis is z, whatever the file calls it.
+    """
     if axes[-2:] != "YX" or page.photometric in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR):
         raise InputError(f"{path} holds colour images (axes {axes}, shape {shape}); wanted grey ones: convert it")
     kept = [(name, size) for name, size in zip(axes[:-2], shape[:-2], strict=True) if size > 1 or name == "Z"]
@@ -245,7 +259,10 @@ def _stack_axes(
 
 
 def _tiff_array(path: Path, tiff: Any, series: Any, images: Any, shape: tuple[int, ...]) -> Any:
-    """Memory-mapped where the voxels lie in one piece of this file, else a section at a time."""
+    """The voxels of a TIFF as an array.
+
+    They are mapped into memory where they lie in one part of this file, else read a section at a time.
+    """
     dtype = np.dtype(series.dtype).newbyteorder(tiff.byteorder)
     count = int(np.prod(shape, dtype=object))
     if (

@@ -1,4 +1,7 @@
-"""KNOSSOS cubes: a folder with `knossos.conf` and x0000/y0000/z0000/*.raw, as SegEM and older KNOSSOS have them."""
+"""KNOSSOS cubes: a folder with `knossos.conf` and x0000/y0000/z0000/*.raw.
+
+SegEM and older versions of KNOSSOS write them.
+"""
 
 import itertools
 import re
@@ -23,7 +26,9 @@ _FINEST = "mag1"
 
 
 class Cubes:
-    """Cubes of one size as an array (z, y, x); a cube that is not there is 0, as KNOSSOS shows it.
+    """Cubes of one size as an array (z, y, x).
+
+    A cube that is missing is 0, as KNOSSOS shows it.
 
     After a read that missed one, `configuration` must still be there: the folder may have been moved away.
     """
@@ -96,7 +101,9 @@ def cube_file(folder: Path, place: tuple[int, ...]) -> Path | None:
     inner = folder / f"x{x:04d}" / f"y{y:04d}" / f"z{z:04d}"
     files = sorted(inner.glob("*.raw")) if inner.is_dir() else []
     if len(files) > 1:
-        raise InputError(f"{inner} holds {len(files)} raw files, of one cube: {files[0].name}, {files[1].name}, …")
+        raise InputError(
+            f"{inner} must hold one raw file, its cube, not {len(files)}: {files[0].name}, {files[1].name}, …"
+        )
     packed = [] if files or not inner.is_dir() else [file for file in inner.iterdir() if file.is_file()]
     if packed:
         raise InputError(f"{packed[0]} is a compressed cube; only raw ones are read: write them as .raw with KNOSSOS")

@@ -1,4 +1,7 @@
-"""FIB-25 labels as NeuroProof writes them: an HDF5 file with supervoxels (`stack`) and their bodies (`transforms`)."""
+"""FIB-25 labels as NeuroProof writes them.
+
+An HDF5 file with supervoxels (`stack`) and the body of each (`transforms`).
+"""
 
 from typing import Any
 
@@ -12,7 +15,10 @@ STACK, TRANSFORMS = "stack", "transforms"
 
 
 class Bodies:
-    """Supervoxels read as the bodies to which the table assigns them; one that the table leaves out is 0."""
+    """Supervoxels read as the bodies to which a table assigns them.
+
+    A supervoxel that is not in the table is 0.
+    """
 
     def __init__(self, stack: Any, transforms: NDArray[Any], source: str):
         if transforms.ndim != 2 or transforms.shape[1] != 2 or transforms.dtype.kind not in "ui":
@@ -39,7 +45,7 @@ class Bodies:
 
     @property
     def note(self) -> tuple[str, str]:
-        """What is read, for people."""
+        """What is read, as a note for people."""
         bodies = len(np.unique(self._bodies))
         return (
             "read as bodies",
@@ -48,7 +54,7 @@ class Bodies:
 
 
 def with_bodies(array: Any, key: str, source: str) -> Bodies | None:
-    """The bodies of a `stack` with `transforms` beside it; None for any other dataset."""
+    """The bodies of a `stack` with `transforms` beside it, None for others."""
     name = key.rpartition("/")[2]
     if name != STACK:
         return None

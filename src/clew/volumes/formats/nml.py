@@ -16,7 +16,7 @@ from clew.volumes.volume import first_line
 
 NML_SUFFIX = ".nml"
 LARGEST = 2.0**53
-"""No id or place is farther; beyond, floats are no longer every whole number."""
+"""No id or position is larger: beyond, floats cannot hold every whole number."""
 
 
 def read_nml(path: str) -> Skeletons:
@@ -39,28 +39,31 @@ def read_nml(path: str) -> Skeletons:
     scale = root.find("parameters/scale")
     trees = [tree for tree in root.iter("thing") if tree.find("nodes/node") is not None]
     if root.tag != "things" or scale is None or not trees:
-        raise InputError(f"{path} must be an NML file with <things>, <parameters><scale …/> and nodes; it lacks some")
+        raise InputError(
+            f"{path} must be an NML file with <things>, <parameters><scale …/> and nodes; some of them are missing"
+        )
     unit = nanometers(scale.get("unit", "nm"))
     if unit is None:
         raise InputError(f"{path}: the unit {scale.get('unit')!r} of its scale is not a length")
-    voxel_size = check_voxel_size([unit * size for size in _place(scale, path)], path)
-    number: dict[str | None, int] = {}
-    places: list[Lengths] = []
+    voxel_size = check_voxel_size([unit * size for size in _position(scale, path)], path)
+    index: dict[str | None, int] = {}
+    positions: list[Lengths] = []
     edges, ids = [], []
     for tree in trees:
         for node in tree.iterfind("nodes/node"):
-            number[node.get("id")] = len(places)
-            places.append(_place(node, path))
+            index[node.get("id")] = len(positions)
+            positions.append(_position(node, path))
             ids.append(int(_number(tree, "id", path)))
         for edge in tree.iterfind("edges/edge"):
-            ends = [number.get(edge.get(end)) for end in ("source", "target")]
+            ends = [index.get(edge.get(end)) for end in ("source", "target")]
             if None in ends:
                 raise InputError(
                     f"{path}: the edge {brief(dict(edge.attrib))} names a node that tree {ids[-1]} does not have"
                 )
             edges.append(ends)
-    positions = np.array(places) * np.array(voxel_size)
-    return Skeletons(positions, np.array(edges, np.int64).reshape(-1, 2), np.array(ids, np.int64))
+    return Skeletons(
+        np.array(positions) * np.array(voxel_size), np.array(edges, np.int64).reshape(-1, 2), np.array(ids, np.int64)
+    )
 
 
 def is_nml(path: str) -> bool:
@@ -68,7 +71,7 @@ def is_nml(path: str) -> bool:
     return Path(path).suffix.lower() == NML_SUFFIX
 
 
-def _place(element: Any, path: str) -> Lengths:
+def _position(element: Any, path: str) -> Lengths:
     return _number(element, "z", path), _number(element, "y", path), _number(element, "x", path)
 
 

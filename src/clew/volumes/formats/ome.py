@@ -1,4 +1,4 @@
-"""OME-Zarr metadata (0.4 and 0.5): multiscales as voxel size and offset, and back."""
+"""OME-Zarr metadata (0.4 and 0.5): voxel size and offset in multiscales."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,10 @@ from clew.volumes.outside import refuse_upwards
 
 
 def multiscale(attributes: Mapping[str, Any], source: str) -> Mapping[str, Any] | None:
-    """The first multiscale image in a group's attributes (0.5: under `ome`, 0.4: at the top), with types checked, or None."""
+    """The first multiscale image in a group's attributes, or None.
+
+    In 0.5 it lies under `ome`, in 0.4 at the top. Its types are checked.
+    """
     ome = expect(attributes, "ome", "an object", source, attributes)
     images = expect(ome, "multiscales", "a list of objects", source, ())
     if not images or not images[0].get("datasets"):
@@ -35,7 +38,10 @@ def scale_names(image: Mapping[str, Any]) -> list[str]:
 
 
 def ome_geometry(image: Mapping[str, Any], name: str, shape: Sequence[int], source: str) -> Geometry | None:
-    """Axes, voxel size and offset of one scale; None where the image does not hold it or names no axes."""
+    """Axes, voxel size and offset of one scale.
+
+    None where the image does not hold the scale or names no axes.
+    """
     axes = image.get("axes")
     if name not in scale_names(image) or not axes:
         return None
@@ -66,7 +72,10 @@ def ome_geometry(image: Mapping[str, Any], name: str, shape: Sequence[int], sour
 
 
 def ome_attributes(name: str, axes: str, scales: Mapping[str, tuple[Lengths, Lengths]]) -> dict[str, Any]:
-    """Attributes (OME-Zarr 0.5) of a group whose scales, finest first, have these voxel sizes and offsets (z, y, x) in nm."""
+    """Attributes (OME-Zarr 0.5) of a group of scales, finest first.
+
+    Each scale has a voxel size and an offset, (z, y, x) in nm.
+    """
     spatial = [{"name": axis, "type": "space", "unit": "nanometer"} for axis in SPATIAL]
     channel = [{"name": "c", "type": "channel"}] if axes.startswith("c") else []
     image = {

@@ -1,4 +1,6 @@
-"""Write OME-Zarr 0.5: a zarr 3 group of the scales `s0`, `s1`, …, each sharded where it has many chunks.
+"""Write OME-Zarr 0.5: a zarr 3 group of the scales `s0`, `s1`, …
+
+Each scale is sharded where it has many chunks.
 
 Every chunk carries a checksum: without one, most flipped bytes decompress to wrong voxels and nobody notices. Every chunk is
 stored, also one of nothing but zeros, and the array says so: a chunk that somebody lost would be read as zeros otherwise.
@@ -29,13 +31,12 @@ STORING = {"store_data_equal_to_fill_value": True}
 
 
 class NewArray(TensorStoreArray):
-    """An array that was made just now, and remembers which of its chunks were written.
+    """A new array, which remembers the chunks that were written.
 
     Parameters
     ----------
-    store
-        A tensorstore.
-    chunks, unit
+    store : tensorstore.TensorStore
+    chunks, unit : tuple of int
         Shapes of a chunk and of the unit of writing (the shard, or else the chunk).
     """
 
@@ -94,13 +95,19 @@ def create_array(folder: str | Path, layout: Layout, block_shape: Sequence[int] 
 
 
 def open_array(folder: str) -> TensorStoreArray:
-    """An array made by `create_array`, to read and to write; a chunk that is missing is an error."""
+    """Open an array made by `create_array`, to read and to write.
+
+    A chunk that is missing is an error.
+    """
     spec = {"driver": "zarr3", "kvstore": kvstore_spec(folder), **STORING, **STRICT}
     return TensorStoreArray(tensorstore.open(spec, open=True, context=context(retries=WRITE_RETRIES)).result())
 
 
 def lost_chunks(folder: str) -> tuple[int, int]:
-    """How many files of chunks an array made by `create_array` lacks, and how many it should have."""
+    """Count the files of chunks that an array lacks, and those it should have.
+
+    The array was made by `create_array`.
+    """
     array = open_array(folder)
     found = {bytes(key).decode() for key in array.store.kvstore.list().result()}
     counts = (range(-(-size // step)) for size, step in zip(array.shape, array.unit_of_writing, strict=True))
@@ -109,7 +116,10 @@ def lost_chunks(folder: str) -> tuple[int, int]:
 
 
 def group_metadata(title: str, scales: Mapping[str, Layout], record: Mapping[str, Any]) -> str:
-    """`zarr.json` of the group of one array at some scales, finest first: OME 0.5 and what clew records."""
+    """`zarr.json` of the group of one array at some scales, finest first.
+
+    It holds OME 0.5 and what clew records.
+    """
     places = {name: (layout.voxel_size, layout.offset) for name, layout in scales.items()}
     ome = ome_attributes(title, next(iter(scales.values())).axes, places)
     document = {"zarr_format": 3, "node_type": "group", "attributes": {**ome, "clew": dict(record)}}
@@ -117,7 +127,10 @@ def group_metadata(title: str, scales: Mapping[str, Layout], record: Mapping[str
 
 
 def shard_shape(shape: Sequence[int], chunks: Sequence[int], itemsize: int) -> tuple[int, ...]:
-    """Shards of up to 4 chunks along z, y and x and all channels, where there are many chunks; else the chunks."""
+    """The shape of shards: 4 chunks or fewer along z, y and x, and all channels.
+
+    Where there are few chunks, a shard is a chunk.
+    """
     counts = [math.ceil(size / chunk) for size, chunk in zip(shape, chunks, strict=True)]
     if math.prod(counts) <= SHARD_WHERE_CHUNKS:
         return tuple(chunks)

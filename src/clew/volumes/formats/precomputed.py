@@ -1,4 +1,7 @@
-"""Neuroglancer precomputed volumes, local or remote, through tensorstore. They are stored x, y, z, channel."""
+"""Neuroglancer precomputed volumes, local or remote, through tensorstore.
+
+They are stored x, y, z, channel.
+"""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -66,7 +69,10 @@ def _geometry(scale: Mapping[str, Any], source: str) -> Geometry:
 
 
 def _refuse_hidden_chunks(folder: str, key: str) -> None:
-    """Local chunk files with a suffix such as .gz (made by cloud-volume) would silently be read as zeros."""
+    """Refuse local chunk files with a suffix such as .gz.
+
+    cloud-volume makes them; they would be read as zeros without a word.
+    """
     place = join(folder, key)
     if is_remote(folder) or not os.path.isdir(place):
         return
