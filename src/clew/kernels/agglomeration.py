@@ -318,7 +318,7 @@ def _merge_in_buckets(rule, graph, values, queue, merges):
             size = push(heap, size, (np.int64(edges[at(edge), KEY]) << _HALF) | edge)
             edge = np.int64(edges[at(edge), WAITING])
         while place < stop or size > 0:
-            # of equal scores the smaller key first
+            # of equal scores the smaller key first; initial edges need no heap, as they are in this order already
             if size == 0 or (place < stop and np.int64(order[at(place)]) < heap[0] >> _HALF):
                 edge = np.int64(order[at(place)])
                 key = edge

@@ -13,7 +13,8 @@ FULL = 65535
 VALUES, GROUP_BITS = 256, 4
 LEVELS_OF_A_VALUE = FULL // (VALUES - 1)
 DENSE = 64
-"""A pooled edge with so many cells in its chain gets a dense histogram: long chains were what pooling waited for."""
+"""A pooled edge with so many cells in its chain gets a dense histogram: long chains were what pooling waited for. From 8 cells
+on agglomeration takes 1.2 times as long."""
 BINS = VALUES + (VALUES >> GROUP_BITS)
 """Of a dense histogram: 256 values, then 16 sums of 16 values each, so that a quantile looks at 32 bins at most."""
 
@@ -21,7 +22,8 @@ BINS = VALUES + (VALUES >> GROUP_BITS)
 FIRST, SECOND = 0, 1
 KEY, LEVEL, WAITING = 4, 5, 7
 SLOT, CHAIN, TAIL, SIZE = 10, 11, 12, 13
-# columns of an edge, int64: number of values; their sum (MEAN, TOP); first cell << 9 | number of cells (QUANTILE)
+# columns of an edge, int64: number of values; their sum (MEAN, TOP); first cell << 9 | number of cells (QUANTILE). Column k
+# is the int32 columns 2 k and 2 k + 1: SUM lies where SLOT and CHAIN do, which QUANTILE alone has
 COUNT, SUM, CELLS = 4, 5, 7
 # columns of a region, int32; the first four belong to the segment of its initial edges
 START, STOP, FOLLOWING, LAST, NAME, HELD, REGION_COLUMNS = 0, 1, 2, 3, 4, 5, 6
@@ -29,7 +31,7 @@ START, STOP, FOLLOWING, LAST, NAME, HELD, REGION_COLUMNS = 0, 1, 2, 3, 4, 5, 6
 EDGE, PLACE = 0, 1
 # columns of a merge
 SURVIVOR, ABSORBED, MERGE_KEY = 0, 1, 2
-# states of an edge
+# states of an edge, a byte beside its line: edges that have gone are passed over without a look at the line
 FRESH, STALE, GONE = 0, 1, 2
 
 # a cell of a sparse histogram is count << 8 | value; CELLS packs where they are: first << 9 | number, at most 256

@@ -46,6 +46,7 @@ def _measure_rows(section, marks, rows):
         for x in range(width):
             above = rows[y - 1, x] + 1 if y > 0 else height
             rows[y, x] = 0 if marks[x] else min(above, height)
+    # down the columns, then up: two passes for any distance
     for y in range(height - 2, -1, -1):
         for x in range(width):
             rows[y, x] = min(rows[y, x], rows[y + 1, x] + 1)

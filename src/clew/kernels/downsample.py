@@ -44,6 +44,7 @@ def pool_labels(labels: np.ndarray, factors: np.ndarray, out: np.ndarray) -> Non
                             window[count] = labels[k, j, i]
                             same = same and window[count] == window[0]
                             count += 1
+                # inside objects, hence nearly everywhere, nothing has to be counted
                 out[z, y, x] = window[0] if same else _most_frequent(window, count)
 
 

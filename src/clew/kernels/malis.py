@@ -365,7 +365,7 @@ def _join_edges(queue, labels, tree, edges, pairs):
             edges[at(joined)] = np.uint32(edge)
             pairs[at(joined)] = (one + 1) * (other + 1)
             joined += 1
-            if one > other:
+            if one > other:  # the larger component, whose root holds the smaller number, stays root
                 a, b = b, a
             tree[b] = a
             tree[a] = one + other + 1

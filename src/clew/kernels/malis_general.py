@@ -42,6 +42,7 @@ def _join_components(order, steps, labels, different, joins, following):
         a, b = root(parent, voxel), root(parent, voxel - steps[channel])
         if a == b:
             continue
+        # the larger list goes on, so that a voxel is walked at most log2 n times
         if size[a] < size[b]:
             a, b = b, a
         parent[b] = a

@@ -138,6 +138,7 @@ def _replace(flat, table, row, out):
         differing, new = _list_new(flat, start, stop, row)
         for i in range(start, stop):
             out[at(i)] = out[at(i - above)]
+        # all lines that the row needs are on their way before the first is looked at
         for k in range(new):
             slot = _first_slot(table, np.int64(flat[at(row.new[at(k)])]))
             row.slots[at(k)] = slot

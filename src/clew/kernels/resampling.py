@@ -110,6 +110,7 @@ def _reflected(index, size):
     """A voxel number inside 0 .. size - 1, mirrored at the first and the last voxel as often as needed."""
     if index >= 0 and index < size:
         return index
+    # mirrored at the voxel, not beside it: the first and the last one are not repeated
     period = max(2 * (size - 1), 1)
     index %= period
     return min(index, period - index) if size > 1 else 0
