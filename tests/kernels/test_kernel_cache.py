@@ -15,7 +15,9 @@ from clew.kernels._jit import SHARED, private_folder
 
 WITHOUT_LOCATORS = """
 from numba.core import caching
-caching.InTreeCacheLocator.from_function = caching.UserWideCacheLocator.from_function = lambda *given: None
+for name in ("InTreeCacheLocator", "UserWideCacheLocator"):
+    locator = getattr(caching, name, None) or getattr(caching, f"_{name}")  # private in numba 0.61
+    locator.from_function = lambda *given: None
 """
 CALL = """
 import numpy as np

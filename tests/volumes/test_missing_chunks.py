@@ -12,6 +12,7 @@ from clew import pipeline
 from clew.errors import InputError
 from clew.volumes import create_volume, open_volume, save_volume
 from clew.volumes.formats.chunked import ALL_CHUNKS
+from clew.volumes.volume import first_line
 from volumes.foreign import write_cubes, write_precomputed, write_tensorstore
 
 VOXEL_SIZE = (40.0, 4.0, 4.0)
@@ -130,3 +131,8 @@ def test_a_volume_that_vanishes_before_anything_was_read_is_an_error(tmp_path, w
     shutil.move(tmp_path / "a", tmp_path / "b")
     with pytest.raises(InputError):
         volume.read()
+
+
+@pytest.mark.parametrize("insides", ["tensorstore_spec='{}'", "source locations='read.cc:343'"])
+def test_messages_of_tensorstore_end_before_its_insides(insides):
+    assert first_line(ValueError(f"NOT_FOUND: chunk is missing [{insides}]\nmore")) == "NOT_FOUND: chunk is missing"

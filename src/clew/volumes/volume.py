@@ -4,6 +4,7 @@ It has a shape, a voxel size and an offset; boxes of it are read as numpy arrays
 """
 
 import math
+import re
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ UNCHECKED = 256 << 20
 """Bytes that are read without a look at the free memory, which takes 3 ms."""
 EXBIBYTE = 1 << 60
 """More than any volume holds, in bytes; from there on numbers of voxels do not fit where they are kept."""
+_INSIDES = re.compile(r" \[(?:tensorstore_spec|source locations)=")
+"""Where tensorstore begins to speak of itself; source locations until 0.1.85."""
 
 
 class StoredArray(Protocol):
@@ -288,9 +291,9 @@ def made_again(record: Mapping[str, Any]) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of a library's message."""
+    """The first line of a library's message, without what tensorstore says of its own insides."""
     text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0].partition(" [tensorstore_spec=")[0][:300]
+    return _INSIDES.split(text.splitlines()[0])[0][:300]
 
 
 def _native_dtype(dtype: Any, source: str) -> np.dtype:
