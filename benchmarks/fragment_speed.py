@@ -5,8 +5,9 @@ from scipy.ndimage import distance_transform_edt, maximum_filter
 
 from benchmarks.measure import Row, Table, thread_seconds
 from benchmarks.workload import Workload
-from clew.segmentation.fragments import extract_fragments, find_seeds
+from clew.segmentation.fragments import extract_fragments
 from clew.segmentation.options import FragmentOptions
+from clew.segmentation.seeds import find_seeds
 
 WATERSHED = FragmentOptions(method="affinity-watershed", low=0.1)
 FOREST = FragmentOptions()

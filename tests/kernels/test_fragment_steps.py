@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clew.kernels import components, flood, forest, quantise, watershed
+from clew.segmentation.forest import Components, decide
+from clew.segmentation.options import FragmentOptions
 from naive import fragments as naive
 
 EVERYWHERE = np.empty((0, 0, 0), np.uint8)
@@ -38,8 +40,9 @@ def test_forest_of_basins_is_kruskal_on_voxels(volume, dtype, low):
     components.unite_links(watershed.pick_links(flags), numbers)
     components.unite_touching_seeds(flags, numbers, per_section)
     firsts, seeded = components.number_components(flags, numbers)
-    pairs = forest.touching_pairs(levels, numbers, seeded, low, per_section)
-    labels = forest.seeded_forest(pairs.ends, seeded, firsts)[numbers].reshape(seeds.shape)
+    found = Components(firsts, firsts, seeded, np.zeros_like(seeded))
+    decided = decide(levels, numbers, found, FragmentOptions(low=low / 255, per_section=per_section))
+    labels = decided.ids[decided.indices][numbers].reshape(seeds.shape)
     np.testing.assert_array_equal(labels, naive.seeded_forest(levels, mask, seeds, low, per_section))
 
 

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from clew.errors import InputError
 from clew.segmentation.affinities import check_affinities
-from clew.segmentation.fragments import extract_fragments, find_seeds
+from clew.segmentation.fragments import extract_fragments
 from clew.segmentation.options import FragmentOptions
+from clew.segmentation.seeds import find_seeds
 from naive import fragments as naive
 
 

@@ -33,6 +33,11 @@ class Block:
     high: Triple
     domain: Domain
 
+    @classmethod
+    def whole(cls, shape: Triple) -> "Block":
+        """A volume of this shape as the only block."""
+        return cls((0, 0, 0), shape, Domain((0, 0, 0), shape, shape))
+
     def grown(self, below: Triple, above: Triple) -> Box:
         """The block and so many voxels more on each side, as far as the domain reaches."""
         domain = Box.between(self.domain.low, self.domain.high)

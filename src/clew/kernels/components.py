@@ -16,6 +16,11 @@ def parent_type(voxels: int) -> type[np.unsignedinteger] | type[np.signedinteger
     return np.uint32 if voxels < 2**32 - 1 else np.int64
 
 
+def indices_in(result: np.ndarray) -> np.ndarray:
+    """Room for an index of each voxel, 4 or 8 bytes, in the memory of the flat uint64 `result`; see `spread_labels`."""
+    return result.view(parent_type(result.size))[: result.size]
+
+
 def unite_links(links: np.ndarray, parents: np.ndarray) -> None:
     """Fill the flat `parents` with the components of the link bytes of a whole volume."""
     _, height, width = links.shape
@@ -162,7 +167,7 @@ def spread_labels(labels: np.ndarray, result: np.ndarray) -> None:
     result : (voxels,) uint64
         Its memory begins with the numbers as made by `number_components`, 4 or 8 bytes each.
     """
-    _spread(result.view(parent_type(result.size))[: result.size], labels, result)
+    _spread(indices_in(result), labels, result)
 
 
 @kernel

@@ -84,12 +84,12 @@ def number_roots(roots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Returns
     -------
-    places : (components,) uint32
+    places : (components,), as `roots`
         Number of each one's root.
     used : (numbers,) int64
         The roots.
     """
-    places, used = np.empty(roots.size, np.uint32), np.empty(roots.size, np.int64)
+    places, used = np.empty(roots.size, roots.dtype), np.empty(roots.size, np.int64)
     count = _number_roots(roots, places, used)
     return places, used[:count].copy()
 

@@ -6,13 +6,13 @@ from collections.abc import Callable
 import numpy as np
 
 from clew.arrays import as_array
+from clew.blockwise.block import Block
 from clew.errors import InputError
-from clew.kernels import components, distance, flood, forest, seeds, watershed
+from clew.kernels import components, flood, watershed
+from clew.segmentation import forest
 from clew.segmentation.affinities import quantise
 from clew.segmentation.options import FragmentOptions
-
-NEVER = 256
-"""A strength that no pair reaches."""
+from clew.segmentation.seeds import find_seeds, level_of
 
 
 def extract_fragments(
@@ -54,39 +54,6 @@ def extract_fragments(
     return METHODS[options.method](levels, inside, options)
 
 
-def find_seeds(
-    levels: np.ndarray, inside: np.ndarray, options: FragmentOptions, wanted: tuple[slice, slice, slice] = distance.ALL
-) -> np.ndarray:
-    """Seed voxels: where the capped distance to the boundary is the largest of the window around the voxel.
-
-    Needs a context of `distance_cap` - 1 + half of `seed_window` voxels (and the pairs of those), no more.
-
-    Parameters
-    ----------
-    levels : (3, z, y, x) uint8
-    inside : (z, y, x) uint8, 1 inside, or of shape (0, 0, 0) for everywhere
-    options : FragmentOptions
-    wanted : slices (z, y, x)
-        The voxels that are asked about; all by default.
-
-    Returns
-    -------
-    (z, y, x) uint8
-        Of the voxels wanted.
-    """
-    limits = np.array([-1] + [_last_below(options.boundary_threshold * pairs) for pairs in (1, 2, 3)])
-    interior = distance.interior_voxels(levels, inside, limits, options.per_section)
-    bounds = [axis.indices(length) for axis, length in zip(wanted, interior.shape, strict=True)]
-    half = options.seed_window // 2
-    z, y, x = (slice(max(start - half, 0), stop + half) for start, stop, _ in bounds)
-    near = (z, y, x)
-    depth = distance.capped_distance(interior, options.distance_cap, options.per_section, near)
-    if inside.size:
-        depth *= inside[near]
-    found = seeds.seed_voxels(depth, options.seed_window, options.per_section)
-    return found[tuple(slice(b[0] - n.start, b[1] - n.start) for b, n in zip(bounds, near, strict=True))]
-
-
 def check_options(options: FragmentOptions) -> None:
     """Refuse options that make no sense, in one line."""
     if options.method not in METHODS:
@@ -103,32 +70,30 @@ def check_options(options: FragmentOptions) -> None:
         raise InputError(f"distance_cap must be 1 to 128 voxels, not {options.distance_cap}")
 
 
-def _seeded_forest(levels: np.ndarray, inside: np.ndarray, options: FragmentOptions) -> np.ndarray:
-    flags = watershed.best_picks(levels, inside, level_of(options.low), NEVER, options.per_section)
-    watershed.hold_seeds(flags, find_seeds(levels, inside, options))
-    result, numbers = _unite_picks(flags)
-    components.unite_touching_seeds(flags, numbers, options.per_section)
-    firsts, seeded = components.number_components(flags, numbers)
-    pairs = forest.touching_pairs(levels, numbers, seeded, level_of(options.low), options.per_section)
-    components.spread_labels(forest.seeded_forest(pairs.ends, seeded, firsts), result)
-    return result.reshape(levels.shape[1:])
+def _exact(levels: np.ndarray, inside: np.ndarray, options: FragmentOptions) -> np.ndarray:
+    """One block that is the whole volume: no neighbour has a say, so that everything is decided.
 
-
-def _affinity_watershed(levels: np.ndarray, inside: np.ndarray, options: FragmentOptions) -> np.ndarray:
-    flags = watershed.best_picks(levels, inside, level_of(options.low), level_of(options.high), options.per_section)
-    result, numbers = _unite_picks(flags)
-    firsts, _ = components.number_components(flags, numbers)
-    components.spread_labels(firsts, result)
-    return result.reshape(levels.shape[1:])
+    The indices of components lie in the memory of the result: in an array of their own they would take 4 bytes a voxel more.
+    """
+    block = Block.whole(levels.shape[1:])
+    result = np.empty(math.prod(block.owned.shape), np.uint64)
+    flags = forest.pick_flags(levels, inside, block, block.owned, options)
+    indices = components.indices_in(result)
+    found = forest.find_components(flags, indices, block, options)
+    ids = found.firsts
+    if not found.seeded[1:].all():
+        decided = forest.decide(levels, indices, found, options)
+        ids = decided.ids[decided.indices]
+    components.spread_labels(ids, result)
+    return result.reshape(block.owned.shape)
 
 
 def _seeded_flood(levels: np.ndarray, inside: np.ndarray, options: FragmentOptions) -> np.ndarray:
     shape = levels.shape[1:]
     flags = find_seeds(levels, inside, options) * np.uint8(watershed.SEED | watershed.ALIVE)
     result = np.empty(flags.size, np.uint64)
-    dtype = components.parent_type(flags.size)
-    numbers = result.view(dtype)[: flags.size]
-    numbers[:] = np.arange(flags.size, dtype=dtype)
+    numbers = components.indices_in(result)
+    numbers[:] = np.arange(flags.size, dtype=numbers.dtype)
     components.unite_touching_seeds(flags, numbers, options.per_section)
     firsts, _ = components.number_components(flags, numbers)
     heights = flood.boundary_map(levels, inside, options.per_section)
@@ -140,29 +105,11 @@ def _seeded_flood(levels: np.ndarray, inside: np.ndarray, options: FragmentOptio
     return result.reshape(shape)
 
 
-def _unite_picks(flags: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Components of the picks: (result, parents), where the parents lie in the memory of the uint64 result."""
-    result = np.empty(flags.size, np.uint64)
-    parents = result.view(components.parent_type(flags.size))[: flags.size]
-    components.unite_links(watershed.pick_links(flags), parents)
-    return result, parents
-
-
 METHODS: dict[str, Callable[[np.ndarray, np.ndarray, FragmentOptions], np.ndarray]] = {
-    "seeded-forest": _seeded_forest,
-    "affinity-watershed": _affinity_watershed,
+    "seeded-forest": _exact,
+    "affinity-watershed": _exact,
     "seeded-flood": _seeded_flood,
 }
-
-
-def level_of(fraction: float) -> int:
-    """Smallest level of 0..255 that is at least the fraction; the rounding undoes binary fractions (0.2 · 255 = 51)."""
-    return math.ceil(round(255 * fraction, 9))
-
-
-def _last_below(fraction: float) -> int:
-    """Largest whole number that is not above fraction · 255."""
-    return math.floor(round(255 * fraction, 9))
 
 
 def mask_bytes(mask: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:

@@ -6,18 +6,18 @@ of the shared voxels, says so. What a token touches is frozen until all blocks t
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clew.blockwise.block import Block, global_numbers, plane_of
 from clew.errors import InputError
-from clew.kernels import components, forest_blocks, watershed
-from clew.kernels.forest import touching_pairs
+from clew.kernels import forest_blocks
 from clew.segmentation.affinities import quantise
-from clew.segmentation.fragments import NEVER, check_options, find_seeds, level_of, mask_bytes
+from clew.segmentation.forest import Components, Edges, Forest, decide, find_components, pick_flags, settle
+from clew.segmentation.fragments import check_options, mask_bytes
 from clew.segmentation.options import FragmentOptions
 from clew.space import Box, Triple
 
@@ -32,32 +32,6 @@ class Tokens(NamedTuple):
     owners: NDArray[np.uint64]
 
 
-@dataclass(frozen=True)
-class Forest:
-    """What is not yet decided: components, and the pairs of voxels that may join them.
-
-    Parameters
-    ----------
-    ids : (n,) uint64
-        1 + smallest voxel of each component, ascending.
-    firsts : (n,) uint64
-        1 + smallest voxel that has a pair strong enough, 0 for none: the fragment's name.
-    seeded : (n,) uint8
-    ends : (m, 2) uint64
-        The components of each pair.
-    strengths : (m,) uint8
-    indices : (m,) int64
-        3 · voxel + channel, in the whole volume.
-    """
-
-    ids: NDArray[np.uint64]
-    firsts: NDArray[np.uint64]
-    seeded: NDArray[np.uint8]
-    ends: NDArray[np.uint64]
-    strengths: NDArray[np.uint8]
-    indices: NDArray[np.int64]
-
-
 class BlockFragments(NamedTuple):
     """The fragments of one block, as far as it can tell.
 
@@ -70,15 +44,6 @@ class BlockFragments(NamedTuple):
     names: NDArray[np.uint64]
     forest: Forest
     planes: dict[tuple[int, int], NDArray[np.uint64]]
-
-
-class _Parts(NamedTuple):
-    """Components by number: 1 + smallest voxel, the same of the voxels with a pair strong enough; number 0 is none."""
-
-    ids: NDArray[np.uint64]
-    firsts: NDArray[np.uint64]
-    seeded: NDArray[np.uint8]
-    frozen: NDArray[np.uint8]
 
 
 class Renames(NamedTuple):
@@ -127,18 +92,17 @@ def start_forest(
     _check_block(affinities.shape[1:], context)
     levels = quantise(affinities)
     inside = mask_bytes(mask, levels.shape[1:])
-    flags = _block_flags(levels, inside, block, context, options)
-    numbers, parts, planes = _components(flags, block, options)
+    flags = pick_flags(levels, inside, block, context, options)
+    numbers = np.empty(flags.size, np.uint32)
+    components = find_components(flags, numbers, block, options)
     seen = np.ascontiguousarray(levels[(slice(None), *block.seen.within(context))])
-    pairs = touching_pairs(seen, numbers, parts.seeded, level_of(options.low), options.per_section, indexed=True)
-    roots, kept = forest_blocks.decide_pairs(pairs.ends, parts.seeded, parts.frozen)
-    indices = _global_pairs(pairs.indices[kept].astype(np.int64), block)
-    names, places, waiting = _settle(parts, roots, (pairs.ends[kept], pairs.strengths(kept), indices))
-    names = _global_names(names, block)
-    own = numbers.reshape(flags.shape)[block.owned.within(block.seen)]
+    decided = decide(seen, numbers, components, options)
+    names = _global_names(decided.ids, block)
+    box = numbers.reshape(flags.shape)
     return BlockFragments(
-        forest_blocks.look_up(own, places), names, _global_forest(waiting, block),
-        {face: names[places[plane]] for face, plane in planes.items()},
+        forest_blocks.look_up(box[block.owned.within(block.seen)], decided.indices), names,
+        _global_forest(decided.waiting, block),
+        {face: names[decided.indices[plane_of(box, *face)]] for face in block.faces()},
     )  # fmt: skip
 
 
@@ -205,11 +169,11 @@ def join_forests(forests: Sequence[Forest], tokens: Tokens, block: Block) -> tup
     frozen[owners[outer]] = 1
     pairs, strengths, indices = _edges_in_order(forests, old, numbers)
     roots, kept = forest_blocks.decide_pairs(pairs, seeded, frozen)
-    parts = _Parts(ids, firsts, seeded, frozen)
-    found, new_places, waiting = _settle(parts, roots, (pairs[kept], strengths[kept], indices[kept]))
-    new = found[new_places]
+    edges = Edges(pairs[kept], strengths[kept], indices[kept])
+    decided = settle(Components(ids, firsts, seeded, frozen), roots, edges)
+    new = decided.ids[decided.indices]
     left = _distinct(Tokens(tokens.voxels[outer], new[owners[outer]]))
-    return waiting, left, Renames(old, new[numbers + 1])
+    return decided.waiting, left, Renames(old, new[numbers + 1])
 
 
 def check_method(options: FragmentOptions) -> None:
@@ -230,44 +194,6 @@ def _check_block(shape: tuple[int, ...], context: Box) -> None:
         )
 
 
-def _block_flags(
-    levels: np.ndarray, inside: np.ndarray, block: Block, context: Box, options: FragmentOptions
-) -> NDArray[np.uint8]:
-    """Picks and seeds of the voxels that the block sees."""
-    near_box = block.grown((2, 2, 2), (1, 1, 1))
-    near = near_box.within(context)
-    forest = options.method == "seeded-forest"
-    flags = watershed.best_picks(
-        np.ascontiguousarray(levels[(slice(None), *near)]),
-        np.ascontiguousarray(inside[near]) if inside.size else inside,
-        level_of(options.low), NEVER if forest else level_of(options.high), options.per_section,
-    )  # fmt: skip
-    flags = np.ascontiguousarray(flags[block.seen.within(near_box)])
-    if forest:
-        seeds = find_seeds(levels, inside, options, block.seen.within(context))
-        watershed.hold_seeds(flags, np.ascontiguousarray(seeds))
-    return flags
-
-
-def _components(
-    flags: NDArray[np.uint8], block: Block, options: FragmentOptions
-) -> tuple[NDArray[np.uint32], _Parts, dict[tuple[int, int], NDArray[np.uint32]]]:
-    """Components of the picks by number, which are frozen, and their numbers on the shared faces."""
-    numbers = np.empty(flags.size, np.uint32)
-    components.unite_links(watershed.pick_links(flags), numbers)
-    components.unite_touching_seeds(flags, numbers, options.per_section)
-    firsts, seeded = components.number_components(flags, numbers)
-    box = numbers.reshape(flags.shape)
-    planes = {(axis, side): plane_of(box, axis, side).copy() for axis, side in block.faces()}
-    if options.method == "affinity-watershed":
-        seeded[1:] = 1
-    frozen = np.zeros(len(seeded), np.uint8)
-    for plane in planes.values():
-        frozen[plane] = 1
-    frozen[0] = 0
-    return numbers, _Parts(firsts, firsts, seeded, frozen), planes
-
-
 def _global_names(names: NDArray[np.uint64], block: Block) -> NDArray[np.uint64]:
     """1 + number in the whole volume from 1 + number in what the block sees; 0 stays 0."""
     numbers = global_numbers(np.maximum(names, np.uint64(1)) - np.uint64(1), block.seen, block.domain.frame)
@@ -276,28 +202,12 @@ def _global_names(names: NDArray[np.uint64], block: Block) -> NDArray[np.uint64]
 
 def _global_forest(forest: Forest, block: Block) -> Forest:
     ids, firsts, ends = (_global_names(names, block) for names in (forest.ids, forest.firsts, forest.ends))
-    return replace(forest, ids=ids, firsts=firsts, ends=ends)
+    return replace(forest, ids=ids, firsts=firsts, ends=ends, indices=_global_pairs(forest.indices, block))
 
 
 def _global_pairs(indices: NDArray[np.int64], block: Block) -> NDArray[np.int64]:
     voxels, channels = np.divmod(indices, 3)
     return 3 * global_numbers(voxels, block.seen, block.domain.frame) + channels
-
-
-def _settle(
-    parts: _Parts, roots: NDArray[Any], edges: tuple[np.ndarray, NDArray[np.uint8], NDArray[np.int64]]
-) -> tuple[NDArray[np.uint64], NDArray[np.uint32], Forest]:
-    """Names after the decisions, where among them that of each component is, and the forest of those that wait."""
-    pairs, strengths, indices = edges
-    places, used = forest_blocks.number_roots(roots)
-    ids, lowest = (forest_blocks.smallest(values, places, len(used)) for values in (parts.ids, parts.firsts))
-    seeded, waits = parts.seeded[used], parts.frozen[used] != 0
-    ends = places[pairs]
-    waits[ends] = True
-    names = np.where(waits, ids, np.where(seeded != 0, lowest, np.uint64(0)))
-    rows = np.flatnonzero(waits)
-    rows = rows[np.argsort(ids[rows], kind="stable")]
-    return names, places, Forest(ids[rows], lowest[rows], seeded[rows], ids[ends], strengths, indices)
 
 
 def _unite_shared(old: NDArray[np.uint64], tokens: Tokens) -> NDArray[np.int64]:

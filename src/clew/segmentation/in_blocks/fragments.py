@@ -9,8 +9,8 @@ from clew.blockwise.grid import Grid, Place, beside
 from clew.blockwise.store import Store, as_record, as_table
 from clew.blockwise.tasks import Task, keys
 from clew.kernels.forest_blocks import look_up
+from clew.segmentation.forest import Forest
 from clew.segmentation.in_blocks.forest import (
-    Forest,
     Tokens,
     context_of,
     join_forests,

@@ -1,0 +1,51 @@
+"""Seeds of fragments: the voxels that are farthest from the boundary."""
+
+import math
+
+import numpy as np
+
+from clew.kernels import distance, seeds
+from clew.segmentation.options import FragmentOptions
+
+
+def find_seeds(
+    levels: np.ndarray, inside: np.ndarray, options: FragmentOptions, wanted: tuple[slice, slice, slice] = distance.ALL
+) -> np.ndarray:
+    """Seed voxels: where the capped distance to the boundary is the largest of the window around the voxel.
+
+    Needs a context of `distance_cap` - 1 + half of `seed_window` voxels (and the pairs of those), no more.
+
+    Parameters
+    ----------
+    levels : (3, z, y, x) uint8
+    inside : (z, y, x) uint8, 1 inside, or of shape (0, 0, 0) for everywhere
+    options : FragmentOptions
+    wanted : slices (z, y, x)
+        The voxels that are asked about; all by default.
+
+    Returns
+    -------
+    (z, y, x) uint8
+        Of the voxels wanted.
+    """
+    limits = np.array([-1] + [_last_below(options.boundary_threshold * pairs) for pairs in (1, 2, 3)])
+    interior = distance.interior_voxels(levels, inside, limits, options.per_section)
+    bounds = [axis.indices(length) for axis, length in zip(wanted, interior.shape, strict=True)]
+    half = options.seed_window // 2
+    z, y, x = (slice(max(start - half, 0), stop + half) for start, stop, _ in bounds)
+    near = (z, y, x)
+    depth = distance.capped_distance(interior, options.distance_cap, options.per_section, near)
+    if inside.size:
+        depth *= inside[near]
+    found = seeds.seed_voxels(depth, options.seed_window, options.per_section)
+    return found[tuple(slice(b[0] - n.start, b[1] - n.start) for b, n in zip(bounds, near, strict=True))]
+
+
+def level_of(fraction: float) -> int:
+    """Smallest level of 0..255 that is at least the fraction; the rounding undoes binary fractions (0.2 · 255 = 51)."""
+    return math.ceil(round(255 * fraction, 9))
+
+
+def _last_below(fraction: float) -> int:
+    """Largest whole number that is not above fraction · 255."""
+    return math.floor(round(255 * fraction, 9))
