@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import ndimage
 
-from clew.kernels import distance
+from clew.kernels import boundary, distance
 from naive import fragments as naive
 
 SHAPES = arrays.array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=7)
@@ -39,5 +39,5 @@ def test_interior_voxels(levels, threshold, seed, per_section):
     mask = np.random.default_rng(seed).random(levels.shape[1:]) < 0.8
     limits = np.array([-1, *(int(np.floor(round(threshold * 255 * pairs, 9))) for pairs in (1, 2, 3))])
     expected = naive.interior(levels, mask, threshold, per_section)
-    found = distance.interior_voxels(levels, mask.view(np.uint8), limits, per_section)
+    found = boundary.interior_voxels(levels, mask.view(np.uint8), limits, per_section)
     np.testing.assert_array_equal(found, expected)

@@ -1,10 +1,10 @@
-"""What a block decides about its forest, and the names that follow, against their slow twins."""
+"""What a block decides about its forest, and the ids that follow, against their slow twins."""
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clew.kernels import forest_blocks
+from clew.kernels import forest as kernels
 from naive import fragments as naive
 
 
@@ -22,7 +22,7 @@ def forests(draw):
 @given(forests(), st.sampled_from([np.uint32, np.int64]))
 def test_decided_and_waiting_pairs(forest, dtype):
     pairs, seeded, frozen = forest
-    roots, kept = forest_blocks.decide_pairs(pairs.astype(dtype), seeded, frozen)
+    roots, kept = kernels.decide_pairs(pairs.astype(dtype), seeded, frozen)
     sets, waiting = naive.decided_pairs(pairs.tolist(), seeded, frozen)
     assert kept.tolist() == waiting
     for members in sets:
@@ -33,26 +33,26 @@ def test_decided_and_waiting_pairs(forest, dtype):
 
 @settings(max_examples=100, deadline=None)
 @given(forests())
-def test_numbers_of_roots(forest):
-    roots, _ = forest_blocks.decide_pairs(*forest)
-    places, used = forest_blocks.number_roots(roots)
+def test_indices_of_roots(forest):
+    roots, _ = kernels.decide_pairs(*forest)
+    indices, used = kernels.index_roots(roots)
     assert used.tolist() == sorted(set(roots.tolist()))
-    assert [used[place] for place in places] == roots.tolist()
+    assert [used[index] for index in indices] == roots.tolist()
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2**64 - 1) | st.just(0))))
 def test_smallest_of_each(rows):
     places, values = np.array([place for place, _ in rows], np.int64), np.array([value for _, value in rows], np.uint64)
-    found = forest_blocks.smallest(values, places, 7)
+    found = kernels.smallest(values, places, 7)
     assert found.tolist() == [min((v for p, v in rows if p == place and v), default=0) for place in range(7)]
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=12))
-def test_united_numbers_are_named_by_the_smallest(pairs):
+def test_a_united_set_has_its_smallest_index(pairs):
     sets = naive.Sets(range(12))
     for pair in pairs:
         sets.unite(*pair)
     ones, others = np.array(pairs, np.int64).reshape(-1, 2).T
-    assert forest_blocks.unite_numbers(ones, others, 12).tolist() == [min(sets.of[number]) for number in range(12)]
+    assert kernels.unite_indices(ones, others, 12).tolist() == [min(sets.of[index]) for index in range(12)]

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clew.kernels import components, flood, forest, quantise, watershed
+from clew.kernels import boundary, components, flood, quantise, voxel_pairs, watershed
+from clew.kernels._flags import ALIVE, SEED
 from clew.segmentation.forest import Components, decide
 from clew.segmentation.options import FragmentOptions
 from naive import fragments as naive
@@ -39,7 +40,7 @@ def test_forest_of_basins_is_kruskal_on_voxels(volume, dtype, low):
     numbers = np.empty(flags.size, dtype)
     components.unite_links(watershed.pick_links(flags), numbers)
     components.unite_touching_seeds(flags, numbers, per_section)
-    firsts, seeded = components.number_components(flags, numbers)
+    firsts, seeded = components.index_components(flags, numbers)
     found = Components(firsts, firsts, seeded, np.zeros_like(seeded))
     decided = decide(levels, numbers, found, FragmentOptions(low=low / 255, per_section=per_section))
     labels = decided.ids[decided.indices][numbers].reshape(seeds.shape)
@@ -57,17 +58,17 @@ def test_every_voxel_picks_its_best_pair(volume):
             picked.setdefault(end, bits[index % 3])
     flags = watershed.best_picks(levels, EVERYWHERE, 0, 256, per_section)
     for voxel in np.ndindex(mask.shape):
-        assert flags[voxel] == (picked[voxel] | watershed.ALIVE if voxel in picked else 0)
+        assert flags[voxel] == (picked[voxel] | ALIVE if voxel in picked else 0)
 
 
 @settings(max_examples=100, deadline=None)
 @given(volumes(), st.sampled_from([np.uint32, np.int64]))
 def test_touching_seeds_are_one(volume, dtype):
     _, seeds, per_section = volume
-    flags = np.where(seeds, watershed.SEED, 0).astype(np.uint8)
+    flags = np.where(seeds, SEED, 0).astype(np.uint8)
     parents = np.arange(flags.size, dtype=dtype)
     components.unite_touching_seeds(flags, parents, per_section)
-    _, seeded = components.number_components(flags, parents)
+    _, seeded = components.index_components(flags, parents)
     assert seeded[1:].all()
     expected = naive.canonical(naive.seed_sets(seeds, per_section), seeds.shape)
     np.testing.assert_array_equal(partition(parents.reshape(seeds.shape)), expected)
@@ -79,7 +80,7 @@ def test_flood_with_wide_labels(volume):
     levels, seeds, per_section = volume
     mask = np.ones(seeds.shape, bool)
     labels = naive.canonical(naive.seed_sets(seeds, per_section), seeds.shape).astype(np.int64)
-    heights = flood.boundary_map(levels, EVERYWHERE, per_section)
+    heights = boundary.boundary_map(levels, EVERYWHERE, per_section)
     flood.flood(heights, heights <= 255 - 50, labels, per_section)
     np.testing.assert_array_equal(partition(labels), naive.seeded_flood(levels, mask, seeds, 50, per_section))
 
@@ -90,9 +91,9 @@ def test_long_lists_of_pairs_come_in_chunks(name, size, monkeypatch):
     levels = rng.integers(0, 4, (3, 9, 10, 11), np.uint8)
     numbers = 1 + np.arange(990, dtype=np.uint32)
     seeded = np.zeros(991, np.uint8)
-    whole = forest.touching_pairs(levels, numbers, seeded, 1, False, indexed=True)
-    monkeypatch.setattr(forest, name, size)
-    parts = forest.touching_pairs(levels, numbers, seeded, 1, False, indexed=True)
+    whole = voxel_pairs.touching_pairs(levels, numbers, seeded, 1, False, indexed=True)
+    monkeypatch.setattr(voxel_pairs, name, size)
+    parts = voxel_pairs.touching_pairs(levels, numbers, seeded, 1, False, indexed=True)
     np.testing.assert_array_equal(parts.ends, whole.ends)
     np.testing.assert_array_equal(parts.indices, whole.indices)
     pairs = [pair for pair in naive.voxel_pairs(levels, np.ones((9, 10, 11), bool)) if pair[0] >= 1]
@@ -106,7 +107,7 @@ def test_pairs_know_their_voxels(volume):
     levels, seeds, per_section = volume
     numbers = 1 + np.arange(seeds.size, dtype=np.uint32)
     seeded = np.zeros(seeds.size + 1, np.uint8)
-    found = forest.touching_pairs(levels, numbers, seeded, 1, per_section, indexed=True)
+    found = voxel_pairs.touching_pairs(levels, numbers, seeded, 1, per_section, indexed=True)
     pairs = naive.voxel_pairs(levels, np.ones(seeds.shape, bool), per_section)
     expected = [pair[:2] for pair in pairs if pair[0] >= 1]
     rows = np.arange(len(found.ends))
@@ -117,9 +118,9 @@ def test_a_pair_of_basins_is_not_taken_for_another_in_its_place():
     """All pairs share one place of the small memory of pairs, so that each forgets the one before."""
     levels = np.random.default_rng(1).integers(1, 256, (3, 3, 4, 5), np.uint8)
     dense = 1 + np.arange(60, dtype=np.uint32)
-    sparse = 1 + forest.RECENT * (dense - 1)
+    sparse = 1 + voxel_pairs.RECENT * (dense - 1)
     expected, found = (
-        forest.touching_pairs(levels, numbers, np.zeros(1 + numbers.max(), np.uint8), 0, False).ends
+        voxel_pairs.touching_pairs(levels, numbers, np.zeros(1 + numbers.max(), np.uint8), 0, False).ends
         for numbers in (dense, sparse)
     )
     assert len(expected) == 2 * 4 * 5 + 3 * 3 * 5 + 3 * 4 * 4
@@ -127,13 +128,13 @@ def test_a_pair_of_basins_is_not_taken_for_another_in_its_place():
 
 
 @pytest.mark.parametrize("dtype", [np.uint32, np.int64])
-def test_spread_labels_in_place(dtype, monkeypatch):
+def test_spread_ids_in_place(dtype, monkeypatch):
     monkeypatch.setattr(components, "parent_type", lambda voxels: dtype)
     labels = np.array([0, 2**63 + 5, 7], np.uint64)
     result = np.empty(9, np.uint64)
     numbers = np.array([1, 0, 2, 2, 1, 0, 0, 2, 1])
     result.view(dtype)[:9] = numbers
-    components.spread_labels(labels, result)
+    components.spread_ids(labels, result)
     np.testing.assert_array_equal(result, labels[numbers])
 
 

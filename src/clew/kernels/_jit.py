@@ -26,7 +26,15 @@ from numba.core import cgutils, types
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.extending import intrinsic
 
-SHARED = ("_heap.py", "_jit.py", "_table.py", "_union_find.py", "agglomeration_layout.py", "agglomeration_scores.py")
+SHARED = (
+    "_flags.py",
+    "_heap.py",
+    "_jit.py",
+    "_table.py",
+    "_union_find.py",
+    "agglomeration_layout.py",
+    "agglomeration_scores.py",
+)
 """Files from which other kernels take helpers and constants."""
 _STATE = hashlib.sha256(b"".join(Path(__file__).with_name(name).read_bytes() for name in SHARED)).hexdigest()
 

@@ -5,10 +5,9 @@ Parents are linear voxel indices (C order): uint32 while the volume has fewer th
 
 import numpy as np
 
-from clew.kernels._jit import inline, kernel
+from clew.kernels._flags import LINK_X, LINK_Y, LINK_Z, SEED
+from clew.kernels._jit import at, bare_kernel, inline
 from clew.kernels._union_find import root
-
-_U = np.uint64
 
 
 def parent_type(voxels: int) -> type[np.unsignedinteger] | type[np.signedinteger]:
@@ -17,7 +16,7 @@ def parent_type(voxels: int) -> type[np.unsignedinteger] | type[np.signedinteger
 
 
 def indices_in(result: np.ndarray) -> np.ndarray:
-    """Room for an index of each voxel, 4 or 8 bytes, in the memory of the flat uint64 `result`; see `spread_labels`."""
+    """Room for an index of each voxel, 4 or 8 bytes, in the memory of the flat uint64 `result`; see `spread_ids`."""
     return result.view(parent_type(result.size))[: result.size]
 
 
@@ -36,23 +35,24 @@ def unite_touching_seeds(flags: np.ndarray, parents: np.ndarray, per_section: bo
 def _join(parents, one, other):
     """Unite two roots, return the smaller."""
     smaller = min(one, other)
-    parents[_U(max(one, other))] = smaller
+    parents[at(max(one, other))] = smaller
     return smaller
 
 
-@kernel
+@bare_kernel
 def _unite(links, plane, width, parents):
+    """A run of links in x needs no union: its voxels get the root of the voxel before, which is at hand."""
     own = np.int64(0)
     for i in range(links.size):
         link = links[i]
-        if link & 1 == 0:
+        if link & LINK_X == 0:
             own = np.int64(i)
         parents[i] = own
-        if link > 1:
+        if link > LINK_X:
             own = root(parents, own)
-            if link & 2:
+            if link & LINK_Y:
                 own = _join(parents, own, root(parents, i - width))
-            if link & 4:
+            if link & LINK_Z:
                 own = _join(parents, own, root(parents, i - plane))
             parents[i] = own
 
@@ -63,16 +63,16 @@ def _meet(flags, parents, own, row, x, width, continued):
 
     `continued`: the voxel before is a seed, hence united with those among x - 2, x - 1, x already.
     """
-    if flags[_U(row + x)] & 128:
+    if flags[at(row + x)] & SEED:
         return own if continued else _join(parents, own, root(parents, row + x))
-    if not continued and x > 0 and flags[_U(row + x - 1)] & 128:
+    if not continued and x > 0 and flags[at(row + x - 1)] & SEED:
         own = _join(parents, own, root(parents, row + x - 1))
-    if x + 1 < width and flags[_U(row + x + 1)] & 128:
+    if x + 1 < width and flags[at(row + x + 1)] & SEED:
         own = _join(parents, own, root(parents, row + x + 1))
     return own
 
 
-@kernel
+@bare_kernel
 def _unite_seeds(flags, shape, parents, per_section):
     depth, height, width = shape
     plane = np.int64(height) * width
@@ -81,7 +81,7 @@ def _unite_seeds(flags, shape, parents, per_section):
             row = z * plane + y * width
             continued = False
             for x in range(width):
-                if flags[_U(row + x)] & 128 == 0:
+                if flags[at(row + x)] & SEED == 0:
                     continued = False
                     continue
                 own = root(parents, row + x)
@@ -95,21 +95,17 @@ def _unite_seeds(flags, shape, parents, per_section):
                 continued = True
 
 
-def count_roots(flags: np.ndarray, parents: np.ndarray) -> int:
-    """Number of components, single voxels without any flag left out."""
-    return _count_roots(flags.reshape(-1), parents)
-
-
-@kernel
+@bare_kernel
 def _count_roots(flags, parents):
+    """Number of components, single voxels without any flag left out."""
     count = np.int64(0)
     for i in range(flags.size):
         count += (parents[i] == i) & (flags[i] != 0)
     return count
 
 
-def number_components(flags: np.ndarray, parents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Replace the parents, in place, by numbers 1, 2, … of components in the order of their smallest voxel.
+def index_components(flags: np.ndarray, parents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Replace the parents, in place, by indices 1, 2, … of components in the order of their smallest voxel.
 
     Single voxels without any flag get 0.
 
@@ -120,57 +116,59 @@ def number_components(flags: np.ndarray, parents: np.ndarray) -> tuple[np.ndarra
     seeded : (components + 1,) uint8
         1 for a component with a seed.
     """
-    count = count_roots(flags, parents)
+    count = _count_roots(flags.reshape(-1), parents)
     firsts = np.zeros(count + 1, np.uint64)
     seeded = np.zeros(count + 1, np.uint8)
-    _number(flags.reshape(-1), parents, firsts, seeded)
+    _index(flags.reshape(-1), parents, firsts, seeded)
     return firsts, seeded
 
 
-@kernel
-def _number(flags, parents, firsts, seeded):
+@bare_kernel
+def _index(flags, parents, firsts, seeded):
+    """One pass: a parent is a smaller voxel, which has its index already."""
     count = np.int64(0)
     for i in range(flags.size):
         parent = np.int64(parents[i])
         if parent != i:
-            parents[i] = parents[_U(parent)]
+            parents[i] = parents[at(parent)]
         elif flags[i] == 0:
             parents[i] = 0
         else:
             count += 1
             parents[i] = count
             firsts[count] = np.uint64(i + 1)
-        if flags[i] & 128:
-            seeded[_U(parents[i])] = 1
+        if flags[i] & SEED:
+            seeded[at(parents[i])] = 1
 
 
-def first_voxels(numbers: np.ndarray, count: int) -> np.ndarray:
-    """(count + 1,) uint64: 1 + index of the first voxel of each number, 0 where it has none; number 0 is none."""
+def first_voxels(indices: np.ndarray, count: int) -> np.ndarray:
+    """(count + 1,) uint64: 1 + the first voxel of each component, 0 where it has none; component 0 is none."""
     firsts = np.zeros(count + 1, np.uint64)
-    _find_firsts(numbers, firsts)
+    _find_firsts(indices, firsts)
     return firsts
 
 
-@kernel
-def _find_firsts(numbers, firsts):
-    for i in range(numbers.size):
-        if numbers[i] != 0 and firsts[_U(numbers[i])] == 0:
-            firsts[_U(numbers[i])] = np.uint64(i + 1)
+@bare_kernel
+def _find_firsts(indices, firsts):
+    for i in range(indices.size):
+        if indices[i] != 0 and firsts[at(indices[i])] == 0:
+            firsts[at(indices[i])] = np.uint64(i + 1)
 
 
-def spread_labels(labels: np.ndarray, result: np.ndarray) -> None:
-    """Look up the label of every number, in place: `result` holds the numbers in its lower half at first.
+def spread_ids(ids: np.ndarray, result: np.ndarray) -> None:
+    """Look up the id of every index, in place.
 
     Parameters
     ----------
-    labels : (numbers,) uint64
+    ids : (components + 1,) uint64
     result : (voxels,) uint64
-        Its memory begins with the numbers as made by `number_components`, 4 or 8 bytes each.
+        Its memory begins with the indices (see `indices_in`).
     """
-    _spread(indices_in(result), labels, result)
+    _spread(indices_in(result), ids, result)
 
 
-@kernel
-def _spread(numbers, labels, result):
+@bare_kernel
+def _spread(indices, ids, result):
+    """From the last voxel on: what is written lies behind all indices that are still to be read."""
     for i in range(result.size - 1, -1, -1):
-        result[i] = labels[_U(numbers[i])]
+        result[i] = ids[at(indices[i])]

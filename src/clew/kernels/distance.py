@@ -14,53 +14,6 @@ COLUMNS = 512
 ALL = (slice(None), slice(None), slice(None))
 
 
-def interior_voxels(affinities: np.ndarray, mask: np.ndarray, limits: np.ndarray, per_section: bool) -> np.ndarray:
-    """1 where the mean affinity of a voxel's own pairs is above the boundary threshold, else 0.
-
-    Parameters
-    ----------
-    affinities : (3, z, y, x) uint8
-    mask : (z, y, x) uint8, 1 inside, or of shape (0, 0, 0) for everywhere
-        Pairs that leave the mask are not counted, just as pairs that leave the volume.
-    limits : (4,) int64
-        For 0..3 counted pairs, the largest sum that is not above the threshold; -1 for none: no pair, no boundary.
-    per_section
-        Count the pairs in the plane only.
-    """
-    interior = np.empty(affinities.shape[1:], np.uint8)
-    _mark_interior(affinities, mask, limits.astype(np.int16), per_section, interior)
-    return interior
-
-
-@kernel
-def _mark_interior(affinities, mask, limits, per_section, interior):
-    depth, height, width = interior.shape
-    inside = np.ones(width, np.uint8)
-    outside = np.zeros(width, np.uint8)
-    total = np.zeros(width, np.int16)
-    count = np.zeros(width, np.uint8)
-    whole = mask.size == 0
-    for z in range(depth):
-        for y in range(height):
-            here = inside if whole else mask[z, y]
-            above = outside if z == 0 or per_section else (inside if whole else mask[z - 1, y])
-            before = outside if y == 0 else (inside if whole else mask[z, y - 1])
-            along_z = affinities[0, z, y]
-            along_y = affinities[1, z, y]
-            along_x = affinities[2, z, y]
-            for x in range(width):
-                total[x] = np.int16(along_z[x]) * np.int16(above[x]) + np.int16(along_y[x]) * np.int16(before[x])
-                count[x] = above[x] + before[x]
-            for x in range(1, width):
-                total[x] += np.int16(along_x[x]) * np.int16(here[x - 1])
-                count[x] += here[x - 1]
-            row = interior[z, y]
-            for x in range(width):
-                pairs = count[x] * here[x]
-                limit = limits[3] if pairs == 3 else (limits[2] if pairs == 2 else limits[1])
-                row[x] = (pairs == 0) | (total[x] > limit)
-
-
 def capped_distance(
     interior: np.ndarray, cap: int, per_section: bool, kept: tuple[slice, slice, slice] = ALL
 ) -> np.ndarray:
@@ -87,7 +40,7 @@ def capped_distance(
     _along_rows(interior, cap, x0, distance)
     _along_columns(distance, cap, y0, y1)
     if not per_section:
-        _along_depth(distance, y1 - y0, cap, z0, z1)
+        _along_depth(distance, y1 - y0, cap, z0, z1, COLUMNS)
         z0, z1 = 0, z1 - z0
     return np.ascontiguousarray(distance[z0:z1, : y1 - y0])
 
@@ -140,11 +93,11 @@ def _along_columns(distance, cap, first, stop):
 
 
 @kernel
-def _along_depth(distance, height, cap, first, stop):
+def _along_depth(distance, height, cap, first, stop, columns):
     """The minimum along z of rows below `height`, in place; sections first … stop - 1 become sections 0, 1, …"""
     depth, _, width = distance.shape
-    for start in range(0, width, COLUMNS):
-        end = min(width, start + COLUMNS)
+    for start in range(0, width, columns):
+        end = min(width, start + columns)
         lines = np.full((depth + 2 * cap, end - start), np.uint16(cap * cap))
         for y in range(height):
             lines[cap : cap + depth] = distance[:, y, start:end]

@@ -1,159 +1,163 @@
-"""Pairs of voxels in which two basins touch, in strict order: what Kruskal's method goes through."""
+"""Seeded maximum spanning forest of a volume or a part of one: what can be decided there, and what has to wait.
+
+Components have the indices 1, 2, …; index 0 is none, and stands for all seeds together where waiting pairs are thinned.
+"""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from clew.kernels._jit import inline, kernel
-
-_U = np.uint64
-
-CHUNK = 1 << 22
-"""Pairs collected before another array is begun."""
-
-FARTHEST = 1 << 30
-"""A chunk covers fewer voxels: 4 · voxel + channel is kept in 32 bits."""
-
-RECENT = 1 << 12
-"""Pairs of basins remembered (a power of two), to leave out most of the pairs that a better one has outdone."""
+from clew.kernels._jit import at, bare_kernel
+from clew.kernels._union_find import root
 
 
-class Pairs(NamedTuple):
-    """Pairs of voxels of two basins in strict order: strongest first, ties by the pair's index 3 · voxel + channel.
+class _Forest(NamedTuple):
+    """Components while they join: seeded, frozen (components + 1,) uint8; parents (components + 1,), which have joined; groups
+    (components + 1,), those of the spanning forest of the waiting pairs, where all seeds are in group 0."""
 
-    ends : (pairs, 2) uint32 or int64, the two basins; indices : (pairs,) uint32, or none where they were not asked for;
-    stops : (256,) int64, the row after the last pair of each strength.
-    """
-
-    ends: np.ndarray
-    indices: np.ndarray
-    stops: np.ndarray
-
-    def strengths(self, rows: np.ndarray) -> np.ndarray:
-        """(rows,) uint8: the affinities of the pairs in some rows."""
-        return (255 - np.searchsorted(self.stops[::-1], rows, side="right")).astype(np.uint8)
+    seeded: np.ndarray
+    frozen: np.ndarray
+    parents: np.ndarray
+    groups: np.ndarray
 
 
-def touching_pairs(
-    affinities: np.ndarray,
-    numbers: np.ndarray,
-    seeded: np.ndarray,
-    low: int,
-    per_section: bool,
-    *,
-    indexed: bool = False,
-) -> Pairs:
-    """Pairs of voxels of two basins that are not both seeded, with affinity ≥ `low`, in strict order.
+def decide_pairs(pairs: np.ndarray, seeded: np.ndarray, frozen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Kruskal's method where some components may not choose, because not all of their pairs are known.
 
-    Pairs that come after another pair of the same two basins are left out where that is noticed cheaply.
+    A component that is neither seeded nor frozen joins along its best pair. Of the pairs of two others, at least one of
+    them without a seed, those are kept that are in the maximum spanning forest of these components, all seeds taken
+    for one: no other pair can be chosen later (the weakest pair of a cycle is never in the forest).
 
     Parameters
     ----------
-    affinities : (3, z, y, x) uint8
-    numbers : (voxels,) uint32 or int64
-        Number of each voxel's basin, 0 for none.
-    seeded : (basins + 1,) uint8
-    per_section
-        Pairs in the plane only.
-    indexed
-        Whether indices are wanted; fewer than 2³² / 3 voxels then.
+    pairs : (pairs, 2) unsigned or signed integer
+        Components to unite, best first.
+    seeded, frozen : (components + 1,) uint8
+
+    Returns
+    -------
+    roots : (components + 1,), as `pairs`
+        The component that each has joined; the seeded or frozen one, where there is one.
+    kept : (waiting,) int64
+        Rows of the pairs that have to wait, ascending; no more than there are frozen components without a seed.
     """
-    if seeded[1:].all():  # no pair can join two of them: an affinity watershed in blocks took 1.5 times as long before
-        return Pairs(np.empty((0, 2), numbers.dtype), np.empty(0, np.uint32), np.zeros(256, np.int64))
-    shape = affinities.shape[1:]
-    levels = affinities.reshape(3, -1)
-    counts = np.zeros(256, np.int64)
-    recent = (np.zeros(RECENT, numbers.dtype), np.zeros(RECENT, numbers.dtype), np.zeros(RECENT, np.uint8))
-    room = min(CHUNK, 3 * numbers.size) + 3 * shape[2] + 1
-    chunks = []
-    row = 0
-    while row < shape[0] * shape[1]:
-        chunk = codes, strengths = np.empty(room, np.uint32), np.empty(room, np.uint8)
-        rows = row, min(row + FARTHEST // shape[2], shape[0] * shape[1])
-        row, found = _collect_pairs(levels, numbers, shape, seeded, low, per_section, rows, recent, counts, chunk)
-        chunks.append((codes[:found], strengths[:found], rows[0] * shape[2]))
-    ends = np.empty((counts.sum(), 2), numbers.dtype)
-    indices = np.empty(len(ends) if indexed else 0, np.uint32)
-    stops = counts[::-1].cumsum()[::-1] - counts
-    for codes, strengths, start in chunks:
-        _sort_pairs(codes, strengths, start, numbers, shape, stops, ends, indices)
-    return Pairs(ends, indices, stops)
+    parents = np.arange(seeded.size, dtype=pairs.dtype)
+    groups = np.where(seeded, pairs.dtype.type(0), parents)
+    kept = np.empty(np.count_nonzero(frozen & (seeded == 0)), np.int64)
+    count = _decide(pairs, _Forest(seeded, frozen, parents, groups), kept)
+    _flatten(parents)
+    return parents, kept[:count]
 
 
-@inline
-def _find_contacts(row, above, before, contacts):
-    """Write 4 · x + channel of all pairs of a row whose labels differ; returns how many. Without branches."""
-    count = _U(0)
-    previous = row[0]
-    code = np.uint32(0)
-    for x in range(row.size):
-        here = row[x]
-        contacts[count] = code
-        count += _U(here != above[x])
-        contacts[count] = code + np.uint32(1)
-        count += _U(here != before[x])
-        contacts[count] = code + np.uint32(2)
-        count += _U(here != previous)
-        previous = here
-        code += np.uint32(4)
+@bare_kernel
+def _decide(pairs, forest, kept):
+    seeded, frozen, parents, groups = forest
+    count = 0
+    left = kept.size  # each kept pair and each union decides one component: when none is left, no later pair matters
+    for i in range(1, seeded.size):
+        left += (seeded[i] | frozen[i]) == 0
+    for i in range(pairs.shape[0]):
+        if left == 0:
+            break
+        one, other = root(parents, np.int64(pairs[i, 0])), root(parents, np.int64(pairs[i, 1]))
+        if one == other or (seeded[at(one)] and seeded[at(other)]):
+            continue
+        if not (seeded[at(other)] or frozen[at(other)]):
+            parents[at(other)] = one
+            left -= 1
+        elif not (seeded[at(one)] or frozen[at(one)]):
+            parents[at(one)] = other
+            left -= 1
+        else:
+            group, other_group = root(groups, one), root(groups, other)
+            if group != other_group:
+                groups[at(max(group, other_group))] = min(group, other_group)
+                kept[count] = i
+                count += 1
+                left -= 1
     return count
 
 
-@kernel
-def _collect_pairs(affinities, numbers, shape, seeded, low, per_section, rows, recent, counts, chunk):
-    """Collect pairs of some rows (first, last + 1), until the chunk is nearly full; returns (next row, pairs found).
+@bare_kernel
+def _flatten(parents):
+    for i in range(parents.size):
+        parents[i] = root(parents, np.int64(i))
 
-    A pair is kept as 4 · voxel + channel, counted from the first voxel, and its strength.
+
+def index_roots(roots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Indices 0, 1, … of the roots, in their order.
+
+    Parameters
+    ----------
+    roots : (components,), as `decide_pairs` returns them
+
+    Returns
+    -------
+    indices : (components,), as `roots`
+        Index of each one's root.
+    used : (indices,) int64
+        The roots.
     """
-    _, height, width = shape
-    steps = np.array([height * width, width, 1], np.uint64)
-    contacts = np.empty(3 * width + 1, np.uint32)
-    recent_ones, recent_others, recent_best = recent
-    codes, strengths = chunk
-    found = _U(0)
-    first, last = rows
-    row = first
-    while row < last and codes.size - np.int64(found) > 3 * width:
-        start = np.int64(row) * width
-        here = numbers[start : start + width]
-        above = (
-            here if row < height or per_section else numbers[start - height * width : start - height * width + width]
-        )
-        before = here if row % height == 0 else numbers[start - width : start]
-        base = np.uint32(4 * (start - first * width))
-        for i in range(_find_contacts(here, above, before, contacts)):
-            channel = _U(contacts[i] & 3)
-            voxel = _U(start) + _U(contacts[i] >> 2)
-            strength = affinities[channel, voxel]
-            one = numbers[voxel]
-            other = numbers[voxel - steps[channel]]
-            place = ((_U(one) * _U(40503)) ^ _U(other)) & _U(RECENT - 1)
-            again = (recent_ones[place] == one) & (recent_others[place] == other)
-            best = recent_best[place] * np.uint8(again)
-            recent_ones[place] = one
-            recent_others[place] = other
-            recent_best[place] = max(best, strength)
-            use = (strength >= low) & (one != 0) & (other != 0) & ((seeded[_U(one)] & seeded[_U(other)]) == 0)
-            use &= (not again) | (strength > best)
-            codes[found] = base + contacts[i]
-            strengths[found] = strength
-            found += _U(use)
-            counts[strength] += np.int64(use)
-        row += 1
-    return row, np.int64(found)
+    indices, used = np.empty_like(roots), np.empty(roots.size, np.int64)
+    count = _index_roots(roots, indices, used)
+    return indices, used[:count].copy()
 
 
-@kernel
-def _sort_pairs(codes, strengths, start, numbers, shape, starts, ends, indices):
-    """Write the basins (and indices) of the pairs of a chunk that begins with the voxel `start` where they belong."""
-    _, height, width = shape
-    steps = np.array([height * width, width, 1], np.uint64)
-    for i in range(codes.size):
-        place = _U(starts[strengths[i]])
-        starts[strengths[i]] += 1
-        channel = _U(codes[i] & 3)
-        voxel = _U(start) + _U(codes[i] >> 2)
-        ends[place, 0] = numbers[voxel]
-        ends[place, 1] = numbers[voxel - steps[channel]]
-        if indices.size:
-            indices[place] = np.uint32(_U(3) * voxel + channel)
+@bare_kernel
+def _index_roots(roots, indices, used):
+    count = 0
+    for i in range(roots.size):
+        if roots[i] == i:
+            indices[i] = count
+            used[count] = i
+            count += 1
+    for i in range(roots.size):
+        indices[i] = indices[at(roots[i])]
+    return count
+
+
+def smallest(values: np.ndarray, indices: np.ndarray, count: int) -> np.ndarray:
+    """(count,) uint64: the smallest of the `values` that are not 0 at each of the `indices` 0 … count - 1; 0 for none."""
+    result = np.zeros(count, np.uint64)
+    _find_smallest(values, indices, result)
+    return result
+
+
+@bare_kernel
+def _find_smallest(values, indices, result):
+    for i in range(values.size):
+        index = at(indices[i])
+        if values[i] != 0 and (result[index] == 0 or values[i] < result[index]):
+            result[index] = values[i]
+
+
+def unite_indices(ones: np.ndarray, others: np.ndarray, count: int) -> np.ndarray:
+    """(count,) int64: the smallest index of the set of each of 0 … count - 1, after uniting ones[i] with others[i]."""
+    parents = np.arange(count, dtype=np.int64)
+    _unite(ones, others, parents)
+    _flatten(parents)
+    return parents
+
+
+@bare_kernel
+def _unite(ones, others, parents):
+    for i in range(ones.size):
+        one, other = root(parents, np.int64(ones[i])), root(parents, np.int64(others[i]))
+        parents[at(max(one, other))] = min(one, other)
+
+
+def look_up(indices: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """`table[indices]` for (z, y, x) indices, in C order."""
+    result = np.empty(indices.shape, table.dtype)
+    _look_up(indices, table, result)
+    return result
+
+
+@bare_kernel
+def _look_up(indices, table, result):
+    depth, height, width = indices.shape
+    for z in range(depth):
+        for y in range(height):
+            row, out = indices[z, y], result[z, y]
+            for x in range(width):
+                out[x] = table[at(row[x])]

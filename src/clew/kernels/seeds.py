@@ -3,9 +3,7 @@
 import numpy as np
 
 from clew.kernels._jit import inline, kernel
-
-COLUMNS = 512
-"""Columns worked on at once along z, so that what is read again stays in the cache."""
+from clew.kernels.distance import COLUMNS
 
 
 def window_maximum(values: np.ndarray, window: int, per_section: bool) -> np.ndarray:
@@ -13,7 +11,7 @@ def window_maximum(values: np.ndarray, window: int, per_section: bool) -> np.nda
     largest = np.empty_like(values)
     _maximum_in_plane(values, window, largest)
     if not per_section:
-        _maximum_in_depth(largest, window)
+        _maximum_in_depth(largest, window, COLUMNS)
     return largest
 
 
@@ -88,11 +86,11 @@ def _maximum_in_plane(values, window, largest):
 
 
 @kernel
-def _maximum_in_depth(largest, window):
+def _maximum_in_depth(largest, window, columns):
     depth, height, width = largest.shape
     half = window // 2
-    for start in range(0, width, COLUMNS):
-        stop = min(width, start + COLUMNS)
+    for start in range(0, width, columns):
+        stop = min(width, start + columns)
         lines = np.zeros((depth + 2 * half, stop - start), np.uint16)
         for y in range(height):
             lines[:half] = 0

@@ -10,14 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clew.blockwise.block import Block, plane_of
-from clew.kernels import components, forest_blocks, watershed
-from clew.kernels.forest import touching_pairs
+from clew.kernels import components, forest, watershed
+from clew.kernels.voxel_pairs import touching_pairs
 from clew.segmentation.options import FragmentOptions
 from clew.segmentation.seeds import find_seeds, level_of
 from clew.space import Box
-
-NEVER = 256
-"""A strength that no pair reaches."""
 
 
 class Components(NamedTuple):
@@ -99,7 +96,7 @@ def pick_flags(
     flags = watershed.best_picks(
         np.ascontiguousarray(levels[(slice(None), *near)]),
         np.ascontiguousarray(inside[near]) if inside.size else inside,
-        level_of(options.low), NEVER if seeded else level_of(options.high), options.per_section,
+        level_of(options.low), watershed.NEVER if seeded else level_of(options.high), options.per_section,
     )  # fmt: skip
     flags = np.ascontiguousarray(flags[block.seen.within(near_box)])
     if seeded:
@@ -113,7 +110,7 @@ def find_components(flags: np.ndarray, indices: np.ndarray, block: Block, option
     components.unite_links(watershed.pick_links(flags), indices)
     if options.method == "seeded-forest":
         components.unite_touching_seeds(flags, indices, options.per_section)
-    firsts, seeded = components.number_components(flags, indices)
+    firsts, seeded = components.index_components(flags, indices)
     if options.method == "affinity-watershed":
         seeded[1:] = 1
     frozen = np.zeros(len(seeded), np.uint8)
@@ -131,14 +128,14 @@ def decide(levels: np.ndarray, indices: np.ndarray, found: Components, options: 
     pairs = touching_pairs(
         levels, indices, found.seeded, level_of(options.low), options.per_section, indexed=bool(found.frozen.any())
     )
-    roots, kept = forest_blocks.decide_pairs(pairs.ends, found.seeded, found.frozen)
+    roots, kept = forest.decide_pairs(pairs.ends, found.seeded, found.frozen)
     return settle(found, roots, Edges(pairs.ends[kept], pairs.strengths(kept), pairs.indices[kept].astype(np.int64)))
 
 
 def settle(found: Components, roots: NDArray[Any], edges: Edges) -> Decided:
     """Ids after the decisions: `roots` as `decide_pairs` returns them, and the edges that it kept."""
-    indices, used = forest_blocks.number_roots(roots)
-    ids, lowest = (forest_blocks.smallest(values, indices, len(used)) for values in (found.ids, found.firsts))
+    indices, used = forest.index_roots(roots)
+    ids, lowest = (forest.smallest(values, indices, len(used)) for values in (found.ids, found.firsts))
     seeded, waits = found.seeded[used], found.frozen[used] != 0
     ends = indices[edges.ends]
     waits[ends] = True

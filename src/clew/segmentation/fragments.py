@@ -8,7 +8,8 @@ import numpy as np
 from clew.arrays import as_array
 from clew.blockwise.block import Block
 from clew.errors import InputError
-from clew.kernels import components, flood, watershed
+from clew.kernels import boundary, components, flood
+from clew.kernels._flags import ALIVE, SEED
 from clew.segmentation import forest
 from clew.segmentation.affinities import quantise
 from clew.segmentation.options import FragmentOptions
@@ -84,24 +85,24 @@ def _exact(levels: np.ndarray, inside: np.ndarray, options: FragmentOptions) -> 
     if not found.seeded[1:].all():
         decided = forest.decide(levels, indices, found, options)
         ids = decided.ids[decided.indices]
-    components.spread_labels(ids, result)
+    components.spread_ids(ids, result)
     return result.reshape(block.owned.shape)
 
 
 def _seeded_flood(levels: np.ndarray, inside: np.ndarray, options: FragmentOptions) -> np.ndarray:
     shape = levels.shape[1:]
-    flags = find_seeds(levels, inside, options) * np.uint8(watershed.SEED | watershed.ALIVE)
+    flags = find_seeds(levels, inside, options) * np.uint8(SEED | ALIVE)
     result = np.empty(flags.size, np.uint64)
     numbers = components.indices_in(result)
     numbers[:] = np.arange(flags.size, dtype=numbers.dtype)
     components.unite_touching_seeds(flags, numbers, options.per_section)
-    firsts, _ = components.number_components(flags, numbers)
-    heights = flood.boundary_map(levels, inside, options.per_section)
+    firsts, _ = components.index_components(flags, numbers)
+    heights = boundary.boundary_map(levels, inside, options.per_section)
     open_voxels = heights <= 255 - level_of(options.low)
     if inside.size:
         open_voxels &= inside.view(np.bool_)
     flood.flood(heights, open_voxels, numbers.reshape(shape), options.per_section)
-    components.spread_labels(components.first_voxels(numbers, len(firsts) - 1), result)
+    components.spread_ids(components.first_voxels(numbers, len(firsts) - 1), result)
     return result.reshape(shape)
 
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from clew.kernels import distance, seeds
+from clew.kernels import boundary, distance, seeds
 from clew.segmentation.options import FragmentOptions
 
 
@@ -29,7 +29,7 @@ def find_seeds(
         Of the voxels wanted.
     """
     limits = np.array([-1] + [_last_below(options.boundary_threshold * pairs) for pairs in (1, 2, 3)])
-    interior = distance.interior_voxels(levels, inside, limits, options.per_section)
+    interior = boundary.interior_voxels(levels, inside, limits, options.per_section)
     bounds = [axis.indices(length) for axis, length in zip(wanted, interior.shape, strict=True)]
     half = options.seed_window // 2
     z, y, x = (slice(max(start - half, 0), stop + half) for start, stop, _ in bounds)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from clew.blockwise.block import Block, global_numbers, plane_of
 from clew.errors import InputError
-from clew.kernels import forest_blocks
+from clew.kernels import forest
 from clew.segmentation.affinities import quantise
 from clew.segmentation.forest import Components, Edges, Forest, decide, find_components, pick_flags, settle
 from clew.segmentation.fragments import check_options, mask_bytes
@@ -100,7 +100,7 @@ def start_forest(
     names = _global_names(decided.ids, block)
     box = numbers.reshape(flags.shape)
     return BlockFragments(
-        forest_blocks.look_up(box[block.owned.within(block.seen)], decided.indices), names,
+        forest.look_up(box[block.owned.within(block.seen)], decided.indices), names,
         _global_forest(decided.waiting, block),
         {face: names[decided.indices[plane_of(box, *face)]] for face in block.faces()},
     )  # fmt: skip
@@ -159,8 +159,8 @@ def join_forests(forests: Sequence[Forest], tokens: Tokens, block: Block) -> tup
     names, numbers = np.unique(number_of, return_inverse=True)
     rows = numbers[places] + 1
     count = len(names) + 1
-    ids = forest_blocks.smallest(np.concatenate([part.ids for part in forests]), rows, count)
-    firsts = forest_blocks.smallest(np.concatenate([part.firsts for part in forests]), rows, count)
+    ids = forest.smallest(np.concatenate([part.ids for part in forests]), rows, count)
+    firsts = forest.smallest(np.concatenate([part.firsts for part in forests]), rows, count)
     seeded = np.zeros(count, np.uint8)
     np.maximum.at(seeded, rows, np.concatenate([part.seeded for part in forests]))
     outer = ~block.holds_alone(tokens.voxels)
@@ -168,7 +168,7 @@ def join_forests(forests: Sequence[Forest], tokens: Tokens, block: Block) -> tup
     frozen = np.zeros(count, np.uint8)
     frozen[owners[outer]] = 1
     pairs, strengths, indices = _edges_in_order(forests, old, numbers)
-    roots, kept = forest_blocks.decide_pairs(pairs, seeded, frozen)
+    roots, kept = forest.decide_pairs(pairs, seeded, frozen)
     edges = Edges(pairs[kept], strengths[kept], indices[kept])
     decided = settle(Components(ids, firsts, seeded, frozen), roots, edges)
     new = decided.ids[decided.indices]
@@ -215,7 +215,7 @@ def _unite_shared(old: NDArray[np.uint64], tokens: Tokens) -> NDArray[np.int64]:
     order = np.argsort(tokens.voxels, kind="stable")
     owners = np.searchsorted(old, tokens.owners[order])
     same = np.flatnonzero(np.diff(tokens.voxels[order]) == 0)
-    return forest_blocks.unite_numbers(owners[same], owners[same + 1], len(old))
+    return forest.unite_indices(owners[same], owners[same + 1], len(old))
 
 
 def _edges_in_order(

@@ -8,7 +8,7 @@ from functools import partial
 from clew.blockwise.grid import Grid, Place, beside
 from clew.blockwise.store import Store, as_record, as_table
 from clew.blockwise.tasks import Task, keys
-from clew.kernels.forest_blocks import look_up
+from clew.kernels.forest import look_up
 from clew.segmentation.forest import Forest
 from clew.segmentation.in_blocks.forest import (
     Tokens,
