@@ -53,7 +53,7 @@ def test_a_failure_leaves_nothing(s3: Server, backend: int):
 
 def test_what_is_no_ome_zarr_is_not_replaced(s3: Server, backend: int):
     write_bytes("s3://bucket/a.zarr", "zarr.json", b'{"zarr_format": 3, "node_type": "array"}')
-    with pytest.raises(InputError, match="no OME-Zarr; it is not replaced"):
+    with pytest.raises(InputError, match="not an OME-Zarr, so it is not replaced"):
         save_volume("s3://bucket/a.zarr", DATA, voxel_size=VOXEL_SIZE, overwrite=True)
     assert keys(backend) == ["a.zarr/zarr.json"]
 

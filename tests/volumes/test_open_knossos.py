@@ -85,7 +85,7 @@ def test_compressed_and_doubled_cubes_are_refused(tmp_path):
     cube = tmp_path / "x0001/y0000/z0000/ex145_mag1_x0001_y0000_z0000.raw"
     copy = cube.with_name("copy.raw")
     copy.write_bytes(cube.read_bytes())
-    with pytest.raises(InputError, match="holds 2 raw files"):
+    with pytest.raises(InputError, match="must hold one raw file, its cube, not 2"):
         open_volume(tmp_path).read()
     copy.unlink()
     cube.rename(cube.with_suffix(".jpg"))

@@ -178,10 +178,10 @@ def test_what_is_not_ours_is_never_replaced(tmp_path):
     folder = tmp_path / "precious.zarr"
     folder.mkdir()
     (folder / "thesis.txt").write_text("years of work")
-    with pytest.raises(InputError, match="is no zarr; it is not replaced"):
+    with pytest.raises(InputError, match="is not a zarr, so it is not replaced"):
         save_volume(folder, asymmetric(), voxel_size=VOXEL_SIZE, overwrite=True)
     (tmp_path / "folder.h5").mkdir()
-    with pytest.raises(InputError, match="is no file; it is not replaced"):
+    with pytest.raises(InputError, match="is not a file, so it is not replaced"):
         save_volume(tmp_path / "folder.h5", asymmetric(), voxel_size=VOXEL_SIZE, overwrite=True)
     (tmp_path / "text.h5").write_text("no HDF5")
     with pytest.raises(InputError, match="cannot be read as HDF5"):
