@@ -14,7 +14,9 @@ import clew
 from clew.network.checkpoint import Checkpoint, save_checkpoint
 from clew.network.options import PRESETS
 from clew.network.unet import UNet
+from clew.space import NEAREST_OFFSETS
 from clew.volumes.tables import load_table
+from noise import noisy_affinities
 
 pytestmark = pytest.mark.compiled
 COMMANDS = (
@@ -44,11 +46,11 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     clew.save_volume(common / "truth.zarr", volume.labels, voxel_size=volume.voxel_size)
     torch.manual_seed(0)
     save_checkpoint(common / "tiny.pt", Checkpoint(UNet(PRESETS["tiny"]).eval(), volume.voxel_size))
-    offsets = [(-1, 0, 0), (0, -1, 0), (0, 0, -1)]
-    noise = np.random.default_rng(0).integers(0, 120, (3, *volume.labels.shape))
-    affinities = np.where(clew.affinity_targets(volume.labels, offsets)[0], 255 - noise, noise).astype(np.uint8)
     clew.save_volume(
-        common / "affinities.zarr", affinities, voxel_size=volume.voxel_size, attributes={"offsets": offsets}
+        common / "affinities.zarr",
+        noisy_affinities(volume.labels),
+        voxel_size=volume.voxel_size,
+        attributes={"offsets": NEAREST_OFFSETS},
     )
     return {name: ran(root / name, common, threads) for name, threads in (("one", 1), ("again", 1), ("four", 4))}
 

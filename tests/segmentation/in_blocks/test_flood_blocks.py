@@ -11,18 +11,15 @@ from clew.segmentation.fragments import extract_fragments
 from clew.segmentation.in_blocks import flood as flood_blocks
 from clew.segmentation.in_blocks.segment import memory_store, segmentation_tasks
 from clew.segmentation.options import AgglomerationOptions, FragmentOptions, SegmentationOptions
-from clew.space import NEAREST_OFFSETS
 from clew.synthetic.volume import synthesize
-from clew.training.targets import affinity_targets
+from noise import noisy_affinities
 
 OPTIONS = FragmentOptions("seeded-flood")
 
 
 @pytest.fixture(scope="module")
 def affinities():
-    targets, _ = affinity_targets(synthesize((40, 72, 72), seed=5).labels, NEAREST_OFFSETS)
-    noise = np.random.default_rng(0).integers(0, 120, targets.shape)
-    return np.where(targets, 255 - noise, noise).astype(np.uint8)
+    return noisy_affinities(synthesize((40, 72, 72), seed=5).labels)
 
 
 def flooded(affinities, block_shape, options=OPTIONS, mask=None):
