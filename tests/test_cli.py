@@ -7,17 +7,10 @@ import h5py
 import numpy as np
 import pytest
 
-from clew import cli, pipeline
+from clew import pipeline
 from clew.volumes.open import open_volume
 from clew.volumes.save import save_volume
-
-
-def run(*arguments: object) -> int:
-    try:
-        cli.main([str(argument) for argument in arguments])
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
+from command_line import run
 
 
 @pytest.fixture

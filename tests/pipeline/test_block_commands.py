@@ -11,14 +11,11 @@ import torch
 
 from clew import pipeline
 from clew.blockwise.ledger import Ledger
-from clew.blockwise.tasks import run_serial
-from clew.blockwise.worker_options import Workers
 from clew.blockwise.workers import own_device
 from clew.errors import InputError
 from clew.network.checkpoint import Checkpoint, save_checkpoint
 from clew.network.options import PRESETS
 from clew.network.unet import UNet
-from clew.pipeline import _block_run as block_run
 from clew.synthetic.volume import synthesize
 from clew.volumes.location import read_bytes, remove_bytes, write_bytes
 from clew.volumes.open import open_volume
@@ -45,19 +42,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = UNet(PRESETS["tiny"])
     save_checkpoint(folder / "network.pt", Checkpoint(network, (10.0, 10.0, 10.0), 0.4, "mean", {}))
     return folder
-
-
-@pytest.fixture
-def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No Dask: the tasks are what is tested."""
-
-    def work(run: block_run.BlockWork, ledger: Ledger, workers: Workers) -> block_run.Work:
-        run_serial(run.tasks, run.store, rng=np.random.default_rng(0))
-        for task in run.tasks:
-            ledger.mark(task)
-        return block_run.Work()
-
-    monkeypatch.setattr(block_run, "_work", work)
 
 
 @pytest.mark.usefixtures("in_this_process")

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
 
@@ -21,66 +20,10 @@ from clew.blockwise import batch
 from clew.blockwise.engine import TasksFailedError
 from clew.blockwise.ledger import Ledger
 from clew.errors import InputError, UnfinishedError
-from clew.pipeline._tables import load_merge_tree
-from clew.space import NEAREST_OFFSETS
-from clew.synthetic.volume import synthesize
-from clew.training.targets import affinity_targets
-from clew.volumes.affinities import affinity_attributes
 from clew.volumes.open import open_volume
-from clew.volumes.save import save_volume
+from pipeline.block_runs import OPTIONS, PATIENCE, assert_same, at_work, wait_for
 
 pytestmark = pytest.mark.compiled
-SHAPE = (24, 48, 64)
-OPTIONS = {"block_shape": (16, 16, 32), "minimum_size": 20, "threshold": 0.4}
-PATIENCE = 120.0
-
-
-@pytest.fixture(scope="module")
-def affinities(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("affinities") / "affinities.zarr"
-    targets, _ = affinity_targets(synthesize(SHAPE, seed=3).labels, NEAREST_OFFSETS)
-    noise = np.random.default_rng(0).integers(0, 120, targets.shape)
-    values = np.where(targets, 255 - noise, noise).astype(np.uint8)
-    save_volume(path, values, voxel_size=(8, 8, 8), attributes=affinity_attributes(NEAREST_OFFSETS, "uint8"))
-    return path
-
-
-@pytest.fixture(scope="module")
-def expected(affinities: Path) -> Path:
-    folder = affinities.parent / "whole"
-    pipeline.segment(str(affinities), str(folder), threshold=0.4, minimum_size=20)
-    return folder
-
-
-def assert_same(folder: Path, expected: Path) -> None:
-    for name in ("fragments.zarr", "segmentation.zarr"):
-        np.testing.assert_array_equal(open_volume(folder / name).read(), open_volume(expected / name).read())
-    found, whole = (load_merge_tree(str(path / "merge_tree.h5"))[0] for path in (folder, expected))
-    for column in ("fragments", "sizes", "merges", "scores"):
-        np.testing.assert_array_equal(getattr(found, column), getattr(whole, column))
-
-
-@contextmanager
-def at_work(affinities: Path, folder: Path, *more: str) -> Iterator[subprocess.Popen]:
-    command = [str(Path(sys.executable).with_name("clew")), "segment-blocks", str(affinities), str(folder), "--threshold", "0.4",
-               "--minimum-size", "20", "--block-shape", "16,16,32", *more]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-        assert process.stderr is not None
-        process.stderr.close()
-
-
-def wait_for(folder: Path, tasks: int, process: subprocess.Popen) -> None:
-    """Until so many tasks are done."""
-    end = time.monotonic() + PATIENCE
-    while len(Ledger(folder).done()) < tasks:
-        assert process.poll() is None, "ended too early"
-        assert time.monotonic() < end, "too slow"
-        time.sleep(0.02)
 
 
 def workers_of(process: subprocess.Popen) -> list[psutil.Process]:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clew import cli, pipeline
 from clew import memory as volumes_memory
+from clew import pipeline
 from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid
 from clew.errors import InputError
@@ -16,16 +16,9 @@ from clew.pipeline import _memory as memory
 from clew.volumes.open import open_volume
 from clew.volumes.save import save_volume
 from clew.volumes.tables import save_table
+from command_line import run
 
 COMMANDS = {name.replace("_", "-"): inspect.signature(getattr(pipeline, name)).parameters for name in pipeline.COMMANDS}
-
-
-def run(*arguments: object) -> int:
-    try:
-        cli.main([str(argument) for argument in arguments])
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 @pytest.fixture

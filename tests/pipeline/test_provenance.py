@@ -22,16 +22,13 @@ from clew.pipeline import _identity as identity
 from clew.pipeline._identity import identify
 from clew.space import NEAREST_OFFSETS
 from clew.synthetic.volume import synthesize
-from clew.training.targets import affinity_targets
 from clew.volumes.affinities import affinity_attributes
 from clew.volumes.open import open_volume
 from clew.volumes.save import save_volume
 from clew.volumes.tables import MARK, load_table, save_table, table_record
-from pipeline.test_block_commands import in_this_process
+from noise import noisy_affinities
 
 RUN = import_module("clew.pipeline.run")
-
-__all__ = ["in_this_process"]
 
 SHAPE = (16, 24, 32)
 VOXELS = {"voxel_size": (10.0, 10.0, 10.0)}
@@ -45,9 +42,7 @@ def save_network(path: Path, seed: int) -> None:
 
 
 def save_affinities(path: Path, seed: int = 0, **options: Any) -> None:
-    targets, _ = affinity_targets(synthesize(SHAPE, seed=3).labels, NEAREST_OFFSETS)
-    noise = np.random.default_rng(seed).integers(0, 120, targets.shape)
-    values = np.where(targets, 255 - noise, noise).astype(np.uint8)
+    values = noisy_affinities(synthesize(SHAPE, seed=3).labels, seed)
     save_volume(path, values, attributes=affinity_attributes(NEAREST_OFFSETS, "uint8"), **VOXELS, **options)
 
 

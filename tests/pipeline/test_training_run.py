@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -209,21 +210,13 @@ def test_bad_input_of_processes_is_one_line(data: str, tmp_path: Path) -> None:
         pipeline.train(str(tmp_path / "net.pt"), data=[data], processes=2, held_out=":,:,:", **RECIPE)
 
 
-def test_processes_listen_on_the_loopback_device_only(
-    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    outside = [name for name, state in psutil.net_if_stats().items() if state.isup and not has_loopback(name)]
-    if outside:  # as on a machine whose name stands for its address in the network
-        monkeypatch.setenv("GLOO_SOCKET_IFNAME", outside[0])
-    log, over, found = tmp_path / "net.training" / "log.csv", threading.Event(), set()
+def train_until(enough: Callable[[], bool], data: str, folder: Path) -> None:
+    """Train in two processes without end, and ask them to stop as soon as there is enough."""
+    over = threading.Event()
 
     def watch() -> None:
         while not over.wait(0.05):
-            for process in psutil.Process().children(recursive=True):
-                with contextlib.suppress(psutil.Error):
-                    connections = process.net_connections("inet")
-                    found.update(each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN)
-            if found and log.exists() and len(log.read_text().splitlines()) > 1:
+            if enough():
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
 
@@ -232,10 +225,33 @@ def test_processes_listen_on_the_loopback_device_only(
     try:
         with pytest.raises(KeyboardInterrupt):
             recipe = {**RECIPE, "steps": 10**6, "validate_every": 10**6, "device": "cpu"}
-            pipeline.train(str(tmp_path / "net.pt"), data=[data], processes=2, **recipe)
+            pipeline.train(str(folder / "net.pt"), data=[data], processes=2, **recipe)
     finally:
         over.set()
         watcher.join()
+
+
+def rows_in(folder: Path) -> int:
+    log = folder / "net.training" / "log.csv"
+    return len(log.read_text().splitlines()) - 1 if log.exists() else 0
+
+
+def test_processes_listen_on_the_loopback_device_only(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside = [name for name, state in psutil.net_if_stats().items() if state.isup and not has_loopback(name)]
+    if outside:  # as on a machine whose name stands for its address in the network
+        monkeypatch.setenv("GLOO_SOCKET_IFNAME", outside[0])
+    found = set()
+
+    def enough() -> bool:
+        for process in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                connections = process.net_connections("inet")
+                found.update(each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN)
+        return bool(found) and rows_in(tmp_path) > 0
+
+    train_until(enough, data, tmp_path)
     assert found == {"127.0.0.1"}
 
 
@@ -244,23 +260,7 @@ def has_loopback(device: str) -> bool:
 
 
 def test_processes_save_when_they_are_asked_to_stop(data: str, tmp_path: Path) -> None:
-    log, over = tmp_path / "net.training" / "log.csv", threading.Event()
-
-    def ask() -> None:
-        while not over.wait(0.1):
-            if log.exists() and len(log.read_text().splitlines()) > 3:
-                os.kill(os.getpid(), signal.SIGTERM)
-                return
-
-    watcher = threading.Thread(target=ask)
-    watcher.start()
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            recipe = {**RECIPE, "steps": 10**6, "validate_every": 10**6, "device": "cpu"}
-            pipeline.train(str(tmp_path / "net.pt"), data=[data], processes=2, **recipe)
-    finally:
-        over.set()
-        watcher.join()
+    train_until(lambda: rows_in(tmp_path) > 2, data, tmp_path)
     rows = losses_of(tmp_path / "net.training")
     assert torch.load(tmp_path / "net.training" / "state.pt", weights_only=True)["step"] == len(rows)
 

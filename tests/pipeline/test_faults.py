@@ -2,9 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +12,11 @@ from clew import pipeline
 from clew.blockwise.engine import TasksFailedError
 from clew.blockwise.ledger import Ledger
 from clew.blockwise.store import DamagedError, read_table
-from clew.blockwise.workers import Pool
-from clew.pipeline import _block_run as block_run
 from clew.volumes.formats import ome_zarr
 from clew.volumes.open import open_volume
 from clew.volumes.volume import Layout
-from pipeline.test_block_run import OPTIONS, affinities, assert_same, expected
+from pipeline.block_runs import OPTIONS, assert_same, cut_off, flip
 
-__all__ = ["affinities", "expected"]
 pytestmark = pytest.mark.compiled
 CHUNKS = (1, 8, 16, 32)
 
@@ -38,18 +33,6 @@ def expected_of_near(affinities: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers are threads: what fails is not they."""
-
-    @contextmanager
-    def started(*_, **__) -> Iterator[Pool]:
-        with ThreadPoolExecutor(2) as executor:
-            yield Pool(executor, 8, "")
-
-    monkeypatch.setattr(block_run, "started", started)
-
-
 def in_small_chunks(source: Path, path: Path, *, sharded: bool) -> list[Path]:
     """A copy of affinities; its files of chunks, the largest first."""
     volume = open_volume(source)
@@ -62,17 +45,6 @@ def in_small_chunks(source: Path, path: Path, *, sharded: bool) -> list[Path]:
 
 def chunks(volume: Path) -> list[Path]:
     return [file for file in (volume / "s0" / "c").rglob("*") if file.is_file()]
-
-
-def flip(file: Path, place: int | None = None) -> None:
-    """Turn round one bit of a byte, by default in the middle."""
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2 if place is None else place] ^= 4
-    file.write_bytes(content)
-
-
-def cut_off(file: Path) -> None:
-    os.truncate(file, file.stat().st_size // 2)
 
 
 def hide(file: Path) -> None:

@@ -8,15 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blockwise.test_faults import cut_off, flip, threads
 from clew import pipeline
 from clew.blockwise.ledger import Ledger
 from clew.errors import InputError
 from clew.volumes.open import open_volume
 from clew.volumes.save import save_volume
-from pipeline.test_block_run import OPTIONS, affinities, assert_same, expected
+from pipeline.block_runs import OPTIONS, assert_same, cut_off, flip, work_in_threads
 
-__all__ = ["affinities", "expected", "threads"]
 pytestmark = [pytest.mark.compiled, pytest.mark.usefixtures("threads")]
 
 
@@ -24,7 +22,7 @@ pytestmark = [pytest.mark.compiled, pytest.mark.usefixtures("threads")]
 def finished(affinities: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run, to be copied."""
     with pytest.MonkeyPatch.context() as patch:
-        threads.__wrapped__(patch)
+        work_in_threads(patch)
         folder = tmp_path_factory.mktemp("finished") / "blocks"
         pipeline.segment_blocks(str(affinities), str(folder), **OPTIONS)
     return folder

@@ -15,9 +15,8 @@ from distributed import Client, LocalCluster
 
 from clew.blockwise.ledger import Ledger
 from clew.blockwise.trouble import why_nothing_moves
-from pipeline.test_block_run import PATIENCE, affinities, assert_same, at_work, expected, wait_for
+from pipeline.block_runs import PATIENCE, assert_same, at_work, wait_for
 
-__all__ = ["affinities", "expected"]
 pytestmark = pytest.mark.compiled
 HERE, THERE = "10.213.77.1", "10.213.77.2"
 LINK = f"clew{os.getpid()}"

@@ -17,11 +17,9 @@ from clew import pipeline
 from clew.blockwise.ledger import Ledger
 from clew.blockwise.store import Store
 from clew.blockwise.tasks import Task
-from pipeline.test_block_run import OPTIONS, affinities, assert_same, at_work, expected, wait_for
+from pipeline.block_runs import OPTIONS, assert_same, at_work, wait_for
 
 SEGMENT = import_module("clew.pipeline.segment")
-
-__all__ = ["affinities", "expected"]
 pytestmark = pytest.mark.compiled
 
 

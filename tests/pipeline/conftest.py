@@ -1,0 +1,53 @@
+"""Runs of the pipeline: what they read, what they are to give, and who does the work."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clew import pipeline
+from clew.blockwise.ledger import Ledger
+from clew.blockwise.tasks import run_serial
+from clew.blockwise.worker_options import Workers
+from clew.pipeline import _block_run as block_run
+from clew.space import NEAREST_OFFSETS
+from clew.synthetic.volume import synthesize
+from clew.volumes.affinities import affinity_attributes
+from clew.volumes.save import save_volume
+from noise import noisy_affinities
+from pipeline.block_runs import OPTIONS, work_in_threads
+
+
+@pytest.fixture(scope="session")
+def affinities(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("affinities") / "affinities.zarr"
+    values = noisy_affinities(synthesize((24, 48, 64), seed=3).labels)
+    save_volume(path, values, voxel_size=(8, 8, 8), attributes=affinity_attributes(NEAREST_OFFSETS, "uint8"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def expected(affinities: Path) -> Path:
+    """What `segment` makes of the affinities with the options of the runs in blocks."""
+    folder = affinities.parent / "whole"
+    options = {name: value for name, value in OPTIONS.items() if name != "block_shape"}
+    pipeline.segment(str(affinities), str(folder), **options)
+    return folder
+
+
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    work_in_threads(monkeypatch)
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No Dask: the tasks are what is tested."""
+
+    def work(run: block_run.BlockWork, ledger: Ledger, workers: Workers) -> block_run.Work:
+        run_serial(run.tasks, run.store, rng=np.random.default_rng(0))
+        for task in run.tasks:
+            ledger.mark(task)
+        return block_run.Work()
+
+    monkeypatch.setattr(block_run, "_work", work)
