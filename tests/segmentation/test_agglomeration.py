@@ -48,7 +48,7 @@ def merges_of(tree: MergeTree) -> list[tuple[int, int, int]]:
     return [(int(u), int(v), int(level)) for (u, v), level in zip(tree.merges, levels, strict=True)]
 
 
-@given(SEEDS, st.sampled_from(SCORES), st.sampled_from([0.0, 0.3, 0.6, 1.0]))
+@given(SEEDS, st.sampled_from(SCORES), st.sampled_from([0.0, 0.3, 127.3 / 255, 0.6, 1.0]))
 @settings(max_examples=200, deadline=None)
 def test_equals_the_naive_twin(seed: int, score: str, floor: float) -> None:
     graph = random_graph(seed)
