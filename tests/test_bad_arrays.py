@@ -304,7 +304,7 @@ def predict(**options: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_makes_no_sense_is_refused(name: str) -> None:
+def test_impossible_values_are_refused(name: str) -> None:
     with pytest.raises(InputError) as caught:
         REFUSED[name]()
     assert len(str(caught.value)) <= 600

@@ -51,7 +51,7 @@ def test_mirror_continues_without_a_step():
 
 
 @pytest.mark.parametrize("concern", ["fragments", "graph", "malis"])
-def test_concerns_give_positive_figures(work: Workload, concern: str):
+def test_every_concern_gives_positive_figures(work: Workload, concern: str):
     for table in measure_concern(concern, work, repeats=1):
         assert all(row.figure is not None and row.figure > 0 for row in table.rows)
         assert table.markdown().count("\n") == len(table.rows) + 4
@@ -75,7 +75,7 @@ def test_training_is_timed_with_and_without_malis(work: Workload):
     assert 0 < figures["share of a step waiting for MALIS"] < 100
 
 
-def test_chains_cut_ten_times(work: Workload):
+def test_a_chain_cuts_its_tree_ten_times(work: Workload):
     assert peers.count_segmentations(peers.CHAINS["clew quantile"](work.affinities)) == 10
 
 
@@ -87,7 +87,7 @@ def test_peer_finds_about_as_many_segments(work: Workload):
     assert 0.5 < ours / theirs < 2
 
 
-def test_child_measures_itself(work: Workload):
+def test_a_child_process_measures_itself(work: Workload):
     spent = child.measure_child("affinity watershed", work.files)
     assert spent.count == SIZE**3
     assert spent.peak >= 0

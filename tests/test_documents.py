@@ -20,7 +20,7 @@ from clew.volumes.save import save_volume
 @pytest.mark.parametrize(
     "text", ["", "[1]", "{", "[" * 100_000, '{"a":' * (NESTING + 1) + "1" + "}" * (NESTING + 1), b"\xff"]
 )
-def test_what_is_no_plain_object_is_refused(text):
+def test_json_that_is_no_plain_object_is_refused(text):
     with pytest.raises(InputError, match=r"a\.json") as caught:
         parse_json(text, "a.json")
     assert len(str(caught.value)) < 200
@@ -112,7 +112,7 @@ def test_an_unforeseen_error_is_one_line(monkeypatch, capsys, tmp_path):
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.symlink("/dev/zero", path)])
-def test_metadata_that_never_end_are_not_read_to_know_a_volume_again(tmp_path, make):
+def test_endless_metadata_are_not_read_to_recognise_a_volume(tmp_path, make):
     save_volume(tmp_path / "a.zarr", np.ones((4, 4, 4), np.uint64), voxel_size=(8, 8, 8))
     (tmp_path / "a.zarr" / "zarr.json").unlink()
     make(tmp_path / "a.zarr" / "zarr.json")

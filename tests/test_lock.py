@@ -48,7 +48,7 @@ def take(file: Path, start: object, got: object, all_tried: object) -> None:
 
 
 @pytest.mark.parametrize("left", ["", "dead"], ids=["free", "of a dead run"])
-def test_of_many_takers_one_gets_in(tmp_path: Path, left: str):
+def test_only_one_of_many_processes_gets_the_lock(tmp_path: Path, left: str):
     context = multiprocessing.get_context("fork")
     for number in range(4):
         file = tmp_path / str(number) / "lock.json"
@@ -66,7 +66,7 @@ def test_of_many_takers_one_gets_in(tmp_path: Path, left: str):
         assert list(file.parent.iterdir()) == []
 
 
-def test_many_threads_on_a_lock_of_a_dead_run(tmp_path: Path):
+def test_only_one_of_many_threads_takes_over_the_lock_of_a_dead_run(tmp_path: Path):
     file, start, all_tried = tmp_path / "lock.json", threading.Barrier(TAKERS), threading.Barrier(TAKERS)
 
     def one(_: int) -> bool:
@@ -108,7 +108,7 @@ def test_an_owner_that_cannot_be_seen_is_watched(tmp_path: Path, where: str):
 
 @pytest.mark.parametrize("ahead", [-1e6, 0, 1e6], ids=["clock behind", "clock right", "clock ahead"])
 @pytest.mark.usefixtures("hasty")
-def test_one_that_gives_signs_of_life_is_alive_whatever_its_clock(tmp_path: Path, ahead: float):
+def test_an_owner_that_gives_signs_of_life_is_alive_whatever_its_clock(tmp_path: Path, ahead: float):
     file, ended = tmp_path / "lock.json", threading.Event()
     file.write_text(owner(namespace="far"))
 
@@ -146,7 +146,7 @@ def test_a_holder_gives_signs_of_life_while_it_does_something_else(tmp_path: Pat
         assert file.stat().st_mtime_ns > before
 
 
-def test_where_nothing_can_be_linked_one_gets_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_only_one_gets_the_lock_where_hard_links_are_impossible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def refused(*_: object) -> None:
         raise PermissionError(1, "no links here")
 
@@ -157,7 +157,7 @@ def test_where_nothing_can_be_linked_one_gets_in(tmp_path: Path, monkeypatch: py
     assert list(tmp_path.iterdir()) == []
 
 
-def test_who_lost_the_lock_leaves_it_to_the_other(tmp_path: Path):
+def test_a_run_that_lost_the_lock_leaves_it_to_its_new_owner(tmp_path: Path):
     file = tmp_path / "lock.json"
     with locked(file) as token:
         file.write_text(owner(token="new"))

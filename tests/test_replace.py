@@ -137,7 +137,7 @@ def test_what_another_machine_left_is_removed_only_after_long_silence(tmp_path):
     assert names(tmp_path) == [young.name, fed.name, "a.txt"]
 
 
-def test_an_empty_hidden_folder_goes(tmp_path):
+def test_an_empty_hidden_folder_is_removed(tmp_path):
     """A writer killed between making its folder and its lock, or between removing them."""
     with written_beside(tmp_path / "a.txt") as partial:
         partial.write_text("whole")

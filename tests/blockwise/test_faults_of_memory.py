@@ -80,13 +80,13 @@ def test_a_run_whose_tasks_all_need_more_memory_stops(
         run(tmp_path / "run", 20, *range(20))
 
 
-def test_workers_that_could_not_even_start_are_refused():
+def test_workers_with_too_little_memory_to_start_are_refused():
     count = 1 + distributed.system.MEMORY_LIMIT // SMALLEST_WORKER
     with pytest.raises(InputError, match=f"{count} workers would have 0.30 GB each.* fewer --workers"):
         start(Workers(workers=count))
 
 
-def test_a_first_task_that_fails_is_said():
+def test_a_first_task_that_fails_is_reported():
     with pytest.raises(UnfinishedError, match="the first task of all, small as it is, failed: a worker had too little"):
         start(Workers(workers=1), warm_up=_fail)
 

@@ -60,7 +60,7 @@ def test_shared_voxels_are_those_that_two_blocks_see(shape, block_shape):
         np.testing.assert_array_equal(both == 2, face == 1)
 
 
-def test_every_two_neighbours_are_seen_by_one_block():
+def test_every_two_neighbouring_voxels_are_read_by_one_block():
     shape = (5, 6, 4)
     grid = Grid(Domain((0, 0, 0), shape, shape), (2, 3, 1))
     boxes = [grid.block(place).seen for place in grid.places()]
@@ -72,7 +72,7 @@ def test_every_two_neighbours_are_seen_by_one_block():
                            for box in boxes)  # fmt: skip
 
 
-def test_what_makes_no_sense_is_refused():
+def test_impossible_values_are_refused():
     with pytest.raises(InputError, match="nothing to segment"):
         Grid(Domain((0, 0, 3), (4, 4, 3), (4, 4, 4)), (2, 2, 2))
     with pytest.raises(InputError, match="at least one voxel"):

@@ -67,14 +67,14 @@ def test_a_second_run_does_only_what_is_left(tmp_path: Path):
     assert run(tmp_path / "run", chain(6), {"size": 1}).tasks == 0
 
 
-def test_what_does_not_depend_on_a_failure_is_done(tmp_path: Path):
+def test_tasks_that_do_not_need_a_failed_one_are_done(tmp_path: Path):
     with pytest.raises(TasksFailedError, match="1 of the tasks failed and 0 wait"):
         run(tmp_path / "run", separate(9, broken=(2,)), {})
     done, failed = Ledger(tmp_path / "run").counts()
     assert (done["free"], failed["free"]) == (8, 1)
 
 
-def test_a_handful_of_the_same_errors_stops_the_run(tmp_path: Path):
+def test_repeated_errors_of_one_kind_stop_the_run(tmp_path: Path):
     with pytest.raises(TasksFailedError, match=f"stopped after {SAME_ERRORS} tasks failed in the same way: ValueError"):
         run(tmp_path / "run", separate(100, broken=range(100)), {})
     _, failed = Ledger(tmp_path / "run").counts()
@@ -116,7 +116,7 @@ def test_a_run_that_lost_its_folder_writes_no_mark(tmp_path: Path):
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", "7", "null", "[" * 9000])
-def test_a_damaged_plan_is_said_in_one_line_and_nothing_is_removed(tmp_path: Path, content: str):
+def test_a_damaged_plan_is_reported_in_one_line_and_nothing_is_removed(tmp_path: Path, content: str):
     run(tmp_path, chain(2), {"size": 1})
     (tmp_path / "plan.json").write_text(content)
     before = sorted(tmp_path.rglob("*"))

@@ -110,7 +110,7 @@ def test_model_is_fitted_to_a_run():
         assert getattr(found, name) == pytest.approx(expected), name
 
 
-def test_a_disk_that_is_too_small_is_said_before(tmp_path: Path, base: Path):
+def test_too_small_a_disk_is_reported_before_the_run(tmp_path: Path, base: Path):
     shape = (2**16, 2**16, 2**16)
     with pytest.raises(InputError, match="GB are needed in"):
         scale.measure(tissue.Tissue(base, shape), (1024, 1024, 1024), 1, None, tmp_path, whole=False)
@@ -131,7 +131,7 @@ def test_real_blocks_are_identical(tmp_path: Path, real_data: Path, monkeypatch:
     assert capsys.readouterr().out.count("tasks on") == said.count("tasks on") - 1, "predicted once"
 
 
-def test_what_differs_is_named(tmp_path: Path):
+def test_results_that_differ_are_named(tmp_path: Path):
     for name, value in (("a", 1), ("b", 2)):
         for volume, voxel in (("fragments", value), ("segmentation", 0)):
             save_volume(tmp_path / name / f"{volume}.zarr", np.full((2, 2, 2), voxel, np.uint64), voxel_size=(1, 1, 1))

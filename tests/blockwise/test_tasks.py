@@ -45,7 +45,7 @@ def test_order_follows_what_is_read(seed):
         run_pool(diamond(), MemoryStore(WHOLE, {}), pool, wave=2)
 
 
-def test_circles_are_refused():
+def test_circular_dependencies_are_refused():
     tasks = [Task(lambda store: None, (("b",),), (("a",),)), Task(lambda store: None, (("a",),), (("b",),))]
     with pytest.raises(ValueError, match="2 tasks"):
         run_serial(tasks, MemoryStore(WHOLE, {}))

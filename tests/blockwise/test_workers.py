@@ -67,7 +67,7 @@ def shake_hands(address: str) -> bytes:
         return secured.recv(1)
 
 
-def test_all_listen_on_the_loopback_device_and_show_nothing(pool: Pool, before: set[int]):
+def test_scheduler_and_workers_listen_on_the_loopback_device_without_a_dashboard(pool: Pool, before: set[int]):
     places = [(address, port) for address, port in listening() if port not in before]
     assert {address for address, _ in places} == {"127.0.0.1"}
     refused = 0
@@ -111,6 +111,6 @@ def test_a_scheduler_with_certificates(tmp_path: Path):
 
 
 @pytest.mark.parametrize("address", ["nonsense", "", "tcp://", "foo://node7:8786", "tcp://127.0.0.1:port"])
-def test_nonsense_as_the_address_of_a_scheduler(address: str):
+def test_an_invalid_scheduler_address_is_refused(address: str):
     with pytest.raises(InputError, match="is no address of a Dask scheduler"), started(Workers(scheduler=address), 1):
         pass

@@ -22,7 +22,7 @@ def test_masked_borders_equal_their_naive_twin(truth, voxel_size, distance):
     np.testing.assert_array_equal(found, naive.mask_borders(truth, voxel_size, distance))
 
 
-def test_a_section_knows_nothing_of_its_neighbours():
+def test_borders_of_a_section_do_not_depend_on_its_neighbours():
     truth = np.ones((2, 3, 30), np.uint64)
     truth[1] = 2
     np.testing.assert_array_equal(mask_borders(truth, (40, 4, 4)), truth)
@@ -58,7 +58,7 @@ def test_voxels_away_from_borders_equal_their_naive_twin(truth, voxel_size, dist
     np.testing.assert_array_equal(found, naive.away_from_borders(truth, voxel_size, distance, per_section))
 
 
-def test_what_nobody_annotated_is_no_border():
+def test_unannotated_voxels_are_no_border():
     truth = np.zeros((4, 9, 9), np.uint64)
     truth[1] = 1
     assert away_from_borders(truth, (8, 8, 8), 100.0).sum() == 81

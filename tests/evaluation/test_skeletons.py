@@ -54,7 +54,7 @@ def test_scores_equal_their_naive_twin(made, minimum_nodes):
 
 
 @given(traced())
-def test_names_of_segments_do_not_matter(made):
+def test_ids_of_segments_do_not_matter(made):
     skeletons, segments = made
     renamed = np.array([0, 2**63 + 5, 9, 1, 2**40], np.uint64)[segments]
     assert score_skeletons(renamed, skeletons) == score_skeletons(segments, skeletons)
@@ -76,7 +76,7 @@ def test_known_values():
     assert score_skeletons([0] * 8, skeletons).run_length == 0
 
 
-def test_what_became_of_each_skeleton():
+def test_splits_and_merges_of_each_skeleton_are_counted():
     errors = skeleton_errors([1, 1, 4, 4, 5, 1, 1, 6], paths(5, 3))
     assert errors.skeletons.tolist() == [7, 8]
     assert errors.length.tolist() == [40, 20]
@@ -97,7 +97,7 @@ def test_nodes_are_looked_up_in_the_volume():
     assert segments[4:].tolist() == [0, 0]
 
 
-def test_nodes_outside_take_their_edges_away():
+def test_nodes_outside_the_volume_are_left_out_with_their_edges():
     kept = crop_skeletons(paths(4, 3), np.array([True, True, False, True, False, True, True]))
     assert kept.edges.tolist() == [[0, 1], [3, 4]]
     assert kept.skeletons.tolist() == [7, 7, 7, 8, 8]

@@ -42,7 +42,7 @@ def test_indices_of_roots(forest):
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2**64 - 1) | st.just(0))))
-def test_smallest_of_each(rows):
+def test_smallest_value_of_each_row(rows):
     places, values = np.array([place for place, _ in rows], np.int64), np.array([value for _, value in rows], np.uint64)
     found = kernels.smallest(values, places, 7)
     assert found.tolist() == [min((v for p, v in rows if p == place and v), default=0) for place in range(7)]

@@ -63,7 +63,7 @@ def test_every_voxel_picks_its_best_pair(volume):
 
 @settings(max_examples=100, deadline=None)
 @given(volumes(), st.sampled_from([np.uint32, np.int64]))
-def test_touching_seeds_are_one(volume, dtype):
+def test_touching_seeds_are_united(volume, dtype):
     _, seeds, per_section = volume
     flags = np.where(seeds, SEED, 0).astype(np.uint8)
     parents = np.arange(flags.size, dtype=dtype)
@@ -103,7 +103,7 @@ def test_long_lists_of_pairs_come_in_chunks(name, size, monkeypatch):
 
 @settings(max_examples=50, deadline=None)
 @given(volumes())
-def test_pairs_know_their_voxels(volume):
+def test_pairs_are_listed_in_order_with_their_strengths(volume):
     levels, seeds, per_section = volume
     numbers = 1 + np.arange(seeds.size, dtype=np.uint32)
     seeded = np.zeros(seeds.size + 1, np.uint8)

@@ -74,7 +74,7 @@ def test_without_any_folder_kernels_are_compiled_each_time(tmp_path: Path) -> No
     assert not list(tmp_path.rglob("*.nb?"))
 
 
-def test_a_full_disk_is_no_reason_to_end(tmp_path: Path) -> None:
+def test_kernels_work_where_the_disk_of_the_cache_is_full(tmp_path: Path) -> None:
     assert finish(start(FULL_DISK + CALL, tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "cache"))) == "8"
 
 

@@ -21,16 +21,16 @@ def entered(names: list[int]) -> list[int]:
 
 @given(st.lists(IDS, min_size=1, max_size=40, unique=True))
 @settings(deadline=None)
-def test_a_table_holds_every_name_once(names: list[int]) -> None:
+def test_a_table_holds_every_id_once(names: list[int]) -> None:
     assert entered(names) == list(range(len(names)))
 
 
-def test_names_that_look_in_the_same_two_buckets_find_others() -> None:
+def test_ids_with_the_same_two_full_buckets_find_other_buckets() -> None:
     names = [k << 32 for k in range(1, 2000) if mixed(k << 32) & 15 == 3][:60]
     assert entered(names) == list(range(60))
 
 
-def test_names_of_one_hash_in_one_bucket_are_two() -> None:
+def test_two_ids_of_one_hash_in_one_bucket_stay_two() -> None:
     """A slot keeps 31 bits of the hash; what they do not tell apart, the names do."""
     tags = {mixed(name) >> 22 & 0x7FFFFFFF: name for name in range(16, 1 << 21, 16)}
     twins = ((k << 32, tags.get(mixed(k << 32) >> 22 & 0x7FFFFFFF)) for k in range(1, 1 << 17))

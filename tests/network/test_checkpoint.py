@@ -58,7 +58,7 @@ def test_bad_files(tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "other.pt")
 
 
-def test_no_wrong_bit_is_read(tmp_path: Path) -> None:
+def test_a_flipped_bit_is_never_read(tmp_path: Path) -> None:
     make(tmp_path / "a.pt")
     whole, right = (tmp_path / "a.pt").read_bytes(), load_checkpoint(tmp_path / "a.pt")
     refused = 0

@@ -54,7 +54,7 @@ def test_openvino_agrees_with_torch(network: UNet, raw: np.ndarray, runtime: Run
     assert all(torch.equal(weight, before[name]) for name, weight in network.state_dict().items())
 
 
-def test_a_runtime_that_cannot_be_had_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_runtime_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("clew.network.openvino_runtime.find_spec", lambda name: name)
     check_runtime("openvino", "cpu")
     with pytest.raises(InputError, match="OpenVINO predicts on the CPU, not on cuda"):
@@ -97,14 +97,12 @@ def test_tiles_cover_the_box_once(network: UNet) -> None:
         ((30, 30, 30), np.uint8, (40, 8, 8), "trained for"),
     ],
 )
-def test_raw_that_cannot_be_predicted(
-    network: UNet, shape: tuple, dtype: type, voxel_size: tuple, message: str
-) -> None:
+def test_unsuitable_raw_is_refused(network: UNet, shape: tuple, dtype: type, voxel_size: tuple, message: str) -> None:
     with pytest.raises(InputError, match=message):
         check_raw(shape, np.dtype(dtype), Checkpoint(network, (8.0, 8.0, 8.0)), voxel_size)
 
 
-def test_missing_gpu_is_said() -> None:
+def test_a_missing_gpu_is_reported() -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     assert resolve_device("auto") == "cpu"

@@ -162,7 +162,7 @@ def failing_at_times():
     return misbehave
 
 
-def test_outputs_of_others_are_not_touched(folder: Path, tmp_path: Path):
+def test_outputs_of_other_programs_are_not_touched(folder: Path, tmp_path: Path):
     theirs = tmp_path / "there" / "volume.zarr"
     save_volume(theirs, np.ones((4, 4, 4), np.uint8), voxel_size=(1, 1, 1))
     with pytest.raises(InputError, match="move it away first"):

@@ -118,7 +118,7 @@ def test_a_damaged_chunk_is_named_and_mended(
     assert_same(folder, expected)
 
 
-def test_a_full_disk_is_said_and_survived(affinities: Path, expected: Path, tmp_path: Path):
+def test_a_run_goes_on_after_a_full_disk(affinities: Path, expected: Path, tmp_path: Path):
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=900k", "tmpfs", disk], capture_output=True).returncode:
@@ -133,7 +133,7 @@ def test_a_full_disk_is_said_and_survived(affinities: Path, expected: Path, tmp_
         subprocess.run(["umount", "-l", disk], check=True)
 
 
-def test_what_is_not_exact_is_refused_before_anything_is_written(affinities: Path, tmp_path: Path):
+def test_methods_that_are_not_exact_are_refused_before_anything_is_written(affinities: Path, tmp_path: Path):
     for options in ({"score": "mean_top_3"}, {"mask": str(affinities)}):
         with pytest.raises(InputError):
             pipeline.segment_blocks(str(affinities), str(tmp_path / "blocks"), **{**OPTIONS, **options})
@@ -168,7 +168,7 @@ def test_jobs_of_a_cluster_do_the_work(affinities: Path, expected: Path, jobs: P
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_job_that_ends_is_followed_by_another(
+def test_a_cluster_job_that_ends_is_followed_by_another(
     affinities: Path, expected: Path, jobs: Path, monkeypatch: pytest.MonkeyPatch, processes: int
 ):
     monkeypatch.setattr(batch, "LOST", 2.0)

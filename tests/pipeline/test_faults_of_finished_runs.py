@@ -133,7 +133,7 @@ def test_a_coarser_scale_is_made_again(tmp_path: Path, capsys: pytest.CaptureFix
     assert contents(folder) == before
 
 
-def test_the_reader_says_what_to_type(blocks: Path, capsys: pytest.CaptureFixture[str]):
+def test_reading_a_missing_chunk_says_what_to_type(blocks: Path, capsys: pytest.CaptureFixture[str]):
     document = json.loads((blocks / "fragments.zarr/zarr.json").read_text())
     run = Path(document["attributes"]["clew"]["parameters"]["folder"])
     assert run.is_absolute()
@@ -166,7 +166,7 @@ def test_a_retry_from_another_folder_finds_all(
     assert contents(Path("../here")) == before
 
 
-def test_a_retry_that_is_killed_is_gone_on_with(blocks: Path, expected: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_killed_retry_is_continued_by_the_next(blocks: Path, expected: Path, capsys: pytest.CaptureFixture[str]):
     tasks = len(Ledger(blocks).done())
     flip(blocks / "segmentation.zarr/s0/c/1/2/1")
     Ledger(blocks).doubt()

@@ -123,7 +123,7 @@ def test_a_network_that_stays_lost_is_noticed_and_others_do_the_work(
     assert_same(folder, expected)
 
 
-def test_what_keeps_a_run_from_moving_is_said():
+def test_the_reason_why_no_task_runs_is_reported():
     with LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster, Client(cluster) as client:
         assert why_nothing_moves(client).startswith("no worker is left at")
         cluster.scale(1)

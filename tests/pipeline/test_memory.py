@@ -76,7 +76,7 @@ def test_blocks_that_would_fill_the_memory_are_not_listed() -> None:
         Grid(Domain((0, 0, 0), (10**6,) * 3, (10**6,) * 3), (256, 256, 256))
 
 
-def test_where_memory_runs_out_the_advice_is_for_the_command(
+def test_running_out_of_memory_gives_the_advice_of_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     save_table(tmp_path / "graph.h5", {"a": np.zeros(3)}, kind="region graph")
@@ -88,7 +88,7 @@ def test_where_memory_runs_out_the_advice_is_for_the_command(
 
 
 @pytest.mark.parametrize("command", memory.INSTEAD)
-def test_advice_names_only_what_there_is(command: str) -> None:
+def test_advice_names_existing_commands_and_options(command: str) -> None:
     advice = memory.INSTEAD[command]
     named = re.findall(r"clew ([a-z-]+)(?: --([a-z-]+))?", advice)
     assert all(

@@ -176,7 +176,7 @@ def test_a_folder_moved_with_all_that_is_in_it_is_the_same(followed: Path, tmp_p
     assert ids_in(elsewhere / followed.stem) == before
 
 
-def test_outputs_of_others_and_of_earlier_versions(followed: Path, capsys: pytest.CaptureFixture) -> None:
+def test_outputs_of_other_programs_and_of_earlier_versions(followed: Path, capsys: pytest.CaptureFixture) -> None:
     folder = followed.with_suffix("")
     for name in MADE:
         make_old(folder / name)

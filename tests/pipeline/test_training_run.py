@@ -104,7 +104,9 @@ def assert_equal_weights(one: Path, other: Path, **tolerance: float) -> None:
         torch.testing.assert_close(weight, same, **{"rtol": 0.0, "atol": 0.0, **tolerance})
 
 
-def test_interrupted_validation_is_made_up_for(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_validation_is_done_when_training_resumes(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupt(*given: object, **options: object) -> None:
         signal.raise_signal(signal.SIGINT)
         raise AssertionError("validation went on")
@@ -336,7 +338,7 @@ def test_data_without_a_crop_leave_no_run_behind(data: str, tmp_path: Path) -> N
     assert not list(tmp_path.iterdir()), "the corrected command would be refused as another configuration"
 
 
-def test_volumes_may_vanish_while_training(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_volumes_may_vanish_while_training(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import shutil
 
     import tifffile
@@ -363,7 +365,7 @@ def test_volumes_may_vanish_while_training(data: str, tmp_path: Path, monkeypatc
         read_annotated(f"{data.split(',')[0]},{tmp_path}/labels.zarr")
 
 
-def test_real_layout_is_understood(real_data: Path) -> None:
+def test_the_layout_of_the_real_volumes_is_understood(real_data: Path) -> None:
     volume, voxel_size, _ = read_annotated(str(real_data / "fib_small_train.h5"))
     assert voxel_size == (10.0, 10.0, 10.0)
     assert volume.raw.shape == volume.labels.shape == (50, 100, 200)

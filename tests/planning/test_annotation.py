@@ -74,7 +74,7 @@ def test_sound_volume_has_no_serious_finding(sound: SyntheticVolume) -> None:
         (np.array([[[3, np.nan]]], np.float64), "fractions or NaN", True),
     ],
 )
-def test_ids_that_cannot_be(labels: np.ndarray, message: str, serious: bool) -> None:
+def test_impossible_ids_are_found(labels: np.ndarray, message: str, serious: bool) -> None:
     ids, findings = check_ids(labels)
     assert ids.dtype == np.uint64
     assert ids[0, 0, 0] == 3
@@ -215,7 +215,7 @@ def test_shifts_by_one_thick_section_are_found_but_not_by_one_voxel(sound: Synth
     assert found.clear
 
 
-def test_no_shift_is_seen_in_unrelated_volumes(sound: SyntheticVolume) -> None:
+def test_no_shift_is_found_in_unrelated_volumes(sound: SyntheticVolume) -> None:
     noise = np.random.default_rng(0).integers(0, 256, SHAPE, dtype=np.uint8)
     findings = check_registration(noise, sound.labels, everywhere())
     assert not [finding for finding in findings if finding.serious]

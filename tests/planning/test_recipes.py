@@ -59,7 +59,7 @@ def test_every_option_is_one_of_train(name: str) -> None:
     assert len(train.keys() & records) > 15
 
 
-def test_names_and_voxels() -> None:
+def test_data_sets_are_named_and_their_voxel_size_is_checked() -> None:
     named = inspect.signature(pipeline.plan).parameters["data_set"].annotation
     assert all(name in str(named) for name in DATA_SETS)
     check_voxels("fib-25", (10.0, 10.0, 10.0))

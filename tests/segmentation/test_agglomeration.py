@@ -100,7 +100,7 @@ def test_scores_never_rise(seed: int, score: str) -> None:
 
 @given(SEEDS, st.sampled_from(SCORES))
 @settings(max_examples=30, deadline=None)
-def test_names_do_not_matter_as_long_as_their_order_stays(seed: int, score: str) -> None:
+def test_ids_do_not_matter_as_long_as_their_order_stays(seed: int, score: str) -> None:
     graph = random_graph(seed)
     names = np.cumsum(np.random.default_rng(seed).integers(1, 2**50, len(graph.fragments))).astype(np.uint64)
     edges = names[np.searchsorted(graph.fragments, graph.edges)]

@@ -52,7 +52,7 @@ def test_init_max_keeps_the_maxima_of_the_fragments_contacts() -> None:
     assert joined.tolist() == [1, 2, 1, 1]
 
 
-def test_removed_fragments_stay_removed_and_lonely_dust_stays() -> None:
+def test_removed_fragments_stay_removed_and_dust_without_neighbours_stays() -> None:
     fragments = np.array([[[1, 2, 2, 0, 7]]], np.uint64)
     graph = build_region_graph(np.full((3, 1, 1, 5), 200, np.uint8), fragments)
     assert join_dust(graph, np.array([1, 2, 7], np.uint64), minimum_size=2).tolist() == [1, 1, 7]
@@ -67,7 +67,7 @@ def test_remove_small_counts_whole_segments() -> None:
     assert remove_small(sizes, lookup, minimum_size=8).tolist() == [0, 0, 0]
 
 
-def test_refuses_what_does_not_fit() -> None:
+def test_arrays_that_do_not_fit_are_refused() -> None:
     graph = random_graph(1)
     with pytest.raises(InputError, match="minimum_size"):
         join_dust(graph, graph.fragments, minimum_size=-1)

@@ -124,7 +124,7 @@ def test_mask_of_a_box_is_a_crop(smooth, method):
 
 
 @pytest.mark.compiled
-def test_what_lies_in_pairs_that_leave_the_volume_does_not_matter(smooth):
+def test_affinities_of_pairs_that_leave_the_volume_are_ignored(smooth):
     changed = smooth.copy()
     changed[0, 0], changed[1, :, 0], changed[2, :, :, 0] = 0.9, 0.1, 1
     for method in METHODS:
@@ -135,7 +135,7 @@ def test_what_lies_in_pairs_that_leave_the_volume_does_not_matter(smooth):
 
 
 @pytest.mark.compiled
-def test_further_channels_are_not_looked_at(smooth):
+def test_further_channels_are_ignored(smooth):
     more = np.concatenate([smooth, np.full((2, *smooth.shape[1:]), np.nan, np.float32)])
     np.testing.assert_array_equal(extract_fragments(more), extract_fragments(smooth))
 
@@ -149,7 +149,7 @@ def test_a_mean_of_just_the_threshold_is_boundary(threshold):
     assert np.flatnonzero(seeds).tolist() == [0]
 
 
-def test_nothing_to_join_is_nothing():
+def test_affinities_of_0_give_no_fragments():
     nothing = np.zeros((3, 4, 5, 6), np.uint8)
     for method in METHODS:
         fragments = extract_fragments(nothing, options=FragmentOptions(method=method, low=0.02))
@@ -225,7 +225,7 @@ def test_bad_options_are_refused(wrong):
 
 
 @pytest.mark.parametrize("value", [1, 2, 256, -1])
-def test_whatever_is_not_0_is_inside_the_mask(value):
+def test_every_mask_value_but_0_is_inside(value):
     levels = np.random.default_rng(0).integers(0, 256, (3, 4, 5, 6), np.uint8)
     mask = np.random.default_rng(1).random((4, 5, 6)) < 0.7
     np.testing.assert_array_equal(

@@ -104,7 +104,7 @@ def test_tables_grow(shape: tuple[int, int, int], monkeypatch: pytest.MonkeyPatc
     assert (graph.counts == 1).all()
 
 
-def test_refuses_what_does_not_fit() -> None:
+def test_arrays_that_do_not_fit_are_refused() -> None:
     affinities = np.zeros((3, 2, 2, 2), np.uint8)
     with pytest.raises(InputError, match="uint64 or uint32"):
         build_region_graph(affinities, np.zeros((2, 2, 2), np.int64))

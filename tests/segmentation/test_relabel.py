@@ -66,7 +66,7 @@ def test_relabel_equals_a_dictionary(seed: int, narrow: bool) -> None:
     st.lists(st.integers(0, 12)),
 )
 @settings(max_examples=50, deadline=None)
-def test_names_that_are_not_among_the_old_ones_stay(renamed: dict[int, int], names: list[int]) -> None:
+def test_ids_that_are_not_among_the_old_ones_stay(renamed: dict[int, int], names: list[int]) -> None:
     names = [*names, *renamed, 2**64 - 1]
     old = np.array(sorted(renamed), np.uint64)
     new = np.array([renamed[name] for name in sorted(renamed)], np.uint64)
@@ -74,7 +74,7 @@ def test_names_that_are_not_among_the_old_ones_stay(renamed: dict[int, int], nam
     assert found.tolist() == [renamed.get(name, name) for name in names]
 
 
-def test_refuses_what_does_not_fit() -> None:
+def test_arrays_that_do_not_fit_are_refused() -> None:
     ids = np.array([5, 2**40], np.uint64)
     with pytest.raises(InputError, match="fragment 6 is not among the 2 ids"):
         relabel(np.array([[[0, 5, 6]]], np.uint64), ids, ids)
@@ -98,7 +98,7 @@ def test_a_tree_whose_merges_do_not_fit_is_refused(merges: list[tuple[int, int]]
         segment_lookup(broken, 0.5)
 
 
-def test_names_of_64_bits():
+def test_ids_of_64_bits():
     fragments = np.array([[[5, 5, 2**63 + 1, 0]]], np.uint64)
     ids, lookup = np.array([0, 5, 2**63 + 1], np.uint64), np.array([9, 2**64 - 1, 2**63], np.uint64)
     assert relabel(fragments, ids, lookup).tolist() == [[[2**64 - 1, 2**64 - 1, 2**63, 0]]]

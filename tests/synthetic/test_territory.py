@@ -104,7 +104,7 @@ def test_refined_owners_are_those_of_the_naive_twin(owner, gap, double):
     np.testing.assert_array_equal(found_owner[clear], wanted_owner[clear])
 
 
-def test_pieces_of_one_neurite_get_names_of_their_own():
+def test_pieces_of_one_neurite_get_ids_of_their_own():
     """Crumbs join a neighbour, but of each neurite something stays."""
     territory = empty_territory((8, 8, 24), (10.0, 10.0, 10.0))
     wanted = np.full(territory.grid.shape, 1)
@@ -179,7 +179,7 @@ pipes = st.builds(lambda start, end, radius: Tube(start, end, radius, radius), p
 
 @given(st.lists(pipes, min_size=2, max_size=4))
 @settings(max_examples=30, deadline=None)
-def test_no_cell_beside_a_border_thinks_itself_far_from_it(pipes):
+def test_the_lead_is_small_beside_a_border(pipes):
     territory = empty_territory((20, 16, 16), (5.0, 5.0, 5.0))
     for name, pipe in enumerate(pipes, start=1):
         territory.claim(name, pipe, 0.0, 1.0)

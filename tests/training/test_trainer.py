@@ -108,9 +108,7 @@ def test_accumulated_passes_are_as_one_large_batch(volume: TrainingVolume, split
         torch.testing.assert_close(weight, same, rtol=1e-3, atol=1e-5)
 
 
-def test_weighing_while_the_next_pass_runs_changes_nothing(
-    volume: TrainingVolume, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_malis_beside_the_next_pass_changes_no_loss(volume: TrainingVolume, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = {"accumulate": 3, "malis_after": 0, "steps": 3}
     losses = [report.loss for report in make_trainer(volume, **recipe)]
     calls: list[str] = []
@@ -291,7 +289,7 @@ def test_diverged_training_stops(volume: TrainingVolume) -> None:
     assert trainer.step == 0
 
 
-def test_the_crop_at_fault_is_found(volume: TrainingVolume) -> None:
+def test_the_crop_whose_loss_is_not_finite_is_named(volume: TrainingVolume) -> None:
     trainer = make_trainer(volume, batch=2, accumulate=2, malis_after=0)
     draw = type(trainer.sampler).draw
 

@@ -143,7 +143,7 @@ def test_what_does_not_match_is_refused(draw, block):
         draw(*block)
 
 
-def test_colours_are_stable_distinct_and_black_only_for_none():
+def test_colours_are_stable_distinct_and_black_only_for_0():
     ids = np.array([0, 1, 2, 3, 2**63, 2**64 - 1], np.uint64)
     colours = colours_of(ids)
     np.testing.assert_array_equal(colours, colours_of(ids[::-1])[::-1])
@@ -157,7 +157,7 @@ def test_colours_are_stable_distinct_and_black_only_for_none():
     assert len(many) >= 198
 
 
-def test_none_is_transparent_and_borders_are_stronger():
+def test_0_is_transparent_and_borders_are_stronger():
     labels = np.zeros((5, 6), np.int64)
     labels[1:4, 1:5] = 9
     opacity = paint(labels, 0.4)[..., 3]
@@ -172,7 +172,7 @@ def test_none_is_transparent_and_borders_are_stronger():
     arrays(np.uint64, (4, 5), elements=st.integers(0, 5)),
 )
 @settings(max_examples=60, deadline=None)
-def test_followed_names_tell_the_same_labels_apart(labels, reference):
+def test_recoloured_labels_stay_as_distinct_as_they_were(labels, reference):
     (named,) = follow([labels], [reference])
     assert ((named == 0) == (labels == 0)).all()
     assert len(np.unique(np.stack([named, labels]).reshape(2, -1), axis=1).T) == len(np.unique(labels))

@@ -57,7 +57,7 @@ def test_decades_count_from_the_largest_weight_of_the_crop() -> None:
 
 
 @pytest.mark.parametrize("name", ["targets", "affinities", "positive", "negative"])
-def test_arrays_must_fit(name: str) -> None:
+def test_arrays_that_do_not_fit_are_refused(name: str) -> None:
     with pytest.raises(InputError, match="over labels of"):
         snapshot_figure(**{**arrays(), name: np.zeros((3, 1, 1, 1))})
 

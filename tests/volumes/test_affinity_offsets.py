@@ -27,7 +27,7 @@ def test_three_channels_without_a_record_are_the_nearest_neighbours(tmp_path):
     assert affinity_offsets(affinities(tmp_path, 3)) == tuple(NEAREST)
 
 
-def test_offsets_of_others(tmp_path):
+def test_offsets_written_by_other_programs_are_read(tmp_path):
     array = zarr.create_array(tmp_path / "b.zarr", data=np.zeros((3, 2, 3, 4), np.uint8))
     array.attrs.update({"offsets": NEAREST, "resolution": [8, 8, 8]})
     assert affinity_offsets(open_volume(tmp_path / "b.zarr")) == tuple(NEAREST)

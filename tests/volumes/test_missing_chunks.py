@@ -111,7 +111,7 @@ FOREIGN = (n5_with_a_gap, zarr2_with_a_gap, zarr3_with_a_gap, precomputed_with_a
 
 
 @pytest.mark.parametrize("write", FOREIGN)
-def test_what_is_missing_of_others_is_the_fill_value_while_the_volume_is_there(tmp_path, write):
+def test_missing_chunks_of_other_programs_are_read_as_the_fill_value(tmp_path, write):
     write(tmp_path / "a")
     volume = open_volume(tmp_path / "a", voxel_size=VOXEL_SIZE)
     for _ in range(2):

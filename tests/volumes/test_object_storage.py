@@ -51,14 +51,14 @@ def test_a_failure_leaves_nothing(s3: Server, backend: int):
     assert keys(backend) == []
 
 
-def test_what_is_no_ome_zarr_is_not_replaced(s3: Server, backend: int):
+def test_a_zarr_that_is_no_ome_zarr_is_not_replaced(s3: Server, backend: int):
     write_bytes("s3://bucket/a.zarr", "zarr.json", b'{"zarr_format": 3, "node_type": "array"}')
     with pytest.raises(InputError, match="not an OME-Zarr, so it is not replaced"):
         save_volume("s3://bucket/a.zarr", DATA, voxel_size=VOXEL_SIZE, overwrite=True)
     assert keys(backend) == ["a.zarr/zarr.json"]
 
 
-def test_errors_now_and_then_and_slow_answers_do_not_matter(s3: Server):
+def test_requests_that_fail_now_and_then_are_repeated(s3: Server):
     counter = iter(range(10**6))
     s3.misbehave = lambda method, path: 503 if next(counter) % 9 == 1 else time.sleep(0.02)
     save_volume("s3://bucket/a.zarr", DATA, voxel_size=VOXEL_SIZE)
@@ -90,7 +90,7 @@ def test_a_damaged_chunk_is_one_line(s3: Server):
     assert "\n" not in str(error.value)
 
 
-def test_a_server_that_is_not_there_is_said_soon(s3: Server, monkeypatch: pytest.MonkeyPatch):
+def test_a_server_that_is_not_there_is_one_line(s3: Server, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(InputError, match="s3://bucket/a.zarr"):
         open_volume("s3://bucket/a.zarr")

@@ -130,7 +130,7 @@ def test_folder_with_gaps_says_so(tmp_path):
     assert rows["sections"] == "section_1.png … section_8.png"
 
 
-def test_sections_named_by_time_stamps_cost_nothing(tmp_path):
+def test_sections_numbered_by_time_stamps_take_little_memory(tmp_path):
     """All numbers between them were listed: 11 GB for three sections."""
     write_sections(tmp_path / "a", ".png", numbers=[20260101000000 + days * 1000000 for days in range(5)])
     tracemalloc.start()

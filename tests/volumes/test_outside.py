@@ -99,14 +99,14 @@ def test_a_single_virtual_dataset_is_found_and_refused(received: Path):
         open_volume(received / "bad.h5", voxel_size=SIZE)
 
 
-def test_what_is_missing_is_not_read_as_zeros(received: Path):
+def test_a_missing_file_of_a_virtual_dataset_is_not_read_as_zeros(received: Path):
     with h5py.File(received / "bad.h5", "w") as file:
         virtual_dataset(file, "lost")
     with pytest.raises(InputError, match=r"takes data from lost\.h5, which is not there"):
         open_volume(received / "bad.h5", voxel_size=SIZE)
 
 
-def test_circles_end(received: Path):
+def test_circular_links_are_refused(received: Path):
     with h5py.File(received / "circle.h5", "w") as file:
         file["raw"] = h5py.ExternalLink("circle.h5", "raw")
         file["other"] = h5py.SoftLink("/other")

@@ -174,7 +174,7 @@ def test_overwriting_one_dataset_keeps_the_others(tmp_path):
         save_volume(f"{tmp_path}/a.h5:first/deeper", second, voxel_size=VOXEL_SIZE)
 
 
-def test_what_is_not_ours_is_never_replaced(tmp_path):
+def test_files_that_are_no_volume_are_never_replaced(tmp_path):
     folder = tmp_path / "precious.zarr"
     folder.mkdir()
     (folder / "thesis.txt").write_text("years of work")

@@ -66,7 +66,7 @@ def test_other_files_are_refused(tmp_path):
         load_table(tmp_path / "cut.h5")
 
 
-def test_no_wrong_bit_is_read(tmp_path):
+def test_a_flipped_bit_is_never_read(tmp_path):
     save_table(tmp_path / "a.h5", {**COLUMNS, "few": np.arange(3)}, {"score": "mean"}, kind="merge tree")
     whole = (tmp_path / "a.h5").read_bytes()
     anywhere = random.Random(0).sample(range(8 * len(whole)), 150)

@@ -57,7 +57,7 @@ def difference(affinities, options):
 
 @pytest.mark.compiled
 @pytest.mark.parametrize("per_section", [False, True])
-def test_little_changes_at_the_faces(affinities, per_section, monkeypatch):
+def test_fragments_change_little_at_block_faces(affinities, per_section, monkeypatch):
     options = FragmentOptions("seeded-flood", per_section=per_section)
     assert difference(affinities, options) < 0.01
     monkeypatch.setattr(flood_blocks, "MARGIN", -20)

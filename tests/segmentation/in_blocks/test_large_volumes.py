@@ -34,7 +34,7 @@ def far_names(shape, domain):
 
 @settings(max_examples=60, deadline=None)
 @given(affinity_cases(), st.sampled_from(["mean", "hist_quant_50", "hist_quant_75_init_max"]))
-def test_equals_a_small_volume_but_for_the_names(case, score):
+def test_equals_a_small_volume_but_for_the_ids(case, score):
     affinities, mask, fragment_options, block_shape, rng = case
     options = SegmentationOptions(fragment_options, AgglomerationOptions(score), CutOptions(0.4, 3))
     shape = affinities.shape[1:]
@@ -51,7 +51,7 @@ def test_equals_a_small_volume_but_for_the_names(case, score):
     assert_equal_records(load_tree(store, score), far)
 
 
-def test_names_reach_beyond_32_bits():
+def test_ids_reach_beyond_32_bits():
     domain = far_domain((4, 4, 4), np.random.default_rng(0))
     grid = Grid(domain, (2, 2, 2))
     store = memory_store(grid, np.full((3, 4, 4, 4), 200, np.uint8))

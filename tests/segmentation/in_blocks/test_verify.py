@@ -41,13 +41,13 @@ def test_blocks_are_identical(affinities):
             assert result.passed[-1].edges == result.passed[-1].pairs == 0
 
 
-def test_a_difference_is_named(affinities, monkeypatch):
+def test_a_difference_between_blocks_and_whole_is_named(affinities, monkeypatch):
     monkeypatch.setattr("clew.segmentation.in_blocks.fragments.join_tokens", lambda tokens: join_tokens([]))
     found = verify.verify_blocks(affinities, options=options(), trials=1, rng=np.random.default_rng(0))
     assert next(found).differences[0].startswith("the fragments differ in")
 
 
-def test_command(affinities, tmp_path: Path, capsys):
+def test_the_command_verifies_blocks(affinities, tmp_path: Path, capsys):
     path = tmp_path / "affinities.zarr"
     save_volume(path, affinities, voxel_size=(8, 8, 8))
     cli.main(["verify-blocks", str(path), "--trials", "2", "--box", "2:,:,3:33", "--minimum-size", "30"])
@@ -65,7 +65,7 @@ def test_command_fails_where_blocks_differ(affinities, tmp_path: Path, monkeypat
         cli.main(["verify-blocks", str(path), "--trials", "2"])
 
 
-def test_what_is_not_exact_is_refused(affinities):
+def test_methods_that_are_not_exact_are_refused(affinities):
     flood = options(method="seeded-flood")
     with pytest.raises(InputError, match="seeded-flood"):
         list(verify.verify_blocks(affinities, options=flood, trials=1, rng=np.random.default_rng(0)))
