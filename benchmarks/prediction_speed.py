@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.measure import Row, Table
 from benchmarks.workload import Workload
-from clew.network.options import Precision
+from clew.network.options import Precision, PredictionOptions
 
 Job = Callable[[], object]
 
@@ -49,8 +49,9 @@ def measure(work: Workload, repeats: int) -> list[Table]:
             return torch.sigmoid(plain.to(device)(patch.to(device)))[0].cpu().numpy()
 
     def jobs(device: str, precision: Precision) -> dict[str, tuple[Job, int]]:
+        options = PredictionOptions(precision=precision).on(device)
         return {
-            "clew": (lambda: predict_affinities(network, raw, device=device, precision=precision), edge**3),
+            "clew": (lambda: predict_affinities(network, raw, options=options), edge**3),
             "naive": (lambda: naive(device, precision), covered),
         }
 

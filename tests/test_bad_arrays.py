@@ -62,6 +62,7 @@ def table_of(**changed: Any) -> clew.OverlapTable:
     return replace(good()["table"], **changed)
 
 
+FLOAT32 = clew.PredictionOptions(precision="float32")
 GRAPH, TABLE = ("fragments", "sizes", "edges", "starts", "bins", "counts"), ("segments", "truths", "counts")
 TREE = ("fragments", "merges", "scores")
 CALLS: dict[str, tuple[Callable[..., Any], dict[str, str]]] = {
@@ -131,7 +132,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, str]]] = {
         {"labels": "labels", "voxel_size": "voxel_size"},
     ),
     "predict_affinities": (
-        lambda **c: clew.predict_affinities(good()["network"], precision="float32", **c),
+        lambda **c: clew.predict_affinities(good()["network"], options=FLOAT32, **c),
         {"raw": "raw", "voxel_size": "voxel_size"},
     ),
     "Trainer": (train, {"raw": "raw", "labels": "labels", "mask": "mask"}),
@@ -299,8 +300,9 @@ REFUSED: dict[str, Callable[[], Any]] = {
 """What must be refused, whatever else is right."""
 
 
-def predict(**options: Any) -> Any:
-    return clew.predict_affinities(good()["network"], good()["raw"], precision="float32", **options)
+def predict(box: Any = None, tile: Any = None) -> Any:
+    options = replace(FLOAT32, tile=tile)
+    return clew.predict_affinities(good()["network"], good()["raw"], box=box, options=options)
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -10,7 +10,7 @@ from benchmarks.study.__main__ import main
 from benchmarks.study.recipes import RECIPES, windows
 
 from clew.network.checkpoint import Checkpoint, save_checkpoint
-from clew.network.options import PRESETS
+from clew.network.options import PRESETS, PredictionOptions
 from clew.network.unet import UNet
 
 pytestmark = pytest.mark.compiled
@@ -48,7 +48,7 @@ def test_folds_do_not_show_what_they_judge(data: Path) -> None:
         assert small.mask.all()
 
 
-def cells(network: UNet, raw: np.ndarray, *, box: tuple[slice, ...], precision: str) -> np.ndarray:
+def cells(network: UNet, raw: np.ndarray, *, box: tuple[slice, ...], options: PredictionOptions) -> np.ndarray:
     """Affinities of cubes of 6 voxels between weak walls: an untrained network has nothing inside."""
     shape = tuple(part.stop - part.start for part in box)
     affinities = np.full((3, *shape), 250, np.uint8)

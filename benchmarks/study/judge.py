@@ -12,7 +12,7 @@ from clew.evaluation.border import away_from_borders
 from clew.evaluation.edges import edge_curve, judge_edges
 from clew.evaluation.overlap import OverlapTable, overlap_table
 from clew.evaluation.scores import score_thresholds
-from clew.network.options import Precision
+from clew.network.options import Precision, PredictionOptions
 from clew.network.prediction import predict_affinities
 from clew.network.unet import UNet
 from clew.segmentation.agglomeration import agglomerate, contact_scores
@@ -58,7 +58,7 @@ def judge(network: UNet, name: str, test: Test, precision: Precision) -> tuple[l
     """Segment a test with a network at all scores and thresholds."""
     _, height, width = test.raw.shape
     box = (test.sections, slice(0, height), slice(0, width))
-    affinities = predict_affinities(network, test.raw, box=box, precision=precision)
+    affinities = predict_affinities(network, test.raw, box=box, options=PredictionOptions(precision=precision))
     fragments = extract_fragments(affinities, options=FragmentOptions())
     graph = build_region_graph(affinities, fragments)
     inside = away_from_borders(test.truth, VOXEL_SIZE, BORDER, per_section=test.per_section)

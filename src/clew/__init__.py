@@ -18,7 +18,7 @@ _PUBLIC = {
     "clew.evaluation.skeletons": ("SkeletonScores", "Skeletons", "read_nodes", "score_skeletons", "skeleton_errors"),
     "clew.network.checkpoint": ("Checkpoint", "load_checkpoint", "save_checkpoint"),
     "clew.network.bundled": ("open_checkpoint",),
-    "clew.network.options": ("PRESETS", "UNetOptions"),
+    "clew.network.options": ("PRESETS", "PredictionOptions", "UNetOptions"),
     "clew.network.prediction": ("predict_affinities",),
     "clew.network.unet": ("UNet",),
     "clew.segmentation.agglomeration": ("MergeTree", "agglomerate"),

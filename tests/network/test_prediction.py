@@ -1,3 +1,4 @@
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -7,13 +8,16 @@ import torch
 from clew.errors import InputError
 from clew.network.checkpoint import Checkpoint
 from clew.network.openvino_runtime import Runtime, check_runtime
-from clew.network.options import Precision
+from clew.network.options import Precision, PredictionOptions
 from clew.network.prediction import check_raw, predict_affinities, resolve_device, tile_grid
 from clew.network.unet import UNet
 
 OPENVINO = pytest.param(
     "openvino", marks=pytest.mark.skipif(find_spec("openvino") is None, reason="OpenVINO is not installed")
 )
+
+
+CPU = PredictionOptions(device="cpu", precision="float32")
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +27,7 @@ def raw() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def whole(network: UNet, raw: np.ndarray) -> np.ndarray:
-    return predict_affinities(network, raw, tile=(64, 64, 64), precision="float32")
+    return predict_affinities(network, raw, options=replace(CPU, tile=(64, 64, 64)))
 
 
 @pytest.mark.parametrize("runtime", ["torch", OPENVINO])
@@ -32,14 +36,15 @@ def whole(network: UNet, raw: np.ndarray) -> np.ndarray:
 def test_the_tile_does_not_change_the_result(
     network: UNet, raw: np.ndarray, tile: tuple, precision: Precision, runtime: Runtime
 ) -> None:
-    whole = predict_affinities(network, raw, tile=(64, 64, 64), precision=precision, runtime=runtime)
+    options = replace(CPU, precision=precision, runtime=runtime)
+    whole = predict_affinities(network, raw, options=replace(options, tile=(64, 64, 64)))
     assert whole.std() > 5
-    tiled = predict_affinities(network, raw, tile=tile, precision=precision, runtime=runtime)
+    tiled = predict_affinities(network, raw, options=replace(options, tile=tile))
     assert np.abs(tiled.astype(int) - whole).max() <= 1
 
 
 def test_bfloat16_is_near_float32(network: UNet, raw: np.ndarray, whole: np.ndarray) -> None:
-    predicted = predict_affinities(network, raw, precision="bfloat16")
+    predicted = predict_affinities(network, raw, options=replace(CPU, precision="bfloat16"))
     difference = np.abs(predicted.astype(int) - whole)
     assert difference.mean() < 1
     assert difference.max() > 0, "bfloat16 was asked for, float32 was done"
@@ -48,8 +53,8 @@ def test_bfloat16_is_near_float32(network: UNet, raw: np.ndarray, whole: np.ndar
 @pytest.mark.parametrize("runtime", [OPENVINO])
 def test_openvino_agrees_with_torch(network: UNet, raw: np.ndarray, runtime: Runtime) -> None:
     before = {name: weight.clone() for name, weight in network.state_dict().items()}
-    expected = predict_affinities(network, raw, precision="float32", runtime="torch")
-    predicted = predict_affinities(network, raw, precision="float32", runtime=runtime)
+    expected = predict_affinities(network, raw, options=CPU)
+    predicted = predict_affinities(network, raw, options=replace(CPU, runtime=runtime))
     assert np.abs(predicted.astype(int) - expected).max() <= 1
     assert all(torch.equal(weight, before[name]) for name, weight in network.state_dict().items())
 
@@ -67,7 +72,7 @@ def test_a_runtime_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("box", [np.s_[3:9, 5:30, 7:8], np.s_[0:23, 0:3, 30:37]])
 def test_a_box_is_a_part_of_the_whole(network: UNet, raw: np.ndarray, whole: np.ndarray, box: tuple) -> None:
-    part = predict_affinities(network, raw, box=box, tile=(8, 8, 8), precision="float32")
+    part = predict_affinities(network, raw, box=box, options=replace(CPU, tile=(8, 8, 8)))
     assert np.abs(part.astype(int) - whole[(slice(None), *box)]).max() <= 1
 
 
@@ -75,7 +80,7 @@ def test_mirrored_border_is_context(network: UNet, raw: np.ndarray, whole: np.nd
     depth = 12  # a multiple of the pooling factor beyond the context, so that the pooling grid stays
     padded = np.pad(raw, depth, mode="reflect")
     inner = tuple(slice(depth, depth + size) for size in raw.shape)
-    part = predict_affinities(network, padded, box=inner, precision="float32")
+    part = predict_affinities(network, padded, box=inner, options=CPU)
     assert np.abs(part.astype(int) - whole).max() <= 1
 
 
@@ -118,5 +123,5 @@ def test_more_processes_than_gpus_share_them(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
 def test_gpu_agrees_with_cpu(network: UNet, raw: np.ndarray, whole: np.ndarray) -> None:
-    predicted = predict_affinities(network, raw, device="cuda", precision="float32")
+    predicted = predict_affinities(network, raw, options=CPU.on("cuda"))
     assert np.abs(predicted.astype(int) - whole).max() <= 2

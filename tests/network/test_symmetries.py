@@ -3,10 +3,13 @@ import itertools
 import numpy as np
 import pytest
 
+from clew.errors import InputError
+from clew.network.options import PredictionOptions
 from clew.network.prediction import predict_affinities
 from clew.network.symmetries import Symmetry, TestTimeAugmentation, symmetries
 from clew.network.unet import UNet
 
+ISOTROPIC = (8, 8, 8)
 AFFINITIES = (slice(None), slice(1, None), slice(1, None), slice(1, None))
 """Voxels all of whose pairs are inside the volume, however it is mirrored."""
 
@@ -16,8 +19,11 @@ def raw() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (19, 22, 25), dtype=np.uint8)
 
 
-def predict(network: UNet, raw: np.ndarray, augmentation: TestTimeAugmentation, **options: object) -> np.ndarray:
-    return predict_affinities(network, raw, precision="float32", test_time_augmentation=augmentation, **options)
+def predict(
+    network: UNet, raw: np.ndarray, augmentation: TestTimeAugmentation, *, box: tuple | None = None, **changed: object
+) -> np.ndarray:
+    options = PredictionOptions(device="cpu", precision="float32", test_time_augmentation=augmentation, **changed)
+    return predict_affinities(network, raw, box=box, options=options, voxel_size=ISOTROPIC)
 
 
 def see(array: np.ndarray, symmetry: Symmetry) -> np.ndarray:
@@ -43,7 +49,10 @@ def by_pairs(seen: np.ndarray, voxels: np.ndarray, shape: tuple) -> np.ndarray:
 def test_the_average_holds_every_pair_of_voxels_of_every_view(network: UNet, raw: np.ndarray) -> None:
     raw = raw[:9, :10, :11]
     numbers = np.arange(raw.size).reshape(raw.shape)
-    views = [by_pairs(predict(network, see(raw, s), "none"), see(numbers, s), raw.shape) for s in symmetries("all")]
+    views = [
+        by_pairs(predict(network, see(raw, s), "none"), see(numbers, s), raw.shape)
+        for s in symmetries("all", ISOTROPIC)
+    ]
     assert np.std(views, axis=0).mean() > 1, "the network sees no difference"
     averaged = predict(network, raw, "all", tile=(4, 8, 8))
     np.testing.assert_allclose(averaged[AFFINITIES], np.mean(views, axis=0)[AFFINITIES], atol=1.5)
@@ -77,7 +86,13 @@ def test_a_transposed_volume_has_the_transposed_average(network: UNet, raw: np.n
 def test_only_equal_axes_are_exchanged() -> None:
     assert symmetries("none") == [Symmetry()]
     assert len(set(symmetries("flips"))) == 8
-    assert len(set(symmetries("all", (8, 8, 8)))) == 48
+    assert len(set(symmetries("all", ISOTROPIC))) == 48
     anisotropic = symmetries("all", (40, 4, 4))
     assert {s.order for s in anisotropic} == {(0, 1, 2), (0, 2, 1)}
     assert {s.mirrored for s in anisotropic} == set(itertools.product((False, True), repeat=3))
+
+
+def test_transposes_are_refused_where_the_voxel_size_is_not_known(network: UNet, raw: np.ndarray) -> None:
+    options = PredictionOptions(test_time_augmentation="all")
+    with pytest.raises(InputError, match=r"give voxel_size \(z, y, x\) in nm$"):
+        predict_affinities(network, raw, options=options)

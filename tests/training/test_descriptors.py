@@ -25,7 +25,7 @@ def test_descriptors_equal_their_naive_twin(labels, sigma, voxel_size):
 
 def test_descriptors_of_winding_objects_equal_their_naive_twin():
     labels = np.random.default_rng(0).integers(0, 3, (4, 4, 5)).repeat(4, 0).repeat(4, 1).repeat(4, 2)
-    found = local_shape_descriptors(labels, sigma=2.5)
+    found = local_shape_descriptors(labels, sigma=2.5, voxel_size=(1, 1, 1))
     np.testing.assert_allclose(found, naive.local_shape_descriptors(labels, 2.5, (1, 1, 1)), atol=1e-4)
 
 
@@ -43,7 +43,7 @@ def test_inside_a_large_object_they_are_those_of_the_window():
 def test_offsets_point_to_the_middle_of_the_object():
     labels = np.zeros((3, 3, 30), int)
     labels[1, 1, 5:16] = 7
-    descriptors = local_shape_descriptors(labels, sigma=10)
+    descriptors = local_shape_descriptors(labels, sigma=10, voxel_size=(1, 1, 1))
     offsets = (descriptors[2, 1, 1] - 0.5) * 20
     assert offsets[10] == pytest.approx(0, abs=1e-5)
     assert offsets[5] > 4
@@ -54,10 +54,10 @@ def test_offsets_point_to_the_middle_of_the_object():
 def test_a_diagonal_object_is_correlated_along_the_diagonal():
     labels = np.zeros((3, 20, 20), int)
     labels[1][np.eye(20, dtype=bool)] = 1
-    values = at(local_shape_descriptors(labels, sigma=3), (1, 10, 10))
+    values = at(local_shape_descriptors(labels, sigma=3, voxel_size=(1, 1, 1)), (1, 10, 10))
     assert values["correlation_yx"] == pytest.approx(1, abs=1e-4)
     assert (values["correlation_zy"], values["variance_z"]) == (0.5, 0)
-    mirrored = at(local_shape_descriptors(labels[:, ::-1], sigma=3), (1, 9, 10))
+    mirrored = at(local_shape_descriptors(labels[:, ::-1], sigma=3, voxel_size=(1, 1, 1)), (1, 9, 10))
     assert mirrored["correlation_yx"] == pytest.approx(0, abs=1e-4)
 
 
@@ -101,4 +101,4 @@ def test_bad_sizes_are_refused(sigma, voxel_size):
 
 def test_bad_labels_are_refused():
     with pytest.raises(InputError, match="negative"):
-        local_shape_descriptors(np.full((2, 2, 2), -1), sigma=2)
+        local_shape_descriptors(np.full((2, 2, 2), -1), sigma=2, voxel_size=(1, 1, 1))

@@ -10,10 +10,11 @@ import torch
 from clew.errors import InputError
 from clew.network.options import PRESETS
 from clew.network.unet import UNet, with_descriptors
+from clew.space import Box
 from clew.training.batches import prepared_ahead
-from clew.training.losses import VoxelLoss, balanced_loss, loss_terms, malis_loss
+from clew.training.losses import balanced_loss, loss_terms, malis_loss
 from clew.training.malis import constrained_malis_loss, malis_weights
-from clew.training.options import AugmentationOptions, TrainingOptions
+from clew.training.options import AugmentationOptions, Loss, TrainingOptions
 from clew.training.sampling import Crop, Sampler, TrainingVolume, prepare_volume
 from clew.training.trainer import NotFiniteError, StepReport, Trainer, learning_rate
 from clew.training.validation import validate
@@ -220,7 +221,7 @@ def test_one_pass_of_malis_where_asked(volume: TrainingVolume) -> None:
 
 
 @pytest.mark.parametrize("kind", ["cross-entropy", "squared-error"])
-def test_loss_of_a_batch_is_the_mean_of_its_crops(kind: VoxelLoss) -> None:
+def test_loss_of_a_batch_is_the_mean_of_its_crops(kind: Loss) -> None:
     torch.manual_seed(0)
     logits = torch.randn(2, 3, 4, 4, 4)
     targets = torch.stack([torch.rand(3, 4, 4, 4) < share for share in (0.2, 0.9)])
@@ -261,20 +262,20 @@ def test_averaged_network_predicts_with_valid_convolutions(volume: TrainingVolum
 
 
 def test_validation_scores_a_held_out_box(volume: TrainingVolume) -> None:
-    found = validate(UNet(PRESETS["tiny"]).eval(), volume.raw, volume.labels, np.s_[0:8, 0:32, 0:32])
+    found = validate(UNet(PRESETS["tiny"]).eval(), volume.raw, volume.labels, Box.whole((8, 32, 32)), surroundings=0)
     assert 0 <= found.threshold <= 1
     assert found.scores.voi_sum >= 0
 
 
 def test_validation_segments_the_surroundings_and_scores_the_box(volume: TrainingVolume) -> None:
     torch.manual_seed(1)
-    network, box = UNet(PRESETS["tiny"]).eval(), np.s_[4:20, 3:20, 0:9]
+    network, box = UNet(PRESETS["tiny"]).eval(), Box(*np.s_[4:20, 3:20, 0:9])
     only_box = np.zeros_like(volume.labels)
     only_box[box] = volume.labels[box]
-    whole = tuple(slice(0, size) for size in volume.raw.shape)
+    whole = Box.whole(volume.raw.shape)
     found = validate(network, volume.raw, volume.labels, box, surroundings=1000)
-    assert found == validate(network, volume.raw, only_box, whole)
-    assert found != validate(network, volume.raw, volume.labels, box)
+    assert found == validate(network, volume.raw, only_box, whole, surroundings=0)
+    assert found != validate(network, volume.raw, volume.labels, box, surroundings=0)
 
 
 def test_diverged_training_stops(volume: TrainingVolume) -> None:

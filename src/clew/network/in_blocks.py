@@ -3,7 +3,6 @@
 Volumes: `raw` in (z, y, x) uint8, the whole of it; `affinities` (3, z, y, x) uint8 out.
 """
 
-from dataclasses import asdict
 from functools import cache, partial
 
 from clew.blockwise.grid import Grid, Place
@@ -42,10 +41,10 @@ def _predict(
     store: Store, *, grid: Grid, place: Place, checkpoint: str, options: PredictionOptions, voxel_size: Lengths
 ) -> None:
     box = grid.block(place).owned
-    keywords = asdict(options) | {"device": own_device(resolve_device(options.device))}
+    own = options.on(own_device(resolve_device(options.device)))
     tiles = predict_tiles(
-        _opened(checkpoint).network, partial(store.read, "raw"), grid.domain.frame, box=box, voxel_size=voxel_size,
-        **keywords,
+        _opened(checkpoint).network, partial(store.read, "raw"), grid.domain.frame, box=box, options=own,
+        voxel_size=voxel_size,
     )  # fmt: skip
     store.write("affinities", box, put_together(tiles, box))
 

@@ -1,7 +1,7 @@
 """Network architectures as plain records, and the named presets."""
 
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal, cast
 
 from annotated_types import Gt
 
@@ -113,6 +113,10 @@ class PredictionOptions:
     precision: Precision = "auto"
     runtime: Runtime = "torch"
     test_time_augmentation: TestTimeAugmentation = "none"
+
+    def on(self, device: str) -> "PredictionOptions":
+        """The same on a device that was found: cpu, or a GPU by its number (cuda:1)."""
+        return replace(self, device=cast(Device, device))
 
 
 BUNDLED = "fib-10nm"

@@ -5,6 +5,7 @@ import math
 import operator
 from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from functools import reduce
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from clew.errors import InputError
 from clew.network.bundled import bundled_names
 from clew.network.checkpoint import Checkpoint
 from clew.network.openvino_runtime import OpenvinoPredictor, check_runtime
-from clew.network.options import Precision, Runtime, TestTimeAugmentation, UNetOptions
+from clew.network.options import Precision, PredictionOptions, UNetOptions
 from clew.network.precision import autocast, uses_bfloat16
 from clew.network.symmetries import Read, Symmetry, symmetries
 from clew.network.unet import UNet, to_logits, valid_input_shape
@@ -72,12 +73,8 @@ def predict_affinities(
     raw: NDArray[np.uint8],
     *,
     box: Box | None = None,
-    tile: Triple | None = None,
-    device: str = "cpu",
-    precision: Precision = "auto",
-    runtime: Runtime = "torch",
-    test_time_augmentation: TestTimeAugmentation = "none",
-    voxel_size: Lengths = (1, 1, 1),
+    options: PredictionOptions = PredictionOptions(),
+    voxel_size: Lengths | None = None,
 ) -> NDArray[np.uint8]:
     """Affinities of a raw volume, or of a box in it, tile by tile.
 
@@ -88,16 +85,10 @@ def predict_affinities(
     raw : (z, y, x) uint8
     box
         Part to predict; the raw around it serves as context. The whole volume by default.
-    tile
-        Output voxels (z, y, x) of a tile, rounded up to the total pooling factor. The result agrees for all tiles to within
-        1/255 in float32; in bfloat16 a few affinities in a million differ by 2 or 3 of 255.
-    runtime
-        PyTorch, or OpenVINO (on the CPU), which is faster on large volumes in bfloat16.
-    test_time_augmentation
-        Average the affinities of the volume over its mirror images (`flips`, 8 times the work), or over the mirror images
-        of all transposes as well (`all`, up to 48 times).
-    voxel_size
-        Voxel size (z, y, x); transposes exchange axes of equal voxel size only.
+    options
+        Tile, device, precision, runtime and test-time augmentation. A tile is rounded up to the total pooling factor.
+    voxel_size : (z, y, x) nm, optional
+        Test-time augmentation over transposes (`all`) needs it: these exchange axes of equal voxel size only.
 
     Returns
     -------
@@ -110,16 +101,15 @@ def predict_affinities(
     ------
     InputError
         For raw of another type or shape, a box that leaves it, a tile or voxel size of 0 or less, a network without the
-        three offsets, or one that gives values that are no numbers.
+        three offsets, or one that gives values that are no numbers; for `all` without a voxel size.
     """
     raw = raw if is_array(raw) else as_array(raw, "raw")
     check_raw_layout(raw.shape, raw.dtype)
     shape = (raw.shape[0], raw.shape[1], raw.shape[2])
     box = as_box((slice(None),) * 3 if box is None else box, shape, "box")
-    tiles = predict_tiles(
-        network, raw.__getitem__, shape, box=box, tile=_checked_tile(tile), device=device, precision=precision,
-        runtime=runtime, test_time_augmentation=test_time_augmentation, voxel_size=as_triple(voxel_size, "voxel_size"),
-    )  # fmt: skip
+    size = None if voxel_size is None else as_triple(voxel_size, "voxel_size")
+    options = replace(options, tile=_checked_tile(options.tile))
+    tiles = predict_tiles(network, raw.__getitem__, shape, box=box, options=options, voxel_size=size)
     return put_together(tiles, box)
 
 
@@ -137,12 +127,8 @@ def predict_tiles(
     shape: Triple,
     *,
     box: Box | None = None,
-    tile: Triple | None = None,
-    device: str = "cpu",
-    precision: Precision = "auto",
-    runtime: Runtime = "torch",
-    test_time_augmentation: TestTimeAugmentation = "none",
-    voxel_size: Lengths = (1, 1, 1),
+    options: PredictionOptions = PredictionOptions(),
+    voxel_size: Lengths | None = None,
 ) -> Iterator[Tile]:
     """Predict the tiles of a volume of the given shape one after the other, reading raw by `read(box)`.
 
@@ -150,12 +136,11 @@ def predict_tiles(
     same pooling grid and full context whatever the tile and the box. A mirrored volume has its own corner: each symmetry
     of test-time augmentation sees one grid for the whole volume, and the average keeps this property.
     """
-    device = resolve_device(device)
-    predictor = _prepare(network, device, precision, runtime)
-    box = box or Box.whole(shape)
-    seen = symmetries(test_time_augmentation, voxel_size)
-    for part in tile_grid(network.options, box, tile):
-        with torch.inference_mode(), autocast(device, precision):
+    device = resolve_device(options.device)
+    seen = symmetries(options.test_time_augmentation, voxel_size)
+    predictor = _prepare(network, device, options)
+    for part in tile_grid(network.options, box or Box.whole(shape), options.tile):
+        with torch.inference_mode(), autocast(device, options.precision):
             total = reduce(operator.iadd, (_predict_seen(predictor, read, shape, part, symmetry) for symmetry in seen))
             if not total.sum().isfinite():
                 raise InputError("the network gives values that are no numbers (NaN): its weights are damaged")
@@ -241,12 +226,12 @@ def resolve_device(device: str) -> str:
     return device if device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _prepare(network: UNet, device: str, precision: Precision, runtime: Runtime) -> Predictor:
+def _prepare(network: UNet, device: str, options: PredictionOptions) -> Predictor:
     """The network's copy that predicts: as PyTorch or OpenVINO runs it."""
     predictor = AffinityPredictor(deepcopy(network)).eval()
-    check_runtime(runtime, device)
-    if runtime == "openvino":
-        return OpenvinoPredictor(predictor, network.options, precision)
+    check_runtime(options.runtime, device)
+    if options.runtime == "openvino":
+        return OpenvinoPredictor(predictor, network.options, options.precision)
     return predictor.to(device, memory_format=torch.channels_last_3d)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from clew.errors import InputError
 from clew.network.options import TestTimeAugmentation
 from clew.space import Box, Lengths, Triple
 
@@ -75,22 +76,29 @@ class Symmetry:
         return [_mirror(box[axis], seen[axis]) if self.mirrored[axis] else box[axis] for axis in range(3)]
 
 
-def symmetries(augmentation: TestTimeAugmentation, voxel_size: Lengths = (1, 1, 1)) -> list[Symmetry]:
+def symmetries(augmentation: TestTimeAugmentation, voxel_size: Lengths | None = None) -> list[Symmetry]:
     """The symmetries to average over: the identity, the 8 mirrors, or those with every exchange of equally long axes.
 
-    `all` makes 48 of isotropic voxels, 16 where only y and x are equal.
+    `all` makes 48 of isotropic voxels, 16 where only y and x are equal; it is refused where the voxel size is not given.
     """
     if augmentation == "none":
         return [Symmetry()]
     mirrors = [(z, y, x) for z, y, x in itertools.product((False, True), repeat=3)]
-    orders = [(z, y, x) for z, y, x in itertools.permutations(range(3)) if augmentation == "all" or (z, y) == (0, 1)]
-    return [
-        Symmetry(order, mirrored)
-        for order in orders
-        for mirrored in mirrors
-        if all(
-            abs(voxel_size[axis] - size) <= EQUAL_VOXELS * size for axis, size in zip(order, voxel_size, strict=True)
+    orders = [Symmetry().order] if augmentation == "flips" else _exchanges(voxel_size)
+    return [Symmetry(order, mirrored) for order in orders for mirrored in mirrors]
+
+
+def _exchanges(voxel_size: Lengths | None) -> list[Triple]:
+    """The orders of the axes, z, y, x first, that leave voxels as long as they are along each axis."""
+    if voxel_size is None:
+        raise InputError(
+            "test-time augmentation all exchanges axes of equal voxel size only: give voxel_size (z, y, x) in nm"
         )
+    size = voxel_size
+    return [
+        (z, y, x)
+        for z, y, x in itertools.permutations(range(3))
+        if all(abs(size[seen] - size[axis]) <= EQUAL_VOXELS * size[axis] for axis, seen in enumerate((z, y, x)))
     ]
 
 

@@ -1,6 +1,6 @@
 """`clew predict`, `clew predict-blocks`: raw and a network → affinities."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -69,8 +69,8 @@ def predict(
             job.raw.read,
             (z, y, x),
             box=job.box,
+            options=prediction_options,
             voxel_size=job.raw.voxel_size,
-            **asdict(prediction_options),
         )
         total = prod(len(edges) for edges in tile_edges(job.model.network.options, job.box, prediction_options.tile))
         for predicted in track(tiles, total, "predict"):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from clew.errors import InputError
 from clew.network.bundled import open_checkpoint
 from clew.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from clew.network.options import PRESETS, Device, Precision, UNetOptions
+from clew.network.options import PRESETS, Device, Precision, PredictionOptions, UNetOptions
 from clew.network.prediction import resolve_device
 from clew.network.unet import UNet, with_descriptors
 from clew.pipeline._annotated import AnnotatedVolume, read_annotated
@@ -64,7 +64,8 @@ class Judge:
         if self.held_out is not None:
             raw, labels, box, score = self.held_out
             found = validate(
-                network, raw, labels, box, device=trainer.device, precision=trainer.precision,
+                network, raw, labels, box,
+                prediction_options=PredictionOptions(precision=trainer.precision).on(trainer.device),
                 fragment_options=FragmentOptions(per_section=trainer.options.per_section),
                 agglomeration_options=AgglomerationOptions(score=score),
                 surroundings=trainer.options.validation_surroundings,

@@ -24,9 +24,6 @@ _SCORE = re.compile(
 )
 
 
-_DEFAULTS = AgglomerationOptions()
-
-
 class Score(NamedTuple):
     """A score name taken apart: kind for the kernels, percent of a quantile, init-with-max, how many largest values."""
 
@@ -108,7 +105,7 @@ def parse_score(name: str) -> Score:
     return Score(layout.QUANTILE, percent, bool(found["maximum"]), 0)
 
 
-def agglomerate(graph: RegionGraph, *, options: AgglomerationOptions = _DEFAULTS) -> MergeTree:
+def agglomerate(graph: RegionGraph, *, options: AgglomerationOptions = AgglomerationOptions()) -> MergeTree:
     """Merge the two regions with the highest score, pool edges that become parallel, until no edge reaches the floor.
 
     The order is strict: higher score first, ties by the smaller key; the key of an edge is its pair of fragment ids, a

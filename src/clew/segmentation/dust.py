@@ -10,15 +10,13 @@ from clew.segmentation.agglomeration import initial_graph, merge_edges
 from clew.segmentation.options import AgglomerationOptions
 from clew.segmentation.region_graph import RegionGraph, checked_graph, contract_region_graph
 
-_DEFAULTS = AgglomerationOptions()
-
 
 def join_dust(
     graph: RegionGraph,
     lookup: NDArray[np.uint64],
     *,
     minimum_size: int,
-    options: AgglomerationOptions = _DEFAULTS,
+    options: AgglomerationOptions = AgglomerationOptions(),
 ) -> NDArray[np.uint64]:
     """Join every segment of fewer than `minimum_size` voxels to its best neighbour, by scores of the pooled contacts.
 

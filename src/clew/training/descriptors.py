@@ -20,7 +20,7 @@ CUT = 3.0
 """The Gaussian window ends at this many standard deviations."""
 
 
-def local_shape_descriptors(labels: ArrayLike, *, sigma: float, voxel_size: Lengths = (1, 1, 1)) -> NDArray[np.float32]:
+def local_shape_descriptors(labels: ArrayLike, *, sigma: float, voxel_size: Lengths) -> NDArray[np.float32]:
     """Statistics of every voxel's own object in a Gaussian window around the voxel.
 
     The window is cut at 3 sigma. What lies outside the volume counts as another object: exact at block borders with a

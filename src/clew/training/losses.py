@@ -3,8 +3,6 @@
 The loss of a batch is the mean of the losses of its crops: it does not matter which crops share a forward pass.
 """
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -12,9 +10,7 @@ from torch.nn import functional
 from clew.space import NEAREST_OFFSETS
 from clew.training.batches import Batch
 from clew.training.descriptors import descriptor_loss
-from clew.training.options import TrainingOptions
-
-VoxelLoss = Literal["cross-entropy", "squared-error"]
+from clew.training.options import Loss, TrainingOptions
 
 
 def loss_terms(
@@ -53,7 +49,7 @@ def loss_terms(
     return torch.stack([voxels, malis, descriptors])
 
 
-def balanced_loss(logits: Tensor, targets: Tensor, valid: Tensor, kind: VoxelLoss) -> Tensor:
+def balanced_loss(logits: Tensor, targets: Tensor, valid: Tensor, kind: Loss) -> Tensor:
     """Mean over crops and offsets of the loss balanced between pairs inside objects and pairs across.
 
     Parameters

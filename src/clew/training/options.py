@@ -8,6 +8,7 @@ from annotated_types import Ge, Gt, Interval
 from clew.space import Triple
 
 Fraction = Annotated[float, Interval(ge=0, le=1)]
+Loss = Literal["cross-entropy", "squared-error"]
 NotNegative = Annotated[float, Ge(0)]
 Spacing = Annotated[float, Ge(1)]
 
@@ -188,7 +189,7 @@ class TrainingOptions:
     accumulate: Annotated[int, Gt(0)] = 1
     learning_rate: Annotated[float, Gt(0)] = 1e-3
     warmup: Annotated[int, Ge(0)] = 200
-    loss: Literal["cross-entropy", "squared-error"] = "cross-entropy"
+    loss: Loss = "cross-entropy"
     malis_after: Annotated[int, Ge(0)] = 7_000
     malis_weight: Annotated[float, Interval(ge=0, le=1)] = 0.5
     malis_gradient: NotNegative | None = None
@@ -197,7 +198,7 @@ class TrainingOptions:
     malis_whole_crop: Fraction = 0.0
     malis_positive: NotNegative = 1.0
     malis_negative: NotNegative = 1.0
-    malis_form: Literal["squared-error", "cross-entropy"] = "squared-error"
+    malis_form: Loss = "squared-error"
     malis_errors_above: Annotated[float, Interval(ge=0, lt=1)] = 0.0
     descriptor_weight: NotNegative = 0.0
     descriptor_sigma: Annotated[float, Gt(0)] = 80.0

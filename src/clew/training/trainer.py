@@ -18,6 +18,7 @@ from torch import Tensor
 from clew.errors import InputError
 from clew.network.options import Precision
 from clew.network.precision import autocast
+from clew.network.prediction import resolve_device
 from clew.network.unet import UNet, crop_center, valid_input_shape
 from clew.space import Lengths, Triple
 from clew.training.batches import Batch, collate, describe, prepared_ahead
@@ -102,7 +103,8 @@ class Trainer:
     voxel_size
         Voxel size (z, y, x) in nm; local shape descriptors need it.
     device, precision
-        `cpu`, `cuda` or `cuda:1`, and the arithmetic of the network; weights, their updates and the losses are float32.
+        `cpu`, `cuda`, `cuda:1` or what is there (`auto`), and the arithmetic of the network; weights, their updates and
+        the losses are float32.
     processes
         Which of the processes this one is that train the same network together.
 
@@ -125,7 +127,7 @@ class Trainer:
         augmentation: AugmentationOptions,
         *,
         voxel_size: Lengths | None = None,
-        device: str = "cpu",
+        device: str = "auto",
         precision: Precision = "auto",
         processes: Processes = Processes(),
     ) -> None:
@@ -134,11 +136,11 @@ class Trainer:
         if options.malis_window is not None:
             check_window(options.malis_window, options.crop)
         self.options = options
-        self.voxel_size = voxel_size or (1.0, 1.0, 1.0)
-        self.device = device
+        self.voxel_size = voxel_size if options.descriptor_weight else None
+        self.device = resolve_device(device)
         self.precision = precision
         self.processes = processes
-        self.network = network.to(device, memory_format=torch.channels_last_3d).train()
+        self.network = network.to(self.device, memory_format=torch.channels_last_3d).train()
         self.network.set_padding(options.padding)
         self.average = deepcopy(self.network)
         self.optimizer = torch.optim.AdamW(network.parameters(), options.learning_rate, (0.95, 0.999), 1e-8, 1e-2)
@@ -149,8 +151,8 @@ class Trainer:
         prepared = tuple(
             prepare_volume(volume, options.boundary_steps, per_section=options.per_section) for volume in volumes
         )
-        context = window_reach(options.descriptor_sigma, self.voxel_size) if options.descriptor_weight else (0, 0, 0)
-        self.sampler = Sampler(prepared, input_shape, self.output_shape, options, augmentation, device, context)
+        context = window_reach(options.descriptor_sigma, self.voxel_size) if self.voxel_size else (0, 0, 0)
+        self.sampler = Sampler(prepared, input_shape, self.output_shape, options, augmentation, self.device, context)
         self.malis = MalisThreads(min(2 * options.batch, os.cpu_count() or 1), options)
 
     def __iter__(self) -> Iterator[StepReport]:
@@ -284,7 +286,7 @@ class Trainer:
     def _draw(self, step: int, indices: range) -> Batch:
         crops = [self.sampler.draw(step, index) for index in indices]
         batch = collate(crops, self.network.options.offsets, self.options.margin)
-        if not self.options.descriptor_weight:
+        if self.voxel_size is None:
             return batch
         return batch._replace(descriptors=describe(crops, self.options, self.voxel_size))
 

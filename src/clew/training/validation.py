@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from clew.evaluation.overlap import overlap_table
 from clew.evaluation.scores import Scores, best_threshold, score_thresholds
-from clew.network.options import Precision
+from clew.network.options import PredictionOptions
 from clew.network.prediction import predict_affinities
 from clew.network.symmetries import Box
 from clew.network.unet import UNet
@@ -32,11 +32,10 @@ def validate(
     labels: NDArray,
     box: Box,
     *,
+    surroundings: int,
+    prediction_options: PredictionOptions = PredictionOptions(),
     fragment_options: FragmentOptions = FragmentOptions(),
     agglomeration_options: AgglomerationOptions = AgglomerationOptions(),
-    surroundings: int = 0,
-    device: str = "cpu",
-    precision: Precision = "auto",
 ) -> Validation:
     """Segment a held-out box with a network and score it at its best threshold.
 
@@ -48,16 +47,14 @@ def validate(
         Whole volume; raw outside the box serves as context. Labels are split into connected components inside the box.
     box
         Held-out part.
-    fragment_options, agglomeration_options
-        How it is segmented; the threshold belongs to their score.
     surroundings
         Voxels around the box that are segmented with it; only the box is scored.
-    device, precision
-        Where and in which arithmetic the network runs.
+    prediction_options, fragment_options, agglomeration_options
+        How it is segmented; the threshold belongs to their score.
     """
     margin = (surroundings, surroundings, surroundings)
     wide = box.grown(margin, margin, inside=Box.whole(raw.shape))
-    affinities = predict_affinities(network, raw, box=wide, device=device, precision=precision)
+    affinities = predict_affinities(network, raw, box=wide, options=prediction_options)
     fragments, _, tree = build_merge_tree(
         affinities, fragment_options=fragment_options, agglomeration_options=agglomeration_options
     )
