@@ -1,8 +1,10 @@
 """Command line, run file and functions are one: the same names, the same defaults, the same checks."""
 
+import ast
 import dataclasses
 import inspect
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -130,3 +132,32 @@ def test_functions_stay_functions_when_their_files_are_loaded() -> None:
     assert callable(pipeline.segment)
     with pytest.raises(AttributeError, match="no attribute 'segmnt'"):
         pipeline.segmnt  # noqa: B018
+
+
+NEUTRAL = (None, False, True, 0, "", (), (0, 0, 0))
+"""Defaults that mean: nothing was given."""
+
+
+def test_no_function_writes_a_default_of_a_record_again() -> None:
+    root = Path(pipeline.__file__).parent.parent
+    decided = {field.name for record in set(chain(*RECORDS.values())) for field in dataclasses.fields(record)}
+    again = []
+    for path in root.rglob("*.py"):
+        for function in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(function, ast.FunctionDef):
+                continue
+            of = function.args
+            positional = [*of.posonlyargs, *of.args][-len(of.defaults) :] if of.defaults else []
+            given = zip([*positional, *of.kwonlyargs], [*of.defaults, *of.kw_defaults], strict=True)
+            written = {argument.arg: literal(default) for argument, default in given if default is not None}
+            again += [(name, function.name, path.name) for name, value in written.items()
+                      if name in decided and value not in NEUTRAL]  # fmt: skip
+    assert not again, "name the field of the record instead, as in `crop: Shape = TrainingOptions.crop`"
+
+
+def literal(node: ast.expr) -> Any:
+    """The value of a default that is written out; None where it is a name."""
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return None

@@ -22,7 +22,7 @@ def change(options, **changes):
 
 
 def field_of(seed, options, shape=SHAPE):
-    return sampling_field(shape, np.random.default_rng(seed), options)
+    return sampling_field(shape, np.random.default_rng(seed), options, "cpu")
 
 
 def centred(shape=SHAPE):
@@ -165,7 +165,9 @@ def test_half_of_the_crops_are_mirrored_along_each_axis_and_all_orders_occur():
 
 def test_the_asked_share_of_crops_is_warped():
     rng = np.random.default_rng(0)
-    fields = [sampling_field((4, 4, 4), rng, change(OFF, warp_probability=0.3, rotate="in-plane")) for _ in range(500)]
+    fields = [
+        sampling_field((4, 4, 4), rng, change(OFF, warp_probability=0.3, rotate="in-plane"), "cpu") for _ in range(500)
+    ]
     assert 0.24 < np.mean([field is not None for field in fields]) < 0.36
 
 

@@ -55,7 +55,7 @@ def mask_borders(truth: Any, voxel_size: Sequence[float], distance: float = 25.0
 
 
 def away_from_borders(
-    truth: Any, voxel_size: Sequence[float], distance: float = 20.0, *, per_section: bool = False
+    truth: Any, voxel_size: Sequence[float], distance: float, *, per_section: bool = False
 ) -> NDArray[np.bool_]:
     """Find the voxels in which only topology counts: far from borders of neurons.
 

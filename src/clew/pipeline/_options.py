@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args
 
-from annotated_types import Ge, Gt
+from annotated_types import Gt
 
 from clew.blockwise.worker_options import Workers
 from clew.network.options import BUNDLED, Shape
+from clew.ranges import NotNegative
 from clew.space import Lengths
 
 INPUT = "input"
@@ -114,7 +115,7 @@ class LabelComparison(Comparison):
         Ignore truth within this distance (nm, per section) of a border between neurons; CREMI uses 25.
     """
 
-    border: Annotated[float, Ge(0)] = 0.0
+    border: NotNegative = 0.0
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def augment(
     data: str,
     *,
     preview: str,
-    crop: Shape = (64, 64, 64),
+    crop: Shape = TrainingOptions.crop,
     seed: int = 0,
     augmentation_options: AugmentationOptions,
     output: Output,

@@ -5,16 +5,15 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
-from annotated_types import Gt
 from numpy.typing import NDArray
 
 from clew.errors import InputError
 from clew.labels import special_ids
 from clew.memory import whole_memory
-from clew.network.options import Device
+from clew.network.options import Device, PredictionOptions
 from clew.network.precision import has_bfloat16_units
 from clew.network.prediction import resolve_device
 from clew.network.unet import UNet
@@ -42,6 +41,7 @@ from clew.planning.choices import (
 from clew.planning.contrast import check_contrast
 from clew.planning.examination import Examined, examine
 from clew.planning.recipes import DATA_SETS, check_voxels, plan_data_set
+from clew.ranges import Positive
 from clew.replace import refuse_existing, written_beside
 from clew.space import Box, Lengths, triple
 from clew.training.options import AugmentationOptions, TrainingOptions
@@ -62,9 +62,9 @@ def plan(
     data: list[str],
     *,
     output: str = "plan.toml",
-    hours: Annotated[float, Gt(0)] = 8.0,
+    hours: Positive = 8.0,
     voxel_size: VoxelSize,
-    device: Device = "auto",
+    device: Device = PredictionOptions.device,
     timing: bool = True,
     data_set: Literal["cremi", "fib-25", "segem", "snemi3d"] | None = None,
     strict: bool = False,

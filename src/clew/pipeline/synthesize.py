@@ -11,7 +11,7 @@ from clew.pipeline._progress import timed
 from clew.pipeline._protection import refuse_overlap
 from clew.space import Lengths
 from clew.synthetic import volume as science
-from clew.synthetic.options import SyntheticOptions
+from clew.synthetic.options import VOXEL_SIZE, SyntheticOptions
 from clew.volumes.save import save_volume
 
 
@@ -21,7 +21,7 @@ def synthesize(
     labels: str,
     *,
     shape: Shape = (128, 128, 128),
-    voxel_size: Lengths = (10.0, 10.0, 10.0),
+    voxel_size: Lengths = VOXEL_SIZE,
     seed: int = 0,
     options: SyntheticOptions,
     output: Output,

@@ -128,8 +128,8 @@ class Conduct:
         Start anew, replacing an existing run and its checkpoint.
     """
 
-    device: Device = "auto"
-    precision: Precision = "auto"
+    device: Device = PredictionOptions.device
+    precision: Precision = PredictionOptions.precision
     tensorboard: bool = False
     half: bool = False
     overwrite: bool = False

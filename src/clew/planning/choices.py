@@ -109,8 +109,8 @@ class Step(NamedTuple):
     """One step of training: some passes, each of a batch of crops of one shape."""
 
     crop: Triple
-    batch: int = 1
-    accumulate: int = 1
+    batch: int = TrainingOptions.batch
+    accumulate: int = TrainingOptions.accumulate
 
     @property
     def crops(self) -> int:

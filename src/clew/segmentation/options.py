@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Interval
 
-Fraction = Annotated[float, Interval(ge=0, le=1)]
+from clew.ranges import Fraction
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,12 @@
 """What a synthetic volume is to look like."""
 
 from dataclasses import dataclass
-from typing import Annotated
 
-from annotated_types import Ge, Interval
+from clew.ranges import Fraction, NotNegative, Positive
+from clew.space import Lengths
 
-Fraction = Annotated[float, Interval(ge=0, le=1)]
-Positive = Annotated[float, Interval(gt=0)]
-NotNegative = Annotated[float, Ge(0)]
+VOXEL_SIZE: Lengths = (10.0, 10.0, 10.0)
+"""Voxel size (z, y, x) in nm of a synthetic volume for which nobody says another."""
 
 
 @dataclass(frozen=True)

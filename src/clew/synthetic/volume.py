@@ -12,7 +12,7 @@ from clew.space import Lengths, Triple
 from clew.synthetic.grid import Grid, make_grid
 from clew.synthetic.imaging import acquire, damage_sections, shift_sections
 from clew.synthetic.neurites import grow_tissue
-from clew.synthetic.options import SyntheticOptions
+from clew.synthetic.options import VOXEL_SIZE, SyntheticOptions
 from clew.synthetic.organelles import Organelles, place_organelles
 from clew.synthetic.rendering import render
 from clew.synthetic.territory import Territory
@@ -46,7 +46,7 @@ class SyntheticVolume:
 def synthesize(
     shape: Sequence[int],
     *,
-    voxel_size: Sequence[float] = (10.0, 10.0, 10.0),
+    voxel_size: Sequence[float] = VOXEL_SIZE,
     seed: int | np.random.Generator = 0,
     options: SyntheticOptions = SyntheticOptions(),
 ) -> SyntheticVolume:

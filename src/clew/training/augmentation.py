@@ -38,9 +38,7 @@ def check_augmentation(options: AugmentationOptions) -> None:
         raise InputError(f"serial sections must stay in their plane: give {' '.join(wrong)}")
 
 
-def sampling_field(
-    shape: Shape, rng: np.random.Generator, options: AugmentationOptions, device: str = "cpu"
-) -> Field | None:
+def sampling_field(shape: Shape, rng: np.random.Generator, options: AugmentationOptions, device: str) -> Field | None:
     """Draw where to sample a crop, relative to its centre.
 
     The field is (3, z, y, x) float32 in voxels.

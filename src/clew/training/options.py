@@ -5,11 +5,10 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Interval
 
+from clew.ranges import Fraction, NotNegative, Positive
 from clew.space import Triple
 
-Fraction = Annotated[float, Interval(ge=0, le=1)]
 Loss = Literal["cross-entropy", "squared-error"]
-NotNegative = Annotated[float, Ge(0)]
 Spacing = Annotated[float, Ge(1)]
 
 
@@ -187,11 +186,11 @@ class TrainingOptions:
     margin: Annotated[int, Ge(0)] = 4
     batch: Annotated[int, Gt(0)] = 1
     accumulate: Annotated[int, Gt(0)] = 1
-    learning_rate: Annotated[float, Gt(0)] = 1e-3
+    learning_rate: Positive = 1e-3
     warmup: Annotated[int, Ge(0)] = 200
     loss: Loss = "cross-entropy"
     malis_after: Annotated[int, Ge(0)] = 7_000
-    malis_weight: Annotated[float, Interval(ge=0, le=1)] = 0.5
+    malis_weight: Fraction = 0.5
     malis_gradient: NotNegative | None = None
     malis_passes: Literal[1, 2] = 2
     malis_window: Triple | None = None
@@ -201,7 +200,7 @@ class TrainingOptions:
     malis_form: Loss = "squared-error"
     malis_errors_above: Annotated[float, Interval(ge=0, lt=1)] = 0.0
     descriptor_weight: NotNegative = 0.0
-    descriptor_sigma: Annotated[float, Gt(0)] = 80.0
+    descriptor_sigma: Positive = 80.0
     boundary_steps: Annotated[int, Ge(0)] = 1
     per_section: bool = False
     volume_weights: tuple[NotNegative, ...] | None = None

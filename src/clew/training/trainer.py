@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from clew.errors import InputError
-from clew.network.options import Precision
+from clew.network.options import Precision, PredictionOptions
 from clew.network.precision import autocast
 from clew.network.prediction import resolve_device
 from clew.network.unet import UNet, crop_center, valid_input_shape
@@ -127,8 +127,8 @@ class Trainer:
         augmentation: AugmentationOptions,
         *,
         voxel_size: Lengths | None = None,
-        device: str = "auto",
-        precision: Precision = "auto",
+        device: str = PredictionOptions.device,
+        precision: Precision = PredictionOptions.precision,
         processes: Processes = Processes(),
     ) -> None:
         if options.descriptor_weight and not (network.options.descriptors and voxel_size):
