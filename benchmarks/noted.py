@@ -81,7 +81,7 @@ def settle_memory() -> None:
 def warm_up(options: SegmentationOptions) -> None:
     """Load every kernel, in blocks and whole."""
     affinities = np.random.default_rng(0).integers(0, 256, (3, 12, 12, 12), np.uint8)
-    grid = Grid(Domain((0, 0, 0), (12, 12, 12), (12, 12, 12)), (6, 12, 12))
+    grid = Grid(Domain.whole((12, 12, 12)), (6, 12, 12))
     run_serial(segmentation_tasks(grid, options), memory_store(grid, affinities))
     segment(affinities, options=options)
 

@@ -25,7 +25,7 @@ from benchmarks.measure import Row, Table
 from benchmarks.noted import FIRST, STAGES, Note, note_in_core, noted, read_notes, warm_up
 from benchmarks.tissue import Tissue, make_base
 from clew.blockwise.block import Domain
-from clew.blockwise.grid import Grid, Place
+from clew.blockwise.grid import Grid
 from clew.blockwise.store import FolderStore, Store
 from clew.blockwise.tasks import Task, run_pool
 from clew.errors import InputError
@@ -98,7 +98,7 @@ def measure(
     tissue: Tissue, block_shape: Triple, workers: int, options: SegmentationOptions, parent: Path, *, whole: bool
 ) -> Run:
     """Make the affinities, segment them in blocks, and (`whole`) in core to compare; nothing is left in `parent`."""
-    grid = Grid(Domain((0, 0, 0), tissue.shape, tissue.shape), block_shape)
+    grid = Grid(Domain.whole(tissue.shape), block_shape)
     _check_room(parent, tissue.shape)
     folder = Path(tempfile.mkdtemp(prefix="clew-scale-", dir=parent))
     try:
@@ -130,7 +130,7 @@ def _making(grid: Grid, tissue: Tissue) -> list[Task]:
     return [Task(partial(_make, grid=grid, place=place, tissue=tissue), (), ()) for place in grid.places()]
 
 
-def _make(store: Store, *, grid: Grid, place: Place, tissue: Tissue) -> None:
+def _make(store: Store, *, grid: Grid, place: Triple, tissue: Tissue) -> None:
     box = grid.block(place).owned
     store.write("affinities", box, tissue[box])
 

@@ -102,7 +102,7 @@ def fit(run: Mapping[str, Any], *, inner: bool = True) -> Model:
 def _grid(shape: Sequence[int], block_shape: Sequence[int]) -> Grid:
     z, y, x = shape
     block_z, block_y, block_x = block_shape
-    return Grid(Domain((0, 0, 0), (z, y, x), (z, y, x)), (block_z, block_y, block_x))
+    return Grid(Domain.whole((z, y, x)), (block_z, block_y, block_x))
 
 
 def _shared(grid: Grid, level: int) -> float:

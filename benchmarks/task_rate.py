@@ -17,7 +17,7 @@ from clew.blockwise.store import FolderStore, Store
 from clew.blockwise.tasks import Task
 from clew.blockwise.workers import Workers, started
 
-DOMAIN = Domain((0, 0, 0), (1, 1, 1), (1, 1, 1))
+DOMAIN = Domain.whole((1, 1, 1))
 
 
 def main(arguments: list[str] | None = None) -> None:

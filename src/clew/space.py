@@ -48,6 +48,11 @@ class Box(NamedTuple):
         return cls.between((0, 0, 0), shape[-3:])
 
     @classmethod
+    def tile(cls, place: Iterable[int], shape: Sequence[int]) -> "Box":
+        """The box of this number along z, y, x, of boxes of one shape that lie side by side from voxel 0 on."""
+        return cls.whole((1, 1, 1)).shifted(place).scaled(shape)
+
+    @classmethod
     def parse(cls, text: str | None, shape: Sequence[int]) -> "Box":
         """The box that is written as `z0:z1,y0:y1,x0:x1`, in a volume of the given shape; all of it where there is no text.
 
@@ -106,6 +111,15 @@ class Box(NamedTuple):
     def within(self, outer: "Box") -> "Box":
         """The same voxels, counted from the low corner of another box."""
         return self.shifted(-start for start in outer.low)
+
+    def scaled(self, factors: Iterable[int]) -> "Box":
+        """The box that the voxels fill where each of them is made of (z, y, x) smaller ones."""
+        return Box(*(slice(a.start * size, a.stop * size) for a, size in zip(self, factors, strict=True)))
+
+    def middle(self, shape: Sequence[int]) -> "Box":
+        """The part of this shape (z, y, x) in the middle; of an odd rest the smaller half lies before it."""
+        low = (start + (have - want) // 2 for start, have, want in zip(self.low, self.shape, shape, strict=True))
+        return Box.whole(shape).shifted(low)
 
     def overlap(self, other: "Box") -> "Box":
         """The voxels that lie in both; of shape 0 along the axes where there are none."""

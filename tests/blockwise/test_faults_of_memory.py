@@ -51,7 +51,7 @@ def run(folder: Path, count: int, *hungry: int) -> Work:
     with ledger.held(), started(Workers(workers=1), MEGABYTE) as pool:
         ledger.begin({}, restart=False)
         (folder / "tables").mkdir(exist_ok=True)
-        store = FolderStore(folder / "tables", Domain((0, 0, 0), (1, 1, 1), (1, 1, 1)))
+        store = FolderStore(folder / "tables", Domain.whole((1, 1, 1)))
         return run_by_ledger(tasks, store, ledger, pool.executor, wave=pool.wave)
 
 
@@ -67,7 +67,7 @@ def test_only_what_needs_more_memory_fails_and_more_memory_is_enough(tmp_path: P
     limited("4GB")
     assert run(tmp_path / "run", 7, 1).tasks == 1
     assert ledger.failures() == []
-    store = FolderStore(tmp_path / "run" / "tables", Domain((0, 0, 0), (1, 1, 1), (1, 1, 1)))
+    store = FolderStore(tmp_path / "run" / "tables", Domain.whole((1, 1, 1)))
     assert store.load(("meal", 1))["megabytes"].tolist() == [1, WANTED]
 
 

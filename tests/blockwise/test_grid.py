@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from clew.blockwise.block import Domain, global_numbers
 from clew.blockwise.grid import Grid, beside, even_blocks
 from clew.errors import InputError
+from clew.space import Box
 
 TRIPLES = st.tuples(*[st.integers(1, 7)] * 3)
 
@@ -19,7 +20,7 @@ TRIPLES = st.tuples(*[st.integers(1, 7)] * 3)
 def test_blocks_tile_the_domain_at_every_level(low, shape, block_shape):
     high = tuple(a + b for a, b in zip(low, shape, strict=True))
     frame = tuple(a + 3 for a in high)
-    grid = Grid(Domain(low, high, frame), block_shape)
+    grid = Grid(Domain.part(Box.between(low, high), frame), block_shape)
     for level in range(grid.top + 1):
         count = np.zeros(frame, int)
         for place in grid.places(level):
@@ -41,7 +42,7 @@ def test_blocks_tile_the_domain_at_every_level(low, shape, block_shape):
 @settings(max_examples=40, deadline=None)
 @given(TRIPLES, TRIPLES)
 def test_shared_voxels_are_those_that_two_blocks_see(shape, block_shape):
-    grid = Grid(Domain((0, 0, 0), shape, shape), block_shape)
+    grid = Grid(Domain.whole(shape), block_shape)
     seen = np.zeros(shape, int)
     for place in grid.places():
         seen[grid.block(place).seen] += 1
@@ -62,7 +63,7 @@ def test_shared_voxels_are_those_that_two_blocks_see(shape, block_shape):
 
 def test_every_two_neighbouring_voxels_are_read_by_one_block():
     shape = (5, 6, 4)
-    grid = Grid(Domain((0, 0, 0), shape, shape), (2, 3, 1))
+    grid = Grid(Domain.whole(shape), (2, 3, 1))
     boxes = [grid.block(place).seen for place in grid.places()]
     for voxel in np.ndindex(shape):
         for step in product((-1, 0, 1), repeat=3):
@@ -74,9 +75,9 @@ def test_every_two_neighbouring_voxels_are_read_by_one_block():
 
 def test_impossible_values_are_refused():
     with pytest.raises(InputError, match="nothing to segment"):
-        Grid(Domain((0, 0, 3), (4, 4, 3), (4, 4, 4)), (2, 2, 2))
+        Grid(Domain.part(Box.between((0, 0, 3), (4, 4, 3)), (4, 4, 4)), (2, 2, 2))
     with pytest.raises(InputError, match="at least one voxel"):
-        Grid(Domain((0, 0, 0), (4, 4, 4), (4, 4, 4)), (2, 0, 2))
+        Grid(Domain.whole((4, 4, 4)), (2, 0, 2))
 
 
 def test_blocks_of_a_volume_are_even():

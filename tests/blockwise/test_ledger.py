@@ -16,7 +16,7 @@ from clew.blockwise.tasks import Task
 from clew.errors import InputError
 from clew.lock import LostLockError
 
-DOMAIN = Domain((0, 0, 0), (1, 1, 1), (1, 1, 1))
+DOMAIN = Domain.whole((1, 1, 1))
 
 
 def _copy(store, *, number, broken=()):

@@ -15,7 +15,7 @@ from clew.segmentation.in_blocks.agglomeration import load_tree
 from clew.segmentation.in_blocks.segment import memory_store, segmentation_tasks
 from clew.segmentation.options import AgglomerationOptions, CutOptions, FragmentOptions, SegmentationOptions
 
-WHOLE = Domain((0, 0, 0), (1, 1, 1), (1, 1, 1))
+WHOLE = Domain.whole((1, 1, 1))
 
 
 def note(store, *, name, reads):
@@ -61,7 +61,7 @@ def test_processes_write_what_memory_holds(tmp_path):
     rng = np.random.default_rng(0)
     shape = (14, 20, 22)
     affinities = rng.integers(0, 256, (3, *shape), dtype=np.uint8)
-    grid = Grid(Domain((0, 0, 0), shape, shape), (8, 8, 24))
+    grid = Grid(Domain.whole(shape), (8, 8, 24))
     fragments = FragmentOptions(seed_window=3, distance_cap=2)
     options = SegmentationOptions(fragments, AgglomerationOptions("mean"), CutOptions(minimum_size=4))
     tasks = segmentation_tasks(grid, options)

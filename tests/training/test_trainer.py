@@ -335,8 +335,7 @@ def test_crops_are_reproducible_annotated_and_aligned(volume: TrainingVolume) ->
         np.testing.assert_array_equal(crop.raw, again.raw)
         np.testing.assert_array_equal(crop.labels, again.labels)
         assert crop.mask.mean() >= OPTIONS.minimum_annotated
-        border = [(outer - inner) // 2 for outer, inner in zip(crop.raw.shape, crop.labels.shape, strict=True)]
-        raw = crop.raw[tuple(slice(b, -b) for b in border)]
+        raw = crop.raw[Box.whole(crop.raw.shape).middle(crop.labels.shape)]
         clear = np.abs(raw - (200 + 50) / 255 + 1) > 0.4
         assert ((raw > 0) == (crop.labels > 0))[clear & crop.mask].mean() > 0.98
 

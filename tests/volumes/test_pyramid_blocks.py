@@ -35,7 +35,7 @@ def test_equals_the_whole(shape, block_shape, steps, seed):
     for factors in steps:
         expected.append(pool(expected[-1], factors))
         scales.append(Scale(expected[-1].shape, (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), factors))
-    domain = Domain((0, 0, 0), shape, shape)
+    domain = Domain.whole(shape)
     volumes = {scale_name("volume", number): np.zeros_like(found) for number, found in enumerate(expected)}
     store = Volumes(domain, volumes | {"source": values})
     run_serial(copy_tasks(Grid(domain, block_shape)) + scale_tasks("volume", scales, block_shape), store, rng=rng)

@@ -1,21 +1,21 @@
 """Where a block lies in its volume: the faces it shares with others, numbers of voxels in the whole volume."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clew.space import Box, Triple
+from clew.space import Box, Triple, triple
 
 
 @dataclass(frozen=True)
 class Domain:
-    """The box of a volume that is segmented; nothing outside it is looked at.
+    """The box [low, high) of a volume that is segmented; nothing outside it is looked at.
 
     Parameters
     ----------
     low, high : voxels (z, y, x)
-        The box [low, high).
     frame : voxels (z, y, x)
         Shape of the whole volume, in which voxels are numbered (C order); less than 2⁶³ / 3 voxels.
     """
@@ -24,29 +24,37 @@ class Domain:
     high: Triple
     frame: Triple
 
+    @classmethod
+    def whole(cls, shape: Sequence[int]) -> "Domain":
+        """All of a volume, of which `shape` has the axes z, y, x last."""
+        return cls.part(Box.whole(shape), shape)
+
+    @classmethod
+    def part(cls, box: Box, shape: Sequence[int]) -> "Domain":
+        """A box of a volume, of which `shape` has the axes z, y, x last."""
+        return cls(box.low, box.high, triple(shape[-3:]))
+
+    @property
+    def box(self) -> Box:
+        """The box, in coordinates of the whole volume."""
+        return Box.between(self.low, self.high)
+
 
 @dataclass(frozen=True)
 class Block:
-    """The voxels [low, high) of a domain, in coordinates of the whole volume."""
+    """A box of a domain, in coordinates of the whole volume, and the domain."""
 
-    low: Triple
-    high: Triple
+    owned: Box
     domain: Domain
 
     @classmethod
     def whole(cls, shape: Triple) -> "Block":
         """A volume of this shape as the only block."""
-        return cls((0, 0, 0), shape, Domain((0, 0, 0), shape, shape))
+        return cls(Box.whole(shape), Domain.whole(shape))
 
     def grown(self, below: Triple, above: Triple) -> Box:
         """The block and so many voxels more on each side, as far as the domain reaches."""
-        domain = Box.between(self.domain.low, self.domain.high)
-        return Box.between(self.low, self.high).grown(below, above, inside=domain)
-
-    @property
-    def owned(self) -> Box:
-        """The block's own voxels."""
-        return self.grown((0, 0, 0), (0, 0, 0))
+        return self.owned.grown(below, above, inside=self.domain.box)
 
     @property
     def seen(self) -> Box:
@@ -55,17 +63,19 @@ class Block:
 
     def faces(self) -> list[tuple[int, int]]:
         """(axis, side) of all faces with something of the domain behind them; side 0 is low, 1 high."""
-        low = [(axis, 0) for axis in range(3) if self.low[axis] > self.domain.low[axis]]
-        high = [(axis, 1) for axis in range(3) if self.high[axis] < self.domain.high[axis]]
+        ends = list(zip(self.owned, self.domain.box, strict=True))
+        low = [(axis, 0) for axis, (own, whole) in enumerate(ends) if own.start > whole.start]
+        high = [(axis, 1) for axis, (own, whole) in enumerate(ends) if own.stop < whole.stop]
         return low + high
 
     def holds_alone(self, voxels: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether no block beside this one sees these voxels, given by their number in the whole volume."""
         alone = np.ones(voxels.shape, bool)
         for axis, places in enumerate(np.unravel_index(voxels, self.domain.frame)):
-            alone &= places >= self.low[axis]
-            if self.high[axis] < self.domain.high[axis]:
-                alone &= places < self.high[axis] - 1
+            own = self.owned[axis]
+            alone &= places >= own.start
+            if own.stop < self.domain.box[axis].stop:
+                alone &= places < own.stop - 1
         return alone
 
 

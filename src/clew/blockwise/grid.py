@@ -8,7 +8,7 @@ from math import prod
 from clew.blockwise.block import Block, Domain
 from clew.errors import InputError
 from clew.memory import refuse_beyond_memory
-from clew.space import Box, Triple
+from clew.space import Box, Triple, triple
 
 LARGEST_EDGE = 256
 """Of a block where the user says nothing, in voxels."""
@@ -18,14 +18,11 @@ BYTES_A_BLOCK = 8000
 """Memory of the tasks of a segmentation for each block, in the process that hands them out."""
 UNCHECKED = 10_000
 """Blocks that are listed without a look at the free memory."""
-Place = Triple
-"""Number of a block along z, y, x."""
 
 
 def even_blocks(shape: Triple) -> Triple:
     """A block of at most 256 voxels along each axis, so that the last blocks of a volume are not much smaller."""
-    z, y, x = (-(-length // (-(-length // LARGEST_EDGE) * CHUNK)) * CHUNK for length in shape)
-    return z, y, x
+    return triple(-(-length // (-(-length // LARGEST_EDGE) * CHUNK)) * CHUNK for length in shape)
 
 
 @dataclass(frozen=True)
@@ -48,12 +45,11 @@ class Grid:
     block_shape: Triple
 
     def __post_init__(self) -> None:
-        if any(high <= low for low, high in zip(self.domain.low, self.domain.high, strict=True)):
+        if min(self.domain.box.shape) < 1:
             raise InputError(f"there is nothing to segment in the box {self.domain.low} to {self.domain.high}")
         if min(self.block_shape) < 1:
             raise InputError(f"a block must hold at least one voxel along each axis, not {self.block_shape}")
-        z, y, x = self.domain.frame
-        if 3 * z * y * x >= 2**63:
+        if 3 * prod(self.domain.frame) >= 2**63:
             raise InputError(f"a volume of the shape {self.domain.frame} has too many voxels to be numbered (2^63 / 3)")
         count = prod(self.levels[0])
         if count > UNCHECKED:
@@ -63,14 +59,10 @@ class Grid:
     @cached_property
     def levels(self) -> list[Triple]:
         """How many blocks there are along each axis: of the grid, then of each level above, up to one block."""
-        counts = [
-            -(-(high - low) // size)
-            for low, high, size in zip(self.domain.low, self.domain.high, self.block_shape, strict=True)
-        ]
-        levels = [(counts[0], counts[1], counts[2])]
+        edges = zip(self.domain.box.shape, self.block_shape, strict=True)
+        levels = [triple(-(-length // size) for length, size in edges)]
         while max(levels[-1]) > 1:
-            z, y, x = ((count + 1) // 2 for count in levels[-1])
-            levels.append((z, y, x))
+            levels.append(triple((count + 1) // 2 for count in levels[-1]))
         return levels
 
     @property
@@ -78,33 +70,31 @@ class Grid:
         """The level at which one block is the whole domain."""
         return len(self.levels) - 1
 
-    def places(self, level: int = 0) -> list[Place]:
+    def places(self, level: int = 0) -> list[Triple]:
         """All blocks of a level."""
         z, y, x = self.levels[level]
         return list(product(range(z), range(y), range(x)))
 
-    def block(self, place: Place, level: int = 0) -> Block:
+    def block(self, place: Triple, level: int = 0) -> Block:
         """One block of a level."""
-        low, high = [], []
-        for at, size, start, stop in zip(place, self.block_shape, self.domain.low, self.domain.high, strict=True):
-            low.append(start + at * (size << level))
-            high.append(min(start + (at + 1) * (size << level), stop))
-        return Block((low[0], low[1], low[2]), (high[0], high[1], high[2]), self.domain)
+        domain = self.domain.box
+        box = Box.tile(place, [size << level for size in self.block_shape])
+        return Block(box.shifted(domain.low).overlap(domain), self.domain)
 
-    def parts(self, place: Place, level: int, below: int | None = None) -> list[Place]:
+    def parts(self, place: Triple, level: int, below: int | None = None) -> list[Triple]:
         """Blocks of a lower level (by default of the next) that make up one block."""
         steps = level - (level - 1 if below is None else below)
         counts = self.levels[level - steps]
         z, y, x = (range(at << steps, min((at + 1) << steps, count)) for at, count in zip(place, counts, strict=True))
         return list(product(z, y, x))
 
-    def faces(self) -> list[tuple[int, Place]]:
+    def faces(self) -> list[tuple[int, Triple]]:
         """All faces between two blocks, as (axis, the block below)."""
         return [(axis, place) for axis in range(3) for place in self.places() if place[axis] + 1 < self.levels[0][axis]]
 
-    def faces_of(self, places: list[Place]) -> list[tuple[int, Place]]:
+    def faces_of(self, places: list[Triple]) -> list[tuple[int, Triple]]:
         """The faces that any of these blocks has with another."""
-        found: dict[tuple[int, Place], None] = {}
+        found: dict[tuple[int, Triple], None] = {}
         for place in places:
             for axis in range(3):
                 for lower in (place, beside(place, axis, -1)):
@@ -112,14 +102,13 @@ class Grid:
                         found[axis, lower] = None
         return list(found)
 
-    def face_box(self, axis: int, place: Place) -> Box:
+    def face_box(self, axis: int, place: Triple) -> Box:
         """The plane of voxels that two blocks share."""
         box = list(self.block(place).seen)
         box[axis] = slice(box[axis].stop - 1, box[axis].stop)
         return Box(*box)
 
 
-def beside(place: Place, axis: int, step: int) -> Place:
+def beside(place: Triple, axis: int, step: int) -> Triple:
     """The block so many steps further along an axis."""
-    z, y, x = (at + step * (axis == a) for a, at in enumerate(place))
-    return z, y, x
+    return triple(at + step * (axis == a) for a, at in enumerate(place))

@@ -61,7 +61,7 @@ class MemoryStore:
     def __init__(self, domain: Domain, volumes: Mapping[str, Any]) -> None:
         self.tables: dict[Key, Table] = {}
         self.volumes = dict(volumes)
-        self._box = _box_of(domain)
+        self._box = domain.box
 
     def load(self, key: Key) -> Table:
         return self.tables[key]
@@ -123,7 +123,7 @@ class FolderStore(TableFolder):
 
     def __init__(self, folder: Path, domain: Domain) -> None:
         super().__init__(folder)
-        self._box = _box_of(domain)
+        self._box = domain.box
 
     def read(self, volume: str, box: Box) -> np.ndarray:
         return np.array(self._volume(volume, "r")[(..., *box.within(self._box))])
@@ -153,7 +153,3 @@ def as_table(record: Any) -> Table:
 def as_record(kind: type[Record], table: Mapping[str, np.ndarray]) -> Record:
     """The record of a table."""
     return kind(**table)
-
-
-def _box_of(domain: Domain) -> Box:
-    return Box.between(domain.low, domain.high)

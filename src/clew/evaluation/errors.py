@@ -12,7 +12,7 @@ from clew.errors import InputError
 from clew.evaluation.overlap import OverlapTable, checked_table, slabs
 from clew.evaluation.scores import check_annotated, object_sizes, segment_sizes
 from clew.kernels.overlap import Extents, extents_of, measure_pairs
-from clew.space import Lengths, Triple
+from clew.space import Lengths, Triple, triple
 
 
 @dataclass(frozen=True)
@@ -162,6 +162,5 @@ def _costliest(
 
 def _location(found: Extents, pair: int) -> Location:
     voxels = int(found.voxels[pair])
-    z, y, x = (found.sums[pair] / max(voxels, 1)).tolist()
-    (low_z, low_y, low_x), (high_z, high_y, high_x) = found.low[pair].tolist(), (found.high[pair] + 1).tolist()
-    return Location(voxels, (z, y, x), (low_z, low_y, low_x), (high_z, high_y, high_x))
+    center, low, high = found.sums[pair] / max(voxels, 1), found.low[pair], found.high[pair] + 1
+    return Location(voxels, triple(center.tolist()), triple(low.tolist()), triple(high.tolist()))

@@ -6,7 +6,7 @@ Volumes: `segmentation` and `truth` in; the table ("overlap",) out.
 from functools import partial
 from typing import NamedTuple
 
-from clew.blockwise.grid import Grid, Place
+from clew.blockwise.grid import Grid
 from clew.blockwise.store import Store, as_record, as_table
 from clew.blockwise.tasks import Task, keys
 from clew.evaluation.border import mask_borders
@@ -56,7 +56,7 @@ def overlap_tasks(grid: Grid, border: Border | None = None) -> list[Task]:
     return tasks
 
 
-def _count(store: Store, *, grid: Grid, place: Place, border: Border | None) -> None:
+def _count(store: Store, *, grid: Grid, place: Triple, border: Border | None) -> None:
     block = grid.block(place)
     reach = (0, 0, 0) if border is None else border.reach
     context = block.grown(reach, reach)

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from clew.arrays import as_array, as_ids, as_triple, as_whole, is_array
 from clew.errors import InputError
 from clew.labels import Labels, check_label_kind
+from clew.space import Box
 
 _BLOCK = 128
 """Edge of the blocks in voxels that are read to look nodes up."""
@@ -182,8 +183,8 @@ def read_nodes(
     inside = ((voxels >= 0) & (voxels < segmentation.shape)).all(axis=1)
     segments = np.zeros(len(voxels), np.uint64)
     for nodes, block in _blocks(voxels, np.flatnonzero(inside)):
-        ids = as_ids(segmentation[tuple(slice(start, start + _BLOCK) for start in block)], "segmentation")
-        segments[nodes] = ids[tuple((voxels[nodes] - block).T)]
+        ids = as_ids(segmentation[block], "segmentation")
+        segments[nodes] = ids[tuple((voxels[nodes] - block.low).T)]
     return segments, inside
 
 
@@ -321,15 +322,13 @@ def relabel_nodes(segments: ArrayLike, ids: ArrayLike, lookup: ArrayLike) -> Lab
     return np.where(found != 0, new[positions] if len(old) else 0, 0).astype(np.uint64)
 
 
-def _blocks(
-    voxels: NDArray[np.int64], nodes: NDArray[np.int64]
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """For every block that holds nodes: the nodes in it, and its first voxel."""
+def _blocks(voxels: NDArray[np.int64], nodes: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], Box]]:
+    """For every block that holds nodes: the nodes in it, and its box."""
     blocks, which = np.unique(voxels[nodes] // _BLOCK, axis=0, return_inverse=True)
     order = np.argsort(which.ravel(), kind="stable")
     ends = np.cumsum(np.bincount(which.ravel(), minlength=len(blocks)))
     for block, start, end in zip(blocks, np.append(0, ends), ends, strict=False):
-        yield nodes[order[start:end]], block * _BLOCK
+        yield nodes[order[start:end]], Box.tile(block.tolist(), (_BLOCK, _BLOCK, _BLOCK))
 
 
 def _checked(segments: ArrayLike, skeletons: Skeletons) -> tuple[Labels, NDArray[np.int64], NDArray[np.int64]]:

@@ -7,16 +7,13 @@ makes each pass a minimum over a short list of shifts.
 import numpy as np
 
 from clew.kernels._jit import inline, kernel
+from clew.space import Box
 
 COLUMNS = 512
 """Columns worked on at once along z, so that what is read again stays in the cache."""
 
-ALL = (slice(None), slice(None), slice(None))
 
-
-def capped_distance(
-    interior: np.ndarray, cap: int, per_section: bool, kept: tuple[slice, slice, slice] = ALL
-) -> np.ndarray:
+def capped_distance(interior: np.ndarray, cap: int, per_section: bool, kept: Box | None = None) -> np.ndarray:
     """Squared distance to the nearest voxel that is not interior, at most cap².
 
     The border of the volume is no boundary.
@@ -28,14 +25,15 @@ def capped_distance(
     cap : voxels, 1..128
     per_section
         Distances in the plane only.
-    kept
+    kept : Box, optional
         The part that is wanted; all by default. Each pass is of what the later ones need.
 
     Returns
     -------
     (z, y, x) uint16
     """
-    (z0, z1), (y0, y1), (x0, x1) = (axis.indices(length)[:2] for axis, length in zip(kept, interior.shape, strict=True))
+    kept = kept or Box.whole(interior.shape)
+    (z0, y0, x0), (z1, y1, x1) = kept.low, kept.high
     distance = np.empty((*interior.shape[:2], x1 - x0), np.uint16)
     _along_rows(interior, cap, x0, distance)
     _along_columns(distance, cap, y0, y1)

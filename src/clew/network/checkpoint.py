@@ -18,7 +18,7 @@ from clew.documents import brief, expect, parse_json, regular_file
 from clew.errors import InputError
 from clew.network.options import UNetOptions
 from clew.network.unet import UNet, check_options, count_parameters
-from clew.space import Lengths
+from clew.space import Lengths, triple
 
 FORMAT = "clew checkpoint 1"
 ARCHITECTURE = {
@@ -246,10 +246,10 @@ def _architecture(header: dict[str, Any], source: str) -> UNetOptions:
 
 def _facts(header: dict[str, Any], source: str) -> dict[str, Any]:
     """Everything in a header except the architecture."""
-    z, y, x = expect(header, "voxel_size", "three positive numbers", source)
+    voxel_size = expect(header, "voxel_size", "three positive numbers", source)
     given = {name: value for name, value in header.items() if value is not None}
     return {
-        "voxel_size": (float(z), float(y), float(x)),
+        "voxel_size": triple(map(float, voxel_size)),
         "threshold": expect(given, "threshold", "a number", source, None),
         "score": expect(given, "score", "text", source, None),
         "record": expect(given, "record", "an object", source, {}),

@@ -5,7 +5,7 @@ Volumes: `raw` in (z, y, x) uint8, the whole of it; `affinities` (3, z, y, x) ui
 
 from functools import cache, partial
 
-from clew.blockwise.grid import Grid, Place
+from clew.blockwise.grid import Grid
 from clew.blockwise.store import Store
 from clew.blockwise.tasks import Task
 from clew.blockwise.workers import own_device
@@ -13,7 +13,7 @@ from clew.network.bundled import open_checkpoint
 from clew.network.checkpoint import Checkpoint
 from clew.network.options import PredictionOptions
 from clew.network.prediction import predict_tiles, put_together, resolve_device
-from clew.space import Lengths
+from clew.space import Lengths, Triple
 
 
 def prediction_tasks(grid: Grid, checkpoint: str, options: PredictionOptions, voxel_size: Lengths) -> list[Task]:
@@ -38,7 +38,7 @@ def prediction_tasks(grid: Grid, checkpoint: str, options: PredictionOptions, vo
 
 
 def _predict(
-    store: Store, *, grid: Grid, place: Place, checkpoint: str, options: PredictionOptions, voxel_size: Lengths
+    store: Store, *, grid: Grid, place: Triple, checkpoint: str, options: PredictionOptions, voxel_size: Lengths
 ) -> None:
     box = grid.block(place).owned
     own = options.on(own_device(resolve_device(options.device)))

@@ -1,11 +1,12 @@
 """Network architectures as plain records, and the named presets."""
 
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Annotated, Literal, cast
 
 from annotated_types import Gt
 
-from clew.space import NEAREST_OFFSETS, Triple
+from clew.space import NEAREST_OFFSETS, Triple, triple
 
 Shape = tuple[Annotated[int, Gt(0)], Annotated[int, Gt(0)], Annotated[int, Gt(0)]]
 Device = Literal["auto", "cpu", "cuda"]
@@ -22,11 +23,7 @@ DESCRIPTORS = ("offset_z", "offset_y", "offset_x", "variance_z", "variance_y", "
 
 def axis_offsets(*distances: int) -> tuple[Triple, ...]:
     """Offsets along each axis, `-distance` voxels, for every distance in turn: (z, y, x) each."""
-    return tuple(
-        (-distance if axis == 0 else 0, -distance if axis == 1 else 0, -distance if axis == 2 else 0)
-        for distance in distances
-        for axis in range(3)
-    )
+    return tuple(triple(-distance * (a == axis) for a in range(3)) for distance in distances for axis in range(3))
 
 
 @dataclass(frozen=True)
@@ -68,10 +65,7 @@ class UNetOptions:
     @property
     def factor(self) -> Triple:
         """Product of all pooling factors (z, y, x): tile starts are multiples of it."""
-        z, y, x = 1, 1, 1
-        for step_z, step_y, step_x in self.pooling:
-            z, y, x = z * step_z, y * step_y, x * step_x
-        return z, y, x
+        return triple(prod(steps[axis] for steps in self.pooling) for axis in range(3))
 
     @property
     def context(self) -> Triple:
@@ -85,7 +79,7 @@ class UNetOptions:
             for axis in range(3):
                 reach[axis] += convolutions * scale[axis]
                 scale[axis] *= self.pooling[level][axis] if level < depth else 1
-        return reach[0], reach[1], reach[2]
+        return triple(reach)
 
 
 @dataclass(frozen=True)

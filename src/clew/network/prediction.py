@@ -23,7 +23,7 @@ from clew.network.options import Precision, PredictionOptions, UNetOptions
 from clew.network.precision import autocast, uses_bfloat16
 from clew.network.symmetries import Read, Symmetry, symmetries
 from clew.network.unet import UNet, to_logits, valid_input_shape
-from clew.space import NEAREST_OFFSETS, Box, Lengths, Triple
+from clew.space import NEAREST_OFFSETS, Box, Lengths, Triple, triple
 
 LARGEST_TILE = 2**23
 """Output voxels of a tile where the user says nothing: 256 × 256 × 128."""
@@ -153,9 +153,7 @@ def tile_grid(options: UNetOptions, box: Box, tile: Triple | None = None) -> Ite
     yield from itertools.starmap(Box, itertools.product(*tile_edges(options, box, tile)))
 
 
-def tile_edges(
-    options: UNetOptions, box: Box, tile: Triple | None = None
-) -> tuple[list[slice], list[slice], list[slice]]:
+def tile_edges(options: UNetOptions, box: Box, tile: Triple | None = None) -> list[list[slice]]:
     """Edges of the tiles along z, y, x; they start at multiples of the pooling factor, in steps of `tile` (rounded up to it)."""
     wanted = tile or _default_tile(options, box)
     steps = [_round_up(size, factor) for size, factor in zip(wanted, options.factor, strict=True)]
@@ -163,7 +161,7 @@ def tile_edges(
     for part, step, factor in zip(box, steps, options.factor, strict=True):
         starts = range(_round_down(part.start, factor), part.stop, step)
         axes.append([slice(max(start, part.start), min(start + step, part.stop)) for start in starts])
-    return axes[0], axes[1], axes[2]
+    return axes
 
 
 def memory_of_tiles(shape: Triple, tile: Triple | None, *, device: str, precision: Precision) -> int:
@@ -207,8 +205,7 @@ def _checked_tile(tile: Triple | None) -> Triple | None:
         return None
     if not isinstance(tile, Sequence | np.ndarray) or len(tile) != 3:
         raise InputError(f"tile must be three numbers of voxels (z, y, x), not {tile!r}")
-    z, y, x = (as_whole(size, "tile", 1) for size in tile)
-    return z, y, x
+    return triple(as_whole(size, "tile", 1) for size in tile)
 
 
 def count_gpus() -> int:
@@ -245,11 +242,11 @@ def _predict_seen(predictor: Predictor, read: Read, shape: Triple, part: Box, sy
 def _predict_part(predictor: Predictor, read: Read, shape: Triple, part: Box) -> torch.Tensor:
     """Affinities (3, z, y, x) float32 of a part of a volume; the network's output starts on the pooling grid."""
     options = predictor.options
-    step = tuple(_round_up(p.stop, f) - _round_down(p.start, f) for p, f in zip(part, options.factor, strict=True))
-    patch = _read_context(read, shape, part, step, options)
-    skip = [p.start % f for p, f in zip(part, options.factor, strict=True)]
-    z, y, x = (slice(s, s + p.stop - p.start) for s, p in zip(skip, part, strict=True))
-    affinities: torch.Tensor = predictor(_to_tensor(patch, predictor.device))[0, :, z, y, x]
+    low = (_round_down(start, factor) for start, factor in zip(part.low, options.factor, strict=True))
+    high = (_round_up(stop, factor) for stop, factor in zip(part.high, options.factor, strict=True))
+    covered = Box.between(low, high)
+    patch = _read_context(read, shape, covered, options)
+    affinities: torch.Tensor = predictor(_to_tensor(patch, predictor.device))[(0, slice(None), *part.within(covered))]
     return affinities
 
 
@@ -259,24 +256,16 @@ def _default_tile(options: UNetOptions, box: Box) -> Triple:
     while math.prod(sizes) > LARGEST_TILE:
         longest = sizes.index(max(sizes))
         sizes[longest] = -(-sizes[longest] // 2)
-    z, y, x = (_round_up(size, factor) for size, factor in zip(sizes, options.factor, strict=True))
-    return z, y, x
+    return triple(_round_up(size, factor) for size, factor in zip(sizes, options.factor, strict=True))
 
 
-def _read_context(
-    read: Read, shape: Triple, part: Box, step: tuple[int, ...], options: UNetOptions
-) -> NDArray[np.uint8]:
-    """Raw under a tile with the network's context; reflected where it leaves the volume."""
-    wanted, _ = valid_input_shape(options, (step[0], step[1], step[2]))
-    indices = []
-    boxes = []
-    for axis in range(3):
-        start = _round_down(part[axis].start, options.factor[axis]) - options.context[axis]
-        index = _reflect(np.arange(start, start + wanted[axis]), shape[axis])
-        boxes.append(slice(int(index.min()), int(index.max()) + 1))
-        indices.append(index - index.min())
-    patch = read(Box(*boxes))
-    return patch[np.ix_(*indices)]
+def _read_context(read: Read, shape: Triple, covered: Box, options: UNetOptions) -> NDArray[np.uint8]:
+    """Raw under whole steps of the pooling grid, with the network's context; reflected where it leaves the volume."""
+    wanted, _ = valid_input_shape(options, covered.shape)
+    wide = Box.whole(wanted).shifted(start - more for start, more in zip(covered.low, options.context, strict=True))
+    indices = [_reflect(np.arange(axis.start, axis.stop), size) for axis, size in zip(wide, shape, strict=True)]
+    box = Box.between((int(index.min()) for index in indices), (int(index.max()) + 1 for index in indices))
+    return read(box)[np.ix_(*(index - start for index, start in zip(indices, box.low, strict=True)))]
 
 
 def _reflect(index: NDArray[np.int64], size: int) -> NDArray[np.int64]:

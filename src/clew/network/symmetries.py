@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from clew.errors import InputError
 from clew.network.options import TestTimeAugmentation
-from clew.space import Box, Lengths, Triple
+from clew.space import Box, Lengths, Triple, triple
 
 Read = Callable[[Box], NDArray[np.uint8]]
 
@@ -35,7 +35,7 @@ class Symmetry:
 
     def see_shape(self, shape: Triple) -> Triple:
         """Shape of what is seen of a volume."""
-        return shape[self.order[0]], shape[self.order[1]], shape[self.order[2]]
+        return triple(shape[axis] for axis in self.order)
 
     def see_box(self, box: Box, shape: Triple) -> Box:
         """Where a box of a volume is seen; it may leave the volume by a few voxels."""
@@ -45,8 +45,8 @@ class Symmetry:
         """Reads boxes of what is seen, where `read` reads boxes of the volume."""
 
         def read_seen(box: Box) -> NDArray[np.uint8]:
-            parts = dict(zip(self.order, self._mirror_box(box, shape), strict=True))
-            seen = read(Box(parts[0], parts[1], parts[2])).transpose(self.order)
+            parts = self._mirror_box(box, shape)
+            seen = read(Box(*(parts[self.order.index(axis)] for axis in range(3)))).transpose(self.order)
             return np.flip(seen, tuple(axis for axis in range(3) if self.mirrored[axis]))
 
         return read_seen
@@ -54,7 +54,7 @@ class Symmetry:
     def widen(self, box: Box) -> Box:
         """The voxels to see for the affinities of a box: a mirrored pair (v, v - 1) is held by the voxel before v."""
         mirrored = dict(self._axes())
-        return Box(*(slice(part.start - mirrored[axis], part.stop) for axis, part in enumerate(box)))
+        return box.grown([int(mirrored[axis]) for axis in range(3)], (0, 0, 0))
 
     def restore(self, affinities: torch.Tensor) -> torch.Tensor:
         """Affinities (3, z, y, x) of a box, from those (3, ...) that were seen of the widened box.

@@ -15,7 +15,7 @@ from torch.nn import functional
 from clew.errors import InputError
 from clew.network.options import DESCRIPTORS, UNetOptions, Upsampling
 from clew.network.precision import full_precision
-from clew.space import Triple
+from clew.space import Box, Triple, triple
 
 Padding = Literal["valid", "same"]
 
@@ -150,9 +150,7 @@ def with_descriptors(network: UNet) -> UNet:
 
 def crop_center(maps: Tensor, shape: torch.Size | tuple[int, ...]) -> Tensor:
     """Cut the central part of a spatial shape from maps (batch, channel, z, y, x)."""
-    starts = [(have - want) // 2 for have, want in zip(maps.shape[2:], shape, strict=True)]
-    slices = [slice(start, start + want) for start, want in zip(starts, shape, strict=True)]
-    return maps[(slice(None), slice(None), *slices)]
+    return maps[(..., *Box.whole(maps.shape).middle(shape))]
 
 
 def valid_input_shape(options: UNetOptions, output: Triple) -> tuple[Triple, Triple]:
@@ -161,7 +159,7 @@ def valid_input_shape(options: UNetOptions, output: Triple) -> tuple[Triple, Tri
     Followed by the shape of that output.
     """
     sizes = [_valid_size(options, axis, output[axis]) for axis in range(3)]
-    return (sizes[0][0], sizes[1][0], sizes[2][0]), (sizes[0][1], sizes[1][1], sizes[2][1])
+    return triple(size for size, _ in sizes), triple(covered for _, covered in sizes)
 
 
 def count_parameters(network: nn.Module) -> int:

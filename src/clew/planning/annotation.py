@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from clew.space import Lengths
+from clew.space import Lengths, Triple, triple
 from clew.training.targets import split_components
 
 Mask = NDArray[np.bool_]
@@ -343,13 +343,15 @@ def _whole_numbers(labels: NDArray[Any]) -> tuple[NDArray[np.int64], list[Findin
 
 
 def _first(where: Mask) -> str:
-    z, y, x = np.unravel_index(int(np.argmax(where)), where.shape)
-    return f"first at voxel ({z}, {y}, {x})"
+    return f"first at voxel {_voxel(np.argmax(where), where.shape)}"
 
 
 def _place(found: Components, component: Any) -> str:
-    z, y, x = np.unravel_index(int(found.site[component]), found.volume.shape)
-    return f"({z}, {y}, {x})"
+    return str(_voxel(found.site[component], found.volume.shape))
+
+
+def _voxel(index: Any, shape: tuple[int, ...]) -> Triple:
+    return triple(map(int, np.unravel_index(int(index), shape)))
 
 
 def _count(number: int, noun: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from clew.network.options import PRESETS
 from clew.network.unet import parameters_of
 from clew.segmentation.options import AgglomerationOptions, FragmentOptions
-from clew.space import NEAREST_OFFSETS, Lengths, Triple
+from clew.space import NEAREST_OFFSETS, Lengths, Triple, triple
 from clew.training.options import SERIAL_SECTIONS, AugmentationOptions, TrainingOptions
 from clew.training.timing import Timing
 
@@ -433,8 +433,7 @@ def _threshold_choice(slab: Triple | None) -> dict[str, Choice]:
 
 def _fit(crop: Triple, extent: Sequence[int], factor: Triple) -> Triple:
     """A crop no longer than what is annotated, but of at least four pooling factors."""
-    z, y, x = (min(c, max(e // f, 4) * f) // f * f for c, e, f in zip(crop, extent, factor, strict=True))
-    return z, y, x
+    return triple(min(c, max(e // f, 4) * f) // f * f for c, e, f in zip(crop, extent, factor, strict=True))
 
 
 def _fits(volumes: Sequence[VolumeFacts], machine: MachineFacts, preset: str, voxels: int) -> bool:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage
 
 from clew.planning.annotation import Finding, Labels, Mask, Statistics
-from clew.space import Lengths, Triple
+from clew.space import Box, Lengths, Triple, triple
 
 REACH = 8
 """Largest shift that is tried, in voxels along each axis."""
@@ -105,8 +105,8 @@ def estimate_shift(raw: NDArray[np.uint8], labels: Labels, mask: Mask) -> Shift 
     away = max(abs(p - c) for p, c in zip(peak, center, strict=True))
     needed = max(WEAKEST, (CLEARLY if away > 1 else BESIDE) * abs(here))
     clear = away > 0 and abs(best) > needed and near >= 0.75 * len(maps)
-    z, y, x = (int(c - p) for p, c in zip(peak, center, strict=True))
-    return Shift((z, y, x), here, best, near, len(maps), bool(clear))
+    shift = triple(int(c - p) for p, c in zip(peak, center, strict=True))
+    return Shift(shift, here, best, near, len(maps), bool(clear))
 
 
 def find_orientation(
@@ -116,7 +116,7 @@ def find_orientation(
 
     They are given as text, with their correlation.
     """
-    central = tuple(slice((size - min(size, 256)) // 2, (size + min(size, 256)) // 2) for size in raw.shape)
+    central = Box.whole(raw.shape).middle([min(size, 256) for size in raw.shape])
     dark, borders = darkness(raw[central]), label_borders(labels[central])
     inside = mask[central]
     sites = np.random.default_rng(0).integers(0, dark.size, samples)
@@ -181,7 +181,7 @@ def label_borders(labels: Labels) -> Volume:
     return borders
 
 
-def _blocks(mask: Mask) -> list[tuple[slice, slice, slice]]:
+def _blocks(mask: Mask) -> list[Box]:
     """Up to eight blocks at the corners of the annotated part.
 
     They keep away from the faces of the volume by the reach of shifts.
@@ -196,21 +196,20 @@ def _blocks(mask: Mask) -> list[tuple[slice, slice, slice]]:
             return []
         starts = {low, high - length} if high - low > 1.5 * length else {low + (high - low - length) // 2}
         axes.append([slice(start, start + length) for start in sorted(starts)])
-    return [(z, y, x) for z, y, x in itertools.product(*axes)]
+    return list(itertools.starmap(Box, itertools.product(*axes)))
 
 
 def _reach(size: int) -> int:
     return min(REACH, size // 5)
 
 
-def _correlations(
-    raw: NDArray[np.uint8], labels: Labels, mask: Mask, block: tuple[slice, slice, slice]
-) -> Volume | None:
+def _correlations(raw: NDArray[np.uint8], labels: Labels, mask: Mask, block: Box) -> Volume | None:
     """Correlation of label borders with darkness for each shift of raw.
 
     There are (2·reach + 1) shifts along each axis.
     """
-    wide = tuple(slice(b.start - _reach(n), b.stop + _reach(n)) for b, n in zip(block, raw.shape, strict=True))
+    reach = [_reach(size) for size in raw.shape]
+    wide = block.grown(reach, reach)
     seen = mask[block]
     borders = label_borders(labels[block])
     dark = darkness(raw[wide])
@@ -223,12 +222,11 @@ def _correlations(
     norm = np.sqrt((borders**2).sum() * seen.sum()) * dark.std()
     product = fft.rfftn(dark) * np.conj(fft.rfftn(borders.astype(np.float32), dark.shape))
     fit = fft.irfftn(product, dark.shape) / norm
-    return fit[tuple(slice(2 * _reach(size) + 1) for size in raw.shape)].astype(np.float32)
+    return fit[Box.whole([2 * size + 1 for size in reach])].astype(np.float32)
 
 
 def _peak(fit: Volume) -> Triple:
-    z, y, x = np.unravel_index(int(np.argmax(np.abs(fit))), fit.shape)
-    return int(z), int(y), int(x)
+    return triple(map(int, np.unravel_index(int(np.argmax(np.abs(fit))), fit.shape)))
 
 
 def _pearson(first: Volume, second: Volume) -> float:

@@ -81,9 +81,8 @@ def build_region_graph(
     """
     affinities = quantise(affinities)
     fragments = _checked_fragments(as_array(fragments, "fragments"), affinities.shape[1:])
-    z, y, x = as_box((slice(None),) * 3 if owned is None else owned, fragments.shape, "owned")
-    low, high = (z.start, y.start, x.start), (z.stop, y.stop, x.stop)
-    return _assemble(collect_contacts(affinities, fragments, low, high))
+    box = as_box((slice(None),) * 3 if owned is None else owned, fragments.shape, "owned")
+    return _assemble(collect_contacts(affinities, fragments, box.low, box.high))
 
 
 def merge_region_graphs(graphs: Iterable[RegionGraph]) -> RegionGraph:

@@ -6,10 +6,11 @@ import numpy as np
 
 from clew.kernels import boundary, distance, seeds
 from clew.segmentation.options import FragmentOptions
+from clew.space import Box
 
 
 def find_seeds(
-    levels: np.ndarray, inside: np.ndarray, options: FragmentOptions, wanted: tuple[slice, slice, slice] = distance.ALL
+    levels: np.ndarray, inside: np.ndarray, options: FragmentOptions, wanted: Box | None = None
 ) -> np.ndarray:
     """Seed voxels: where the capped distance to the boundary is the largest of the window around the voxel.
 
@@ -20,7 +21,7 @@ def find_seeds(
     levels : (3, z, y, x) uint8
     inside : (z, y, x) uint8, 1 inside, or of shape (0, 0, 0) for everywhere
     options : FragmentOptions
-    wanted : slices (z, y, x)
+    wanted : Box, optional
         The voxels that are asked about; all by default.
 
     Returns
@@ -30,15 +31,15 @@ def find_seeds(
     """
     limits = np.array([-1] + [_last_below(options.boundary_threshold * pairs) for pairs in (1, 2, 3)])
     interior = boundary.interior_voxels(levels, inside, limits, options.per_section)
-    bounds = [axis.indices(length) for axis, length in zip(wanted, interior.shape, strict=True)]
-    half = options.seed_window // 2
-    z, y, x = (slice(max(start - half, 0), stop + half) for start, stop, _ in bounds)
-    near = (z, y, x)
+    whole = Box.whole(interior.shape)
+    wanted = wanted or whole
+    half = (options.seed_window // 2,) * 3
+    near = wanted.grown(half, half, inside=whole)
     depth = distance.capped_distance(interior, options.distance_cap, options.per_section, near)
     if inside.size:
         depth *= inside[near]
     found = seeds.seed_voxels(depth, options.seed_window, options.per_section)
-    return found[tuple(slice(b[0] - n.start, b[1] - n.start) for b, n in zip(bounds, near, strict=True))]
+    return found[wanted.within(near)]
 
 
 def level_of(fraction: float) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import ndimage
 
+from clew.space import Box
 from clew.synthetic.grid import Grid
 
 REACH = 120.0
@@ -24,19 +25,18 @@ class Tube:
     end_radius: float
 
 
-def box_around(tube: Tube, margin: float, grid: Grid) -> tuple[slice, ...] | None:
+def box_around(tube: Tube, margin: float, grid: Grid) -> Box | None:
     """Cells within ``margin`` nm of the bounding box of a tube, None without any."""
     reach = max(tube.start_radius, tube.end_radius) + margin
     low = np.minimum(tube.start, tube.end) - reach
     high = np.maximum(tube.start, tube.end) + reach
-    first = [max(0, int(edge // step)) for edge, step in zip(low, grid.step, strict=True)]
-    last = [min(size, int(edge // step) + 1) for edge, step, size in zip(high, grid.step, grid.shape, strict=True)]
-    if any(stop <= start for start, stop in zip(first, last, strict=True)):
-        return None
-    return tuple(slice(start, stop) for start, stop in zip(first, last, strict=True))
+    first = (int(edge // step) for edge, step in zip(low, grid.step, strict=True))
+    last = (int(edge // step) + 1 for edge, step in zip(high, grid.step, strict=True))
+    box = Box.between(first, last).overlap(Box.whole(grid.shape))
+    return box if box.size else None
 
 
-def distance_to(tube: Tube, box: tuple[slice, ...], grid: Grid) -> np.ndarray:
+def distance_to(tube: Tube, box: Box, grid: Grid) -> np.ndarray:
     """Signed distance in nm from cells of a box to the surface of a tube.
 
     It is measured from the centres of the cells, and negative inside the tube.

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from clew.errors import InputError
-from clew.space import Lengths, Triple
+from clew.space import Lengths, Triple, triple
 from clew.synthetic.grid import Grid, make_grid
 from clew.synthetic.imaging import acquire, damage_sections, shift_sections
 from clew.synthetic.neurites import grow_tissue
@@ -104,8 +104,7 @@ def _check(shape: Sequence[int], voxel_size: Sequence[float], options: Synthetic
             f"the thickest neurite ({options.thickest:g} nm) must not be thinner than the thinnest "
             f"({options.thinnest:g} nm)"
         )
-    z, y, x = (int(length) for length in shape)
-    return (float(voxel_size[0]), float(voxel_size[1]), float(voxel_size[2])), (z, y, x)
+    return triple(map(float, voxel_size)), triple(map(int, shape))
 
 
 def _grow(grid: Grid, options: SyntheticOptions, rng: np.random.Generator) -> Organelles:

@@ -17,11 +17,10 @@ from torch import Tensor
 
 from clew.errors import InputError
 from clew.kernels.resampling import fill_field, sample_linear, sample_nearest
-from clew.space import Triple
+from clew.space import Box, Triple
 from clew.training import device_resampling
 from clew.training.options import AugmentationOptions
 
-Shape = Triple
 Field: TypeAlias = NDArray[np.float32] | Tensor
 """(3, z, y, x) float32 coordinates in voxels; a tensor on the device where the crop is to be resampled."""
 Volume = NDArray[np.uint8]
@@ -38,7 +37,7 @@ def check_augmentation(options: AugmentationOptions) -> None:
         raise InputError(f"serial sections must stay in their plane: give {' '.join(wrong)}")
 
 
-def sampling_field(shape: Shape, rng: np.random.Generator, options: AugmentationOptions, device: str) -> Field | None:
+def sampling_field(shape: Triple, rng: np.random.Generator, options: AugmentationOptions, device: str) -> Field | None:
     """Draw where to sample a crop, relative to its centre.
 
     The field is (3, z, y, x) float32 in voxels.
@@ -65,7 +64,7 @@ def sampling_field(shape: Shape, rng: np.random.Generator, options: Augmentation
 
 
 def _affine_terms(
-    shape: Shape, matrix: NDArray[np.float64], slips: NDArray[np.int64]
+    shape: Triple, matrix: NDArray[np.float64], slips: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Rotation, zoom and slips as coefficients (3, z, y, 2) and a basis (2, x).
 
@@ -110,7 +109,7 @@ def _random_matrix(rng: np.random.Generator, options: AugmentationOptions) -> ND
 
 
 def _random_bends(
-    shape: Shape, rng: np.random.Generator, options: AugmentationOptions
+    shape: Triple, rng: np.random.Generator, options: AugmentationOptions
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """An elastic deformation as coefficients (3, z, y, k) and a basis (k, x).
 
@@ -141,7 +140,7 @@ def _spline_weights(size: int, spacing: float, phase: float) -> NDArray[np.float
     return weights
 
 
-def sample_raw(raw: Volume, center: NDArray[np.float64], shape: Shape, field: Field | None) -> NDArray[np.float32]:
+def sample_raw(raw: Volume, center: NDArray[np.float64], shape: Triple, field: Field | None) -> NDArray[np.float32]:
     """Interpolate raw (z, y, x) at `center + field`, as float32 in 0..255.
 
     Interpolation is trilinear; the volume is reflected at its faces.
@@ -149,14 +148,14 @@ def sample_raw(raw: Volume, center: NDArray[np.float64], shape: Shape, field: Fi
     Without a field the voxels of the box of that shape around the centre, as they are.
     """
     if field is None:
-        return _cut(raw, _corner(center, shape), shape).astype(np.float32)
+        return _cut(raw, _box_around(center, shape)).astype(np.float32)
     if isinstance(field, Tensor):
         return device_resampling.sample_linear(raw, field, *_split(center))
     return sample_linear(raw, field, *_split(center))
 
 
 def sample_labels(
-    labels: NDArray, mask: NDArray[np.bool_], center: NDArray[np.float64], shape: Shape, field: Field | None
+    labels: NDArray, mask: NDArray[np.bool_], center: NDArray[np.float64], shape: Triple, field: Field | None
 ) -> tuple[NDArray, NDArray[np.bool_]]:
     """Labels and mask (z, y, x) at the voxels nearest to `center + field`.
 
@@ -166,21 +165,18 @@ def sample_labels(
     """
     if field is None:
         sampled, inside = np.zeros(shape, labels.dtype), np.zeros(shape, bool)
-        corner = _corner(center, shape)
-        low, high = np.clip(corner, 0, labels.shape), np.clip(corner + shape, 0, labels.shape)
-        there = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-        here = tuple(slice(a, b) for a, b in zip(low - corner, high - corner, strict=True))
-        sampled[here], inside[here] = labels[there], mask[there]
+        box = _box_around(center, shape)
+        part = box.overlap(Box.whole(labels.shape))
+        sampled[part.within(box)], inside[part.within(box)] = labels[part], mask[part]
         return sampled, inside
-    start = (np.array(field.shape[1:]) - shape) // 2
+    wanted = Box.whole(field.shape).middle(shape)
     if isinstance(field, Tensor):
-        z, y, x = (slice(first, first + size) for first, size in zip(start, shape, strict=True))
-        return device_resampling.sample_nearest(labels, mask, field[:, z, y, x], *_split(center))
-    return sample_nearest(labels, mask, field, start, *_split(center), shape)
+        return device_resampling.sample_nearest(labels, mask, field[(slice(None), *wanted)], *_split(center))
+    return sample_nearest(labels, mask, field, np.array(wanted.low), *_split(center), shape)
 
 
-def _corner(center: NDArray[np.float64], shape: Shape) -> NDArray[np.int64]:
-    return np.floor(center - (np.array(shape) - 1) / 2).astype(np.int64)
+def _box_around(center: NDArray[np.float64], shape: Triple) -> Box:
+    return Box.whole(shape).shifted(np.floor(center - (np.array(shape) - 1) / 2).astype(int).tolist())
 
 
 def _split(center: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -188,14 +184,13 @@ def _split(center: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.f
     return base.astype(np.int64), (center - base).astype(np.float32)
 
 
-def _cut(volume: Volume, corner: NDArray[np.int64], shape: Shape) -> Volume:
+def _cut(volume: Volume, box: Box) -> Volume:
     """A box of a volume, reflected where it leaves it."""
-    stop = corner + shape
-    if (corner >= 0).all() and (stop <= volume.shape).all():
-        return volume[tuple(slice(a, b) for a, b in zip(corner, stop, strict=True))]
+    if box.lies_in(Box.whole(volume.shape)):
+        return volume[box]
     indices = []
-    for first, last, size in zip(corner, stop, volume.shape, strict=True):
-        index = np.arange(first, last) % max(2 * (size - 1), 1)
+    for axis, size in zip(box, volume.shape, strict=True):
+        index = np.arange(axis.start, axis.stop) % max(2 * (size - 1), 1)
         indices.append(np.minimum(index, 2 * (size - 1) - index) if size > 1 else np.zeros_like(index))
     return volume[np.ix_(*indices)]
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clew.space import Lengths, Triple
+from clew.space import Box, Lengths, Triple
 from clew.training.descriptors import descriptor_targets
 from clew.training.options import TrainingOptions
 from clew.training.sampling import Crop
@@ -91,7 +91,8 @@ def describe(crops: list[Crop], options: TrainingOptions, voxel_size: Lengths) -
 
 def trimmed(mask: NDArray[np.bool_], margin: int) -> NDArray[np.bool_]:
     """The mask (z, y, x) without the voxels nearer than `margin` to a face."""
-    inner = tuple(slice(margin, size - margin) for size in mask.shape)
+    less = (-margin, -margin, -margin)
+    inner = Box.whole(mask.shape).grown(less, less)
     result = np.zeros_like(mask)
     result[inner] = mask[inner]
     return result

@@ -13,7 +13,7 @@ from clew.arrays import as_triple
 from clew.errors import InputError
 from clew.kernels.moments import MOMENTS, object_moments
 from clew.labels import Labels, as_labels
-from clew.space import Lengths, Triple
+from clew.space import Box, Lengths, Triple, triple
 from clew.training.targets import split_components
 
 CUT = 3.0
@@ -53,14 +53,13 @@ def local_shape_descriptors(labels: ArrayLike, *, sigma: float, voxel_size: Leng
     if not 0 < sigma < np.inf:
         raise InputError(f"sigma must be above 0 nm, not {sigma}")
     reaches = window_reach(sigma, voxel_size)
-    z, y, x = (_window(sigma / size, reach) for size, reach in zip(voxel_size, reaches, strict=True))
-    return _normalise(object_moments(volume, _names(volume), (z, y, x)))
+    windows = triple(_window(sigma / size, reach) for size, reach in zip(voxel_size, reaches, strict=True))
+    return _normalise(object_moments(volume, _names(volume), windows))
 
 
 def window_reach(sigma: float, voxel_size: Lengths) -> Triple:
     """Voxels (z, y, x) that the window of a voxel reaches on each side."""
-    z, y, x = (int(CUT * sigma / size + 0.5) for size in voxel_size)
-    return z, y, x
+    return triple(int(CUT * sigma / size + 0.5) for size in voxel_size)
 
 
 def descriptor_targets(
@@ -73,8 +72,7 @@ def descriptor_targets(
     nothing off, but those of the annotated volume do.
     """
     described = local_shape_descriptors(split_components(surroundings), sigma=sigma, voxel_size=voxel_size)
-    context = ((have - size) // 2 for have, size in zip(surroundings.shape, trained.shape, strict=True))
-    inner = tuple(slice(start, start + size) for start, size in zip(context, trained.shape, strict=True))
+    inner = Box.whole(surroundings.shape).middle(trained.shape)
     return np.where(trained, described[(slice(None), *inner)], np.float32(0))
 
 

@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from clew.space import Box
+
 Corners = list[Tensor]
 """Voxel numbers along z, y and x, (z, y, x) each."""
 
@@ -93,5 +95,5 @@ def _touched(volume: NDArray, indices: Corners, device: torch.device) -> tuple[l
     """First voxel of the box that holds all indices, and the box on the device."""
     start = [int(torch.stack([index.min() for index in indices[axis::3]]).min()) for axis in range(3)]
     stop = [int(torch.stack([index.max() for index in indices[axis::3]]).max()) + 1 for axis in range(3)]
-    box = volume[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))]
-    return start, torch.from_numpy(np.ascontiguousarray(box)).to(device)
+    values = np.ascontiguousarray(volume[Box.between(start, stop)])
+    return start, torch.from_numpy(values).to(device)

@@ -24,7 +24,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import pairwise, product
+from itertools import pairwise, product, starmap
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -37,9 +37,9 @@ from clew.kernels.components import parent_type, unite_links
 from clew.kernels.malis import place_weights, spanning_forest
 from clew.kernels.malis_general import count_pairs_by_label
 from clew.labels import Labels, as_labels
+from clew.space import NEAREST_OFFSETS, Box
 from clew.training.targets import affinity_targets
 
-_OFFSETS = ((-1, 0, 0), (0, -1, 0), (0, 0, -1))
 _MOST_EDGES = 2**32 - 1
 """Edge numbers are stored in 32 bits."""
 _FULL = np.float32(1).view(np.int32)
@@ -48,7 +48,6 @@ _FULL = np.float32(1).view(np.int32)
 Pairs = NDArray[np.int64]
 Weights = NDArray[np.float32]
 Passes = Literal[1, 2]
-Box = tuple[slice, ...]
 
 
 class _Forest(NamedTuple):
@@ -220,7 +219,7 @@ def window_boxes(shape: Sequence[int], window: Sequence[int], start: Sequence[in
     for size, step, first in zip(shape, window, start, strict=True):
         ends = sorted({0, *range(first % step, size, step), size})
         sides.append([slice(low, high) for low, high in pairwise(ends)])
-    yield from product(*sides)
+    yield from starmap(Box, product(*sides))
 
 
 def unconstrained_malis_pairs(
@@ -244,7 +243,7 @@ def unconstrained_malis_pairs(
     same, different : (3, z, y, x) int64
     """
     strengths, volume = _checked(affinities, labels)
-    targets, inside_volume = affinity_targets(volume, _OFFSETS)
+    targets, inside_volume = affinity_targets(volume, NEAREST_OFFSETS)
     valid = inside_volume if mask is None else _valid_edges(mask, volume)
     edges = np.flatnonzero(valid)
     weakness = _FULL - (strengths.ravel()[edges].view(np.int32) & np.int32(2**31 - 1))
@@ -264,7 +263,7 @@ def _objects(labels: ArrayLike, mask: ArrayLike | None) -> Labels:
     They are 1, 2, …; background is 0.
     """
     volume = as_labels(labels, "labels")
-    targets = affinity_targets(volume, _OFFSETS)[0]
+    targets = affinity_targets(volume, NEAREST_OFFSETS)[0]
     if mask is not None:
         targets &= _valid_edges(mask, volume)
     along_z, along_y, along_x = targets.view(np.uint8)
@@ -315,10 +314,9 @@ def _weights_in_windows(
     result = np.zeros((2, *strengths.shape), np.float32)
     for box, valid, share in zip(boxes, inside, edges / max(edges.sum(), 1), strict=True):
         if share > 0:
-            here = (slice(None), *box)
-            parts = np.ascontiguousarray(strengths[here]), np.ascontiguousarray(volume[box])
-            result[(slice(None), *here)] = _weights(*parts, valid, passes, np.float32)
-            result[(slice(None), *here)] *= share
+            parts = np.ascontiguousarray(strengths[(..., *box)]), np.ascontiguousarray(volume[box])
+            result[(..., *box)] = _weights(*parts, valid, passes, np.float32)
+            result[(..., *box)] *= share
     return result[0], result[1]
 
 
@@ -380,13 +378,13 @@ def _valid_edges(mask: ArrayLike | None, volume: Labels) -> NDArray[np.bool_]:
     They lie inside the volume, and a mask of voxels or of edges allows them.
     """
     if mask is None:
-        return affinity_targets(volume, _OFFSETS)[1]
+        return affinity_targets(volume, NEAREST_OFFSETS)[1]
     allowed = as_array(mask, "mask").astype(bool, copy=False)
     if allowed.shape == volume.shape:
-        return affinity_targets(volume, _OFFSETS, allowed)[1]
+        return affinity_targets(volume, NEAREST_OFFSETS, allowed)[1]
     if allowed.shape != (3, *volume.shape):
         raise InputError(f"mask must be (z, y, x) or (3, z, y, x) like labels of {volume.shape}, not {allowed.shape}")
-    return affinity_targets(volume, _OFFSETS)[1] & allowed
+    return affinity_targets(volume, NEAREST_OFFSETS)[1] & allowed
 
 
 def _as_array(values: Any) -> Any:

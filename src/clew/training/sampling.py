@@ -12,7 +12,7 @@ from torch import Tensor
 from clew.arrays import as_array
 from clew.errors import InputError
 from clew.labels import as_labels
-from clew.space import Triple
+from clew.space import Box, Triple, triple
 from clew.training.augmentation import (
     change_intensity,
     check_augmentation,
@@ -27,8 +27,6 @@ from clew.training.section_defects import damage_sections
 from clew.training.targets import grow_boundaries
 
 ATTEMPTS = 200
-
-Shape = Triple
 
 
 class TrainingVolume(NamedTuple):
@@ -88,12 +86,12 @@ class Sampler:
     """
 
     volumes: tuple[TrainingVolume, ...]
-    input_shape: Shape
-    output_shape: Shape
+    input_shape: Triple
+    output_shape: Triple
     options: TrainingOptions
     augmentation: AugmentationOptions
     device: str = "cpu"
-    context: Shape = (0, 0, 0)
+    context: Triple = (0, 0, 0)
 
     def __post_init__(self) -> None:
         check_augmentation(self.augmentation)
@@ -185,15 +183,13 @@ def scale_raw(raw: NDArray) -> NDArray[np.float32]:
     return raw.astype(np.float32) / np.float32(127.5) - np.float32(1)
 
 
-def _before(shape: Shape, axes: tuple[int, ...]) -> Shape:
+def _before(shape: Triple, axes: tuple[int, ...]) -> Triple:
     """The shape that becomes `shape` by a transposition."""
-    z, y, x = (shape[axes.index(axis)] for axis in range(3))
-    return z, y, x
+    return triple(shape[axes.index(axis)] for axis in range(3))
 
 
-def _widened(shape: Shape, context: Sequence[int]) -> Shape:
-    z, y, x = (size + 2 * more for size, more in zip(shape, context, strict=True))
-    return z, y, x
+def _widened(shape: Triple, context: Sequence[int]) -> Triple:
+    return triple(size + 2 * more for size, more in zip(shape, context, strict=True))
 
 
 def _inner(array: Any, context: Sequence[int]) -> Any:
@@ -203,5 +199,6 @@ def _inner(array: Any, context: Sequence[int]) -> Any:
     """
     if array is None or not any(context):
         return array
-    inner = array[(..., *(slice(more, size - more) for size, more in zip(array.shape[-3:], context, strict=True)))]
+    less = [-more for more in context]
+    inner = array[(..., *Box.whole(array.shape).grown(less, less))]
     return inner.contiguous() if isinstance(inner, Tensor) else np.ascontiguousarray(inner)

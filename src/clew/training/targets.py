@@ -15,6 +15,7 @@ from clew.errors import InputError
 from clew.kernels.erosion import erode_labels
 from clew.kernels.label_components import label_components
 from clew.labels import Labels, as_labels, check_same_shape
+from clew.space import Box
 
 
 def affinity_targets(
@@ -57,12 +58,10 @@ def affinity_targets(
     steps = _as_offsets(offsets)
     targets = np.zeros((len(steps), *volume.shape), bool)
     valid = np.zeros(targets.shape, bool)
-    foreground = volume != 0
+    foreground, whole = volume != 0, Box.whole(volume.shape)
     for channel, offset in enumerate(steps):
-        if any(abs(o) >= n for o, n in zip(offset, volume.shape, strict=True)):
-            continue
-        here = tuple(slice(max(-o, 0), n - max(o, 0)) for o, n in zip(offset, volume.shape, strict=True))
-        there = tuple(slice(max(o, 0), n + min(o, 0)) for o, n in zip(offset, volume.shape, strict=True))
+        there = whole.shifted(offset).overlap(whole)
+        here = there.within(whole.shifted(offset))
         same = np.equal(volume[here], volume[there], out=targets[channel][here])
         same &= foreground[here]
         if annotated is None:

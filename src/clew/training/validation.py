@@ -1,19 +1,21 @@
 """Validation by segmentation: how good are the neurons, not how small is the loss (arXiv 1709.02974, section 4)."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clew.arrays import as_box
 from clew.evaluation.overlap import overlap_table
 from clew.evaluation.scores import Scores, best_threshold, score_thresholds
 from clew.network.options import PredictionOptions
 from clew.network.prediction import predict_affinities
-from clew.network.symmetries import Box
 from clew.network.unet import UNet
 from clew.segmentation.options import AgglomerationOptions, FragmentOptions
 from clew.segmentation.relabel import segment_lookup
 from clew.segmentation.segment import build_merge_tree
+from clew.space import Box
 from clew.training.targets import split_components
 
 THRESHOLDS = np.linspace(0.0, 1.0, 101)
@@ -30,7 +32,7 @@ def validate(
     network: UNet,
     raw: NDArray[np.uint8],
     labels: NDArray,
-    box: Box,
+    box: Sequence[slice],
     *,
     surroundings: int,
     prediction_options: PredictionOptions = PredictionOptions(),
@@ -45,14 +47,14 @@ def validate(
         U-Net with valid convolutions.
     raw, labels : (z, y, x)
         Whole volume; raw outside the box serves as context. Labels are split into connected components inside the box.
-    box
+    box : Box, or three slices
         Held-out part.
     surroundings
         Voxels around the box that are segmented with it; only the box is scored.
     prediction_options, fragment_options, agglomeration_options
         How it is segmented; the threshold belongs to their score.
     """
-    margin = (surroundings, surroundings, surroundings)
+    box, margin = as_box(box, raw.shape, "box"), (surroundings, surroundings, surroundings)
     wide = box.grown(margin, margin, inside=Box.whole(raw.shape))
     affinities = predict_affinities(network, raw, box=wide, options=prediction_options)
     fragments, _, tree = build_merge_tree(

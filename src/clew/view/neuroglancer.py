@@ -9,6 +9,7 @@ import numpy as np
 
 from clew.errors import InputError
 from clew.signals import StoppedError
+from clew.space import Box
 
 if TYPE_CHECKING:
     from neuroglancer import Viewer
@@ -198,6 +199,6 @@ def _contrast(data: Any) -> list[float]:
     """
     if str(getattr(data.dtype, "name", data.dtype)) == "uint8":
         return [0, 255]
-    middle = tuple(slice(max(0, length // 2 - 16), length // 2 + 16) for length in data.shape)
+    middle = Box.whole(data.shape).middle([min(length, 32) for length in data.shape])
     low, high = np.percentile(np.asarray(data[middle], np.float64), [0.5, 99.5])
     return [float(low), float(high) if high > low else float(low) + 1]

@@ -3,7 +3,6 @@
 The weights show which edges MALIS would change.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from clew.errors import InputError
+from clew.space import Box
 from clew.view.colours import paint
 
 DECADES = 4
@@ -58,7 +58,7 @@ def snapshot_figure(
     shape = labels.shape
     if any(array.shape != (3, *shape) for array in (targets, affinities, positive, negative)):
         raise InputError(f"targets, affinities and weights must be (3, z, y, x) over labels of {shape}")
-    image = _middle(raw, shape)
+    image = raw[Box.whole(raw.shape).middle(shape)]
     place = np.unravel_index(np.argmax((positive + negative).sum(0)), shape)
     figure = Figure(figsize=(13.0, 1.0 + 13.0 / 6 * (shape[0] + shape[1]) / shape[2]), layout="constrained")
     FigureCanvasAgg(figure)
@@ -87,11 +87,6 @@ def snapshot_figure(
 def _label(axis: Axes, name: str, names: str) -> None:
     axis.set(xticks=[], yticks=[], xlabel=names[1], ylabel=names[0])
     axis.set_title(name, fontsize=10)
-
-
-def _middle(raw: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    starts = [(outer - inner) // 2 for outer, inner in zip(raw.shape, shape, strict=True)]
-    return raw[tuple(slice(start, start + inner) for start, inner in zip(starts, shape, strict=True))]
 
 
 def _decades(weights: np.ndarray, at: int, across: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 
 from clew.documents import brief, expect, is_list
 from clew.errors import InputError
-from clew.space import Lengths
+from clew.space import Lengths, triple
 
 SPATIAL = ("z", "y", "x")
 NANOMETERS = {
@@ -142,7 +142,7 @@ def attribute_geometry(
         voxel_size, key = found
         if depth and "downsamplingFactors" in levels[0]:
             factors = _by_axis(levels[0]["downsamplingFactors"], order, source, "downsamplingFactors")
-            voxel_size = _triple(a * b for a, b in zip(voxel_size, factors, strict=True))
+            voxel_size = triple(a * b for a, b in zip(voxel_size, factors, strict=True))
         if reverse and named is None and key in ("resolution", "voxel_size") and voxel_size[0] < voxel_size[2]:
             raise InputError(
                 f"{source}: the attribute {key} means sections of {voxel_size[0]:g} and pixels of {voxel_size[2]:g} nm "
@@ -205,7 +205,7 @@ def _offset(
                 return _lengths(attributes[key], units, order, source, key, positive=False)
         if "voxel_offset" in attributes and voxel_size is not None:
             voxels = _by_axis(attributes["voxel_offset"], order, source, "voxel_offset")
-            return _triple(a * b for a, b in zip(voxels, voxel_size, strict=True))
+            return triple(a * b for a, b in zip(voxels, voxel_size, strict=True))
         transform = attributes.get("transform")
         if isinstance(transform, Mapping) and "translate" in transform:
             names = [name.lower() for name in expect(transform, "axes", "a list of texts", source, order)]
@@ -226,7 +226,7 @@ def _lengths(value: Any, units: Any, order: Sequence[str], source: str, key: str
             raise InputError(
                 f"{source}: the unit {brief(units)} of {key} is not a length; say --voxel-size z,y,x in nm"
             )
-        lengths = _triple(a * float(b or 1) for a, b in zip(lengths, factors, strict=True))
+        lengths = triple(a * float(b or 1) for a, b in zip(lengths, factors, strict=True))
     return check_voxel_size(lengths, source) if positive else check_offset(lengths, source)
 
 
@@ -251,8 +251,3 @@ def _three(values: Sequence[float]) -> Lengths | None:
     except (TypeError, ValueError, OverflowError):
         return None
     return (found[0], found[1], found[2]) if len(found) == 3 and all(map(math.isfinite, found)) else None
-
-
-def _triple(values: Any) -> Lengths:
-    z, y, x = values
-    return z, y, x

@@ -10,7 +10,7 @@ from itertools import product
 from typing import Any
 
 from clew.blockwise.block import Domain
-from clew.blockwise.grid import Grid, Place
+from clew.blockwise.grid import Grid
 from clew.blockwise.store import Store
 from clew.blockwise.tasks import Task, keys
 from clew.space import Box, Triple
@@ -70,10 +70,10 @@ def scale_tasks(volume: str, scales: Sequence[Scale], block_shape: Triple) -> li
 
 
 def _grid(shape: Triple, block_shape: Triple) -> Grid:
-    return Grid(Domain((0, 0, 0), shape, shape), block_shape)
+    return Grid(Domain.whole(shape), block_shape)
 
 
-def _parts(place: Place, factors: Triple, finer: Grid) -> list[Place]:
+def _parts(place: Triple, factors: Triple, finer: Grid) -> list[Triple]:
     """The blocks of the next finer scale that a block is made of."""
     counts = finer.levels[0]
     z, y, x = (
@@ -83,12 +83,9 @@ def _parts(place: Place, factors: Triple, finer: Grid) -> list[Place]:
     return list(product(z, y, x))
 
 
-def _pool(store: Store, *, names: tuple[str, str], grid: Grid, place: Place, scale: Scale, finer: Triple) -> None:
+def _pool(store: Store, *, names: tuple[str, str], grid: Grid, place: Triple, scale: Scale, finer: Triple) -> None:
     for box in _slabs(grid.block(place).owned):
-        low, high = (
-            [end * factor for end, factor in zip(ends, scale.factors, strict=True)] for ends in (box.low, box.high)
-        )
-        fine = Box.between(low, high).overlap(Box.whole(finer))
+        fine = box.scaled(scale.factors).overlap(Box.whole(finer))
         store.write(names[1], box, pool(store.read(names[0], fine), scale.factors))
 
 
@@ -102,6 +99,6 @@ def copy_tasks(grid: Grid) -> list[Task]:
     return [Task(partial(_copy, grid=grid, place=place), (), (("volume", *place),)) for place in grid.places()]
 
 
-def _copy(store: Store, *, grid: Grid, place: Place) -> None:
+def _copy(store: Store, *, grid: Grid, place: Triple) -> None:
     box = grid.block(place).owned
     store.write("volume", box, store.read("source", box))

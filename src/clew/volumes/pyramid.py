@@ -9,7 +9,7 @@ import numpy as np
 
 from clew.errors import InputError
 from clew.kernels import downsample
-from clew.space import Lengths, Triple
+from clew.space import Lengths, Triple, triple
 
 COARSEST = 64
 """Scales end where no axis is longer than this."""
@@ -45,11 +45,11 @@ def coarser_scales(scale: Scale) -> list[Scale]:
     found = []
     while max(scale.shape) > COARSEST:
         smallest = min(size for size, length in zip(scale.voxel_size, scale.shape, strict=True) if length > 1)
-        z, y, x = (
+        factors = (
             2 if length > 1 and size < 2 * smallest else 1
             for length, size in zip(scale.shape, scale.voxel_size, strict=True)
         )
-        scale = _next(scale, (z, y, x))
+        scale = _next(scale, triple(factors))
         found.append(scale)
     return found
 
@@ -79,8 +79,8 @@ def pool(values: np.ndarray, factors: Triple) -> np.ndarray:
 
 
 def _next(scale: Scale, factors: Triple) -> Scale:
-    z, y, x = (-(-length // factor) for length, factor in zip(scale.shape, factors, strict=True))
-    depth, height, width = (size * factor for size, factor in zip(scale.voxel_size, factors, strict=True))
+    shape = triple(-(-length // factor) for length, factor in zip(scale.shape, factors, strict=True))
+    voxel_size = triple(size * factor for size, factor in zip(scale.voxel_size, factors, strict=True))
     lows = zip(scale.offset, scale.voxel_size, factors, strict=True)
-    low_z, low_y, low_x = (start + size * (factor - 1) / 2 for start, size, factor in lows)
-    return Scale((z, y, x), (depth, height, width), (low_z, low_y, low_x), factors)
+    offset = triple(start + size * (factor - 1) / 2 for start, size, factor in lows)
+    return Scale(shape, voxel_size, offset, factors)

@@ -83,8 +83,7 @@ class FileStore(TableFolder):
             source = self._input(volume)
             return np.asarray(source[(slice(0, 3), *part)] if source.ndim == 4 else source[part])
         except (ValueError, RuntimeError, OSError) as error:
-            where = ",".join(f"{edge.start}:{edge.stop}" for edge in part)
-            what = f"box {where} of {volume}: {first_line(error)}"
+            what = f"box {part} of {volume}: {first_line(error)}"
             if volume in self.outputs and str(error).startswith(DAMAGE):
                 raise DamagedError(f"{what}: {AGAIN}") from error
             raise InputError(what) from error

@@ -13,7 +13,7 @@ import numpy as np
 
 from clew.errors import InputError
 from clew.replace import written_beside
-from clew.space import Lengths
+from clew.space import Box, Lengths
 from clew.volumes.formats.chunked import TensorStoreArray
 from clew.volumes.formats.ome_zarr import create_array, group_metadata, lost_chunks, open_array
 from clew.volumes.location import is_remote, join, read_bytes, read_json, remove_bytes, remove_remote, write_bytes
@@ -107,10 +107,9 @@ class SharedVolume:
     def __setitem__(self, selection: tuple[slice, ...], values: np.ndarray) -> None:
         self._opened()[self._channels + selection] = values
 
-    def block(self, place: Sequence[int]) -> tuple[slice, ...]:
+    def block(self, place: Sequence[int]) -> Box:
         """The voxels (z, y, x) of the block of this number along z, y and x."""
-        edges = zip(place, self._block_shape[-3:], self.layout.shape[-3:], strict=True)
-        return tuple(slice(at * size, min((at + 1) * size, length)) for at, size, length in edges)
+        return Box.tile(place, self._block_shape[-3:]).overlap(Box.whole(self.layout.shape))
 
     def discard(self, selection: tuple[slice, ...]) -> None:
         """Remove the stored chunks that a box touches.

@@ -16,7 +16,7 @@ from segmentation.in_blocks.cases import SCORES, assert_equal_records, fragment_
 
 def tree_of_blocks(affinities, fragments, block_shape, options, rng=None):
     shape = fragments.shape
-    grid = Grid(Domain((0, 0, 0), shape, shape), block_shape)
+    grid = Grid(Domain.whole(shape), block_shape)
     store = MemoryStore(grid.domain, {"affinities": affinities, "fragments": fragments})
     run_serial(agglomeration_tasks(grid, options), store, rng=rng)
     return load_tree(store, options.score), store, grid

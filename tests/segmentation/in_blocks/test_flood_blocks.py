@@ -24,7 +24,7 @@ def affinities():
 
 def flooded(affinities, block_shape, options=OPTIONS, mask=None):
     shape = affinities.shape[1:]
-    grid = Grid(Domain((0, 0, 0), shape, shape), block_shape)
+    grid = Grid(Domain.whole(shape), block_shape)
     store = memory_store(grid, affinities, mask)
     everything = SegmentationOptions(options, AgglomerationOptions("mean"))
     run_serial(segmentation_tasks(grid, everything, masked=mask is not None), store)

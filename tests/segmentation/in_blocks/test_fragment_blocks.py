@@ -14,7 +14,7 @@ from segmentation.in_blocks.cases import affinity_cases
 
 def fragments_in_blocks(affinities, block_shape, options, mask=None, rng=None):
     shape = affinities.shape[1:]
-    domain = Domain((0, 0, 0), shape, shape)
+    domain = Domain.whole(shape)
     grid = Grid(domain, block_shape)
     volumes = {"affinities": affinities, "pieces": np.zeros(shape, np.uint32), "fragments": np.zeros(shape, np.uint64)}
     if mask is not None:

@@ -15,6 +15,7 @@ from clew.segmentation.in_blocks.forest import start_forest
 from clew.segmentation.in_blocks.segment import memory_store, segmentation_tasks
 from clew.segmentation.options import AgglomerationOptions, CutOptions, FragmentOptions, SegmentationOptions
 from clew.segmentation.segment import build_merge_tree
+from clew.space import Box
 from segmentation.in_blocks.cases import affinity_cases, assert_equal_records
 
 FRAME = (2**20, 2**20, 2**20)
@@ -22,7 +23,7 @@ FRAME = (2**20, 2**20, 2**20)
 
 def far_domain(shape, rng):
     low = tuple(int(rng.integers(2**19, length - size + 1)) for length, size in zip(FRAME, shape, strict=True))
-    return Domain(low, tuple(start + size for start, size in zip(low, shape, strict=True)), FRAME)
+    return Domain.part(Box.whole(shape).shifted(low), FRAME)
 
 
 def far_names(shape, domain):
@@ -62,9 +63,9 @@ def test_ids_reach_beyond_32_bits():
 
 def test_volumes_and_blocks_that_are_too_large_are_refused():
     with pytest.raises(InputError, match="too many voxels"):
-        Grid(Domain((0, 0, 0), (8, 8, 8), (2**21, 2**21, 2**21)), (4, 4, 4))
+        Grid(Domain.part(Box.whole((8, 8, 8)), (2**21, 2**21, 2**21)), (4, 4, 4))
     shape = (1024, 1024, 1024)
-    block = Grid(Domain((0, 0, 0), shape, shape), shape).block((0, 0, 0))
+    block = Grid(Domain.whole(shape), shape).block((0, 0, 0))
     nothing = np.broadcast_to(np.uint8(0), (3, *shape))
     with pytest.raises(InputError, match="smaller than 2\\^30 voxels"):
         start_forest(nothing, block, options=FragmentOptions())

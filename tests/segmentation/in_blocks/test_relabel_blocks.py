@@ -38,7 +38,7 @@ def test_equals_the_whole(case, score, threshold, minimum_size, remove_below):
     expected = relabelled(affinities, fragments, options, cut)
     shape = fragments.shape
     truth = rng.integers(0, 4, shape)
-    grid = Grid(Domain((0, 0, 0), shape, shape), block_shape)
+    grid = Grid(Domain.whole(shape), block_shape)
     volumes = {
         "affinities": affinities, "fragments": fragments, "truth": truth, "segmentation": np.zeros(shape, np.uint64)
     }  # fmt: skip

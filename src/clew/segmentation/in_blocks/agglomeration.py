@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clew.blockwise.block import Block, plane_of
-from clew.blockwise.grid import Grid, Place
+from clew.blockwise.grid import Grid
 from clew.blockwise.store import Store, as_record, as_table
 from clew.blockwise.tasks import Task, keys
 from clew.errors import InputError
@@ -26,6 +26,7 @@ from clew.kernels import agglomeration_layout as layout
 from clew.segmentation.agglomeration import MergeTree, Score, initial_graph, parse_score, run_merges
 from clew.segmentation.options import AgglomerationOptions
 from clew.segmentation.region_graph import RegionGraph, build_region_graph
+from clew.space import Triple
 
 
 class Sizes(NamedTuple):
@@ -73,8 +74,7 @@ class OpenGraph:
 
 def block_graph(affinities: np.ndarray, fragments: np.ndarray, block: Block) -> RegionGraph:
     """The region graph of the pairs that a block owns; affinities and fragments of `block.seen`."""
-    owned = tuple(slice(own.start - seen.start, None) for own, seen in zip(block.owned, block.seen, strict=True))
-    return build_region_graph(affinities, fragments, owned=owned)
+    return build_region_graph(affinities, fragments, owned=block.owned.within(block.seen))
 
 
 def start_graph(graph: RegionGraph, fragments: np.ndarray, block: Block, score: str) -> OpenGraph:
@@ -193,8 +193,9 @@ def _reached(fragments: np.ndarray, block: Block) -> tuple[NDArray[np.uint64], N
 
 def _outer_faces(part: Block, block: Block) -> np.uint8:
     """Bits of the faces of a part that are faces of the block too."""
-    low = sum(1 << (2 * axis) for axis in range(3) if part.low[axis] == block.low[axis])
-    return np.uint8(low | sum(2 << (2 * axis) for axis in range(3) if part.high[axis] == block.high[axis]))
+    ends = list(zip(part.owned, block.owned, strict=True))
+    low = sum(1 << (2 * axis) for axis, (inner, outer) in enumerate(ends) if inner.start == outer.start)
+    return np.uint8(low | sum(2 << (2 * axis) for axis, (inner, outer) in enumerate(ends) if inner.stop == outer.stop))
 
 
 def _open_graph(
@@ -298,22 +299,22 @@ def load_tree(store: Store, score: str) -> MergeTree:
     return MergeTree(**store.load(("tree",)), score=score)
 
 
-def load_contacts(store: Store, place: Place) -> RegionGraph:
+def load_contacts(store: Store, place: Triple) -> RegionGraph:
     """The region graph of one block."""
     return as_record(RegionGraph, store.load(("contacts", *place)))
 
 
-def _written(level: int, place: Place) -> tuple[tuple[str | int, ...], ...]:
+def _written(level: int, place: Triple) -> tuple[tuple[str | int, ...], ...]:
     return ("graph", level, *place), ("merges", level, *place)
 
 
-def _with_lower(place: Place) -> list[Place]:
+def _with_lower(place: Triple) -> list[Triple]:
     """A block and those whose voxels it sees."""
     z, y, x = (range(max(at - 1, 0), at + 1) for at in place)
     return list(product(z, y, x))
 
 
-def _start(store: Store, *, grid: Grid, place: Place, options: AgglomerationOptions) -> None:
+def _start(store: Store, *, grid: Grid, place: Triple, options: AgglomerationOptions) -> None:
     block = grid.block(place)
     fragments = store.read("fragments", block.seen)
     graph = block_graph(store.read("affinities", block.seen), fragments, block)
@@ -322,7 +323,7 @@ def _start(store: Store, *, grid: Grid, place: Place, options: AgglomerationOpti
     _merge(store, start_graph(graph, fragments, block, options.score), 0, place, options)
 
 
-def _join(store: Store, *, grid: Grid, level: int, place: Place, options: AgglomerationOptions) -> None:
+def _join(store: Store, *, grid: Grid, level: int, place: Triple, options: AgglomerationOptions) -> None:
     parts = []
     for part in grid.parts(place, level):
         graph = as_record(OpenGraph, store.load(("graph", level - 1, *part)))
@@ -330,7 +331,7 @@ def _join(store: Store, *, grid: Grid, level: int, place: Place, options: Agglom
     _merge(store, join_graphs(parts, grid.block(place, level), options.score), level, place, options)
 
 
-def _merge(store: Store, graph: OpenGraph, level: int, place: Place, options: AgglomerationOptions) -> None:
+def _merge(store: Store, graph: OpenGraph, level: int, place: Triple, options: AgglomerationOptions) -> None:
     merges, left = merge_inside(graph, options)
     store.save(("merges", level, *place), as_table(merges))
     store.save(("graph", level, *place), as_table(left))

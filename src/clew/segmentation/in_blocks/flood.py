@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clew.blockwise.block import Block, global_numbers
-from clew.blockwise.grid import Grid, Place
+from clew.blockwise.grid import Grid
 from clew.blockwise.store import Store
 from clew.blockwise.tasks import Task
 from clew.segmentation.fragments import extract_fragments
 from clew.segmentation.options import FragmentOptions
-from clew.space import Box
+from clew.space import Box, Triple
 
 MARGIN = 32
 """Voxels flooded around a block: more than most fragments reach from their seed."""
@@ -74,7 +74,7 @@ def flood_tasks(grid: Grid, options: FragmentOptions, *, masked: bool = False) -
     ]
 
 
-def _flood(store: Store, *, grid: Grid, place: Place, options: FragmentOptions, masked: bool) -> None:
+def _flood(store: Store, *, grid: Grid, place: Triple, options: FragmentOptions, masked: bool) -> None:
     block = grid.block(place)
     context = flood_context(block, options)
     mask = store.read("mask", context) if masked else None

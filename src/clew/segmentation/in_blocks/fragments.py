@@ -5,7 +5,7 @@ Volumes: `affinities` (and `mask`) in; `pieces` (z, y, x) uint32, the fragments 
 
 from functools import partial
 
-from clew.blockwise.grid import Grid, Place, beside
+from clew.blockwise.grid import Grid, beside
 from clew.blockwise.store import Store, as_record, as_table
 from clew.blockwise.tasks import Task, keys
 from clew.kernels.forest import look_up
@@ -20,6 +20,7 @@ from clew.segmentation.in_blocks.forest import (
 )
 from clew.segmentation.options import FragmentOptions
 from clew.segmentation.relabel import replace_names
+from clew.space import Triple, triple
 
 
 def fragment_tasks(grid: Grid, options: FragmentOptions, *, masked: bool = False) -> list[Task]:
@@ -56,7 +57,7 @@ def fragment_tasks(grid: Grid, options: FragmentOptions, *, masked: bool = False
     return tasks
 
 
-def _reads(grid: Grid, level: int, place: Place) -> tuple[tuple[str | int, ...], ...]:
+def _reads(grid: Grid, level: int, place: Triple) -> tuple[tuple[str | int, ...], ...]:
     parts = grid.parts(place, level)
     forests = keys("forest", parts, level - 1)
     if level > 1:
@@ -64,7 +65,7 @@ def _reads(grid: Grid, level: int, place: Place) -> tuple[tuple[str | int, ...],
     return forests + tuple(("face", axis, *lower) for axis, lower in grid.faces_of(parts))
 
 
-def _start(store: Store, *, grid: Grid, place: Place, options: FragmentOptions, masked: bool) -> None:
+def _start(store: Store, *, grid: Grid, place: Triple, options: FragmentOptions, masked: bool) -> None:
     block = grid.block(place)
     context = context_of(block, options)
     mask = store.read("mask", context) if masked else None
@@ -75,14 +76,14 @@ def _start(store: Store, *, grid: Grid, place: Place, options: FragmentOptions, 
     store.save(("forest", 0, *place), as_table(found.forest))
 
 
-def _match(store: Store, *, grid: Grid, axis: int, place: Place) -> None:
+def _match(store: Store, *, grid: Grid, axis: int, place: Triple) -> None:
     lower = store.load(("planes", *place))[f"{axis}-1"]
     upper = store.load(("planes", *beside(place, axis, 1)))[f"{axis}-0"]
     one, other = match_faces(lower, upper, grid.face_box(axis, place), grid.domain.frame)
     store.save(("face", axis, *place), {"voxels": one.voxels, "lower": one.owners, "upper": other.owners})
 
 
-def _join(store: Store, *, grid: Grid, level: int, place: Place) -> None:
+def _join(store: Store, *, grid: Grid, level: int, place: Triple) -> None:
     parts = grid.parts(place, level)
     forests = [as_record(Forest, store.load(("forest", level - 1, *part))) for part in parts]
     if level > 1:
@@ -95,7 +96,7 @@ def _join(store: Store, *, grid: Grid, level: int, place: Place) -> None:
     store.save(("renames", level, *place), as_table(renames))
 
 
-def _face_tokens(store: Store, grid: Grid, parts: list[Place]) -> list[Tokens]:
+def _face_tokens(store: Store, grid: Grid, parts: list[Triple]) -> list[Tokens]:
     """What the faces of some blocks say about these blocks."""
     tokens = []
     for axis, lower in grid.faces_of(parts):
@@ -107,12 +108,12 @@ def _face_tokens(store: Store, grid: Grid, parts: list[Place]) -> list[Tokens]:
     return tokens
 
 
-def _ancestors(grid: Grid, place: Place) -> list[tuple[int, Place]]:
+def _ancestors(grid: Grid, place: Triple) -> list[tuple[int, Triple]]:
     """The blocks of higher levels that hold a block, as (level, place)."""
-    return [(level, (place[0] >> level, place[1] >> level, place[2] >> level)) for level in range(1, grid.top + 1)]
+    return [(level, triple(at >> level for at in place)) for level in range(1, grid.top + 1)]
 
 
-def _name(store: Store, *, grid: Grid, place: Place) -> None:
+def _name(store: Store, *, grid: Grid, place: Triple) -> None:
     names = store.load(("names", *place))["names"]
     for level, at in _ancestors(grid, place):
         renames = store.load(("renames", level, *at))

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from clew.blockwise.grid import Grid, Place
+from clew.blockwise.grid import Grid
 from clew.blockwise.store import Store, as_record, as_table
 from clew.blockwise.tasks import Task, keys
 from clew.segmentation.agglomeration import MergeTree
@@ -20,6 +20,7 @@ from clew.segmentation.in_blocks.agglomeration import load_contacts, load_tree
 from clew.segmentation.options import AgglomerationOptions, CutOptions
 from clew.segmentation.region_graph import RegionGraph, merge_region_graphs, pool_region_graph
 from clew.segmentation.relabel import relabel, replace_names, segment_lookup
+from clew.space import Triple
 
 
 def segment_sizes(sizes: NDArray[np.int64], lookup: NDArray[np.uint64]) -> NDArray[np.int64]:
@@ -113,7 +114,7 @@ def relabel_tasks(grid: Grid, options: CutOptions, *, score: str) -> list[Task]:
     return tasks
 
 
-def _cut(store: Store, *, places: list[Place], score: str, options: CutOptions) -> None:
+def _cut(store: Store, *, places: list[Triple], score: str, options: CutOptions) -> None:
     tree = load_tree(store, score)
     lookup = segment_lookup(tree, options.threshold)
     store.save(("cut",), {"lookup": lookup})
@@ -123,18 +124,18 @@ def _cut(store: Store, *, places: list[Place], score: str, options: CutOptions) 
         store.save(("cut", *place), {"lookup": lookup[rows], "dust": dust[rows]})
 
 
-def _fragments_of(store: Store, place: Place, tree: MergeTree) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+def _fragments_of(store: Store, place: Triple, tree: MergeTree) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     """The fragments that a block sees, those of its `contacts`, and their places in the tree."""
     names = store.load(("sizes", *place))["fragments"]
     return names, np.searchsorted(tree.fragments, names)
 
 
-def _choose_dust(store: Store, *, place: Place) -> None:
+def _choose_dust(store: Store, *, place: Triple) -> None:
     cut, graph = store.load(("cut", *place)), load_contacts(store, place)
     store.save(("dust", *place), as_table(dust_contacts(graph, cut["lookup"], cut["dust"])))
 
 
-def _choose_names(store: Store, *, grid: Grid, joined: list[Place], score: str, options: CutOptions) -> None:
+def _choose_names(store: Store, *, grid: Grid, joined: list[Triple], score: str, options: CutOptions) -> None:
     tree, lookup = load_tree(store, score), store.load(("cut",))["lookup"]
     if joined:
         parts = [as_record(RegionGraph, store.load(("dust", *place))) for place in joined]
@@ -149,6 +150,6 @@ def _choose_names(store: Store, *, grid: Grid, joined: list[Place], score: str, 
         store.save(("lookup", *place), {"fragments": names, "lookup": lookup[rows]})
 
 
-def _relabel(store: Store, *, grid: Grid, place: Place) -> None:
+def _relabel(store: Store, *, grid: Grid, place: Triple) -> None:
     box, table = grid.block(place).owned, store.load(("lookup", *place))
     store.write("segmentation", box, relabel(store.read("fragments", box), table["fragments"], table["lookup"]))

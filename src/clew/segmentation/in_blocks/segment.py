@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from clew.blockwise.block import Domain
-from clew.blockwise.grid import Grid, Place
+from clew.blockwise.grid import Grid
 from clew.blockwise.store import MemoryStore, Store, Table
 from clew.blockwise.tasks import Task, run_serial
 from clew.segmentation.fragments import check_options
@@ -15,6 +15,7 @@ from clew.segmentation.in_blocks.flood import flood_tasks
 from clew.segmentation.in_blocks.fragments import fragment_tasks
 from clew.segmentation.in_blocks.relabel import relabel_tasks
 from clew.segmentation.options import CutOptions, SegmentationOptions
+from clew.space import Triple
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,8 @@ def segmentation_tasks(grid: Grid, options: SegmentationOptions, *, masked: bool
 
 def memory_store(grid: Grid, affinities: Any, mask: Any = None, **more: Any) -> MemoryStore:
     """A store with empty outputs; the inputs are of the domain, arrays or anything sliced like them."""
-    z, y, x = (high - low for low, high in zip(grid.domain.low, grid.domain.high, strict=True))
     names = {"pieces": np.uint32, "fragments": np.uint64, "segmentation": np.uint64}
-    outputs = {name: np.zeros((z, y, x), dtype) for name, dtype in names.items()}
+    outputs = {name: np.zeros(grid.domain.box.shape, dtype) for name, dtype in names.items()}
     inputs = {"affinities": affinities} if mask is None else {"affinities": affinities, "mask": mask}
     return MemoryStore(grid.domain, {**outputs, **inputs, **more})
 
@@ -73,7 +73,7 @@ def passed_up(grid: Grid, store: Store, *, forests: bool = True) -> list[Passed]
     return [_passed(store, level, grid.places(level), forests=forests) for level in range(grid.top + 1)]
 
 
-def _passed(store: Store, level: int, places: list[Place], *, forests: bool) -> Passed:
+def _passed(store: Store, level: int, places: list[Triple], *, forests: bool) -> Passed:
     """Of one level, a block's tables in memory at a time."""
     pairs = forest_bytes = edges = graph_bytes = merges = 0
     for place in places:
@@ -94,7 +94,7 @@ def _bytes(table: Table) -> int:
 def compile_kernels() -> None:
     """Segment next to nothing, so that the cache of compiled kernels is filled by one worker and read by the others."""
     shape = (8, 8, 8)
-    grid = Grid(Domain((0, 0, 0), shape, shape), (4, 8, 8))
+    grid = Grid(Domain.whole(shape), (4, 8, 8))
     options = SegmentationOptions(cut=CutOptions(minimum_size=2))
     affinities = np.random.default_rng(0).integers(0, 256, (3, *shape), np.uint8)
     run_serial(segmentation_tasks(grid, options), memory_store(grid, affinities))

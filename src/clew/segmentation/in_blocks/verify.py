@@ -17,7 +17,7 @@ from clew.segmentation.in_blocks.forest import check_method
 from clew.segmentation.in_blocks.segment import Passed, memory_store, passed_up, segmentation_tasks
 from clew.segmentation.options import SegmentationOptions
 from clew.segmentation.segment import Segmentation, segment
-from clew.space import Triple
+from clew.space import Triple, triple
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def verify_blocks(
     shape = affinities.shape[1:]
     expected = segment(affinities, mask=mask, options=options)
     for _ in range(trials):
-        grid = Grid(Domain((0, 0, 0), shape, shape), random_block_shape(shape, rng))
+        grid = Grid(Domain.whole(shape), random_block_shape(shape, rng))
         store = memory_store(grid, affinities, mask)
         tasks = segmentation_tasks(grid, options, masked=mask is not None)
         workers = int(rng.integers(0, 4))
@@ -91,9 +91,9 @@ def verify_blocks(
 def random_block_shape(shape: Triple, rng: np.random.Generator) -> Triple:
     """A block between a sixth and the whole of the volume along each axis, at least one cut where there can be."""
     while True:
-        z, y, x = (int(rng.integers(max(1, length // 6), length + 1)) for length in shape)
-        if (z, y, x) != tuple(shape) or max(shape) == 1:
-            return z, y, x
+        block = triple(int(rng.integers(max(1, length // 6), length + 1)) for length in shape)
+        if block != tuple(shape) or max(shape) == 1:
+            return block
 
 
 def _differences(store: MemoryStore, expected: Segmentation) -> tuple[str, ...]:

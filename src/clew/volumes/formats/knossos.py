@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from clew.documents import is_number, regular_file
 from clew.errors import InputError
-from clew.space import Lengths, Triple
+from clew.space import Box, Lengths, Triple, triple
 from clew.volumes.geometry import Geometry
 from clew.volumes.volume import Stored
 
@@ -40,16 +40,17 @@ class Cubes:
         self._configuration = configuration
 
     def __getitem__(self, selection: tuple[slice, ...]) -> NDArray[Any]:
-        whole = tuple(slice(part.start, part.stop) for part in selection)
-        block = np.zeros([part.stop - part.start for part in whole], self.dtype)
+        box = Box(*(slice(part.start, part.stop) for part in selection))
+        block = np.zeros(box.shape, self.dtype)
         missing = False
-        for place in itertools.product(*(range(part.start // EDGE, -(-part.stop // EDGE)) for part in whole)):
+        for place in itertools.product(*(range(part.start // EDGE, -(-part.stop // EDGE)) for part in box)):
             file = cube_file(self._folder, place)
             if file is None:
                 missing = True
                 continue
-            target, source = _overlap(place, whole)
-            block[target] = self._read(file)[source]
+            cube = Box.tile(place, (EDGE, EDGE, EDGE))
+            part = cube.overlap(box)
+            block[part.within(box)] = self._read(file)[part.within(cube)]
         if missing and not (self._folder.is_dir() and self._configuration.is_file()):
             raise InputError(f"{self._folder} is no longer there: it was moved or removed while it was read")
         return block[tuple(slice(None, None, part.step) for part in selection)]
@@ -125,15 +126,4 @@ def _read_configuration(file: Path) -> tuple[Triple, Lengths]:
     boundary = [found["boundary", axis] for axis in "zyx"]
     if not all(is_number(size) and 1 <= size < 1 << 40 for size in boundary):
         raise InputError(f"{file}: boundary must be whole numbers of voxels, at least 1, not {boundary} (z, y, x)")
-    z, y, x = map(int, boundary)
-    return (z, y, x), (found["scale", "z"], found["scale", "y"], found["scale", "x"])
-
-
-def _overlap(place: tuple[int, ...], box: tuple[slice, ...]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Where a cube lies in a box, and which part of the cube that is."""
-    target, source = [], []
-    for number, part in zip(place, box, strict=True):
-        start, stop = max(number * EDGE, part.start), min((number + 1) * EDGE, part.stop)
-        target.append(slice(start - part.start, stop - part.start))
-        source.append(slice(start - number * EDGE, stop - number * EDGE))
-    return tuple(target), tuple(source)
+    return triple(map(int, boundary)), triple(found["scale", axis] for axis in "zyx")

@@ -10,6 +10,7 @@ from typing import Any
 
 from clew.documents import expect
 from clew.errors import InputError
+from clew.space import triple
 from clew.volumes.formats.chunked import open_tensorstore
 from clew.volumes.geometry import Geometry, check_offset, check_voxel_size
 from clew.volumes.location import is_remote, join, kvstore_spec, read_json
@@ -64,8 +65,8 @@ def _scale_index(folder: str, keys: Sequence[str], dataset: str) -> int:
 def _geometry(scale: Mapping[str, Any], source: str) -> Geometry:
     voxel_size = check_voxel_size(expect(scale, "resolution", "a list of numbers", source)[::-1], source)
     steps = check_offset(expect(scale, "voxel_offset", "a list of numbers", source, (0, 0, 0))[::-1], source)
-    z, y, x = (step * length for step, length in zip(steps, voxel_size, strict=True))
-    return Geometry(AXES, voxel_size, (z, y, x), "resolution (x, y, z) in info")
+    offset = triple(step * length for step, length in zip(steps, voxel_size, strict=True))
+    return Geometry(AXES, voxel_size, offset, "resolution (x, y, z) in info")
 
 
 def _refuse_hidden_chunks(folder: str, key: str) -> None:
