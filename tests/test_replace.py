@@ -13,7 +13,7 @@ import pytest
 
 import clew
 from clew.errors import InputError
-from clew.replace import SILENCE, written_beside
+from clew.replace import SILENCE, written_beside, written_whole
 
 KILLED_WHILE_WRITING = """
 import os, signal, sys
@@ -148,6 +148,27 @@ def test_an_empty_hidden_folder_is_removed(tmp_path):
     assert names(tmp_path) == ["a.txt"]
 
 
+def test_a_file_of_a_run_is_whole_or_the_earlier_one(tmp_path):
+    path = tmp_path / "tables" / "0-0-0.npz"
+    for text in ("first", "second"):
+        with written_whole(path) as partial:
+            partial.write_text(text)
+            assert not path.exists() or path.read_text() == "first"
+    with pytest.raises(OSError, match="disk"), written_whole(path) as partial:
+        partial.write_text("third")
+        raise OSError("disk")
+    assert path.read_text() == "second"
+    assert names(path.parent) == ["0-0-0.npz"]
+
+
+def test_many_may_write_one_file_of_a_run_at_once(tmp_path):
+    with written_whole(tmp_path / "a.json") as mine, written_whole(tmp_path / "a.json") as other:
+        mine.write_text("mine")
+        other.write_text("other")
+    assert names(tmp_path) == ["a.json"]
+    assert (tmp_path / "a.json").read_text() == "mine"
+
+
 STOPPED = """
 import signal, sys
 from clew import cli
@@ -215,14 +236,14 @@ def test_no_text_or_picture_is_left_half_written(tmp_path):
 
 
 WRITING = {"write_text", "write_bytes", "savefig"}
-BY_THEMSELVES = {"ledger.py", "lock.py", "hdf5.py", "checkpoint.py", "batch.py"}
+BY_THEMSELVES = {"lock.py", "hdf5.py", "batch.py"}
 """Modules that write beside the name in a way of their own, or no output: the keys of a run."""
 
 
 def written_in_place(tree: ast.AST, beside: bool = False) -> Iterator[str]:
-    """Calls that write a file outside of a `with written_beside(...)` block."""
+    """Calls that write a file outside of a `with written_beside(...)` or `written_whole(...)` block."""
     if isinstance(tree, ast.With):
-        beside = beside or any("written_beside" in ast.unparse(item.context_expr) for item in tree.items)
+        beside = beside or any(ast.unparse(item.context_expr).startswith("written_") for item in tree.items)
     if isinstance(tree, ast.Call) and not beside:
         method, text = getattr(tree.func, "attr", ""), ast.unparse(tree)
         opens = ast.unparse(tree.func).endswith("open") and any(

@@ -9,7 +9,6 @@ import contextlib
 import json
 import shutil
 import time
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from clew.blockwise.store import Key
 from clew.blockwise.tasks import Task
 from clew.errors import InputError
 from clew.lock import check_lock, is_held, locked
+from clew.replace import written_whole
 
 LOCK, PLAN = "lock.json", "plan.json"
 MARKS = ("finished.json", "done", "doubted", "failed")
@@ -226,7 +226,5 @@ def _read(path: Path) -> Any:
 
 
 def _write(path: Path, content: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    beside.write_text(json.dumps(content, indent=1) + "\n")
-    beside.replace(path)
+    with written_whole(path) as partial:
+        partial.write_text(json.dumps(content, indent=1) + "\n")

@@ -1,7 +1,5 @@
 """Where tasks find what other tasks wrote: tables by key, volumes by name."""
 
-import os
-import threading
 import zipfile
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -12,6 +10,7 @@ import numpy as np
 
 from clew.blockwise.block import Domain
 from clew.errors import InputError
+from clew.replace import written_whole
 from clew.space import Box
 
 Key = tuple[str | int, ...]
@@ -91,13 +90,8 @@ class TableFolder:
         return read_table(self._file(key))
 
     def save(self, key: Key, table: Mapping[str, np.ndarray]) -> None:
-        file = self._file(key)
-        beside = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}.npz")
-        try:
-            np.savez(beside, allow_pickle=False, **dict(table))
-            beside.replace(file)
-        finally:
-            beside.unlink(missing_ok=True)
+        with written_whole(self._file(key)) as partial, partial.open("wb") as file:
+            np.savez(file, allow_pickle=False, **dict(table))
 
     def holds(self, key: Key) -> bool:
         try:

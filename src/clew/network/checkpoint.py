@@ -5,7 +5,6 @@ The record holds the architecture and everything else that the next stage must k
 
 import dataclasses
 import json
-import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from clew.documents import brief, expect, parse_json, regular_file
 from clew.errors import InputError
 from clew.network.options import UNetOptions
 from clew.network.unet import UNet, check_options, count_parameters
+from clew.replace import written_beside
 from clew.space import Lengths, triple
 
 FORMAT = "clew checkpoint 1"
@@ -108,7 +108,6 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint, *, half: bool = Fa
     >>> clew.load_checkpoint("mine.pt").network.options == clew.PRESETS["tiny"]
     True
     """
-    path = Path(path)
     weights = {
         name: (tensor.half() if half else tensor).detach().cpu().contiguous()
         for name, tensor in checkpoint.network.state_dict().items()
@@ -121,13 +120,8 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint, *, half: bool = Fa
         "score": checkpoint.score,
         "record": checkpoint.record,
     }
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    try:
-        with partial.open("wb") as file:
-            torch.save({"header": json.dumps(header), "weights": weights}, file)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with written_beside(Path(path), overwrite=True) as partial, partial.open("wb") as file:
+        torch.save({"header": json.dumps(header), "weights": weights}, file)
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:

@@ -71,10 +71,6 @@ class FileStore(TableFolder):
             again = f"clew retry {self._earlier.parent} makes it again"
             raise InputError(f"{file} is missing or damaged: {again}") from error
 
-    def save(self, key: Key, table: Mapping[str, np.ndarray]) -> None:
-        self._file(key).parent.mkdir(parents=True, exist_ok=True)
-        super().save(key, table)
-
     def read(self, volume: str, box: Box) -> np.ndarray:
         part = self._inside(volume, box)
         try:
