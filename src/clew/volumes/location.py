@@ -14,6 +14,8 @@ from clew.errors import InputError
 
 FORMATS = ("precomputed", "zarr", "zarr2", "zarr3", "n5")
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5")
+TIFF_SUFFIXES = (".tif", ".tiff")
+IMAGE_SUFFIXES = (*TIFF_SUFFIXES, ".png", ".jpg", ".jpeg")
 _SCHEME = re.compile(r"^[a-z0-9+]+://")
 
 

@@ -8,10 +8,8 @@ from clew.documents import regular_file
 from clew.errors import InputError
 from clew.volumes.formats.knossos import is_knossos
 from clew.volumes.listing import DatasetRow
-from clew.volumes.location import HDF5_SUFFIXES, Location, find_location, read_json
+from clew.volumes.location import HDF5_SUFFIXES, IMAGE_SUFFIXES, Location, find_location, read_json
 from clew.volumes.volume import Stored, Volume
-
-IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
 
 
 def open_volume(

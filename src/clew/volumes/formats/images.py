@@ -19,16 +19,14 @@ from clew.documents import regular_file
 from clew.errors import InputError
 from clew.space import Lengths
 from clew.volumes.geometry import Geometry, nanometers
-from clew.volumes.location import natural_key
+from clew.volumes.location import IMAGE_SUFFIXES, TIFF_SUFFIXES, natural_key
 from clew.volumes.outside import refuse_outside
 from clew.volumes.volume import Stored, first_line
 
-TIFF_SUFFIXES = (".tif", ".tiff")
 WITH_COMPANIONS = ("ome", "ndtiff", "mmstack")
 """Kinds of TIFF, in tifffile's words, whose sections may lie in several files."""
 PILLOW_FORMATS = ("PNG", "JPEG")
 """Pillow goes by the content of a file, and starts another program for some of what it finds, such as PostScript."""
-IMAGE_SUFFIXES = (*TIFF_SUFFIXES, ".png", ".jpg", ".jpeg")
 
 
 class Sections:
