@@ -40,6 +40,14 @@ def check_same_shape(first: Any, second: Any, names: tuple[str, str]) -> None:
         )
 
 
+def sizes_by_id(ids: NDArray[Any], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of each entry of two lists, the sum of the sizes of all entries with its id."""
+    _, rows = np.unique(ids, return_inverse=True)
+    totals = np.zeros(rows.max(initial=-1) + 1, np.int64)
+    np.add.at(totals, rows, sizes)
+    return totals[rows]
+
+
 def special_ids(ids: NDArray[Any]) -> NDArray[np.bool_]:
     """Which voxels have an id that says that nobody annotated them."""
     return ids >= FIRST_SPECIAL if ids.dtype == np.uint64 else np.zeros(ids.shape, bool)

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from clew.errors import InputError
 from clew.evaluation.overlap import OverlapTable, checked_table, overlap_table, relabel_table
+from clew.labels import sizes_by_id
 
 
 @dataclass(frozen=True)
@@ -170,14 +171,9 @@ def check_annotated(table: OverlapTable) -> None:
 
 def segment_sizes(table: OverlapTable) -> NDArray[np.float64]:
     """Voxels of the segment of each pair."""
-    return _sizes(table.segments, table.counts)
+    return sizes_by_id(table.segments, table.counts).astype(np.float64)
 
 
 def object_sizes(table: OverlapTable) -> NDArray[np.float64]:
     """Voxels of the true object of each pair."""
-    return _sizes(table.truths, table.counts)
-
-
-def _sizes(ids: NDArray[np.uint64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    _, index = np.unique(ids, return_inverse=True)
-    return np.bincount(index, weights=counts)[index].astype(np.float64)
+    return sizes_by_id(table.truths, table.counts).astype(np.float64)

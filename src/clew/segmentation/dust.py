@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from clew.arrays import as_counts, as_ids, as_whole
 from clew.errors import InputError
 from clew.kernels.merge_tree import cut_tree
+from clew.labels import sizes_by_id
 from clew.segmentation.agglomeration import initial_graph, merge_edges
 from clew.segmentation.options import AgglomerationOptions
 from clew.segmentation.region_graph import RegionGraph, checked_graph, contract_region_graph
@@ -89,7 +90,4 @@ def remove_small(sizes: NDArray[np.int64], lookup: NDArray[np.uint64], *, minimu
     sizes, lookup = as_counts(sizes, "sizes"), as_ids(lookup, "lookup")
     if sizes.shape != lookup.shape:
         raise InputError(f"lookup must have one segment for each of the {len(sizes)} sizes, not shape {lookup.shape}")
-    names, places = np.unique(lookup, return_inverse=True)
-    totals = np.zeros(len(names), np.int64)
-    np.add.at(totals, places, sizes)
-    return np.where(totals[places] < minimum_size, np.uint64(0), lookup)
+    return np.where(sizes_by_id(lookup, sizes) < minimum_size, np.uint64(0), lookup)

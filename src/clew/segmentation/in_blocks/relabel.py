@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from clew.blockwise.grid import Grid
 from clew.blockwise.store import Store, as_record, as_table
 from clew.blockwise.tasks import Task, keys
+from clew.labels import sizes_by_id
 from clew.segmentation.agglomeration import MergeTree
 from clew.segmentation.dust import join_dust, remove_small
 from clew.segmentation.in_blocks.agglomeration import load_contacts, load_tree
@@ -21,14 +22,6 @@ from clew.segmentation.options import AgglomerationOptions, CutOptions
 from clew.segmentation.region_graph import RegionGraph, merge_region_graphs, pool_region_graph
 from clew.segmentation.relabel import relabel, replace_names, segment_lookup
 from clew.space import Triple
-
-
-def segment_sizes(sizes: NDArray[np.int64], lookup: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Voxels of the segment of each fragment."""
-    names, places = np.unique(lookup, return_inverse=True)
-    totals = np.zeros(len(names), np.int64)
-    np.add.at(totals, places, sizes)
-    return totals[places]
 
 
 def dust_contacts(graph: RegionGraph, segments: NDArray[np.uint64], dust: NDArray[np.bool_]) -> RegionGraph:
@@ -83,7 +76,7 @@ def join_dust_parts(
     rows = np.searchsorted(fragments, graph.fragments)
     segments, first = np.unique(lookup[rows], return_index=True)
     counted = np.zeros(len(rows), np.int64)
-    counted[first] = segment_sizes(sizes, lookup)[rows[first]]
+    counted[first] = sizes_by_id(lookup, sizes)[rows[first]]
     joined = join_dust(replace(graph, sizes=counted), lookup[rows], minimum_size=minimum_size, options=options)
     return replace_names(lookup, segments, joined[first])
 
@@ -118,7 +111,7 @@ def _cut(store: Store, *, places: list[Triple], score: str, options: CutOptions)
     tree = load_tree(store, score)
     lookup = segment_lookup(tree, options.threshold)
     store.save(("cut",), {"lookup": lookup})
-    dust = segment_sizes(tree.sizes, lookup) < options.minimum_size
+    dust = sizes_by_id(lookup, tree.sizes) < options.minimum_size
     for place in places:
         _, rows = _fragments_of(store, place, tree)
         store.save(("cut", *place), {"lookup": lookup[rows], "dust": dust[rows]})
