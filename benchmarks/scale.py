@@ -21,12 +21,13 @@ from typing import Any
 import numpy as np
 from numpy.lib.format import open_memmap
 
+from benchmarks.folder_store import FolderStore
 from benchmarks.measure import Row, Table
 from benchmarks.noted import FIRST, STAGES, Note, note_in_core, noted, read_notes, warm_up
 from benchmarks.tissue import Tissue, make_base
 from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid
-from clew.blockwise.store import FolderStore, Store
+from clew.blockwise.store import Store
 from clew.blockwise.tasks import Task, run_pool
 from clew.errors import InputError
 from clew.segmentation.in_blocks.segment import Passed, passed_up, segmentation_tasks

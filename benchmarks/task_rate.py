@@ -10,14 +10,11 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.measure import peak_bytes
-from clew.blockwise.block import Domain
 from clew.blockwise.engine import run_by_ledger
 from clew.blockwise.ledger import Ledger
-from clew.blockwise.store import FolderStore, Store
+from clew.blockwise.store import Store, TableFolder
 from clew.blockwise.tasks import Task
 from clew.blockwise.workers import Workers, started
-
-DOMAIN = Domain.whole((1, 1, 1))
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -33,7 +30,7 @@ def main(arguments: list[str] | None = None) -> None:
             ledger.begin({}, restart=False)
             for name in ("all to do", "all done"):
                 start, busy = time.perf_counter(), time.process_time()
-                run_by_ledger(tasks, FolderStore(Path(folder), DOMAIN), ledger, pool.executor, wave=pool.wave)
+                run_by_ledger(tasks, TableFolder(Path(folder)), ledger, pool.executor, wave=pool.wave)
                 seconds, busy = time.perf_counter() - start, time.process_time() - busy
                 print(
                     f"{name}: {given.tasks / seconds:,.0f} tasks a second, {1e3 * busy / given.tasks:.2f} ms of CPU each in "

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 from clew.blockwise import engine
-from clew.blockwise.block import Domain
 from clew.blockwise.engine import TasksFailedError, Work, run_by_ledger
 from clew.blockwise.ledger import Ledger
-from clew.blockwise.store import FolderStore, Store
+from clew.blockwise.store import Store, TableFolder
 from clew.blockwise.tasks import Task
 from clew.blockwise.worker_options import Workers
 from clew.blockwise.workers import SMALLEST_WORKER, started
@@ -50,8 +49,7 @@ def run(folder: Path, count: int, *hungry: int) -> Work:
     ledger = Ledger(folder)
     with ledger.held(), started(Workers(workers=1), MEGABYTE) as pool:
         ledger.begin({}, restart=False)
-        (folder / "tables").mkdir(exist_ok=True)
-        store = FolderStore(folder / "tables", Domain.whole((1, 1, 1)))
+        store = TableFolder(folder / "tables")
         return run_by_ledger(tasks, store, ledger, pool.executor, wave=pool.wave)
 
 
@@ -67,7 +65,7 @@ def test_only_what_needs_more_memory_fails_and_more_memory_is_enough(tmp_path: P
     limited("4GB")
     assert run(tmp_path / "run", 7, 1).tasks == 1
     assert ledger.failures() == []
-    store = FolderStore(tmp_path / "run" / "tables", Domain.whole((1, 1, 1)))
+    store = TableFolder(tmp_path / "run" / "tables")
     assert store.load(("meal", 1))["megabytes"].tolist() == [1, WANTED]
 
 

@@ -8,15 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clew.blockwise.block import Domain
 from clew.blockwise.engine import SAME_ERRORS, TasksFailedError, run_by_ledger
 from clew.blockwise.ledger import Ledger
-from clew.blockwise.store import FolderStore
+from clew.blockwise.store import TableFolder
 from clew.blockwise.tasks import Task
 from clew.errors import InputError
 from clew.lock import LostLockError
-
-DOMAIN = Domain.whole((1, 1, 1))
 
 
 def _copy(store, *, number, broken=()):
@@ -49,8 +46,7 @@ def run(folder, tasks, plan, *, restart=False, wave=2):
     ledger = Ledger(folder)
     with ledger.held(), ThreadPoolExecutor(2) as pool:
         ledger.begin(plan, restart=restart)
-        (folder / "tables").mkdir(exist_ok=True)
-        return run_by_ledger(tasks, FolderStore(folder / "tables", DOMAIN), ledger, pool, wave=wave)
+        return run_by_ledger(tasks, TableFolder(folder / "tables"), ledger, pool, wave=wave)
 
 
 def test_a_second_run_does_only_what_is_left(tmp_path: Path):
@@ -62,7 +58,7 @@ def test_a_second_run_does_only_what_is_left(tmp_path: Path):
     assert failure.error == "ValueError: chunk 3 is unreadable"
     assert failure.tasks == ("number/3",)
     assert run(tmp_path / "run", chain(6), {"size": 1}).tasks == 3
-    assert FolderStore(tmp_path / "run/tables", DOMAIN).load(("number", 5))["value"] == 6
+    assert TableFolder(tmp_path / "run/tables").load(("number", 5))["value"] == 6
     assert ledger.failures() == []
     assert run(tmp_path / "run", chain(6), {"size": 1}).tasks == 0
 
@@ -110,7 +106,7 @@ def test_a_run_that_lost_its_folder_writes_no_mark(tmp_path: Path):
         owner = json.loads((tmp_path / "lock.json").read_text())
         (tmp_path / "lock.json").write_text(json.dumps(owner | {"token": "new"}))
         with pytest.raises(LostLockError):
-            run_by_ledger(chain(2), FolderStore(tmp_path / "tables", DOMAIN), ledger, pool, wave=1)
+            run_by_ledger(chain(2), TableFolder(tmp_path / "tables"), ledger, pool, wave=1)
     assert ledger.done() == set()
     assert json.loads((tmp_path / "lock.json").read_text())["token"] == "new"
 

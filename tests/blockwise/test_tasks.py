@@ -6,10 +6,11 @@ from multiprocessing import get_context
 
 import numpy as np
 import pytest
+from benchmarks.folder_store import FolderStore
 
 from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid
-from clew.blockwise.store import FolderStore, MemoryStore
+from clew.blockwise.store import MemoryStore
 from clew.blockwise.tasks import Task, run_pool, run_serial
 from clew.segmentation.in_blocks.agglomeration import load_tree
 from clew.segmentation.in_blocks.segment import memory_store, segmentation_tasks

@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clew.errors import InputError
-from clew.segmentation.affinities import check_affinities
 from clew.segmentation.fragments import extract_fragments
 from clew.segmentation.options import FragmentOptions
 from clew.segmentation.seeds import find_seeds
@@ -188,24 +187,11 @@ def test_bad_affinities_are_refused_in_one_line(affinities, message):
     with pytest.raises(InputError, match=message) as refused:
         extract_fragments(affinities)
     assert "\n" not in str(refused.value)
-    with pytest.raises(InputError, match=message):
-        check_affinities(affinities)
 
 
-def test_every_channel_is_checked():
+def test_more_channels_than_three_are_not_looked_at():
     more = np.concatenate([GOOD, np.full((1, 2, 2, 2), np.nan, np.float32)])
-    with pytest.raises(InputError, match="NaN or infinite"):
-        check_affinities(more)
     np.testing.assert_array_equal(extract_fragments(more), extract_fragments(GOOD))
-
-
-def test_offsets_are_checked():
-    nearest = [(-1, 0, 0), (0, -1, 0), (0, 0, -1)]
-    check_affinities(GOOD, nearest)
-    with pytest.raises(InputError, match="3 channels but 4 offsets"):
-        check_affinities(GOOD, [*nearest, (-5, 0, 0)])
-    with pytest.raises(InputError, match="first three offsets"):
-        check_affinities(GOOD, nearest[::-1])
 
 
 @pytest.mark.parametrize(

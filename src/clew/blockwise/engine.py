@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
 
-from clew.blockwise.ledger import Ledger, task_name
-from clew.blockwise.store import DamagedError, LastingStore
+from clew.blockwise.ledger import Ledger
+from clew.blockwise.store import DamagedError, LastingStore, task_name
 from clew.blockwise.tasks import Queue, Task, writers_of
 from clew.blockwise.trouble import in_words, workers_died
 from clew.errors import UnfinishedError

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clew.blockwise.store import Key
+from clew.blockwise.store import task_name
 from clew.blockwise.tasks import Task
 from clew.errors import InputError
 from clew.lock import check_lock, is_held, locked
@@ -206,11 +206,6 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def task_name(key: Key) -> str:
-    """Name of a task by the first key that it writes: its stage, then the rest."""
-    return f"{key[0]}/{'-'.join(map(str, key[1:])) or 'all'}"
 
 
 def _differences(earlier: Mapping[str, Any], plan: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,11 @@ Key = tuple[str | int, ...]
 Table = dict[str, np.ndarray]
 Record = TypeVar("Record")
 AGAIN = "clew retry makes it again; if that does not help, the same command with --restart does"
+
+
+def task_name(key: Key) -> str:
+    """Name of a task by the first key that it writes: its stage, then the rest."""
+    return f"{key[0]}/{'-'.join(map(str, key[1:])) or 'all'}"
 
 
 class DamagedError(InputError):
@@ -101,32 +106,7 @@ class TableFolder:
         return True
 
     def _file(self, key: Key) -> Path:
-        return self.folder / ("-".join(map(str, key)) + ".npz")
-
-
-class FolderStore(TableFolder):
-    """Tables and volumes as files of a folder, for processes of one machine.
-
-    Parameters
-    ----------
-    folder : Path
-        Volumes are `NAME.npy` in it; tables are written beside them.
-    domain : Domain
-        Where the first voxel of the volumes lies.
-    """
-
-    def __init__(self, folder: Path, domain: Domain) -> None:
-        super().__init__(folder)
-        self._box = domain.box
-
-    def read(self, volume: str, box: Box) -> np.ndarray:
-        return np.array(self._volume(volume, "r")[(..., *box.within(self._box))])
-
-    def write(self, volume: str, box: Box, values: np.ndarray) -> None:
-        self._volume(volume, "r+")[(..., *box.within(self._box))] = values
-
-    def _volume(self, volume: str, mode: Literal["r", "r+"]) -> np.ndarray:
-        return np.load(self.folder / f"{volume}.npy", mmap_mode=mode)
+        return self.folder / f"{task_name(key)}.npz"
 
 
 def read_table(file: Path) -> Table:

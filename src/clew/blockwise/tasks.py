@@ -30,9 +30,6 @@ class Task:
     instead: tuple[tuple[Key, Key], ...] = ()
 
 
-Runner = Callable[[Sequence[Task], Store], None]
-
-
 class Queue:
     """Tasks in an order in which each comes after those that write what it reads.
 

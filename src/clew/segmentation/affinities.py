@@ -1,41 +1,11 @@
 """Affinities as the segmentation wants them: checked once, then bytes."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from clew.arrays import as_array
 from clew.errors import InputError
 from clew.kernels.quantise import quantise_values
 from clew.space import NEAREST_OFFSETS
-
-
-def check_affinities(affinities: np.ndarray, offsets: Sequence[Sequence[int]] | None = None) -> None:
-    """Refuse affinities that cannot be segmented.
-
-    Parameters
-    ----------
-    affinities : (offset, z, y, x) uint8 or float in [0, 1]
-        The channel of offset o holds at voxel v the pair (v, v + o).
-    offsets : (offset, 3) whole voxels, optional
-        One offset (z, y, x) for each channel; the first three must be the nearest neighbours.
-
-    Raises
-    ------
-    InputError
-        For a wrong number of axes or channels, an empty volume, another dtype, NaN or infinite values, values outside
-        [0, 1], or offsets that do not fit.
-    """
-    affinities = as_array(affinities, "affinities")
-    _check_layout(affinities)
-    if offsets is not None:
-        _check_offsets(affinities.shape[0], offsets)
-    if affinities.dtype != np.uint8:
-        scratch = np.empty(affinities[0, 0].size, np.uint8)
-        for channel in affinities:
-            bad = sum(quantise_values(_flat(plane), scratch) for plane in channel)
-            if bad:
-                raise InputError(_value_message(channel))
 
 
 def quantise(affinities: np.ndarray) -> np.ndarray:
@@ -54,7 +24,8 @@ def quantise(affinities: np.ndarray) -> np.ndarray:
     Raises
     ------
     InputError
-        As in `check_affinities`; only the three channels are looked at.
+        For a wrong number of axes or channels, an empty volume, another dtype, and NaN, infinite values or values outside
+        [0, 1] in the three channels.
     """
     affinities = as_array(affinities, "affinities")
     _check_layout(affinities)
@@ -85,14 +56,6 @@ def _check_layout(affinities: np.ndarray) -> None:
         raise InputError(f"affinities hold no voxel: their shape is {affinities.shape}")
     if affinities.dtype != np.uint8 and not np.issubdtype(affinities.dtype, np.floating):
         raise InputError(f"affinities must be uint8 (0..255) or floats in [0, 1], not {affinities.dtype}")
-
-
-def _check_offsets(channels: int, offsets: Sequence[Sequence[int]]) -> None:
-    found = tuple(tuple(int(step) for step in offset) for offset in offsets)
-    if len(found) != channels:
-        raise InputError(f"affinities have {channels} channels but {len(found)} offsets were given: give one for each")
-    if found[:3] != NEAREST_OFFSETS:
-        raise InputError(f"the first three offsets must be {NEAREST_OFFSETS}, not {found[:3]}: reorder the channels")
 
 
 def _value_message(channel: np.ndarray) -> str:

@@ -42,7 +42,7 @@ def extract_fragments(
     Raises
     ------
     InputError
-        For affinities that cannot be used (see `check_affinities`), a mask of another shape, or options out of range.
+        For affinities that cannot be used (see `quantise`), a mask of another shape, or options out of range.
 
     Notes
     -----

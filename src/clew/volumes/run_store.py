@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from clew.blockwise.ledger import task_name
-from clew.blockwise.store import AGAIN, DamagedError, Key, Table, TableFolder, read_table
+from clew.blockwise.store import AGAIN, DamagedError, Key, Table, TableFolder, read_table, task_name
 from clew.errors import InputError
 from clew.space import Box, Lengths, Triple
 from clew.volumes.open import open_volume
@@ -109,9 +108,6 @@ class FileStore(TableFolder):
 
     def _inside(self, volume: str, box: Box) -> Box:
         return box.shifted(-start for start in self._places.get(volume, ORIGIN))
-
-    def _file(self, key: Key) -> Path:
-        return self.folder / f"{task_name(key)}.npz"
 
     def _input(self, name: str) -> Volume:
         if name not in self._opened:
