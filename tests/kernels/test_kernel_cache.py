@@ -19,6 +19,10 @@ for name in ("InTreeCacheLocator", "UserWideCacheLocator"):
     locator = getattr(caching, name, None) or getattr(caching, f"_{name}")  # private in numba 0.61
     locator.from_function = lambda *given: None
 """
+READ_ONLY = """
+from numba.core import caching
+caching.InTreeCacheLocator.from_function = lambda *given: None
+"""
 CALL = """
 import numpy as np
 from clew.kernels.quantise import quantise_values
@@ -51,6 +55,15 @@ def test_two_processes_share_a_folder_that_is_theirs_alone(tmp_path: Path) -> No
     assert list(folder.rglob("*.nbc"))
 
 
+def test_kernels_of_a_package_that_cannot_be_written_are_kept_in_the_home_folder(tmp_path: Path) -> None:
+    def hits_and_misses() -> str:
+        return finish(start(READ_ONLY + COUNT_HITS, tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache")))
+
+    assert hits_and_misses() == "0 1"
+    assert hits_and_misses() == "1 0"
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+
+
 @pytest.mark.parametrize("way", ["open to all", "link", "file"])
 def test_a_folder_of_others_is_not_used(tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -78,6 +91,13 @@ def test_kernels_work_where_the_disk_of_the_cache_is_full(tmp_path: Path) -> Non
     assert finish(start(FULL_DISK + CALL, tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "cache"))) == "8"
 
 
+TWO_KINDS = """
+import numpy as np
+from clew.kernels.quantise import quantise_values
+for kind in (np.float32, np.float64):
+    assert quantise_values(np.full(8, 2, kind), np.empty(8, np.uint8)) == 8
+print(sum(quantise_values.stats.cache_hits.values()), sum(quantise_values.stats.cache_misses.values()))
+"""
 COUNT_HITS = """
 import numpy as np
 from clew.kernels import relabel
@@ -96,8 +116,28 @@ def test_a_kernel_whose_shared_helper_changed_is_compiled_anew(tmp_path: Path) -
     assert hits_and_misses() == "0 1"
     assert hits_and_misses() == "1 0"
     helper = tmp_path / "clew" / "kernels" / "_table.py"
+    kept = sorted(path.name for path in tmp_path.rglob("*.nb?"))
     helper.write_text(helper.read_text().replace("_SHIFT = 33", "_SHIFT = 31"))
     assert hits_and_misses() == "0 1"
+    assert sorted(path.name for path in tmp_path.rglob("*.nb?")) == kept, (
+        "what was compiled before is replaced, not kept"
+    )
+
+
+def test_what_two_processes_wrote_into_each_others_files_is_compiled_anew(tmp_path: Path) -> None:
+    """Both found no file, chose the same name, and one wrote the index and the other the file: numba would run it."""
+
+    def hits_and_misses() -> str:
+        return finish(start(TWO_KINDS, tmp_path, NUMBA_CACHE_DIR=str(tmp_path)))
+
+    assert hits_and_misses() == "0 2"
+    assert hits_and_misses() == "2 0"
+    one, other = sorted(tmp_path.rglob("quantise.quantise_values*.nbc"))
+    of_one, of_other = one.read_bytes(), other.read_bytes()
+    one.write_bytes(of_other)
+    other.write_bytes(of_one)
+    assert hits_and_misses() == "0 2"
+    assert hits_and_misses() == "2 0"
 
 
 @pytest.mark.parametrize("kind", ["nbi", "nbc"])

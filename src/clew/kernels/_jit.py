@@ -41,7 +41,8 @@ _STATE = hashlib.sha256(b"".join(Path(__file__).with_name(name).read_bytes() for
 
 class _Index(IndexDataCacheFile):
     """What is kept of a function. Whatever is wrong with it, the function is compiled anew: a cache of an earlier version names
-    classes that have moved, a disk that was full leaves half a file."""
+    classes that have moved, a disk that was full leaves half a file. Two processes that begin with nothing choose the same
+    name for a file, so that the index of one may name what the other wrote: each file says what it is."""
 
     def _load_index(self) -> dict[Any, str]:
         try:
@@ -49,12 +50,17 @@ class _Index(IndexDataCacheFile):
         except Exception:
             return {}
 
+    def save(self, key: Any, compiled: Any) -> None:
+        """Keep the compiled function of this key, in the place of one of other sources."""
+        super().save(key, (self._source_stamp, key, compiled))
+
     def load(self, key: Any) -> Any:
         """The compiled function of this key, or None."""
         try:
-            return super().load(key)
+            stamp, kept, compiled = super().load(key)
         except Exception:
             return None
+        return compiled if (stamp, kept) == (self._source_stamp, key) else None
 
 
 class _KernelCache(FunctionCache):
