@@ -73,7 +73,7 @@ def test_no_volume_larger_than_memory_is_read(tmp_path: Path, little: None, monk
 
 def test_blocks_that_would_fill_the_memory_are_not_listed() -> None:
     with pytest.raises(InputError, match=r"the list of 59,\d{3},\d{3},\d{3} blocks of \(256, 256, 256\) voxels needs"):
-        Grid(Domain((0, 0, 0), (10**6,) * 3, (10**6,) * 3), (256, 256, 256))
+        Grid(Domain.whole((10**6,) * 3), (256, 256, 256))
 
 
 def test_running_out_of_memory_gives_the_advice_of_the_command(
