@@ -230,7 +230,7 @@ def leaves(result: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize(("name", "argument", "kind"), list(each(SAME)))
-def test_other_forms_of_the_same_values_give_the_same(name: str, argument: str, kind: str) -> None:
+def test_other_forms_of_the_same_values_give_the_same(name: str, argument: str, kind: str):
     expected = leaves(call(name, argument, lambda values: values))
     try:
         found = leaves(call(name, argument, SAME[kind]))
@@ -242,7 +242,7 @@ def test_other_forms_of_the_same_values_give_the_same(name: str, argument: str, 
 
 
 @pytest.mark.parametrize(("name", "argument", "kind"), list(each(BAD)))
-def test_bad_arrays_are_refused_or_work(name: str, argument: str, kind: str) -> None:
+def test_bad_arrays_are_refused_or_work(name: str, argument: str, kind: str):
     try:
         call(name, argument, BAD[kind])
     except InputError as error:
@@ -306,13 +306,13 @@ def predict(box: Any = None, tile: Any = None) -> Any:
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_impossible_values_are_refused(name: str) -> None:
+def test_impossible_values_are_refused(name: str):
     with pytest.raises(InputError) as caught:
         REFUSED[name]()
     assert len(str(caught.value)) <= 600
 
 
-def test_a_network_of_damaged_weights_is_refused() -> None:
+def test_a_network_of_damaged_weights_is_refused():
     network = clew.UNet(good()["network"].options)
     network.head.bias.data[0] = NAN
     with pytest.raises(InputError, match="no numbers"):

@@ -121,7 +121,7 @@ def test_comparison_of_fragments_finds_the_truth(work: Workload):
     )
 
 
-def test_results_that_differ_in_one_voxel_are_told_apart(tmp_path: Path) -> None:
+def test_results_that_differ_in_one_voxel_are_told_apart(tmp_path: Path):
     found = []
     for value in (0, 0, 1):
         folder = tmp_path / str(len(found))
@@ -136,7 +136,7 @@ def test_results_that_differ_in_one_voxel_are_told_apart(tmp_path: Path) -> None
     assert same_arrays.compare(found[0], {}) == [f"missing: {name}" for name in found[0]]
 
 
-def test_intervals_tell_a_slower_job_from_noise() -> None:
+def test_intervals_tell_a_slower_job_from_noise():
     rng = np.random.default_rng(0)
     before = 0.1 * np.exp(rng.normal(0, 0.05, 40))
     ratio, low, high = against.interval(list(before), list(1.1 * before * np.exp(rng.normal(0, 0.02, 40))))

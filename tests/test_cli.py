@@ -26,14 +26,14 @@ def bad(path: Path, values: np.ndarray) -> Path:
     return path
 
 
-def test_help_and_version(capsys: pytest.CaptureFixture) -> None:
+def test_help_and_version(capsys: pytest.CaptureFixture):
     assert run("--help") == 0
     assert "extract-fragments" in capsys.readouterr().out
     assert run("--version") == 0
     assert run("predict", "--help") == 0
 
 
-def test_the_way_from_affinities(tmp_path: Path, affinities: Path, capsys: pytest.CaptureFixture) -> None:
+def test_the_way_from_affinities(tmp_path: Path, affinities: Path, capsys: pytest.CaptureFixture):
     assert (
         run("segment", affinities, tmp_path / "out", "--threshold", 0.5, "--minimum-size", 4, "--seed-window", 3) == 0
     )
@@ -73,7 +73,7 @@ def test_the_way_from_affinities(tmp_path: Path, affinities: Path, capsys: pytes
         (np.zeros((8, 8, 8), np.uint8), r"(offset, z, y, x)"),
     ],
 )
-def test_bad_affinities(tmp_path: Path, capsys: pytest.CaptureFixture, values: np.ndarray, message: str) -> None:
+def test_bad_affinities(tmp_path: Path, capsys: pytest.CaptureFixture, values: np.ndarray, message: str):
     path = bad(tmp_path / "bad.zarr", values)
     check_refused(capsys, message, "extract-fragments", path, tmp_path / "fragments.zarr")
     assert not list(tmp_path.glob("*fragments*"))
@@ -88,7 +88,7 @@ def check_refused(capsys: pytest.CaptureFixture, message: str, *arguments: objec
     assert len(error.strip().splitlines()) == 1
 
 
-def test_bad_paths(tmp_path: Path, affinities: Path, capsys: pytest.CaptureFixture) -> None:
+def test_bad_paths(tmp_path: Path, affinities: Path, capsys: pytest.CaptureFixture):
     check_refused(capsys, "nowhere.zarr", "info", tmp_path / "nowhere.zarr")
     check_refused(capsys, "would replace the input", "convert", affinities, affinities)
     (tmp_path / "cut.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + b"0" * 100)
@@ -104,7 +104,7 @@ def test_bad_paths(tmp_path: Path, affinities: Path, capsys: pytest.CaptureFixtu
     check_refused(capsys, "no checkpoint", "predict", affinities, tmp_path / "out.zarr", "--checkpoint", "none.pt")
 
 
-def test_bad_labels(tmp_path: Path, affinities: Path, capsys: pytest.CaptureFixture) -> None:
+def test_bad_labels(tmp_path: Path, affinities: Path, capsys: pytest.CaptureFixture):
     good = bad(tmp_path / "good.zarr", np.ones((8, 8, 8), np.uint64))
     negative = bad(tmp_path / "negative.zarr", np.full((8, 8, 8), -1, np.int32))
     floats = bad(tmp_path / "floats.zarr", np.ones((8, 8, 8), np.float32))
@@ -116,7 +116,7 @@ def test_bad_labels(tmp_path: Path, affinities: Path, capsys: pytest.CaptureFixt
     assert not (tmp_path / "graph.h5").exists()
 
 
-def test_bad_command_lines(tmp_path: Path, affinities: Path, capsys: pytest.CaptureFixture) -> None:
+def test_bad_command_lines(tmp_path: Path, affinities: Path, capsys: pytest.CaptureFixture):
     for arguments in (["fragment"], ["segment"], ["segment", affinities, tmp_path / "o", "--seed-windw", 3],
                       ["segment", affinities, tmp_path / "o", "--low", "x"]):  # fmt: skip
         assert run(*arguments) == 2
@@ -125,7 +125,7 @@ def test_bad_command_lines(tmp_path: Path, affinities: Path, capsys: pytest.Capt
     check_refused(capsys, "give --threshold", "segment", affinities, tmp_path / "o2", "--seed-window", 3)
 
 
-def test_run_files(tmp_path: Path, affinities: Path, capsys: pytest.CaptureFixture) -> None:
+def test_run_files(tmp_path: Path, affinities: Path, capsys: pytest.CaptureFixture):
     file = tmp_path / "run.toml"
     file.write_text(
         'directory = "out"\n[extract_fragments]\naffinities = "affinities.zarr"\nseed_window = 3\n'
@@ -145,7 +145,7 @@ def test_run_files(tmp_path: Path, affinities: Path, capsys: pytest.CaptureFixtu
     check_refused(capsys, "there is no file", "run", tmp_path / "none.toml")
 
 
-def test_the_home_folder_in_a_run_file_and_in_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_home_folder_in_a_run_file_and_in_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     home, file = tmp_path / "home", tmp_path / "run.toml"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
@@ -159,9 +159,7 @@ def test_the_home_folder_in_a_run_file_and_in_python(tmp_path: Path, monkeypatch
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("~")] == []
 
 
-def test_segment_in_a_run_file_is_its_four_stages(
-    tmp_path: Path, affinities: Path, capsys: pytest.CaptureFixture
-) -> None:
+def test_segment_in_a_run_file_is_its_four_stages(tmp_path: Path, affinities: Path, capsys: pytest.CaptureFixture):
     file = tmp_path / "run.toml"
     file.write_text('[segment]\naffinities = "affinities.zarr"\nseed_window = 3\nthreshold = 0.4\n')
     assert run("run", file) == 0
@@ -179,7 +177,7 @@ def test_segment_in_a_run_file_is_its_four_stages(
     check_refused(capsys, "did you mean 'seed_window'", "run", file)
 
 
-def test_options_come_from_a_table(tmp_path: Path, affinities: Path, capsys: pytest.CaptureFixture) -> None:
+def test_options_come_from_a_table(tmp_path: Path, affinities: Path, capsys: pytest.CaptureFixture):
     file = tmp_path / "run.toml"
     file.write_text('[segment]\naffinities = "affinities.zarr"\ndirectory = "out"\nseed_window = 3\nthreshold = 0.4\n')
     assert run("segment", "--config", file, "--threshold", 0.5) == 0
@@ -195,7 +193,7 @@ def test_options_come_from_a_table(tmp_path: Path, affinities: Path, capsys: pyt
     assert open_volume(tmp_path / "copy.zarr").voxel_size == (4, 8, 8)
 
 
-def test_a_new_training_makes_the_prediction_after_it_anew(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_new_training_makes_the_prediction_after_it_anew(tmp_path: Path, capsys: pytest.CaptureFixture):
     file = tmp_path / "run.toml"
     small = 'preset = "tiny"\ncrop = [16, 16, 16]\nmargin = 0\n'
     file.write_text(

@@ -69,7 +69,7 @@ def volume(folder: Path, name: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("other", ["again", "four"])
-def test_volumes_tables_and_scores_do_not_depend_on_threads(folders: dict[str, Path], other: str) -> None:
+def test_volumes_tables_and_scores_do_not_depend_on_threads(folders: dict[str, Path], other: str):
     one, two = folders["one"], folders[other]
     for name in ("raw.zarr", "truth.zarr", "fragments.zarr", "segmentation.zarr"):
         np.testing.assert_array_equal(volume(one, name), volume(two, name), err_msg=name)
@@ -83,13 +83,13 @@ def test_volumes_tables_and_scores_do_not_depend_on_threads(folders: dict[str, P
     assert len(np.unique(volume(one, "segmentation.zarr"))) > 3
 
 
-def test_predicting_and_training_again_gives_the_same(folders: dict[str, Path]) -> None:
+def test_predicting_and_training_again_gives_the_same(folders: dict[str, Path]):
     one, again = folders["one"], folders["again"]
     np.testing.assert_array_equal(volume(one, "affinities.zarr"), volume(again, "affinities.zarr"))
     weights = [clew.load_checkpoint(folder / "trained.pt").network.state_dict() for folder in (one, again)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
-def test_predictions_with_other_threads_differ_by_one_step_at_most(folders: dict[str, Path]) -> None:
+def test_predictions_with_other_threads_differ_by_one_step_at_most(folders: dict[str, Path]):
     one, four = (volume(folders[name], "affinities.zarr").astype(int) for name in ("one", "four"))
     assert np.abs(one - four).max() <= 1

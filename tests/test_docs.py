@@ -51,7 +51,7 @@ def name_of(page: Path) -> str:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     blocks = [block for block in blocks_of(page) if block.language in RUN_HERE and not block.skipped]
     if not blocks:
         pytest.skip("no code to run on this page")
@@ -90,7 +90,7 @@ def run_line(line: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_blocks_are_of_a_known_language(page: Path) -> None:
+def test_blocks_are_of_a_known_language(page: Path):
     text = page.read_text()
     assert text.count("```") == 2 * len(blocks_of(page))
     assert {block.language for block in blocks_of(page)} <= {*RUN_HERE, *SHOWN_ONLY}
@@ -101,7 +101,7 @@ def test_blocks_are_of_a_known_language(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_links_lead_somewhere(page: Path) -> None:
+def test_links_lead_somewhere(page: Path):
     for target in LINK.findall(page.read_text()):
         if "://" in target:
             continue
@@ -117,18 +117,18 @@ def anchors_of(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", DOCS / "reference" / "commands.md"], ids=name_of)
-def test_tables_of_commands_are_complete(page: Path) -> None:
+def test_tables_of_commands_are_complete(page: Path):
     named = re.findall(r"^\| `([a-z-]+)` \|", page.read_text(), re.M)
     assert named == [name.replace("_", "-") for name in pipeline.COMMANDS]
 
 
-def test_python_page_names_every_public_name() -> None:
+def test_python_page_names_every_public_name():
     named = set(re.findall(r"`clew\.(\w+)`", (DOCS / "reference" / "python.md").read_text()))
     assert set(clew.__all__) <= named
     assert all(hasattr(clew, name) for name in named - {"pipeline", "volumes"})
 
 
-def test_every_dependency_is_explained() -> None:
+def test_every_dependency_is_explained():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wanted = project["project"]["dependencies"] + project["dependency-groups"]["dev"]
     text = (DOCS / "explanation" / "dependencies.md").read_text()
@@ -136,12 +136,12 @@ def test_every_dependency_is_explained() -> None:
     assert {re.match(r"[\w-]+", entry)[0] for entry in wanted} <= {name for row in named for name in row.split(", ")}
 
 
-def test_every_page_is_linked_from_the_readme() -> None:
+def test_every_page_is_linked_from_the_readme():
     linked = set(LINK.findall((ROOT / "README.md").read_text()))
     assert {name_of(page) for page in PAGES[1:]} <= linked
 
 
-def test_the_readme_for_the_package_index_leads_nowhere_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_readme_for_the_package_index_leads_nowhere_wrong(monkeypatch: pytest.MonkeyPatch):
     hatchling = ModuleType("hatchling.metadata.plugin.interface")  # not installed: only builds need it
     hatchling.MetadataHookInterface = object  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, hatchling.__name__, hatchling)

@@ -65,7 +65,7 @@ PUBLIC = [entry for entry in ALL if entry.module == clew._MODULE_OF.get(entry.na
 
 
 @pytest.mark.parametrize("entry", [entry for entry in ALL if ">>>" in entry.text], ids=lambda entry: entry.place)
-def test_examples_run(entry: Documented, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_examples_run(entry: Documented, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     names = {"np": np, "clew": clew}
     example = doctest.DocTestParser().get_doctest(entry.text, names, entry.place, None, 0)

@@ -32,7 +32,7 @@ def one_round(folder: Path) -> None:
         pipeline.evaluate(str(folder / "affinities.zarr"), str(folder / "truth.h5:labels"))
 
 
-def test_rounds_of_work_leave_nothing_behind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rounds_of_work_leave_nothing_behind(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     process, found = psutil.Process(), []
     for _ in range(ROUNDS):
         one_round(tmp_path)

@@ -40,7 +40,7 @@ def layer_of(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_go_down(path: Path) -> None:
+def test_imports_go_down(path: Path):
     layer = layer_of(path)
     if layer == "__init__":
         return
@@ -65,24 +65,24 @@ def docstring_lines(tree: ast.AST) -> int:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_files_stay_short(path: Path) -> None:
+def test_files_stay_short(path: Path):
     text = path.read_text()
     assert len(text.splitlines()) - docstring_lines(ast.parse(text)) <= 400, "split the file"
 
 
-def test_the_architecture_page_has_this_order() -> None:
+def test_the_architecture_page_has_this_order():
     diagram = next(text for text in DIAGRAMS if text.startswith("errors <"))
     found = tuple(tuple(names.split()) for names in diagram.split("<"))
     wanted = " < ".join(" ".join(names) for names in LAYERS)
     assert found == LAYERS, f"LAYERS has changed: write on {PAGE} under 'Who may import whom'\n{wanted}"
 
 
-def test_every_folder_and_file_has_a_layer() -> None:
+def test_every_folder_and_file_has_a_layer():
     there = {path.stem for path in ROOT.glob("[a-z]*") if path.is_dir() or path.suffix == ".py"}
     assert set(RANK) == there, "LAYERS in this file must name what lies in src/clew, and only that"
 
 
-def test_the_architecture_page_has_this_tree() -> None:
+def test_the_architecture_page_has_this_tree():
     diagram = next(text for text in DIAGRAMS if text.startswith("src/clew/"))
     tree = "".join(line for line in diagram.splitlines(keepends=True) if line[0] in "├│└")
     folders = {f"{path.name}/" for path in ROOT.rglob("[a-z]*") if path.is_dir()}

@@ -7,7 +7,7 @@ from benchmarks import mutants
 
 
 @pytest.mark.compiled
-def test_a_mutant_is_caught_by_name_and_not_tried_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mutant_is_caught_by_name_and_not_tried_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     tests = ["tests/kernels/test_relabel_kernels.py::test_cut_follows_parents_above_the_limit"]
     cut = "levels[place] > limit", "levels[place] >= limit", "merges of just the limit count"
     harmless = "Cut a merge tree at a score.", "Cut a merge tree.", "another docstring"
@@ -17,7 +17,7 @@ def test_a_mutant_is_caught_by_name_and_not_tried_again(tmp_path: Path, capsys: 
     assert mutants.try_all([broken._replace(tests=["no test"])], tmp_path) == tests
 
 
-def test_a_table_that_does_not_fit_is_not_silent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_that_does_not_fit_is_not_silent(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     outdated = mutants.Mutant("kernels/merge_tree.py", "no such text", "", "nothing", [], False)
     assert mutants.try_all([outdated], tmp_path) == [None]
     assert "mend the table" in capsys.readouterr().out

@@ -24,7 +24,7 @@ def segment(raw: np.ndarray, box: tuple[slice, slice, slice]) -> np.ndarray:
     return segment_affinities(affinities, options=options).segmentation
 
 
-def test_real_sections(real_data: Path) -> None:
+def test_real_sections(real_data: Path):
     sample = real_data / "fib25_sample2.h5"
     box = np.s_[120:150, 20:130, 20:130]
     with open_volume(f"{sample}:volumes/raw") as raw, open_volume(f"{sample}:volumes/labels/neuron_ids") as labels:
@@ -34,7 +34,7 @@ def test_real_sections(real_data: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", [0])
-def test_synthetic_volume(seed: int) -> None:
+def test_synthetic_volume(seed: int):
     volume = synthesize((48, 110, 110), seed=seed)
     scores = evaluate(segment(volume.raw, np.s_[0:48, 0:110, 0:110]), split_components(volume.labels))
     assert scores.voi_sum < 1.6

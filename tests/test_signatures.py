@@ -65,7 +65,7 @@ def parameters(function: Any) -> dict[str, inspect.Parameter]:
 
 
 @pytest.mark.parametrize("name", RECORDS)
-def test_defaults_are_those_of_the_records(name: str) -> None:
+def test_defaults_are_those_of_the_records(name: str):
     signature = parameters(getattr(pipeline, name))
     for record in RECORDS[name]:
         for field in dataclasses.fields(record):
@@ -73,7 +73,7 @@ def test_defaults_are_those_of_the_records(name: str) -> None:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
-def test_the_table_says_what_the_function_says(function: Any) -> None:
+def test_the_table_says_what_the_function_says(function: Any):
     row = pipeline.COMMANDS[function.__name__]
     assert function.__doc__.splitlines()[0] == row.line
     assert function.__module__ == f"clew.pipeline.{row.module}"
@@ -81,13 +81,13 @@ def test_the_table_says_what_the_function_says(function: Any) -> None:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
-def test_every_option_is_documented(function: Any) -> None:
+def test_every_option_is_documented(function: Any):
     documented = {word.strip() for line in function.__doc__.splitlines() if not line.startswith("    ")
                   for word in line.split(" : ")[0].split(",")}  # fmt: skip
     assert not parameters(function).keys() - documented
 
 
-def test_command_line_has_all_functions_with_their_options() -> None:
+def test_command_line_has_all_functions_with_their_options():
     for function in FUNCTIONS:
         app = cli.build_app(command_name(function))
         command = app[command_name(function)].default_command
@@ -116,18 +116,18 @@ def test_command_line_has_all_functions_with_their_options() -> None:
         (lambda: pipeline.info(), "missing a required argument: 'path'"),
     ],
 )
-def test_bad_options_are_refused_in_one_line(call: Any, message: str) -> None:
+def test_bad_options_are_refused_in_one_line(call: Any, message: str):
     with pytest.raises(InputError, match=message) as caught:
         call()
     assert "\n" not in str(caught.value)
 
 
-def test_tuples_can_be_written_as_text(tmp_path: Path) -> None:
+def test_tuples_can_be_written_as_text(tmp_path: Path):
     with pytest.raises(InputError, match="nothing.h5"):
         pipeline.info(str(tmp_path / "nothing.h5:raw"), voxel_size="8, 4.24,4.24")
 
 
-def test_functions_stay_functions_when_their_files_are_loaded() -> None:
+def test_functions_stay_functions_when_their_files_are_loaded():
     import_module("clew.pipeline.segment")
     assert callable(pipeline.segment)
     with pytest.raises(AttributeError, match="no attribute 'segmnt'"):
@@ -138,7 +138,7 @@ NEUTRAL = (None, False, True, 0, "", (), (0, 0, 0))
 """Defaults that mean: nothing was given."""
 
 
-def test_no_function_writes_a_default_of_a_record_again() -> None:
+def test_no_function_writes_a_default_of_a_record_again():
     root = Path(pipeline.__file__).parent.parent
     decided = {field.name for record in set(chain(*RECORDS.values())) for field in dataclasses.fields(record)}
     again = []

@@ -36,7 +36,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_folds_do_not_show_what_they_judge(data: Path) -> None:
+def test_folds_do_not_show_what_they_judge(data: Path):
     for fold in folds.read_folds(data):
         sample, small = fold.training
         judged = fold.tests[0]
@@ -60,7 +60,7 @@ def cells(network: UNet, raw: np.ndarray, *, box: tuple[slice, ...], options: Pr
 
 def test_a_run_is_judged_once(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+):
     monkeypatch.setattr(judge, "predict_affinities", cells)
     save_checkpoint(tmp_path / "start-a.pt", Checkpoint(UNet(PRESETS["tiny"]).eval(), folds.VOXEL_SIZE))
     call = ["--data", str(data), "--starts", str(tmp_path), "--out", str(tmp_path / "out"), "--steps", "1",
@@ -73,7 +73,7 @@ def test_a_run_is_judged_once(
     assert (tmp_path / "out" / "rows.csv").read_text() == rows
 
 
-def test_recipes_differ_from_the_control_only_in_what_they_say() -> None:
+def test_recipes_differ_from_the_control_only_in_what_they_say():
     control = RECIPES[0].options(1, 250)
     assert control.malis_weight == 0
     names = [recipe.name for recipe in RECIPES]

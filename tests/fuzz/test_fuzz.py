@@ -18,6 +18,6 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.compiled
-def test_damaged_inputs_give_right_values_or_one_clear_line(good: Path, tmp_path: Path) -> None:
+def test_damaged_inputs_give_right_values_or_one_clear_line(good: Path, tmp_path: Path):
     findings = [case for case in try_seeds(SEEDS, good, tmp_path, without=SLOW) if case.finding]
     assert not findings, "\n".join(map(str, findings))

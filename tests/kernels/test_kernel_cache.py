@@ -47,7 +47,7 @@ def finish(process: "subprocess.Popen[str]") -> str:
     return printed.strip()
 
 
-def test_two_processes_share_a_folder_that_is_theirs_alone(tmp_path: Path) -> None:
+def test_two_processes_share_a_folder_that_is_theirs_alone(tmp_path: Path):
     processes = [start(WITHOUT_LOCATORS + CALL, tmp_path) for _ in range(2)]
     assert [finish(process) for process in processes] == ["8", "8"]
     (folder,) = tmp_path.glob("clew-kernels-*")
@@ -55,7 +55,7 @@ def test_two_processes_share_a_folder_that_is_theirs_alone(tmp_path: Path) -> No
     assert list(folder.rglob("*.nbc"))
 
 
-def test_kernels_of_a_package_that_cannot_be_written_are_kept_in_the_home_folder(tmp_path: Path) -> None:
+def test_kernels_of_a_package_that_cannot_be_written_are_kept_in_the_home_folder(tmp_path: Path):
     def hits_and_misses() -> str:
         return finish(start(READ_ONLY + COUNT_HITS, tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache")))
 
@@ -65,7 +65,7 @@ def test_kernels_of_a_package_that_cannot_be_written_are_kept_in_the_home_folder
 
 
 @pytest.mark.parametrize("way", ["open to all", "link", "file"])
-def test_a_folder_of_others_is_not_used(tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_of_others_is_not_used(tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     folder = tmp_path / f"clew-kernels-{os.getuid()}"
     assert private_folder() == str(folder)
@@ -81,13 +81,13 @@ def test_a_folder_of_others_is_not_used(tmp_path: Path, way: str, monkeypatch: p
     assert private_folder() is None
 
 
-def test_without_any_folder_kernels_are_compiled_each_time(tmp_path: Path) -> None:
+def test_without_any_folder_kernels_are_compiled_each_time(tmp_path: Path):
     (tmp_path / f"clew-kernels-{os.getuid()}").touch()
     assert finish(start(WITHOUT_LOCATORS + CALL, tmp_path)) == "8"
     assert not list(tmp_path.rglob("*.nb?"))
 
 
-def test_kernels_work_where_the_disk_of_the_cache_is_full(tmp_path: Path) -> None:
+def test_kernels_work_where_the_disk_of_the_cache_is_full(tmp_path: Path):
     assert finish(start(FULL_DISK + CALL, tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "cache"))) == "8"
 
 
@@ -106,7 +106,7 @@ print(sum(relabel._search.stats.cache_hits.values()), sum(relabel._search.stats.
 """
 
 
-def test_a_kernel_whose_shared_helper_changed_is_compiled_anew(tmp_path: Path) -> None:
+def test_a_kernel_whose_shared_helper_changed_is_compiled_anew(tmp_path: Path):
     """Numba itself would go on with the old one: it looks at the file of the kernel only."""
     shutil.copytree(Path(clew.__file__).parent, tmp_path / "clew", ignore=shutil.ignore_patterns("__pycache__", "*.pt"))
 
@@ -124,7 +124,7 @@ def test_a_kernel_whose_shared_helper_changed_is_compiled_anew(tmp_path: Path) -
     )
 
 
-def test_what_two_processes_wrote_into_each_others_files_is_compiled_anew(tmp_path: Path) -> None:
+def test_what_two_processes_wrote_into_each_others_files_is_compiled_anew(tmp_path: Path):
     """Both found no file, chose the same name, and one wrote the index and the other the file: numba would run it."""
 
     def hits_and_misses() -> str:
@@ -141,7 +141,7 @@ def test_what_two_processes_wrote_into_each_others_files_is_compiled_anew(tmp_pa
 
 
 @pytest.mark.parametrize("kind", ["nbi", "nbc"])
-def test_a_damaged_cache_is_replaced(tmp_path: Path, kind: str) -> None:
+def test_a_damaged_cache_is_replaced(tmp_path: Path, kind: str):
     def hits_and_misses() -> str:
         return finish(start(COUNT_HITS, tmp_path, NUMBA_CACHE_DIR=str(tmp_path)))
 
@@ -152,7 +152,7 @@ def test_a_damaged_cache_is_replaced(tmp_path: Path, kind: str) -> None:
     assert hits_and_misses() == "1 0"
 
 
-def test_files_that_kernels_share_are_named() -> None:
+def test_files_that_kernels_share_are_named():
     folder = Path(clew.__file__).parent / "kernels"
     imported = {
         f"{node.module.rpartition('.')[2]}.py"

@@ -21,16 +21,16 @@ def entered(names: list[int]) -> list[int]:
 
 @given(st.lists(IDS, min_size=1, max_size=40, unique=True))
 @settings(deadline=None)
-def test_a_table_holds_every_id_once(names: list[int]) -> None:
+def test_a_table_holds_every_id_once(names: list[int]):
     assert entered(names) == list(range(len(names)))
 
 
-def test_ids_with_the_same_two_full_buckets_find_other_buckets() -> None:
+def test_ids_with_the_same_two_full_buckets_find_other_buckets():
     names = [k << 32 for k in range(1, 2000) if mixed(k << 32) & 15 == 3][:60]
     assert entered(names) == list(range(60))
 
 
-def test_two_ids_of_one_hash_in_one_bucket_stay_two() -> None:
+def test_two_ids_of_one_hash_in_one_bucket_stay_two():
     """A slot keeps 31 bits of the hash; what they do not tell apart, the names do."""
     tags = {mixed(name) >> 22 & 0x7FFFFFFF: name for name in range(16, 1 << 21, 16)}
     twins = ((k << 32, tags.get(mixed(k << 32) >> 22 & 0x7FFFFFFF)) for k in range(1, 1 << 17))
@@ -40,7 +40,7 @@ def test_two_ids_of_one_hash_in_one_bucket_stay_two() -> None:
 
 @given(st.lists(st.lists(st.integers(0, 255), min_size=1, max_size=60), max_size=8))
 @settings(deadline=None)
-def test_sparse_histograms_equal_histograms(segments: list[list[int]]) -> None:
+def test_sparse_histograms_equal_histograms(segments: list[list[int]]):
     values = np.array([value for segment in segments for value in segment], np.uint8)
     contacts = np.repeat(np.arange(len(segments), dtype=np.uint32), [len(segment) for segment in segments])
     mixed_up = np.random.default_rng(0).permutation(len(values))

@@ -18,7 +18,7 @@ def make(path: Path, **options: object) -> UNet:
     return network
 
 
-def test_round_trip(tmp_path: Path) -> None:
+def test_round_trip(tmp_path: Path):
     network = make(tmp_path / "a.pt")
     read = load_checkpoint(tmp_path / "a.pt")
     assert (read.voxel_size, read.threshold, read.score, read.record) == ((8.0, 4.24, 4.24), 0.37, "mean", {"step": 12})
@@ -29,7 +29,7 @@ def test_round_trip(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
 
 
-def test_descriptors_are_kept(tmp_path: Path) -> None:
+def test_descriptors_are_kept(tmp_path: Path):
     network = with_descriptors(UNet(PRESETS["tiny"]))
     save_checkpoint(tmp_path / "a.pt", Checkpoint(network, (8.0, 8.0, 8.0)))
     read = load_checkpoint(tmp_path / "a.pt").network
@@ -37,14 +37,14 @@ def test_descriptors_are_kept(tmp_path: Path) -> None:
     torch.testing.assert_close(read.descriptor_head.weight, network.descriptor_head.weight)
 
 
-def test_half_precision_is_half_the_size(tmp_path: Path) -> None:
+def test_half_precision_is_half_the_size(tmp_path: Path):
     make(tmp_path / "a.pt")
     make(tmp_path / "b.pt", half=True)
     assert (tmp_path / "b.pt").stat().st_size < 0.6 * (tmp_path / "a.pt").stat().st_size
     assert next(load_checkpoint(tmp_path / "b.pt").network.parameters()).dtype == torch.float32
 
 
-def test_bad_files(tmp_path: Path) -> None:
+def test_bad_files(tmp_path: Path):
     with pytest.raises(InputError, match="there is no file"):
         load_checkpoint(tmp_path / "none.pt")
     make(tmp_path / "a.pt")
@@ -58,7 +58,7 @@ def test_bad_files(tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "other.pt")
 
 
-def test_a_flipped_bit_is_never_read(tmp_path: Path) -> None:
+def test_a_flipped_bit_is_never_read(tmp_path: Path):
     make(tmp_path / "a.pt")
     whole, right = (tmp_path / "a.pt").read_bytes(), load_checkpoint(tmp_path / "a.pt")
     refused = 0
@@ -79,7 +79,7 @@ def test_a_flipped_bit_is_never_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, value: float) -> None:
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, value: float):
     network = UNet(PRESETS["tiny"])
     with torch.no_grad():
         network.head.bias[1] = value
@@ -106,7 +106,7 @@ def change(path: Path, header: dict[str, object] | None = None, weights: dict[st
         {"descriptors": True},
     ],
 )
-def test_an_absurd_architecture_is_refused_before_it_takes_memory(tmp_path: Path, header: dict[str, object]) -> None:
+def test_an_absurd_architecture_is_refused_before_it_takes_memory(tmp_path: Path, header: dict[str, object]):
     make(tmp_path / "a.pt")
     change(tmp_path / "a.pt", header)
     before = torch.nn.init.kaiming_normal_
@@ -125,7 +125,7 @@ def test_an_absurd_architecture_is_refused_before_it_takes_memory(tmp_path: Path
     assert not built
 
 
-def test_weights_are_not_larger_than_the_file(tmp_path: Path) -> None:
+def test_weights_are_not_larger_than_the_file(tmp_path: Path):
     make(tmp_path / "a.pt")
     change(tmp_path / "a.pt", weights={"head.weight": torch.zeros(1).expand(10**9)})
     with pytest.raises(InputError, match="not a whole checkpoint"):

@@ -35,7 +35,7 @@ def whole(network: UNet, raw: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("tile", [(4, 4, 4), (8, 12, 16), (23, 8, 64), (10, 10, 10)])
 def test_the_tile_does_not_change_the_result(
     network: UNet, raw: np.ndarray, tile: tuple, precision: Precision, runtime: Runtime
-) -> None:
+):
     options = replace(CPU, precision=precision, runtime=runtime)
     whole = predict_affinities(network, raw, options=replace(options, tile=(64, 64, 64)))
     assert whole.std() > 5
@@ -43,7 +43,7 @@ def test_the_tile_does_not_change_the_result(
     assert np.abs(tiled.astype(int) - whole).max() <= 1
 
 
-def test_bfloat16_is_near_float32(network: UNet, raw: np.ndarray, whole: np.ndarray) -> None:
+def test_bfloat16_is_near_float32(network: UNet, raw: np.ndarray, whole: np.ndarray):
     predicted = predict_affinities(network, raw, options=replace(CPU, precision="bfloat16"))
     difference = np.abs(predicted.astype(int) - whole)
     assert difference.mean() < 1
@@ -51,7 +51,7 @@ def test_bfloat16_is_near_float32(network: UNet, raw: np.ndarray, whole: np.ndar
 
 
 @pytest.mark.parametrize("runtime", [OPENVINO])
-def test_openvino_agrees_with_torch(network: UNet, raw: np.ndarray, runtime: Runtime) -> None:
+def test_openvino_agrees_with_torch(network: UNet, raw: np.ndarray, runtime: Runtime):
     before = {name: weight.clone() for name, weight in network.state_dict().items()}
     expected = predict_affinities(network, raw, options=CPU)
     predicted = predict_affinities(network, raw, options=replace(CPU, runtime=runtime))
@@ -59,7 +59,7 @@ def test_openvino_agrees_with_torch(network: UNet, raw: np.ndarray, runtime: Run
     assert all(torch.equal(weight, before[name]) for name, weight in network.state_dict().items())
 
 
-def test_a_runtime_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_runtime_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("clew.network.openvino_runtime.find_spec", lambda name: name)
     check_runtime("openvino", "cpu")
     with pytest.raises(InputError, match="OpenVINO predicts on the CPU, not on cuda"):
@@ -71,12 +71,12 @@ def test_a_runtime_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("box", [np.s_[3:9, 5:30, 7:8], np.s_[0:23, 0:3, 30:37]])
-def test_a_box_is_a_part_of_the_whole(network: UNet, raw: np.ndarray, whole: np.ndarray, box: tuple) -> None:
+def test_a_box_is_a_part_of_the_whole(network: UNet, raw: np.ndarray, whole: np.ndarray, box: tuple):
     part = predict_affinities(network, raw, box=box, options=replace(CPU, tile=(8, 8, 8)))
     assert np.abs(part.astype(int) - whole[(slice(None), *box)]).max() <= 1
 
 
-def test_mirrored_border_is_context(network: UNet, raw: np.ndarray, whole: np.ndarray) -> None:
+def test_mirrored_border_is_context(network: UNet, raw: np.ndarray, whole: np.ndarray):
     depth = 12  # a multiple of the pooling factor beyond the context, so that the pooling grid stays
     padded = np.pad(raw, depth, mode="reflect")
     inner = tuple(slice(depth, depth + size) for size in raw.shape)
@@ -84,7 +84,7 @@ def test_mirrored_border_is_context(network: UNet, raw: np.ndarray, whole: np.nd
     assert np.abs(part.astype(int) - whole).max() <= 1
 
 
-def test_tiles_cover_the_box_once(network: UNet) -> None:
+def test_tiles_cover_the_box_once(network: UNet):
     covered = np.zeros((20, 21, 22), int)
     for tile in tile_grid(network.options, np.s_[2:20, 0:21, 5:22], (5, 6, 7)):
         covered[tile] += 1
@@ -102,12 +102,12 @@ def test_tiles_cover_the_box_once(network: UNet) -> None:
         ((30, 30, 30), np.uint8, (40, 8, 8), "trained for"),
     ],
 )
-def test_unsuitable_raw_is_refused(network: UNet, shape: tuple, dtype: type, voxel_size: tuple, message: str) -> None:
+def test_unsuitable_raw_is_refused(network: UNet, shape: tuple, dtype: type, voxel_size: tuple, message: str):
     with pytest.raises(InputError, match=message):
         check_raw(shape, np.dtype(dtype), Checkpoint(network, (8.0, 8.0, 8.0)), voxel_size)
 
 
-def test_a_missing_gpu_is_reported() -> None:
+def test_a_missing_gpu_is_reported():
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     assert resolve_device("auto") == "cpu"
@@ -115,13 +115,13 @@ def test_a_missing_gpu_is_reported() -> None:
         resolve_device("cuda")
 
 
-def test_more_processes_than_gpus_share_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_processes_than_gpus_share_them(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert [resolve_device(device) for device in ("auto", "cuda:1", "cuda:4")] == ["cuda", "cuda:1", "cuda:0"]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
-def test_gpu_agrees_with_cpu(network: UNet, raw: np.ndarray, whole: np.ndarray) -> None:
+def test_gpu_agrees_with_cpu(network: UNet, raw: np.ndarray, whole: np.ndarray):
     predicted = predict_affinities(network, raw, options=CPU.on("cuda"))
     assert np.abs(predicted.astype(int) - whole).max() <= 2

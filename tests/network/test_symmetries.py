@@ -46,7 +46,7 @@ def by_pairs(seen: np.ndarray, voxels: np.ndarray, shape: tuple) -> np.ndarray:
     return affinities
 
 
-def test_the_average_holds_every_pair_of_voxels_of_every_view(network: UNet, raw: np.ndarray) -> None:
+def test_the_average_holds_every_pair_of_voxels_of_every_view(network: UNet, raw: np.ndarray):
     raw = raw[:9, :10, :11]
     numbers = np.arange(raw.size).reshape(raw.shape)
     views = [
@@ -61,7 +61,7 @@ def test_the_average_holds_every_pair_of_voxels_of_every_view(network: UNet, raw
 @pytest.mark.parametrize(("augmentation", "tile"), [("flips", (4, 4, 8)), ("all", (8, 12, 16))])
 def test_the_tile_does_not_change_the_average(
     network: UNet, raw: np.ndarray, tile: tuple, augmentation: TestTimeAugmentation
-) -> None:
+):
     whole = predict(network, raw, augmentation, tile=(64, 64, 64))
     assert whole.std() > 2
     assert np.abs(predict(network, raw, augmentation, tile=tile).astype(int) - whole).max() <= 1
@@ -70,20 +70,20 @@ def test_the_tile_does_not_change_the_average(
     assert np.abs(part.astype(int) - whole[(slice(None), *box)]).max() <= 1
 
 
-def test_a_mirrored_volume_has_the_mirrored_average(network: UNet, raw: np.ndarray) -> None:
+def test_a_mirrored_volume_has_the_mirrored_average(network: UNet, raw: np.ndarray):
     straight = predict(network, raw, "flips").astype(int)
     mirrored = predict(network, raw[:, ::-1], "flips")[:, :, ::-1]
     assert np.abs(straight[::2] - mirrored[::2]).max() <= 1
     assert np.abs(straight[1, :, 1:] - mirrored[1, :, :-1]).max() <= 1
 
 
-def test_a_transposed_volume_has_the_transposed_average(network: UNet, raw: np.ndarray) -> None:
+def test_a_transposed_volume_has_the_transposed_average(network: UNet, raw: np.ndarray):
     straight = predict(network, raw, "all").astype(int)
     transposed = predict(network, raw.transpose(2, 0, 1), "all")[[1, 2, 0]].transpose(0, 2, 3, 1)
     assert np.abs(straight - transposed).max() <= 1
 
 
-def test_only_equal_axes_are_exchanged() -> None:
+def test_only_equal_axes_are_exchanged():
     assert symmetries("none") == [Symmetry()]
     assert len(set(symmetries("flips"))) == 8
     assert len(set(symmetries("all", ISOTROPIC))) == 48
@@ -92,7 +92,7 @@ def test_only_equal_axes_are_exchanged() -> None:
     assert {s.mirrored for s in anisotropic} == set(itertools.product((False, True), repeat=3))
 
 
-def test_transposes_are_refused_where_the_voxel_size_is_not_known(network: UNet, raw: np.ndarray) -> None:
+def test_transposes_are_refused_where_the_voxel_size_is_not_known(network: UNet, raw: np.ndarray):
     options = PredictionOptions(test_time_augmentation="all")
     with pytest.raises(InputError, match=r"give voxel_size \(z, y, x\) in nm$"):
         predict_affinities(network, raw, options=options)

@@ -21,7 +21,7 @@ def meta_network(options: UNetOptions) -> UNet:
 @pytest.mark.parametrize(
     ("preset", "transposed"), [("cremi", 87_753_495), ("fib25", 95_834_775), ("segem", 87_281_895)]
 )
-def test_paper_networks_have_the_papers_parameters(preset: str, transposed: int) -> None:
+def test_paper_networks_have_the_papers_parameters(preset: str, transposed: int):
     options = PRESETS[preset]
     assert count_parameters(meta_network(dataclasses.replace(options, upsampling="transposed"))) == transposed
     assert count_parameters(meta_network(dataclasses.replace(options, upsampling="nearest"))) == 84_003_735
@@ -35,20 +35,20 @@ def test_paper_networks_have_the_papers_parameters(preset: str, transposed: int)
         ("segem", (144, 188, 188), (96, 100, 100)),
     ],
 )
-def test_paper_networks_have_the_papers_shapes(preset: str, raw: tuple, output: tuple) -> None:
+def test_paper_networks_have_the_papers_shapes(preset: str, raw: tuple, output: tuple):
     assert valid_input_shape(PRESETS[preset], output) == (raw, output)
     assert meta_network(PRESETS[preset])(torch.empty(1, 1, *raw, device="meta")).shape == (1, 3, *output)
 
 
 @pytest.mark.parametrize("options", [TINY, PRESETS["small"], PRESETS["small-anisotropic"], PRESETS["tiny"]])
-def test_valid_input_shape_is_what_the_network_needs(options: UNetOptions) -> None:
+def test_valid_input_shape_is_what_the_network_needs(options: UNetOptions):
     raw, output = valid_input_shape(options, (13, 17, 20))
     assert meta_network(options)(torch.empty(1, 1, *raw, device="meta")).shape[2:] == output
     assert all(have >= want for have, want in zip(output, (13, 17, 20), strict=True))
     assert tuple((r - o) // 2 for r, o in zip(raw, output, strict=True)) == options.context
 
 
-def test_same_padding_keeps_the_shape() -> None:
+def test_same_padding_keeps_the_shape():
     network = UNet(TINY)
     network.set_padding("same")
     assert network(torch.zeros(1, 1, 12, 12, 12)).shape == (1, 3, 12, 12, 12)
@@ -66,7 +66,7 @@ def aligned_start(options: UNetOptions, axis: int) -> int:
     raise AssertionError("no aligned start")
 
 
-def test_same_and_valid_agree_where_the_context_is_inside() -> None:
+def test_same_and_valid_agree_where_the_context_is_inside():
     torch.manual_seed(0)
     network = UNet(TINY).eval()
     raw_shape, output_shape = valid_input_shape(TINY, (12, 12, 12))
@@ -83,12 +83,12 @@ def test_same_and_valid_agree_where_the_context_is_inside() -> None:
     torch.testing.assert_close(valid, network(raw)[(slice(None), slice(None), *where)], atol=1e-5, rtol=1e-4)
 
 
-def test_number_of_levels_must_fit() -> None:
+def test_number_of_levels_must_fit():
     with pytest.raises(InputError, match="2 pooling steps need 3 entries in features"):
         UNet(dataclasses.replace(TINY, features=(2, 3)))
 
 
-def test_descriptors_are_ten_channels_more_in_training_only() -> None:
+def test_descriptors_are_ten_channels_more_in_training_only():
     torch.manual_seed(0)
     plain = UNet(TINY)
     described = with_descriptors(plain)
@@ -102,7 +102,7 @@ def test_descriptors_are_ten_channels_more_in_training_only() -> None:
     torch.testing.assert_close(described.eval()(raw), plain(raw))
 
 
-def test_prediction_does_not_compute_the_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prediction_does_not_compute_the_descriptors(monkeypatch: pytest.MonkeyPatch):
     network = with_descriptors(UNet(TINY)).train()
     outputs = []
     convolve = torch.nn.functional.conv3d
@@ -118,5 +118,5 @@ def test_prediction_does_not_compute_the_descriptors(monkeypatch: pytest.MonkeyP
     assert 10 in outputs
 
 
-def test_axis_offsets() -> None:
+def test_axis_offsets():
     assert axis_offsets(1, 4) == ((-1, 0, 0), (0, -1, 0), (0, 0, -1), (-4, 0, 0), (0, -4, 0), (0, 0, -4))

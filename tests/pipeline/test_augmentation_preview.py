@@ -34,7 +34,7 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return made
 
 
-def test_a_row_for_each_augmentation_of_isotropic_data(data: str, rows: list[Any], tmp_path: Path) -> None:
+def test_a_row_for_each_augmentation_of_isotropic_data(data: str, rows: list[Any], tmp_path: Path):
     pipeline.augment(data, preview=str(tmp_path / "sheet.png"), crop=(16, 24, 24))
     assert [row.name for row in rows] == [name for name in AUGMENT.AUGMENTATIONS if "sections" not in name]
     for row in rows:
@@ -49,7 +49,7 @@ def test_a_row_for_each_augmentation_of_isotropic_data(data: str, rows: list[Any
         assert min(image.size) > 300
 
 
-def test_defects_of_serial_sections_are_drawn_section_by_section(data: str, rows: list[Any], tmp_path: Path) -> None:
+def test_defects_of_serial_sections_are_drawn_section_by_section(data: str, rows: list[Any], tmp_path: Path):
     pipeline.augment(data, preview=str(tmp_path / "sheet.png"), crop=(16, 24, 24), **SERIAL, missing_sections=0)
     by_name = {row.name: row for row in rows}
     assert by_name.keys() == AUGMENT.AUGMENTATIONS.keys() - {"missing sections"}
@@ -60,7 +60,7 @@ def test_defects_of_serial_sections_are_drawn_section_by_section(data: str, rows
     assert moved == {"slipped sections", "shifted sections"}
 
 
-def test_bad_previews_are_refused(data: str, tmp_path: Path) -> None:
+def test_bad_previews_are_refused(data: str, tmp_path: Path):
     sheet = tmp_path / "sheet.png"
     with pytest.raises(InputError, match="PNG file"):
         pipeline.augment(data, preview=str(tmp_path / "sheet.jpg"))

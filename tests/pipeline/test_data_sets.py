@@ -41,7 +41,7 @@ def cremi(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray, n
     return path, made.raw, labels
 
 
-def test_labels_of_a_part_are_placed_in_raw(cremi: tuple[Path, np.ndarray, np.ndarray]) -> None:
+def test_labels_of_a_part_are_placed_in_raw(cremi: tuple[Path, np.ndarray, np.ndarray]):
     path, raw, labels = cremi
     volume, voxel_size, origin = read_annotated(str(path))
     assert (voxel_size, origin) == (VOXEL_SIZE, (0, 0, 200 - SURROUNDINGS))
@@ -54,7 +54,7 @@ def test_labels_of_a_part_are_placed_in_raw(cremi: tuple[Path, np.ndarray, np.nd
     assert not volume.labels[~volume.mask].any()
 
 
-def test_raw_is_read_only_as_far_as_networks_look(tmp_path: Path) -> None:
+def test_raw_is_read_only_as_far_as_networks_look(tmp_path: Path):
     raw = np.arange(3 * 4 * 600, dtype=np.uint32).reshape(3, 4, 600).astype(np.uint8)
     save_volume(tmp_path / "raw.zarr", raw, voxel_size=(8, 8, 8))
     save_volume(tmp_path / "ids.zarr", np.ones((3, 4, 20), np.uint64), voxel_size=(8, 8, 8), offset=(0, 0, 1600))
@@ -67,7 +67,7 @@ def test_raw_is_read_only_as_far_as_networks_look(tmp_path: Path) -> None:
     np.testing.assert_array_equal(volume.mask, expected[:, :, 40:380])
 
 
-def test_labels_beyond_raw_are_refused(tmp_path: Path) -> None:
+def test_labels_beyond_raw_are_refused(tmp_path: Path):
     save_volume(tmp_path / "raw.zarr", np.ones((8, 8, 8), np.uint8), voxel_size=(8, 8, 8))
     refused = [((8, 0, 0), "lie inside"), ((0, 0, -8), "lie inside"), ((4, 0, 0), "whole number of voxels")]
     for number, (offset, message) in enumerate(refused):
@@ -79,7 +79,7 @@ def test_labels_beyond_raw_are_refused(tmp_path: Path) -> None:
 
 def test_cremi_is_planned_and_trained_on(
     cremi: tuple[Path, np.ndarray, np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
+):
     path = str(cremi[0])
     findings = look_at(path, None).findings
     assert not [finding for finding in findings if finding.serious and "0xf" in finding.text]
@@ -97,7 +97,7 @@ def test_cremi_is_planned_and_trained_on(
 
 def test_padded_prediction_is_compared_where_the_truth_lies(
     cremi: tuple[Path, np.ndarray, np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
+):
     path, raw, labels = cremi
     truth = f"{path}:volumes/labels/neuron_ids"
     segmentation = np.random.default_rng(0).integers(1, 5, raw.shape, np.uint64)
@@ -136,7 +136,7 @@ def traced(tmp_path: Path) -> tuple[str, str]:
 
 def test_segmentation_is_compared_with_skeletons(
     traced: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
+):
     cli.main(["evaluate-skeletons", *traced, "--json", str(tmp_path / "scores.json")])
     printed = capsys.readouterr().out
     assert "3 skeletons" in printed
@@ -154,7 +154,7 @@ def test_segmentation_is_compared_with_skeletons(
         pipeline.evaluate_skeletons(*traced, box="3:,:,:")
 
 
-def test_skeletons_and_labels_have_commands_of_their_own(traced: tuple[str, str], tmp_path: Path) -> None:
+def test_skeletons_and_labels_have_commands_of_their_own(traced: tuple[str, str], tmp_path: Path):
     with pytest.raises(InputError, match="use clew evaluate-skeletons"):
         pipeline.evaluate(*traced)
     with pytest.raises(InputError, match="use clew evaluate-skeletons"):
@@ -163,7 +163,7 @@ def test_skeletons_and_labels_have_commands_of_their_own(traced: tuple[str, str]
         pipeline.evaluate_skeletons(traced[0], traced[0])
 
 
-def test_merge_tree_is_compared_with_skeletons(traced: tuple[str, str], tmp_path: Path) -> None:
+def test_merge_tree_is_compared_with_skeletons(traced: tuple[str, str], tmp_path: Path):
     affinities = np.full((3, 4, 30, 100), 250, np.uint8)
     affinities[1, :, 10], affinities[2, :, :10, 45] = 20, 120
     save_volume(tmp_path / "affinities.zarr", affinities, voxel_size=(28, 11.24, 11.24))
@@ -174,7 +174,7 @@ def test_merge_tree_is_compared_with_skeletons(traced: tuple[str, str], tmp_path
     assert [(row.scores.splits, row.scores.merges) for row in curve] == [(1, 1), (1, 1), (0, 2)]
 
 
-def test_snemi3d_stacks(tmp_path: Path) -> None:
+def test_snemi3d_stacks(tmp_path: Path):
     made = synthesize((20, 64, 64), voxel_size=(30, 6, 6))
     tifffile.imwrite(tmp_path / "train-input.tif", made.raw, photometric="minisblack")
     tifffile.imwrite(tmp_path / "train-labels.tif", made.labels.astype(np.uint16), photometric="minisblack")
@@ -187,7 +187,7 @@ def test_snemi3d_stacks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["cremi", "snemi3d"])
-def test_plan_of_a_data_set(name: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_plan_of_a_data_set(name: str, tmp_path: Path, capsys: pytest.CaptureFixture):
     voxel_size = {"cremi": (40, 4, 4), "snemi3d": (30, 6, 6)}[name]
     made = synthesize((20, 64, 160), voxel_size=voxel_size)
     save_volume(tmp_path / "raw.zarr", made.raw, voxel_size=voxel_size)

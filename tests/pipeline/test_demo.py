@@ -24,7 +24,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_demo_without_network(no_network: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                              capsys: pytest.CaptureFixture) -> None:  # fmt: skip
+                              capsys: pytest.CaptureFixture):  # fmt: skip
     monkeypatch.setattr(import_module("clew.pipeline.demo"), "SYNTHETIC_SHAPE", (40, 72, 72))
     pipeline.demo(str(tmp_path / "demo"))
     said = capsys.readouterr().out
@@ -42,7 +42,7 @@ def test_demo_without_network(no_network: None, tmp_path: Path, monkeypatch: pyt
     pipeline.demo(str(tmp_path / "demo"))
 
 
-def test_sample_is_put_together_as_published(tmp_path: Path) -> None:
+def test_sample_is_put_together_as_published(tmp_path: Path):
     """Sections and a truth file made here, in the layout of the public files."""
     import gzip
     import io

@@ -52,7 +52,7 @@ def folder(tmp_path: Path) -> Path:
 )
 def test_what_does_not_fit_is_refused(
     folder: Path, little: None, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, command, names, advice
-) -> None:
+):
     monkeypatch.chdir(folder)
     before = sorted(folder.iterdir())
     assert run(command, *names.split()) == 2
@@ -62,7 +62,7 @@ def test_what_does_not_fit_is_refused(
     assert sorted(folder.iterdir()) == before
 
 
-def test_no_volume_larger_than_memory_is_read(tmp_path: Path, little: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_volume_larger_than_memory_is_read(tmp_path: Path, little: None, monkeypatch: pytest.MonkeyPatch):
     save_volume(tmp_path / "a.zarr", np.zeros((20, 20, 20), np.uint8), voxel_size=(8, 8, 8))
     monkeypatch.setattr("clew.volumes.volume.UNCHECKED", 1000)
     volume = open_volume(tmp_path / "a.zarr")
@@ -71,14 +71,14 @@ def test_no_volume_larger_than_memory_is_read(tmp_path: Path, little: None, monk
         volume.read()
 
 
-def test_blocks_that_would_fill_the_memory_are_not_listed() -> None:
+def test_blocks_that_would_fill_the_memory_are_not_listed():
     with pytest.raises(InputError, match=r"the list of 59,\d{3},\d{3},\d{3} blocks of \(256, 256, 256\) voxels needs"):
         Grid(Domain.whole((10**6,) * 3), (256, 256, 256))
 
 
 def test_running_out_of_memory_gives_the_advice_of_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
+):
     save_table(tmp_path / "graph.h5", {"a": np.zeros(3)}, kind="region graph")
     monkeypatch.setattr("clew.pipeline._tables.load_table", lambda *_, **__: np.empty(2**60, np.uint8))
     assert run("agglomerate", tmp_path / "graph.h5", tmp_path / "tree.h5") == 2
@@ -88,7 +88,7 @@ def test_running_out_of_memory_gives_the_advice_of_the_command(
 
 
 @pytest.mark.parametrize("command", memory.INSTEAD)
-def test_advice_names_existing_commands_and_options(command: str) -> None:
+def test_advice_names_existing_commands_and_options(command: str):
     advice = memory.INSTEAD[command]
     named = re.findall(r"clew ([a-z-]+)(?: --([a-z-]+))?", advice)
     assert all(
@@ -99,7 +99,7 @@ def test_advice_names_existing_commands_and_options(command: str) -> None:
     assert named or own
 
 
-def test_limits_of_containers_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_limits_of_containers_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     own = tmp_path / "cgroup"
     own.write_text("9:name=systemd:/\n4:cpu,memory:/job/step\n0::/user/session\n")
     groups = tmp_path / "groups"

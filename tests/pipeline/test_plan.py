@@ -40,9 +40,7 @@ def write(tmp_path: Path, raw: np.ndarray, labels: np.ndarray, **changes: Any) -
 
 
 @pytest.mark.parametrize("name", ["thin", "thick"])
-def test_every_key_is_accepted_by_the_run_file(
-    folder: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture
-) -> None:
+def test_every_key_is_accepted_by_the_run_file(folder: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture):
     file = tmp_path / "mine.toml"
     pipeline.plan([item(folder, name)], output=str(file), timing=False)
     printed = capsys.readouterr().out
@@ -58,7 +56,7 @@ def test_every_key_is_accepted_by_the_run_file(
     assert file.read_text().count("# ") > 15
 
 
-def test_train_and_run_take_the_plan_as_it_is(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_train_and_run_take_the_plan_as_it_is(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(folder)
     pipeline.plan(["thin_raw.zarr,thin_labels.zarr"], output="mine.toml", timing=False, hours=1.0)
     text = (folder / "mine.toml").read_text()
@@ -75,7 +73,7 @@ def test_train_and_run_take_the_plan_as_it_is(folder: Path, tmp_path: Path, monk
     assert load_checkpoint(tmp_path / "b.pt").record["parameters"]["steps"] == 1
 
 
-def test_steps_are_timed(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_steps_are_timed(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     pipeline.plan([item(folder, "thin")], output=str(tmp_path / "mine.toml"), hours=0.001)
     hours = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("  hours"))
     assert "s a step" in hours
@@ -83,7 +81,7 @@ def test_steps_are_timed(folder: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert tomllib.loads((tmp_path / "mine.toml").read_text())["train"]["steps"] == 200
 
 
-def test_serious_errors_are_named_and_strict_stops(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_serious_errors_are_named_and_strict_stops(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     raw, labels = (open_volume(f"{folder}/thin_{name}.zarr").read() for name in ("raw", "labels"))
     data = write(tmp_path, raw, np.roll(labels, (0, 3, -4), (0, 1, 2)))
     with pytest.raises(SystemExit) as stop:
@@ -109,7 +107,7 @@ def test_serious_errors_are_named_and_strict_stops(folder: Path, tmp_path: Path,
 )
 def test_volumes_that_do_not_fit_are_left_out(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture, change: Any, options: dict, message: str
-) -> None:
+):
     import re
 
     raw, labels = (open_volume(f"{folder}/thin_{name}.zarr").read() for name in ("raw", "labels"))
@@ -121,7 +119,7 @@ def test_volumes_that_do_not_fit_are_left_out(
     assert tomllib.loads((tmp_path / "mine.toml").read_text())["train"]["data"] == [item(folder, "thin")]
 
 
-def test_places_and_voxel_sizes_must_agree(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_places_and_voxel_sizes_must_agree(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     raw, labels = (open_volume(f"{folder}/thin_{name}.zarr").read() for name in ("raw", "labels"))
     data = write(tmp_path, raw, labels, voxel_size=(10, 10, 8))
     with pytest.raises(InputError, match="none of the volumes"):
@@ -134,7 +132,7 @@ def test_places_and_voxel_sizes_must_agree(folder: Path, tmp_path: Path, capsys:
         pipeline.plan([item(folder, "thin"), item(folder, "thick")], output=str(tmp_path / "b.toml"), timing=False)
 
 
-def test_missing_voxel_size(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_missing_voxel_size(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     with h5py.File(tmp_path / "bare.h5", "w") as file:
         for name, key in (("raw", "volumes/raw"), ("labels", "volumes/labels/neuron_ids")):
             file[key] = open_volume(f"{folder}/thin_{name}.zarr").read()
@@ -145,7 +143,7 @@ def test_missing_voxel_size(folder: Path, tmp_path: Path, capsys: pytest.Capture
 
 
 @pytest.mark.compiled
-def test_real_volumes_raise_no_false_alarm(real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_real_volumes_raise_no_false_alarm(real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     names = ("fib25_sample2.h5", "fib_small_train.h5", "fib_small_example.h5")
     pipeline.plan(
         [str(real_data / name) for name in names], output=str(tmp_path / "mine.toml"), timing=False, strict=True

@@ -103,7 +103,7 @@ def assert_fits(folder: Path) -> None:
 
 def test_what_a_stopped_overwrite_left_old_is_made_anew(
     followed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
+):
     folder = followed.with_suffix("")
     before = ids_in(folder)
     pipeline.run(followed)
@@ -128,7 +128,7 @@ def test_what_a_stopped_overwrite_left_old_is_made_anew(
 
 
 @pytest.mark.parametrize("name", ["raw.h5", "network.pt"])
-def test_a_file_that_was_replaced_is_named_and_nothing_is_lost(followed: Path, name: str) -> None:
+def test_a_file_that_was_replaced_is_named_and_nothing_is_lost(followed: Path, name: str):
     folder, file = followed.with_suffix(""), followed.parent / name
     shutil.copy2(file, file.with_name("kept"))
     before = ids_in(folder)
@@ -150,7 +150,7 @@ def test_a_file_that_was_replaced_is_named_and_nothing_is_lost(followed: Path, n
     assert_fits(folder)
 
 
-def test_a_training_that_went_on_makes_the_prediction_anew(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_training_that_went_on_makes_the_prediction_anew(tmp_path: Path, capsys: pytest.CaptureFixture):
     volume = synthesize((32, 32, 32), seed=2)
     for name in ("raw", "labels"):
         save_volume(tmp_path / f"{name}.zarr", getattr(volume, name), **VOXELS)
@@ -167,7 +167,7 @@ def test_a_training_that_went_on_makes_the_prediction_anew(tmp_path: Path, capsy
     assert "affinities.zarr is there already" in capsys.readouterr().out
 
 
-def test_a_folder_moved_with_all_that_is_in_it_is_the_same(followed: Path, tmp_path_factory: Any) -> None:
+def test_a_folder_moved_with_all_that_is_in_it_is_the_same(followed: Path, tmp_path_factory: Any):
     before = ids_in(followed.with_suffix(""))
     elsewhere = tmp_path_factory.mktemp("disk") / "project"
     shutil.copytree(followed.parent, elsewhere, copy_function=shutil.copy)  # as cp -r: all files are of now
@@ -176,7 +176,7 @@ def test_a_folder_moved_with_all_that_is_in_it_is_the_same(followed: Path, tmp_p
     assert ids_in(elsewhere / followed.stem) == before
 
 
-def test_outputs_of_other_programs_and_of_earlier_versions(followed: Path, capsys: pytest.CaptureFixture) -> None:
+def test_outputs_of_other_programs_and_of_earlier_versions(followed: Path, capsys: pytest.CaptureFixture):
     folder = followed.with_suffix("")
     for name in MADE:
         make_old(folder / name)
@@ -204,7 +204,7 @@ def replace_sections(path: Path) -> None:
 
 @pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize("replace", [replace_values, replace_sections], ids=["hdf5", "sections"])
-def test_a_block_run_notices_that_its_mask_was_replaced(tmp_path: Path, replace: Callable[[Path], None]) -> None:
+def test_a_block_run_notices_that_its_mask_was_replaced(tmp_path: Path, replace: Callable[[Path], None]):
     save_affinities(tmp_path / "affinities.zarr")
     if replace is replace_values:
         mask, name = tmp_path / "mask.h5", f"{tmp_path / 'mask.h5'}:volume"
@@ -235,7 +235,7 @@ def ids_of_run(folder: Path) -> list[str]:
 
 
 @pytest.mark.usefixtures("in_this_process")
-def test_a_block_run_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
+def test_a_block_run_of_an_earlier_version_goes_on(tmp_path: Path):
     save_affinities(tmp_path / "affinities.zarr")
     given = (str(tmp_path / "affinities.zarr"), str(tmp_path / "run"))
     options = {"block_shape": SHAPE, "threshold": 0.4, "seed_window": 3, "workers": 1}
@@ -254,7 +254,7 @@ def test_a_block_run_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("in_this_process")
-def test_a_block_run_may_move_with_its_inputs(tmp_path: Path) -> None:
+def test_a_block_run_may_move_with_its_inputs(tmp_path: Path):
     (tmp_path / "old").mkdir()
     save_affinities(tmp_path / "old" / "affinities.zarr")
     options = {"block_shape": SHAPE, "threshold": 0.4, "seed_window": 3, "workers": 1}
@@ -269,7 +269,7 @@ def test_a_block_run_may_move_with_its_inputs(tmp_path: Path) -> None:
     pipeline.relabel_blocks(str(tmp_path / "newer" / "run"), str(tmp_path / "newer" / "half"), **relabelled)
 
 
-def test_training_data_that_were_replaced_are_named(tmp_path: Path) -> None:
+def test_training_data_that_were_replaced_are_named(tmp_path: Path):
     volume = synthesize((32, 32, 32), seed=2)
     save_volume(tmp_path / "raw.zarr", volume.raw, **VOXELS)
     save_foreign(tmp_path / "labels.h5", volume.labels)
@@ -287,7 +287,7 @@ def test_training_data_that_were_replaced_are_named(tmp_path: Path) -> None:
     pipeline.train(str(tmp_path / "net.pt"), **given)
 
 
-def test_scores_say_what_they_are_of(tmp_path: Path) -> None:
+def test_scores_say_what_they_are_of(tmp_path: Path):
     for seed, name in enumerate(("segmentation", "truth")):
         save_volume(tmp_path / f"{name}.zarr", synthesize(SHAPE, seed=seed).labels, **VOXELS)
     paths = [str(tmp_path / f"{name}.zarr") for name in ("segmentation", "truth")]
@@ -299,7 +299,7 @@ def test_scores_say_what_they_are_of(tmp_path: Path) -> None:
     assert found["scores"][0]["threshold"] is None
 
 
-def test_an_output_has_an_id_of_its_own(tmp_path: Path) -> None:
+def test_an_output_has_an_id_of_its_own(tmp_path: Path):
     save_affinities(tmp_path / "a.zarr")
     first = open_volume(tmp_path / "a.zarr")
     save_volume(tmp_path / "b.zarr", first, attributes=first.attributes, **VOXELS)
@@ -309,7 +309,7 @@ def test_an_output_has_an_id_of_its_own(tmp_path: Path) -> None:
     assert open_volume(f"{tmp_path}/c.h5:data").attributes["inputs"] == {"source": copies[0]}
 
 
-def test_equal_tables_have_equal_ids(tmp_path: Path) -> None:
+def test_equal_tables_have_equal_ids(tmp_path: Path):
     def table_id(**columns: Any) -> str:
         save_table(tmp_path / "table.h5", columns, overwrite=True)
         return str((table_record(tmp_path / "table.h5") or {})["id"])
@@ -326,7 +326,7 @@ def test_equal_tables_have_equal_ids(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("small", [True, False])
-def test_files_are_known_by_content_or_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: bool) -> None:
+def test_files_are_known_by_content_or_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: bool):
     monkeypatch.setattr(identity, "SMALL", 100 if small else 2)
     file, folder = tmp_path / "skeletons.nml", tmp_path / "raw.zarr"
     folder.mkdir()
@@ -345,7 +345,7 @@ def test_files_are_known_by_content_or_time(tmp_path: Path, monkeypatch: pytest.
     assert identify("fib-10nm") != [{}]
 
 
-def test_a_dataset_is_the_same_when_another_is_added(tmp_path: Path) -> None:
+def test_a_dataset_is_the_same_when_another_is_added(tmp_path: Path):
     save_foreign(tmp_path / "file.h5", np.ones(SHAPE, np.uint8))
     before = identify(f"{tmp_path}/file.h5:volume")
     pipeline.convert(f"{tmp_path}/file.h5:volume", f"{tmp_path}/file.h5:copy")

@@ -40,7 +40,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"{folder}/raw.zarr,{folder}/labels.zarr"
 
 
-def test_a_run_leaves_checkpoint_log_and_plot(data: str, tmp_path: Path) -> None:
+def test_a_run_leaves_checkpoint_log_and_plot(data: str, tmp_path: Path):
     pipeline.train(str(tmp_path / "net.pt"), data=[data], held_out="0:16,:,:", **RECIPE)
     checkpoint = load_checkpoint(tmp_path / "net.pt")
     assert checkpoint.voxel_size == (10.0, 10.0, 10.0)
@@ -57,7 +57,7 @@ def test_a_run_leaves_checkpoint_log_and_plot(data: str, tmp_path: Path) -> None
     assert (tmp_path / "net.training" / "log.png").stat().st_size > 1000
 
 
-def test_offsets_replace_those_of_the_preset(data: str, tmp_path: Path) -> None:
+def test_offsets_replace_those_of_the_preset(data: str, tmp_path: Path):
     offsets = "-1,0,0;0,-1,0;0,0,-1;0,-5,0"
     pipeline.train(str(tmp_path / "net.pt"), data=[data], offsets=offsets, **{**RECIPE, "steps": 1})
     assert load_checkpoint(tmp_path / "net.pt").network.options.offsets[3:] == ((0, -5, 0),)
@@ -68,7 +68,7 @@ def test_offsets_replace_those_of_the_preset(data: str, tmp_path: Path) -> None:
 
 def test_interrupted_run_continues_and_changed_run_is_refused(
     data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
+):
     log = RunFolder.log
 
     def interrupt(self: RunFolder, report: StepReport) -> None:
@@ -106,7 +106,7 @@ def assert_equal_weights(one: Path, other: Path, **tolerance: float) -> None:
 
 def test_an_interrupted_validation_is_done_when_training_resumes(
     data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+):
     def interrupt(*given: object, **options: object) -> None:
         signal.raise_signal(signal.SIGINT)
         raise AssertionError("validation went on")
@@ -120,7 +120,7 @@ def test_an_interrupted_validation_is_done_when_training_resumes(
     assert load_checkpoint(tmp_path / "net.pt").threshold is not None
 
 
-def test_a_save_that_fails_leaves_the_state_before(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_save_that_fails_leaves_the_state_before(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     save = torch.save
 
     def fill(state: dict, file: Any) -> None:
@@ -147,7 +147,7 @@ def test_a_save_that_fails_leaves_the_state_before(data: str, tmp_path: Path, mo
     assert [step for step, _ in losses_of(folder)] == ["1", "2", "3", "4"]
 
 
-def test_a_loss_that_is_not_finite_leaves_its_crop(data: str, tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_leaves_its_crop(data: str, tmp_path: Path):
     with pytest.raises(InputError, match="not finite") as caught:
         pipeline.train(str(tmp_path / "net.pt"), data=[data], **{**RECIPE, "learning_rate": 1e30, "steps": 9})
     (path,) = (tmp_path / "net.training").glob("not-finite-*.npz")
@@ -158,9 +158,7 @@ def test_a_loss_that_is_not_finite_leaves_its_crop(data: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("batch", "hint"), [(3, "--batch 1 --accumulate 3"), (1, "--crop 16,16,16")])
-def test_a_batch_that_does_not_fit(
-    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int, hint: str
-) -> None:
+def test_a_batch_that_does_not_fit(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int, hint: str):
     def fail(*given: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
@@ -169,7 +167,7 @@ def test_a_batch_that_does_not_fit(
         pipeline.train(str(tmp_path / "net.pt"), data=[data], batch=batch, **RECIPE)
 
 
-def test_processes_train_as_one_with_a_larger_batch(data: str, tmp_path: Path) -> None:
+def test_processes_train_as_one_with_a_larger_batch(data: str, tmp_path: Path):
     recipe = {**RECIPE, "steps": 3, "malis_after": 1, "device": "cpu", "precision": "float32", "held_out": "0:16,:,:"}
     pipeline.train(str(tmp_path / "one.pt"), data=[data], batch=2, **recipe)
     pipeline.train(str(tmp_path / "two.pt"), data=[data], processes=2, **recipe)
@@ -180,7 +178,7 @@ def test_processes_train_as_one_with_a_larger_batch(data: str, tmp_path: Path) -
         assert float(loss) == pytest.approx(float(same), rel=1e-4)
 
 
-def test_torchrun_on_two_nodes_trains_as_two_processes(data: str, tmp_path: Path) -> None:
+def test_torchrun_on_two_nodes_trains_as_two_processes(data: str, tmp_path: Path):
     """Two launchers that know of each other only by address and port, as on two machines."""
     recipe = {**RECIPE, "steps": 3, "malis_after": 1, "device": "cpu", "precision": "float32", "held_out": "0:16,:,:"}
     pipeline.train(str(tmp_path / "two.pt"), data=[data], processes=2, **recipe)
@@ -207,7 +205,7 @@ def as_text(value: object) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def test_bad_input_of_processes_is_one_line(data: str, tmp_path: Path) -> None:
+def test_bad_input_of_processes_is_one_line(data: str, tmp_path: Path):
     with pytest.raises(InputError, match="nothing is left to train on"):
         pipeline.train(str(tmp_path / "net.pt"), data=[data], processes=2, held_out=":,:,:", **RECIPE)
 
@@ -238,9 +236,7 @@ def rows_in(folder: Path) -> int:
     return len(log.read_text().splitlines()) - 1 if log.exists() else 0
 
 
-def test_processes_listen_on_the_loopback_device_only(
-    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_processes_listen_on_the_loopback_device_only(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     outside = [name for name, state in psutil.net_if_stats().items() if state.isup and not has_loopback(name)]
     if outside:  # as on a machine whose name stands for its address in the network
         monkeypatch.setenv("GLOO_SOCKET_IFNAME", outside[0])
@@ -261,13 +257,13 @@ def has_loopback(device: str) -> bool:
     return any(each.address == "127.0.0.1" for each in psutil.net_if_addrs().get(device, ()))
 
 
-def test_processes_save_when_they_are_asked_to_stop(data: str, tmp_path: Path) -> None:
+def test_processes_save_when_they_are_asked_to_stop(data: str, tmp_path: Path):
     train_until(lambda: rows_in(tmp_path) > 2, data, tmp_path)
     rows = losses_of(tmp_path / "net.training")
     assert torch.load(tmp_path / "net.training" / "state.pt", weights_only=True)["step"] == len(rows)
 
 
-def test_snapshots_and_tensorboard(data: str, tmp_path: Path) -> None:
+def test_snapshots_and_tensorboard(data: str, tmp_path: Path):
     recipe = {**RECIPE, "snapshot_every": 3, "held_out": "0:16,:,:"}
     pipeline.train(str(tmp_path / "net.pt"), data=[data], tensorboard=True, **recipe)
     assert [path.name for path in (tmp_path / "net.training" / "snapshots").iterdir()] == ["step-000003.png"]
@@ -277,7 +273,7 @@ def test_snapshots_and_tensorboard(data: str, tmp_path: Path) -> None:
     assert content.count(b"voi_sum") >= 2
 
 
-def test_segment_uses_the_threshold_and_score_of_the_training(data: str, tmp_path: Path) -> None:
+def test_segment_uses_the_threshold_and_score_of_the_training(data: str, tmp_path: Path):
     raw, network = data.split(",")[0], str(tmp_path / "net.pt")
     pipeline.train(network, data=[data], held_out="0:16,:,:", score="mean", **RECIPE)
     checkpoint = load_checkpoint(network)
@@ -292,7 +288,7 @@ def test_segment_uses_the_threshold_and_score_of_the_training(data: str, tmp_pat
     assert not (tmp_path / "other").exists(), "the missing threshold was noticed after the work"
 
 
-def test_bad_training_data(data: str, tmp_path: Path) -> None:
+def test_bad_training_data(data: str, tmp_path: Path):
     labels = data.split(",")[1]
     target = str(tmp_path / "net.pt")
     with pytest.raises(InputError, match="RAW,LABELS"):
@@ -310,7 +306,7 @@ def test_bad_training_data(data: str, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_unannotated_volume_is_refused(tmp_path: Path) -> None:
+def test_unannotated_volume_is_refused(tmp_path: Path):
     from clew.volumes.save import save_volume
 
     for name, dtype in (("raw", np.uint8), ("labels", np.uint64)):
@@ -320,7 +316,7 @@ def test_unannotated_volume_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("background", [False, True])
-def test_one_label_only_is_refused(data: str, tmp_path: Path, background: bool) -> None:
+def test_one_label_only_is_refused(data: str, tmp_path: Path, background: bool):
     from clew.volumes.save import save_volume
 
     labels = np.full(open_volume(data.split(",")[0]).shape, 7, np.uint64)
@@ -331,14 +327,14 @@ def test_one_label_only_is_refused(data: str, tmp_path: Path, background: bool) 
     assert not (tmp_path / "net.training").exists()
 
 
-def test_data_without_a_crop_leave_no_run_behind(data: str, tmp_path: Path) -> None:
+def test_data_without_a_crop_leave_no_run_behind(data: str, tmp_path: Path):
     network = str(tmp_path / "net.pt")
     with pytest.raises(InputError, match="no crop of .* holds 500 neurons or more"):
         pipeline.train(network, data=[data], minimum_objects=500, **RECIPE)
     assert not list(tmp_path.iterdir()), "the corrected command would be refused as another configuration"
 
 
-def test_training_volumes_may_vanish_while_training(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_volumes_may_vanish_while_training(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     import shutil
 
     import tifffile
@@ -365,7 +361,7 @@ def test_training_volumes_may_vanish_while_training(data: str, tmp_path: Path, m
         read_annotated(f"{data.split(',')[0]},{tmp_path}/labels.zarr")
 
 
-def test_the_layout_of_the_real_volumes_is_understood(real_data: Path) -> None:
+def test_the_layout_of_the_real_volumes_is_understood(real_data: Path):
     volume, voxel_size, _ = read_annotated(str(real_data / "fib_small_train.h5"))
     assert voxel_size == (10.0, 10.0, 10.0)
     assert volume.raw.shape == volume.labels.shape == (50, 100, 200)

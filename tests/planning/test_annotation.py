@@ -46,7 +46,7 @@ def check_labels(labels: np.ndarray, mask: np.ndarray | None = None) -> list[Fin
             *check_sections(labels, mask)]  # fmt: skip
 
 
-def test_sound_volume_has_no_serious_finding(sound: SyntheticVolume) -> None:
+def test_sound_volume_has_no_serious_finding(sound: SyntheticVolume):
     raw, findings = check_contrast(sound.raw)
     assert raw is sound.raw
     findings += check_ids(sound.labels)[1] + check_labels(sound.labels)
@@ -74,7 +74,7 @@ def test_sound_volume_has_no_serious_finding(sound: SyntheticVolume) -> None:
         (np.array([[[3, np.nan]]], np.float64), "fractions or NaN", True),
     ],
 )
-def test_impossible_ids_are_found(labels: np.ndarray, message: str, serious: bool) -> None:
+def test_impossible_ids_are_found(labels: np.ndarray, message: str, serious: bool):
     ids, findings = check_ids(labels)
     assert ids.dtype == np.uint64
     assert ids[0, 0, 0] == 3
@@ -91,14 +91,14 @@ def match_one(findings: list[Finding], message: str) -> Finding:
     return matching[0]
 
 
-def test_proper_ids_are_kept() -> None:
+def test_proper_ids_are_kept():
     labels = np.array([[[0, 5, 2**32 - 1]]], np.uint64)
     ids, findings = check_ids(labels)
     assert (ids == labels).all()
     assert not findings
 
 
-def test_pieces_are_listed_with_sizes_and_places() -> None:
+def test_pieces_are_listed_with_sizes_and_places():
     labels = blocks()
     labels[5:8, 4:7, 8] = 9
     finding = match_one(check_labels(labels), r"1 object in pieces: 1 piece .*id 9: 9 voxels at \(7, 6, 8\)")
@@ -107,7 +107,7 @@ def test_pieces_are_listed_with_sizes_and_places() -> None:
     assert match_one(check_labels(labels), "id 9: 160 voxels").serious
 
 
-def test_pieces_that_leave_the_volume_may_meet_outside() -> None:
+def test_pieces_that_leave_the_volume_may_meet_outside():
     labels = np.ones((8, 8, 8), np.uint64)
     labels[:, 3:5] = 2
     assert not check_labels(labels)
@@ -120,12 +120,12 @@ def test_pieces_that_leave_the_volume_may_meet_outside() -> None:
     assert not check_pieces(find_components(inner, annotated))
 
 
-def test_ids_used_for_many_objects_are_named() -> None:
+def test_ids_used_for_many_objects_are_named():
     labels = np.arange(1, 65, dtype=np.uint64).repeat(64).reshape(64, 8, 8) % 4 + 1
     assert match_one(check_labels(labels), "more than 8 large pieces .*overflow").serious
 
 
-def test_holes_and_gaps() -> None:
+def test_holes_and_gaps():
     labels = blocks()
     labels[4:6, 4:6, 4:6] = 0
     finding = match_one(
@@ -142,14 +142,14 @@ def test_holes_and_gaps() -> None:
     assert not check_labels(dense), "a membrane of one voxel is no gap"
 
 
-def test_masked_holes_are_none() -> None:
+def test_masked_holes_are_none():
     labels = blocks()
     labels[4:6, 4:6, 4:6] = 0
     mask = labels > 0
     assert not check_labels(labels, mask)
 
 
-def test_mask_errors() -> None:
+def test_mask_errors():
     labels = blocks()
     assert match_one(check_labels(labels, np.zeros(labels.shape, bool)), "excludes every voxel").serious
     assert match_one(check_mask(labels, labels == 0), "is the mask inverted").serious
@@ -158,7 +158,7 @@ def test_mask_errors() -> None:
     assert match_one(check_mask(labels, mostly), "more labels lie outside the mask").serious
 
 
-def test_sections_without_annotation() -> None:
+def test_sections_without_annotation():
     labels = np.ones((20, 8, 8), np.uint64)
     labels[:, 4:] = 2
     labels[[3, 7, 8]] = 0
@@ -171,14 +171,14 @@ def test_sections_without_annotation() -> None:
     assert not check_sections(labels, mask)
 
 
-def test_small_objects_and_single_ones() -> None:
+def test_small_objects_and_single_ones():
     labels = blocks()
     labels[5, 5, 5:8] = 4
     assert match_one(check_labels(labels), r"1 object of fewer than 50 voxels \(id 4: 3 voxels at \(5, 5, 7\)\)")
     assert match_one(check_sizes(find_components(labels // 100 + 1, labels < 100)), "only one object").serious
 
 
-def test_statistics() -> None:
+def test_statistics():
     labels = blocks()
     mask = np.ones(labels.shape, bool)
     mask[10:] = False
@@ -192,7 +192,7 @@ def test_statistics() -> None:
 
 
 @pytest.mark.parametrize("shift", [(0, 0, 4), (3, -5, 0), (-4, 0, 2)])
-def test_shifted_labels_are_found(sound: SyntheticVolume, shift: tuple[int, int, int]) -> None:
+def test_shifted_labels_are_found(sound: SyntheticVolume, shift: tuple[int, int, int]):
     moved = np.roll(sound.labels, shift, (0, 1, 2))
     found = estimate_shift(sound.raw, moved, everywhere())
     assert found is not None
@@ -202,7 +202,7 @@ def test_shifted_labels_are_found(sound: SyntheticVolume, shift: tuple[int, int,
     assert str(shift) in finding.text
 
 
-def test_shifts_by_one_thick_section_are_found_but_not_by_one_voxel(sound: SyntheticVolume) -> None:
+def test_shifts_by_one_thick_section_are_found_but_not_by_one_voxel(sound: SyntheticVolume):
     found = estimate_shift(sound.raw, np.roll(sound.labels, 1, 2), everywhere())
     assert found is not None
     assert found.shift == (0, 0, 1)
@@ -215,14 +215,14 @@ def test_shifts_by_one_thick_section_are_found_but_not_by_one_voxel(sound: Synth
     assert found.clear
 
 
-def test_no_shift_is_found_in_unrelated_volumes(sound: SyntheticVolume) -> None:
+def test_no_shift_is_found_in_unrelated_volumes(sound: SyntheticVolume):
     noise = np.random.default_rng(0).integers(0, 256, SHAPE, dtype=np.uint8)
     findings = check_registration(noise, sound.labels, everywhere())
     assert not [finding for finding in findings if finding.serious]
     assert match_one(findings, "do not follow dark lines")
 
 
-def test_turned_labels_and_inverted_raw_are_found(sound: SyntheticVolume) -> None:
+def test_turned_labels_and_inverted_raw_are_found(sound: SyntheticVolume):
     flipped = np.ascontiguousarray(sound.labels[:, ::-1])
     assert match_one(check_registration(sound.raw, flipped, everywhere()), "flipped along y").serious
     turned = np.ascontiguousarray(sound.labels.transpose(0, 2, 1))
@@ -230,7 +230,7 @@ def test_turned_labels_and_inverted_raw_are_found(sound: SyntheticVolume) -> Non
     assert match_one(check_registration(255 - sound.raw, sound.labels, everywhere()), "raw looks inverted")
 
 
-def test_swapped_voxel_size_is_found() -> None:
+def test_swapped_voxel_size_is_found():
     flat = synthesize((24, 96, 96), voxel_size=(40, 8, 8), seed=1)
     mask = np.ones(flat.labels.shape, bool)
     statistics = label_statistics(flat.labels, mask, find_components(flat.labels, mask))
@@ -238,7 +238,7 @@ def test_swapped_voxel_size_is_found() -> None:
     assert match_one(check_axes(statistics, (8, 8, 40)), r"looks swapped: .* fit \(40, 8, 8\)").serious
 
 
-def test_contrast(sound: SyntheticVolume) -> None:
+def test_contrast(sound: SyntheticVolume):
     raw = sound.raw.copy()
     raw[[3, 4]] = 0
     raw[9] = raw[9] // 4 + 90
@@ -254,6 +254,6 @@ def test_contrast(sound: SyntheticVolume) -> None:
     assert match_one(check_contrast(np.full(SHAPE, 8, np.uint8))[1], "empty volume").serious
 
 
-def test_ranges() -> None:
+def test_ranges():
     assert ranges([3, 4, 5, 9]) == "3–5, 9"
     assert ranges(range(0, 40, 2)).endswith("14 and 12 more")

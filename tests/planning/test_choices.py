@@ -32,7 +32,7 @@ def options(
     return {key: choice.value for key, choice in made.tables["train"].items()}
 
 
-def test_isotropic_and_serial_volumes() -> None:
+def test_isotropic_and_serial_volumes():
     thin, thick = options(volume()), options(SERIAL)
     assert (thin["preset"], thick["preset"]) == ("small", "small-anisotropic")
     assert (thin["transpose"], thick["transpose"]) == ("all", "in-plane")
@@ -50,7 +50,7 @@ def test_isotropic_and_serial_volumes() -> None:
     assert segment["distance_cap"].value == 40
 
 
-def test_offsets_keep_their_length_in_nanometres() -> None:
+def test_offsets_keep_their_length_in_nanometres():
     assert planning.choose_offsets((10, 10, 10)) == PRESETS["small"].offsets
     fine = planning.choose_offsets((40, 4, 4))
     assert fine[:3] == NEAREST_OFFSETS
@@ -62,7 +62,7 @@ def test_offsets_keep_their_length_in_nanometres() -> None:
                                    volume((20, 20, 20)), volume((60, 300, 300), (15, 10, 10))])  # fmt: skip
 @pytest.mark.parametrize("machine", [LAPTOP, SERVER, LAPTOP._replace(memory=3 * 10**9)])
 @pytest.mark.parametrize("timing", [None, SLOW, FAST])
-def test_every_plan_can_be_trained(facts: VolumeFacts, machine: MachineFacts, timing: Timing | None) -> None:
+def test_every_plan_can_be_trained(facts: VolumeFacts, machine: MachineFacts, timing: Timing | None):
     made = make_plan([facts], machine, hours=8, timing=timing, checkpoint="a.pt")
     chosen = {key: choice.value for key, choice in made.tables["train"].items()}
     factor = PRESETS[chosen["preset"]].factor
@@ -85,7 +85,7 @@ def test_every_plan_can_be_trained(facts: VolumeFacts, machine: MachineFacts, ti
     assert made.cost.disk > 0
 
 
-def test_time_makes_crops_and_batches_larger() -> None:
+def test_time_makes_crops_and_batches_larger():
     slow, fast = options(volume()), options(volume(), machine=SERVER, timing=FAST)
     assert slow["crop"] == [64, 64, 64]
     assert slow["batch"] == 1
@@ -96,7 +96,7 @@ def test_time_makes_crops_and_batches_larger() -> None:
     assert options(volume(), hours=4)["steps"] < slow["steps"] <= 2 * options(volume(), hours=4)["steps"] + 1000
 
 
-def test_a_gpu_takes_a_step_in_passes_that_fit() -> None:
+def test_a_gpu_takes_a_step_in_passes_that_fit():
     large, machines = volume((1000, 1000, 1000)), (SERVER, SERVER._replace(gpu_memory=6 * 10**9))
     made = [make_plan([large], machine, hours=80, timing=FAST, checkpoint="a.pt") for machine in machines]
     steps = [{key: choice.value for key, choice in plan.tables["train"].items()} for plan in made]
@@ -108,12 +108,12 @@ def test_a_gpu_takes_a_step_in_passes_that_fit() -> None:
     assert made[0].cost.hours / work[0] / steps[0]["steps"] == made[1].cost.hours / work[1] / steps[1]["steps"]
 
 
-def test_small_data_are_not_trained_on_for_ever() -> None:
+def test_small_data_are_not_trained_on_for_ever():
     facts = volume((64, 64, 64))
     assert options(facts, timing=FAST)["steps"] * 64**3 <= 4 * planning.EXPOSURES * facts.annotated
 
 
-def test_held_out_slab_is_the_end_of_the_longest_axis() -> None:
+def test_held_out_slab_is_the_end_of_the_longest_axis():
     facts = volume((50, 100, 200))
     assert held_out_slab(facts) == (2, 160, 200)
     assert training_extent(facts) == (50, 100, 160)
@@ -128,12 +128,12 @@ def test_held_out_slab_is_the_end_of_the_longest_axis() -> None:
     assert "threshold" not in make_plan([facts], LAPTOP, hours=1, timing=None, checkpoint="a.pt").tables["segment"]
 
 
-def test_labels_with_background_between_are_not_eroded() -> None:
+def test_labels_with_background_between_are_not_eroded():
     assert options(volume(touching=0.0))["boundary_steps"] == 0
     assert options(volume(touching=0.0), volume(touching=1.0, annotated=10**9))["boundary_steps"] == 1
 
 
-def test_slightly_anisotropic_volumes_keep_z_apart() -> None:
+def test_slightly_anisotropic_volumes_keep_z_apart():
     chosen = options(volume(voxel_size=(15.0, 10.0, 10.0)))
     assert chosen["preset"] == "small"
     assert chosen["transpose"] == "in-plane"
@@ -141,7 +141,7 @@ def test_slightly_anisotropic_volumes_keep_z_apart() -> None:
     assert chosen["elastic_jitter"] == [1.3, 2.0, 2.0]
 
 
-def test_all_choices_are_options_and_say_why() -> None:
+def test_all_choices_are_options_and_say_why():
     names = {field.name for field in dataclasses.fields(AugmentationOptions)}
     for facts in (volume(), SERIAL):
         table = make_plan([facts], LAPTOP, hours=8, timing=SLOW, checkpoint="a.pt").tables["train"]

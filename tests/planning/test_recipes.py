@@ -26,7 +26,7 @@ def facts(name: str) -> VolumeFacts:
 
 
 @pytest.mark.parametrize("name", INPUTS)
-def test_recipe_is_the_papers(name: str) -> None:
+def test_recipe_is_the_papers(name: str):
     plan = plan_data_set(name, [facts(name)], SERVER, checkpoint="a.pt")
     train = {key: choice.value for key, choice in plan.tables["train"].items()}
     assert valid_input_shape(PRESETS[train["preset"]], tuple(train["crop"]))[0] == INPUTS[name]
@@ -41,7 +41,7 @@ def test_recipe_is_the_papers(name: str) -> None:
     assert 2e9 < plan.cost.gpu_memory < 40e9
 
 
-def test_details_of_cremi() -> None:
+def test_details_of_cremi():
     train = plan_data_set("cremi", [facts("cremi")], SERVER, checkpoint="a.pt").tables["train"]
     values = {key: choice.value for key, choice in train.items()}
     assert values["elastic_spacing"] == [4.0, 40.0, 40.0]
@@ -51,7 +51,7 @@ def test_details_of_cremi() -> None:
 
 
 @pytest.mark.parametrize("name", INPUTS)
-def test_every_option_is_one_of_train(name: str) -> None:
+def test_every_option_is_one_of_train(name: str):
     signature = inspect.signature(pipeline.train)
     train = plan_data_set(name, [facts(name)], SERVER, checkpoint="a.pt").tables["train"]
     assert train.keys() <= signature.parameters.keys()
@@ -59,7 +59,7 @@ def test_every_option_is_one_of_train(name: str) -> None:
     assert len(train.keys() & records) > 15
 
 
-def test_data_sets_are_named_and_their_voxel_size_is_checked() -> None:
+def test_data_sets_are_named_and_their_voxel_size_is_checked():
     named = inspect.signature(pipeline.plan).parameters["data_set"].annotation
     assert all(name in str(named) for name in DATA_SETS)
     check_voxels("fib-25", (10.0, 10.0, 10.0))

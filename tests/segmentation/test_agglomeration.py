@@ -50,7 +50,7 @@ def merges_of(tree: MergeTree) -> list[tuple[int, int, int]]:
 
 @given(SEEDS, st.sampled_from(SCORES), st.sampled_from([0.0, 0.3, 127.3 / 255, 0.6, 1.0]))
 @settings(max_examples=200, deadline=None)
-def test_equals_the_naive_twin(seed: int, score: str, floor: float) -> None:
+def test_equals_the_naive_twin(seed: int, score: str, floor: float):
     graph = random_graph(seed)
     tree = agglomerate(graph, options=AgglomerationOptions(score, floor))
     assert merges_of(tree) == merge_sequence(graph_contacts(graph), score, floor * 65535)
@@ -58,7 +58,7 @@ def test_equals_the_naive_twin(seed: int, score: str, floor: float) -> None:
 
 @given(SEEDS, st.sampled_from(SCORES))
 @settings(max_examples=100, deadline=None)
-def test_scores_and_areas_of_contacts_equal_the_naive_twin(seed: int, score: str) -> None:
+def test_scores_and_areas_of_contacts_equal_the_naive_twin(seed: int, score: str):
     graph = random_graph(seed)
     contacts = graph_contacts(graph)
     wanted = [statistic(score, values) for values, _ in start(contacts, score).values()]
@@ -68,14 +68,14 @@ def test_scores_and_areas_of_contacts_equal_the_naive_twin(seed: int, score: str
 
 @pytest.mark.parametrize("score", ["mean", "hist_quant_15", "hist_quant_75", "hist_quant_85_init_max", "mean_top_70"])
 @pytest.mark.parametrize("seed", range(3))
-def test_equals_the_naive_twin_on_long_histograms(score: str, seed: int) -> None:
+def test_equals_the_naive_twin_on_long_histograms(score: str, seed: int):
     graph = crowded_graph(seed)
     want = merge_sequence(graph_contacts(graph), score)
     assert merges_of(agglomerate(graph, options=AgglomerationOptions(score))) == want
 
 
 @pytest.mark.parametrize("score", ["mean", "mean_top_2"])
-def test_edges_that_move_again_and_again_leave_room_for_others(score: str) -> None:
+def test_edges_that_move_again_and_again_leave_room_for_others(score: str):
     """Hubs with leaves of their own merge in pairs, and these in pairs: the table of edges is used up several times."""
     hubs = range(1, 17)
     joints = {(hub, hub + step): 255 - step for step in (1, 2, 4, 8) for hub in hubs[:: 2 * step]}
@@ -94,13 +94,13 @@ def test_edges_that_move_again_and_again_leave_room_for_others(score: str) -> No
 
 @given(SEEDS, st.sampled_from(REDUCIBLE))
 @settings(max_examples=30, deadline=None)
-def test_scores_never_rise(seed: int, score: str) -> None:
+def test_scores_never_rise(seed: int, score: str):
     assert (np.diff(agglomerate(random_graph(seed), options=AgglomerationOptions(score)).scores) <= 0).all()
 
 
 @given(SEEDS, st.sampled_from(SCORES))
 @settings(max_examples=30, deadline=None)
-def test_ids_do_not_matter_as_long_as_their_order_stays(seed: int, score: str) -> None:
+def test_ids_do_not_matter_as_long_as_their_order_stays(seed: int, score: str):
     graph = random_graph(seed)
     names = np.cumsum(np.random.default_rng(seed).integers(1, 2**50, len(graph.fragments))).astype(np.uint64)
     edges = names[np.searchsorted(graph.fragments, graph.edges)]
@@ -111,7 +111,7 @@ def test_ids_do_not_matter_as_long_as_their_order_stays(seed: int, score: str) -
     np.testing.assert_array_equal(renamed.scores, tree.scores)
 
 
-def test_counts_beyond_32_bits() -> None:
+def test_counts_beyond_32_bits():
     counts = np.array([3 * 2**33, 2**33, 2**33])
     graph = RegionGraph(
         np.array([1, 2, 3], np.uint64), np.ones(3, np.int64), np.array([[1, 2], [1, 3], [2, 3]], np.uint64),
@@ -122,7 +122,7 @@ def test_counts_beyond_32_bits() -> None:
     assert merges_of(agglomerate(graph, options=quantile)) == [(1, 2, 200 * 257), (1, 3, 100 * 257)]
 
 
-def test_the_graph_stays_as_it_was() -> None:
+def test_the_graph_stays_as_it_was():
     graph = crowded_graph(0)
     before = {name: values.copy() for name, values in vars(graph).items()}
     for score in ("mean", "hist_quant_75", "hist_quant_75_init_max", "mean_top_7"):
@@ -132,7 +132,7 @@ def test_the_graph_stays_as_it_was() -> None:
             np.testing.assert_array_equal(getattr(graph, name), values, err_msg=name)
 
 
-def test_an_edge_to_a_fragment_that_is_not_listed_is_refused() -> None:
+def test_an_edge_to_a_fragment_that_is_not_listed_is_refused():
     one = np.ones(1, np.int64)
     for edge in ((1, 3), (2, 4)):
         graph = RegionGraph(
@@ -143,24 +143,24 @@ def test_an_edge_to_a_fragment_that_is_not_listed_is_refused() -> None:
             agglomerate(graph)
 
 
-def test_empty_graph_gives_an_empty_tree() -> None:
+def test_empty_graph_gives_an_empty_tree():
     graph = build_region_graph(np.zeros((3, 2, 2, 2), np.uint8), np.ones((2, 2, 2), np.uint64))
     for score in SCORES:
         assert len(agglomerate(graph, options=AgglomerationOptions(score)).merges) == 0
 
 
-def test_alias_is_the_75_percent_quantile() -> None:
+def test_alias_is_the_75_percent_quantile():
     assert parse_score("aff75_his256") == parse_score("hist_quant_75")
 
 
 @pytest.mark.parametrize(
     "name", ["median", "hist_quant_101", "mean_top_0", "hist_quant_", "hist_quant_75_", "mean_init_max"]
 )
-def test_unknown_scores_are_refused_with_the_list(name: str) -> None:
+def test_unknown_scores_are_refused_with_the_list(name: str):
     with pytest.raises(InputError, match="hist_quant_Q_init_max"):
         parse_score(name)
 
 
-def test_floor_out_of_range_is_refused() -> None:
+def test_floor_out_of_range_is_refused():
     with pytest.raises(InputError, match="floor"):
         agglomerate(random_graph(0), options=AgglomerationOptions(floor=1.5))

@@ -25,7 +25,7 @@ def random_graph(seed: int) -> RegionGraph:
 
 @given(SEEDS, st.sampled_from(["mean", "hist_quant_50", "hist_quant_75"]), st.integers(1, 16))
 @settings(max_examples=100, deadline=None)
-def test_equals_the_rule_in_random_order(seed: int, score: str, minimum_size: int) -> None:
+def test_equals_the_rule_in_random_order(seed: int, score: str, minimum_size: int):
     graph = random_graph(seed)
     rng = np.random.default_rng(seed)
     lookup = graph.fragments[np.sort(rng.integers(0, len(graph.fragments), len(graph.fragments)))]
@@ -37,7 +37,7 @@ def test_equals_the_rule_in_random_order(seed: int, score: str, minimum_size: in
         assert joined.tolist() == [want[segment] for segment in lookup.tolist()]
 
 
-def test_init_max_keeps_the_maxima_of_the_fragments_contacts() -> None:
+def test_init_max_keeps_the_maxima_of_the_fragments_contacts():
     """Contacts of segments pool one value for each contact of fragments, as they would inside agglomeration."""
     edges = np.array([[1, 3], [1, 4], [2, 3], [2, 4]], np.uint64)
     bins, counts = np.array([10, 90, 20, 250, 80, 100], np.uint8), np.array([1, 1, 1, 1, 9, 9])
@@ -52,7 +52,7 @@ def test_init_max_keeps_the_maxima_of_the_fragments_contacts() -> None:
     assert joined.tolist() == [1, 2, 1, 1]
 
 
-def test_removed_fragments_stay_removed_and_dust_without_neighbours_stays() -> None:
+def test_removed_fragments_stay_removed_and_dust_without_neighbours_stays():
     fragments = np.array([[[1, 2, 2, 0, 7]]], np.uint64)
     graph = build_region_graph(np.full((3, 1, 1, 5), 200, np.uint8), fragments)
     assert join_dust(graph, np.array([1, 2, 7], np.uint64), minimum_size=2).tolist() == [1, 1, 7]
@@ -60,14 +60,14 @@ def test_removed_fragments_stay_removed_and_dust_without_neighbours_stays() -> N
     assert join_dust(graph, np.array([1, 2, 7], np.uint64), minimum_size=0).tolist() == [1, 2, 7]
 
 
-def test_remove_small_counts_whole_segments() -> None:
+def test_remove_small_counts_whole_segments():
     sizes, lookup = np.array([3, 4, 5]), np.array([8, 8, 9], np.uint64)
     assert remove_small(sizes, lookup, minimum_size=6).tolist() == [8, 8, 0]
     assert remove_small(sizes, lookup, minimum_size=7).tolist() == [8, 8, 0]
     assert remove_small(sizes, lookup, minimum_size=8).tolist() == [0, 0, 0]
 
 
-def test_arrays_that_do_not_fit_are_refused() -> None:
+def test_arrays_that_do_not_fit_are_refused():
     graph = random_graph(1)
     with pytest.raises(InputError, match="minimum_size"):
         join_dust(graph, graph.fragments, minimum_size=-1)

@@ -38,7 +38,7 @@ def assert_same(one: RegionGraph, two: RegionGraph) -> None:
 
 @given(SEEDS)
 @settings(deadline=None)
-def test_equals_the_naive_twin(seed: int) -> None:
+def test_equals_the_naive_twin(seed: int):
     affinities, fragments = random_volume(seed)
     graph = build_region_graph(affinities, fragments)
     want = region_contacts(affinities, fragments)
@@ -50,7 +50,7 @@ def test_equals_the_naive_twin(seed: int) -> None:
 
 @given(SEEDS)
 @settings(max_examples=50, deadline=None)
-def test_blocks_add_up_in_any_order(seed: int) -> None:
+def test_blocks_add_up_in_any_order(seed: int):
     affinities, fragments = random_volume(seed)
     rng = np.random.default_rng(seed)
     cuts = [sorted({0, length, *rng.integers(0, length + 1, 2).tolist()}) for length in fragments.shape]
@@ -67,7 +67,7 @@ def test_blocks_add_up_in_any_order(seed: int) -> None:
 
 @given(SEEDS)
 @settings(max_examples=50, deadline=None)
-def test_contracting_equals_building_from_segments(seed: int) -> None:
+def test_contracting_equals_building_from_segments(seed: int):
     affinities, fragments = random_volume(seed)
     graph = build_region_graph(affinities, fragments)
     lookup = np.random.default_rng(seed).integers(0, 4, len(graph.fragments)).astype(np.uint64)
@@ -77,14 +77,14 @@ def test_contracting_equals_building_from_segments(seed: int) -> None:
     assert_same(contract_region_graph(graph, lookup), build_region_graph(affinities, segments))
 
 
-def test_a_contact_names_both_fragments_also_where_only_one_is_owned() -> None:
+def test_a_contact_names_both_fragments_also_where_only_one_is_owned():
     graph = build_region_graph(
         np.full((3, 1, 1, 2), 9, np.uint8), np.array([[[3, 4]]], np.uint64), owned=np.s_[0:1, 0:1, 1:2]
     )
     assert [graph.fragments.tolist(), graph.sizes.tolist(), graph.edges.tolist()] == [[3, 4], [0, 1], [[3, 4]]]
 
 
-def test_float_and_narrow_ids_give_the_same() -> None:
+def test_float_and_narrow_ids_give_the_same():
     affinities, fragments = random_volume(3)
     floats = affinities.astype(np.float32) / 255
     narrow = (fragments % np.uint64(11)).astype(np.uint32)
@@ -92,7 +92,7 @@ def test_float_and_narrow_ids_give_the_same() -> None:
 
 
 @pytest.mark.parametrize("shape", [(20, 20, 20), (5, 6, 7), (5, 6, 1)])
-def test_tables_grow(shape: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tables_grow(shape: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch):
     """More fragments, contacts and voxel pairs than the tables hold at first; or one more (7 and 1 voxels along x)."""
     monkeypatch.setattr(kernels, "_CHUNK", 0)
     fragments = np.arange(1, np.prod(shape) + 1, dtype=np.uint64).reshape(shape)
@@ -104,7 +104,7 @@ def test_tables_grow(shape: tuple[int, int, int], monkeypatch: pytest.MonkeyPatc
     assert (graph.counts == 1).all()
 
 
-def test_arrays_that_do_not_fit_are_refused() -> None:
+def test_arrays_that_do_not_fit_are_refused():
     affinities = np.zeros((3, 2, 2, 2), np.uint8)
     with pytest.raises(InputError, match="uint64 or uint32"):
         build_region_graph(affinities, np.zeros((2, 2, 2), np.int64))

@@ -27,13 +27,13 @@ def random_tree(seed: int) -> tuple[MergeTree, list[tuple[int, int, int]]]:
 
 @given(SEEDS, st.sampled_from([0.0, 0.1, 0.2, 0.4, 0.5, 0.6, 0.8, 1.0]))
 @settings(max_examples=150, deadline=None)
-def test_lookup_equals_the_naive_twin(seed: int, threshold: float) -> None:
+def test_lookup_equals_the_naive_twin(seed: int, threshold: float):
     tree, merges = random_tree(seed)
     want = lookup_by_union(merges, tree.fragments.tolist(), threshold)
     assert segment_lookup(tree, threshold).tolist() == [want[fragment] for fragment in tree.fragments.tolist()]
 
 
-def test_a_threshold_just_beside_a_score_decides_about_its_merge() -> None:
+def test_a_threshold_just_beside_a_score_decides_about_its_merge():
     pair = np.array([1, 2], np.uint64)
     for level in range(1, 65535, 101):
         tree = MergeTree(pair, np.ones(2, np.int64), pair[None], np.array([level / 65535], np.float32), "mean")
@@ -41,7 +41,7 @@ def test_a_threshold_just_beside_a_score_decides_about_its_merge() -> None:
         assert (merged, apart) == ([1, 1], [1, 2]), level
 
 
-def test_scores_that_rise_are_cut_where_they_first_fall_below() -> None:
+def test_scores_that_rise_are_cut_where_they_first_fall_below():
     merges, scores = np.array([[1, 2], [3, 4], [1, 3]], np.uint64), np.array([0.8, 0.2, 0.6], np.float32)
     tree = MergeTree(np.array([1, 2, 3, 4], np.uint64), np.ones(4, np.int64), merges, scores, "mean_top_2")
     assert segment_lookup(tree, 0.5).tolist() == [1, 1, 3, 4]
@@ -50,7 +50,7 @@ def test_scores_that_rise_are_cut_where_they_first_fall_below() -> None:
 
 @given(SEEDS, st.booleans())
 @settings(max_examples=50, deadline=None)
-def test_relabel_equals_a_dictionary(seed: int, narrow: bool) -> None:
+def test_relabel_equals_a_dictionary(seed: int, narrow: bool):
     rng = np.random.default_rng(seed)
     ids = np.unique(rng.integers(1, 2**31 if narrow else 2**63, rng.integers(1, 20))).astype(np.uint64)
     lookup = rng.integers(0, 2**63, len(ids)).astype(np.uint64)
@@ -66,7 +66,7 @@ def test_relabel_equals_a_dictionary(seed: int, narrow: bool) -> None:
     st.lists(st.integers(0, 12)),
 )
 @settings(max_examples=50, deadline=None)
-def test_ids_that_are_not_among_the_old_ones_stay(renamed: dict[int, int], names: list[int]) -> None:
+def test_ids_that_are_not_among_the_old_ones_stay(renamed: dict[int, int], names: list[int]):
     names = [*names, *renamed, 2**64 - 1]
     old = np.array(sorted(renamed), np.uint64)
     new = np.array([renamed[name] for name in sorted(renamed)], np.uint64)
@@ -74,7 +74,7 @@ def test_ids_that_are_not_among_the_old_ones_stay(renamed: dict[int, int], names
     assert found.tolist() == [renamed.get(name, name) for name in names]
 
 
-def test_arrays_that_do_not_fit_are_refused() -> None:
+def test_arrays_that_do_not_fit_are_refused():
     ids = np.array([5, 2**40], np.uint64)
     with pytest.raises(InputError, match="fragment 6 is not among the 2 ids"):
         relabel(np.array([[[0, 5, 6]]], np.uint64), ids, ids)
@@ -91,7 +91,7 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
 
 
 @pytest.mark.parametrize("merges", [[(9, 5)], [(5, 5)], [(4, 5)], [(5, 7)], [(5, 9), (6, 9)]])
-def test_a_tree_whose_merges_do_not_fit_is_refused(merges: list[tuple[int, int]]) -> None:
+def test_a_tree_whose_merges_do_not_fit_is_refused(merges: list[tuple[int, int]]):
     ids, scores = np.array([5, 6, 9], np.uint64), np.ones(len(merges), np.float32)
     broken = MergeTree(ids, np.ones(3, np.int64), np.array(merges, np.uint64), scores, "mean")
     with pytest.raises(InputError, match="broken"):

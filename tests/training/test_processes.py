@@ -29,7 +29,7 @@ def receive(content: bytes, monkeypatch: pytest.MonkeyPatch) -> object:
     return Processes(rank=1, number=2).share(None)
 
 
-def test_tensors_and_plain_values_are_received(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tensors_and_plain_values_are_received(monkeypatch: pytest.MonkeyPatch):
     packed = io.BytesIO()
     torch.save({"step": 3, "weights": [torch.arange(4.0)]}, packed)
     found = receive(packed.getvalue(), monkeypatch)
@@ -38,7 +38,7 @@ def test_tensors_and_plain_values_are_received(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_nothing_that_is_received_is_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zipped: bool) -> None:
+def test_nothing_that_is_received_is_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zipped: bool):
     packed = io.BytesIO()
     torch.save(Payload(tmp_path / "executed"), packed, _use_new_zipfile_serialization=zipped)
     with pytest.raises(pickle.UnpicklingError):

@@ -43,7 +43,7 @@ def take(steps: Iterator[StepReport], number: int) -> list[StepReport]:
     return [next(steps) for _ in range(number)]
 
 
-def test_training_lowers_the_loss_and_malis_follows(volume: TrainingVolume) -> None:
+def test_training_lowers_the_loss_and_malis_follows(volume: TrainingVolume):
     reports = list(make_trainer(volume, steps=40, malis_after=30))
     assert len(reports) == 40
     assert np.mean([r.voxel_loss for r in reports[20:30]]) < 0.75 * np.mean([r.voxel_loss for r in reports[:5]])
@@ -52,12 +52,12 @@ def test_training_lowers_the_loss_and_malis_follows(volume: TrainingVolume) -> N
 
 
 @pytest.mark.parametrize("changes", [{"loss": "squared-error"}, {"padding": "valid", "margin": 0}, {"batch": 2}])
-def test_other_recipes_run(volume: TrainingVolume, changes: dict) -> None:
+def test_other_recipes_run(volume: TrainingVolume, changes: dict):
     reports = list(make_trainer(volume, steps=4, malis_after=2, **changes))
     assert all(np.isfinite(report.loss) for report in reports)
 
 
-def test_descriptors_are_learned_beside_the_affinities(volume: TrainingVolume) -> None:
+def test_descriptors_are_learned_beside_the_affinities(volume: TrainingVolume):
     torch.manual_seed(0)
     options = dataclasses.replace(OPTIONS, steps=30, malis_after=25, descriptor_weight=20.0, descriptor_sigma=30.0)
     network = with_descriptors(UNet(PRESETS["tiny"]).eval())
@@ -69,13 +69,13 @@ def test_descriptors_are_learned_beside_the_affinities(volume: TrainingVolume) -
     assert trainer.averaged_network.options.descriptors
 
 
-def test_a_network_with_descriptors_trains_without_them(volume: TrainingVolume) -> None:
+def test_a_network_with_descriptors_trains_without_them(volume: TrainingVolume):
     network = with_descriptors(UNet(PRESETS["tiny"]))
     reports = list(Trainer(network, [volume], OPTIONS, AugmentationOptions()))
     assert all(report.descriptor_loss == 0 and np.isfinite(report.loss) for report in reports)
 
 
-def test_resumed_training_continues_the_same_curve_to_the_bit(volume: TrainingVolume, tmp_path: Path) -> None:
+def test_resumed_training_continues_the_same_curve_to_the_bit(volume: TrainingVolume, tmp_path: Path):
     undisturbed = make_trainer(volume, accumulate=2)
     losses = [report.loss for report in undisturbed]
     first = make_trainer(volume, accumulate=2)
@@ -101,7 +101,7 @@ def assert_equal_states(one: Any, other: Any) -> None:
 
 
 @pytest.mark.parametrize("split", [{"batch": 1, "accumulate": 4}, {"batch": 2, "accumulate": 2}])
-def test_accumulated_passes_are_as_one_large_batch(volume: TrainingVolume, split: dict) -> None:
+def test_accumulated_passes_are_as_one_large_batch(volume: TrainingVolume, split: dict):
     whole, parts = make_trainer(volume, batch=4, steps=4), make_trainer(volume, steps=4, **split)
     for one, other in zip(whole, parts, strict=True):
         assert one.loss == pytest.approx(other.loss, rel=1e-4)
@@ -109,7 +109,7 @@ def test_accumulated_passes_are_as_one_large_batch(volume: TrainingVolume, split
         torch.testing.assert_close(weight, same, rtol=1e-3, atol=1e-5)
 
 
-def test_malis_beside_the_next_pass_changes_no_loss(volume: TrainingVolume, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_malis_beside_the_next_pass_changes_no_loss(volume: TrainingVolume, monkeypatch: pytest.MonkeyPatch):
     recipe = {"accumulate": 3, "malis_after": 0, "steps": 3}
     losses = [report.loss for report in make_trainer(volume, **recipe)]
     calls: list[str] = []
@@ -123,7 +123,7 @@ def test_malis_beside_the_next_pass_changes_no_loss(volume: TrainingVolume, monk
     assert calls[:6] == [forward, forward, backward, forward, backward, backward]
 
 
-def test_malis_in_threads_is_the_malis_loss(volume: TrainingVolume) -> None:
+def test_malis_in_threads_is_the_malis_loss(volume: TrainingVolume):
     trainer = make_trainer(volume, malis_after=0, malis_weight=1.0)
     batch = trainer._draw(0, range(2))
     logits = torch.randn(2, 3, 16, 16, 16, requires_grad=True)
@@ -136,7 +136,7 @@ def test_malis_in_threads_is_the_malis_loss(volume: TrainingVolume) -> None:
     torch.testing.assert_close(found, wanted)
 
 
-def test_malis_in_windows_is_counted_on_the_grid_of_each_crop(volume: TrainingVolume) -> None:
+def test_malis_in_windows_is_counted_on_the_grid_of_each_crop(volume: TrainingVolume):
     trainer = make_trainer(volume, malis_after=0, malis_window=(6, 7, 8))
     batch = trainer._draw(0, range(2))
     assert (batch.starts[0] != batch.starts[1]).any()
@@ -149,7 +149,7 @@ def test_malis_in_windows_is_counted_on_the_grid_of_each_crop(volume: TrainingVo
             np.testing.assert_array_equal(found[number], part)
 
 
-def test_windows_beside_the_whole_crop(volume: TrainingVolume) -> None:
+def test_windows_beside_the_whole_crop(volume: TrainingVolume):
     logits, found = torch.randn(1, 3, 16, 16, 16), []
     for changes in ({}, {"malis_window": (6, 7, 8)}, {"malis_window": (6, 7, 8), "malis_whole_crop": 0.25}):
         trainer = make_trainer(volume, malis_after=0, **changes)
@@ -158,7 +158,7 @@ def test_windows_beside_the_whole_crop(volume: TrainingVolume) -> None:
         torch.testing.assert_close(both, 0.25 * whole + 0.75 * windows)
 
 
-def test_training_in_windows_resumes_to_the_bit(volume: TrainingVolume, tmp_path: Path) -> None:
+def test_training_in_windows_resumes_to_the_bit(volume: TrainingVolume, tmp_path: Path):
     recipe = {"malis_window": (6, 6, 6), "malis_after": 0, "malis_gradient": 0.5}
     losses = [report.loss for report in make_trainer(volume, **recipe)]
     first, second = make_trainer(volume, **recipe), make_trainer(volume, **recipe)
@@ -168,12 +168,12 @@ def test_training_in_windows_resumes_to_the_bit(volume: TrainingVolume, tmp_path
     assert resumed + [report.loss for report in second] == losses
 
 
-def test_windows_larger_than_the_crop_are_refused(volume: TrainingVolume) -> None:
+def test_windows_larger_than_the_crop_are_refused(volume: TrainingVolume):
     with pytest.raises(InputError, match="fit into the crop"):
         make_trainer(volume, malis_window=(17, 8, 8))
 
 
-def test_the_gradient_of_malis_has_the_norm_that_is_asked_for(volume: TrainingVolume) -> None:
+def test_the_gradient_of_malis_has_the_norm_that_is_asked_for(volume: TrainingVolume):
     trainer = make_trainer(volume, malis_after=0, malis_gradient=0.3)
     batch, last = trainer._draw(0, range(1)), trainer.network.head.weight
     logits = trainer._logits(batch.raw)
@@ -185,7 +185,7 @@ def test_the_gradient_of_malis_has_the_norm_that_is_asked_for(volume: TrainingVo
     assert voxels.item() == plain[0].item()
 
 
-def test_passes_form_and_errors_of_malis() -> None:
+def test_passes_form_and_errors_of_malis():
     logits = torch.tensor([-2.0, 0.5, 1.0, -0.5, 3.0, 2.0]).reshape(1, 3, 1, 1, 2).requires_grad_()
     affinities = torch.sigmoid(logits)
     positive, negative = torch.tensor([1.0, 2, 0, 3, 4, 0]), torch.tensor([0.0, 0, 5, 0, 0, 6])
@@ -207,7 +207,7 @@ def test_passes_form_and_errors_of_malis() -> None:
     assert wrong < split + merged
 
 
-def test_one_pass_of_malis_where_asked(volume: TrainingVolume) -> None:
+def test_one_pass_of_malis_where_asked(volume: TrainingVolume):
     trainer = make_trainer(volume, malis_after=0, malis_passes=1)
     batch = trainer._draw(0, range(2))
     affinities = torch.rand(2, 3, 16, 16, 16)
@@ -221,7 +221,7 @@ def test_one_pass_of_malis_where_asked(volume: TrainingVolume) -> None:
 
 
 @pytest.mark.parametrize("kind", ["cross-entropy", "squared-error"])
-def test_loss_of_a_batch_is_the_mean_of_its_crops(kind: Loss) -> None:
+def test_loss_of_a_batch_is_the_mean_of_its_crops(kind: Loss):
     torch.manual_seed(0)
     logits = torch.randn(2, 3, 4, 4, 4)
     targets = torch.stack([torch.rand(3, 4, 4, 4) < share for share in (0.2, 0.9)])
@@ -230,7 +230,7 @@ def test_loss_of_a_batch_is_the_mean_of_its_crops(kind: Loss) -> None:
     assert balanced_loss(logits, targets, valid, kind).item() == pytest.approx(sum(crops).item() / 2, rel=1e-5)
 
 
-def test_stop_ends_after_the_step(volume: TrainingVolume) -> None:
+def test_stop_ends_after_the_step(volume: TrainingVolume):
     trainer = make_trainer(volume)
     for report in trainer:
         if report.step == 2:
@@ -238,7 +238,7 @@ def test_stop_ends_after_the_step(volume: TrainingVolume) -> None:
     assert (trainer.step, trainer.stopped) == (3, True)
 
 
-def test_items_are_prepared_ahead_in_order() -> None:
+def test_items_are_prepared_ahead_in_order():
     begun: list[int] = []
 
     def prepare(item: int) -> int:
@@ -253,7 +253,7 @@ def test_items_are_prepared_ahead_in_order() -> None:
     assert list(prepared_ahead(prepare, range(10), threads=4, ahead=20)) == [item * item for item in range(10)]
 
 
-def test_averaged_network_predicts_with_valid_convolutions(volume: TrainingVolume) -> None:
+def test_averaged_network_predicts_with_valid_convolutions(volume: TrainingVolume):
     trainer = make_trainer(volume)
     take(iter(trainer), 1)
     network = trainer.averaged_network
@@ -261,13 +261,13 @@ def test_averaged_network_predicts_with_valid_convolutions(volume: TrainingVolum
     assert network(torch.zeros(1, 1, 32, 32, 32)).shape[2] < 32
 
 
-def test_validation_scores_a_held_out_box(volume: TrainingVolume) -> None:
+def test_validation_scores_a_held_out_box(volume: TrainingVolume):
     found = validate(UNet(PRESETS["tiny"]).eval(), volume.raw, volume.labels, Box.whole((8, 32, 32)), surroundings=0)
     assert 0 <= found.threshold <= 1
     assert found.scores.voi_sum >= 0
 
 
-def test_validation_segments_the_surroundings_and_scores_the_box(volume: TrainingVolume) -> None:
+def test_validation_segments_the_surroundings_and_scores_the_box(volume: TrainingVolume):
     torch.manual_seed(1)
     network, box = UNet(PRESETS["tiny"]).eval(), Box(*np.s_[4:20, 3:20, 0:9])
     only_box = np.zeros_like(volume.labels)
@@ -278,7 +278,7 @@ def test_validation_segments_the_surroundings_and_scores_the_box(volume: Trainin
     assert found != validate(network, volume.raw, volume.labels, box, surroundings=0)
 
 
-def test_diverged_training_stops(volume: TrainingVolume) -> None:
+def test_diverged_training_stops(volume: TrainingVolume):
     trainer = make_trainer(volume)
     with torch.no_grad():
         trainer.network.head.weight.fill_(float("nan"))
@@ -290,7 +290,7 @@ def test_diverged_training_stops(volume: TrainingVolume) -> None:
     assert trainer.step == 0
 
 
-def test_the_crop_whose_loss_is_not_finite_is_named(volume: TrainingVolume) -> None:
+def test_the_crop_whose_loss_is_not_finite_is_named(volume: TrainingVolume):
     trainer = make_trainer(volume, batch=2, accumulate=2, malis_after=0)
     draw = type(trainer.sampler).draw
 
@@ -305,7 +305,7 @@ def test_the_crop_whose_loss_is_not_finite_is_named(volume: TrainingVolume) -> N
     assert caught.value.example.number == 3
 
 
-def test_an_example_shows_what_the_network_is_trained_on(volume: TrainingVolume) -> None:
+def test_an_example_shows_what_the_network_is_trained_on(volume: TrainingVolume):
     trainer = make_trainer(volume)
     take(iter(trainer), 2)
     before = {name: value.clone() for name, value in trainer.network.state_dict().items()}
@@ -317,14 +317,14 @@ def test_an_example_shows_what_the_network_is_trained_on(volume: TrainingVolume)
     assert not (example.positive * example.negative).any()
 
 
-def test_learning_rate_warms_up_and_falls() -> None:
+def test_learning_rate_warms_up_and_falls():
     options = TrainingOptions(steps=100, warmup=10, learning_rate=1.0)
     rates = [learning_rate(step, options) for step in range(101)]
     assert rates[0] < rates[5] < rates[9]
     assert rates[20] > rates[60] > rates[100] == pytest.approx(0)
 
 
-def test_crops_are_reproducible_annotated_and_aligned(volume: TrainingVolume) -> None:
+def test_crops_are_reproducible_annotated_and_aligned(volume: TrainingVolume):
     mask = volume.mask.copy()
     mask[12:] = False
     prepared = prepare_volume(TrainingVolume(volume.raw, volume.labels, mask), 0)
@@ -340,7 +340,7 @@ def test_crops_are_reproducible_annotated_and_aligned(volume: TrainingVolume) ->
         assert ((raw > 0) == (crop.labels > 0))[clear & crop.mask].mean() > 0.98
 
 
-def test_volume_without_a_large_enough_annotated_crop() -> None:
+def test_volume_without_a_large_enough_annotated_crop():
     mask = np.zeros((20, 20, 20), bool)
     mask[::7, ::7, ::7] = True
     prepared = prepare_volume(TrainingVolume(np.zeros(mask.shape, np.uint8), np.ones(mask.shape, np.uint64), mask), 0)

@@ -20,7 +20,7 @@ def arrays() -> dict[str, np.ndarray]:
     return dict(zip(names, (raw, labels, targets, affinities, *weights), strict=True))
 
 
-def test_pictures_go_through_the_heaviest_edge() -> None:
+def test_pictures_go_through_the_heaviest_edge():
     given = arrays()
     figure = snapshot_figure(**given, title="step 7")
     shown = [axis.images[-1].get_array() for axis in figure.axes]
@@ -34,7 +34,7 @@ def test_pictures_go_through_the_heaviest_edge() -> None:
     assert weaken[1, 1] == pytest.approx(4)
 
 
-def test_the_heaviest_edge_may_be_of_either_pass_and_any_channel() -> None:
+def test_the_heaviest_edge_may_be_of_either_pass_and_any_channel():
     given = arrays()
     given["positive"][:] = given["negative"][:] = 0
     given["positive"][0, 0, 0, 0], given["negative"][2, 3, 5, 7] = 0.5, 0.8
@@ -47,7 +47,7 @@ def test_the_heaviest_edge_may_be_of_either_pass_and_any_channel() -> None:
     assert shown[5][5, 7] == shown[11][3, 7] == pytest.approx(4)
 
 
-def test_decades_count_from_the_largest_weight_of_the_crop() -> None:
+def test_decades_count_from_the_largest_weight_of_the_crop():
     given = arrays()
     given["positive"][:] = 0
     given["positive"][0, 1, 2, 3], given["positive"][1, 2, 2, 2] = 0.01, 0.1
@@ -57,12 +57,12 @@ def test_decades_count_from_the_largest_weight_of_the_crop() -> None:
 
 
 @pytest.mark.parametrize("name", ["targets", "affinities", "positive", "negative"])
-def test_arrays_that_do_not_fit_are_refused(name: str) -> None:
+def test_arrays_that_do_not_fit_are_refused(name: str):
     with pytest.raises(InputError, match="over labels of"):
         snapshot_figure(**{**arrays(), name: np.zeros((3, 1, 1, 1))})
 
 
-def test_no_weights_are_drawn_as_none() -> None:
+def test_no_weights_are_drawn_as_none():
     given = arrays()
     figure = snapshot_figure(**{**given, "positive": given["positive"] * 0, "negative": given["negative"] * 0})
     assert figure.axes[4].images[-1].get_array().mask.all()

@@ -28,7 +28,7 @@ def opened(graph: RegionGraph, faces: int) -> OpenGraph:
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["hist_quant_50", "hist_quant_75_init_max"]))
 @settings(max_examples=50, deadline=None)
-def test_regions_that_all_touch_a_face_are_handed_on_unchanged(seed: int, score: str) -> None:
+def test_regions_that_all_touch_a_face_are_handed_on_unchanged(seed: int, score: str):
     graph = opened(random_graph(seed), faces=4)
     merges, left = merge_inside(graph, AgglomerationOptions(score))
     assert not len(merges.levels)
@@ -39,7 +39,7 @@ def test_regions_that_all_touch_a_face_are_handed_on_unchanged(seed: int, score:
 @pytest.mark.parametrize("floor", [0.0, 0.4])
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["mean", "hist_quant_50"]))
 @settings(max_examples=50, deadline=None)
-def test_regions_that_touch_no_face_are_merged_at_once(floor: float, seed: int, score: str) -> None:
+def test_regions_that_touch_no_face_are_merged_at_once(floor: float, seed: int, score: str):
     graph, options = random_graph(seed), AgglomerationOptions(score, floor)
     merges, left = merge_inside(opened(graph, faces=0), options)
     whole = agglomerate(graph, options=options)
