@@ -16,8 +16,8 @@ LAYERS = (
     ("planning", "volumes", "synthetic", "view"), ("pipeline",), ("cli",),
 )  # fmt: skip
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-ONLY_IN = {"torch": {"network", "training", "pipeline"}, "numba": {"kernels"}, "neuroglancer": {"view"},
-           "tensorstore": {"volumes"}, "h5py": {"volumes", "pipeline"}, "matplotlib": {"view", "pipeline"},
+ONLY_IN = {"torch": {"network", "training"}, "numba": {"kernels"}, "neuroglancer": {"view"},
+           "tensorstore": {"volumes"}, "h5py": {"volumes", "pipeline"}, "matplotlib": {"view"},
            "cyclopts": {"cli"}, "openvino": {"network"}, "distributed": {"blockwise"}, "pydantic": {"pipeline"}}  # fmt: skip
 SCIENCE = {"evaluation", "segmentation", "network", "training", "planning", "synthetic", "kernels", "blockwise"}
 FILE_READERS = {"h5py", "tifffile", "tensorstore", "zarr", "csv", "tomllib"}

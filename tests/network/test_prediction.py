@@ -7,9 +7,10 @@ import torch
 
 from clew.errors import InputError
 from clew.network.checkpoint import Checkpoint
+from clew.network.device import resolve_device
 from clew.network.openvino_runtime import Runtime, check_runtime
 from clew.network.options import Precision, PredictionOptions
-from clew.network.prediction import check_raw, predict_affinities, resolve_device, tile_grid
+from clew.network.prediction import check_raw, predict_affinities, tile_grid
 from clew.network.unet import UNet
 
 OPENVINO = pytest.param(

@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
@@ -121,7 +121,7 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint, *, half: bool = Fa
         "record": checkpoint.record,
     }
     with written_beside(Path(path), overwrite=True) as partial, partial.open("wb") as file:
-        torch.save({"header": json.dumps(header), "weights": weights}, file)
+        save_whole({"header": json.dumps(header), "weights": weights}, file)
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
@@ -176,8 +176,13 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     return Checkpoint(network.eval(), **_facts(header, str(path)))
 
 
+def save_whole(content: Any, file: BinaryIO) -> None:
+    """Write tensors and plain values in such a way that `read_whole` sees whether they are whole."""
+    torch.save(content, file)
+
+
 def read_whole(path: Path) -> Any:
-    """Read what `torch.save` wrote, and compare every byte with its checksum.
+    """Read what `save_whole` wrote, and compare every byte with its checksum.
 
     PyTorch does not compare them.
 

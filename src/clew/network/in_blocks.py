@@ -11,8 +11,9 @@ from clew.blockwise.tasks import Task
 from clew.blockwise.workers import own_device
 from clew.network.bundled import open_checkpoint
 from clew.network.checkpoint import Checkpoint
+from clew.network.device import resolve_device
 from clew.network.options import PredictionOptions
-from clew.network.prediction import predict_tiles, put_together, resolve_device
+from clew.network.prediction import predict_tiles, put_together
 from clew.space import Lengths, Triple
 
 

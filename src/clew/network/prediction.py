@@ -18,6 +18,7 @@ from clew.arrays import as_array, as_box, as_triple, as_whole, is_array
 from clew.errors import InputError
 from clew.network.bundled import bundled_names
 from clew.network.checkpoint import Checkpoint
+from clew.network.device import resolve_device
 from clew.network.openvino_runtime import OpenvinoPredictor, check_runtime
 from clew.network.options import Precision, PredictionOptions, UNetOptions
 from clew.network.precision import autocast, uses_bfloat16
@@ -206,21 +207,6 @@ def _checked_tile(tile: Triple | None) -> Triple | None:
     if not isinstance(tile, Sequence | np.ndarray) or len(tile) != 3:
         raise InputError(f"tile must be three numbers of voxels (z, y, x), not {tile!r}")
     return triple(as_whole(size, "tile", 1) for size in tile)
-
-
-def count_gpus() -> int:
-    """How many GPUs this machine has."""
-    return torch.cuda.device_count()
-
-
-def resolve_device(device: str) -> str:
-    """`cuda` where there is a GPU and `auto` was asked for, else `cpu`; of `cuda:N` the N-th GPU, counted round and round."""
-    kind, _, number = device.partition(":")
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise InputError("no CUDA device was found; choose --device cpu")
-    if number:
-        return f"{kind}:{int(number) % count_gpus()}"
-    return device if device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _prepare(network: UNet, device: str, options: PredictionOptions) -> Predictor:

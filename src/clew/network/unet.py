@@ -162,6 +162,11 @@ def valid_input_shape(options: UNetOptions, output: Triple) -> tuple[Triple, Tri
     return triple(size for size, _ in sizes), triple(covered for _, covered in sizes)
 
 
+def seed_weights(seed: int) -> None:
+    """Let the random weights of the networks that are made next follow from a seed."""
+    torch.manual_seed(seed)
+
+
 def count_parameters(network: nn.Module) -> int:
     """Number of trainable parameters."""
     return sum(parameter.numel() for parameter in network.parameters())

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from clew.documents import brief, expect, parse_json, regular_file
 from clew.errors import InputError
 from clew.lock import locked
-from clew.network.checkpoint import read_whole
+from clew.network.checkpoint import read_whole, save_whole
 from clew.pipeline._declare import Record
 from clew.pipeline._identity import changed_inputs, changed_parameters, paths_in
 from clew.pipeline._progress import say
@@ -88,7 +87,7 @@ class RunFolder:
     def save(self, trainer: Trainer) -> None:
         """Save the state and plot the log."""
         with written_beside(self.folder / "state.pt", overwrite=True) as partial, partial.open("wb") as file:
-            torch.save(trainer.state(), file)
+            save_whole(trainer.state(), file)
         self._show()
 
     def log(self, report: StepReport) -> None:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from clew.errors import InputError
 from clew.labels import special_ids
 from clew.memory import whole_memory
+from clew.network.device import find_gpu, resolve_device
 from clew.network.options import Device, PredictionOptions
 from clew.network.precision import has_bfloat16_units
-from clew.network.prediction import resolve_device
 from clew.network.unet import UNet
 from clew.pipeline._annotated import paths_of, with_surroundings
 from clew.pipeline._declare import stage
@@ -187,15 +187,12 @@ def check_place(raw: Volume, other: Volume) -> tuple[Box | None, list[Finding]]:
 
 def look_at_machine(device: str, plan: Path) -> MachineFacts:
     """What this machine has."""
-    import torch
-
     chosen = resolve_device(device)
-    gpu = torch.cuda.get_device_name(0) if chosen == "cuda" else None
-    gpu_memory = torch.cuda.mem_get_info()[1] if chosen == "cuda" else 0
+    name, memory = find_gpu(chosen) or (None, 0)
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     disk = shutil.disk_usage(plan.absolute().parent).free
-    return MachineFacts(cores, whole_memory(), gpu, gpu_memory, has_bfloat16_units(chosen), disk)
+    return MachineFacts(cores, whole_memory(), name, memory, has_bfloat16_units(chosen), disk)
 
 
 def time_training(facts: VolumeFacts, volume: TrainingVolume, machine: MachineFacts) -> Timing:

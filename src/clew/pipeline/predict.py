@@ -13,9 +13,10 @@ from clew.errors import InputError
 from clew.memory import refuse_beyond_memory
 from clew.network.bundled import bundled_names, open_checkpoint
 from clew.network.checkpoint import Checkpoint
+from clew.network.device import count_gpus, resolve_device
 from clew.network.in_blocks import prediction_tasks
 from clew.network.options import PredictionOptions
-from clew.network.prediction import check_raw, count_gpus, memory_of_tiles, predict_tiles, resolve_device, tile_edges
+from clew.network.prediction import check_raw, memory_of_tiles, predict_tiles, tile_edges
 from clew.pipeline._block_run import BlockWork, absolute, run_in_blocks
 from clew.pipeline._declare import Record, stage
 from clew.pipeline._memory import instead

@@ -1,36 +1,35 @@
 """`clew train`: annotated volumes → the checkpoint that segments its held-out part best; log and state lie beside it."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
-import torch
 from annotated_types import Gt
 from numpy.typing import NDArray
 
 from clew.errors import InputError
 from clew.network.bundled import open_checkpoint
 from clew.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from clew.network.device import resolve_device
 from clew.network.options import PRESETS, Device, Precision, PredictionOptions, UNetOptions
-from clew.network.prediction import resolve_device
-from clew.network.unet import UNet, with_descriptors
+from clew.network.unet import UNet, seed_weights, with_descriptors
 from clew.pipeline._annotated import AnnotatedVolume, read_annotated
 from clew.pipeline._declare import Record, stage
-from clew.pipeline._interruption import Interruption
 from clew.pipeline._options import Input
-from clew.pipeline._processes import run_in_processes
 from clew.pipeline._progress import say
 from clew.pipeline._protection import refuse_overlap
 from clew.pipeline._run_folder import RunFolder, training_folder
 from clew.replace import written_beside
 from clew.segmentation.agglomeration import parse_score
 from clew.segmentation.options import AgglomerationOptions, FragmentOptions
+from clew.signals import Interruption
 from clew.space import NEAREST_OFFSETS, Box, Lengths, Triple
+from clew.training.launching import run_in_processes
+from clew.training.memory import memory_explained
 from clew.training.options import AugmentationOptions, TrainingOptions
 from clew.training.processes import Processes, joined
 from clew.training.sampling import TrainingVolume
@@ -203,7 +202,7 @@ def _train(checkpoint: Path, data: list[str], settings: Settings, record: Record
         with run.held() if run else nullcontext():
             _go_on(trainer, run)
             interruption = Interruption(trainer.stop)
-            with interruption.listening(), _memory_explained(settings.options, trainer.network.options.factor):
+            with interruption.listening(), memory_explained(settings.options, trainer.network.options.factor):
                 if run is None:
                     for _ in trainer:
                         pass
@@ -221,7 +220,7 @@ def _make_trainer(
     if held_out is not None:
         volumes[0] = _without(volumes[0], held_out.box)
     start, options = settings.start, settings.options
-    torch.manual_seed(options.seed)
+    seed_weights(options.seed)
     network = (
         open_checkpoint(start.initial).network if start.initial else UNet(architecture(start.preset, start.offsets))
     )
@@ -271,27 +270,6 @@ def _lead(trainer: Trainer, run: RunFolder, judge: Judge, interruption: Interrup
         trainer.stopped = True
     if trainer.stopped:
         say(f"interrupted after step {trainer.step}; the same command continues")
-
-
-@contextmanager
-def _memory_explained(options: TrainingOptions, factor: Triple) -> Iterator[None]:
-    """Say what would fit where a batch does not."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        known = isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
-        if not known:
-            raise
-        crop = ",".join(str(size) for size in options.crop)
-        crops = options.batch * options.accumulate
-        hint = f"--batch 1 --accumulate {crops} takes the same steps in about 1/{options.batch} of it"
-        if options.batch == 1:
-            half = ",".join(str(max(size // 2 // f, 1) * f) for size, f in zip(options.crop, factor, strict=True))
-            hint = f"--crop {half}, about half as long on each axis, needs about an eighth of it"
-        raise InputError(
-            f"a batch of {options.batch} crops of {crop} voxels does not fit in the memory: {hint}; "
-            "clew plan finds out what fits"
-        ) from error
 
 
 def architecture(preset: str, offsets: list[Triple] | None) -> UNetOptions:

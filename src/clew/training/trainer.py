@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from clew.errors import InputError
+from clew.network.device import resolve_device
 from clew.network.options import Precision, PredictionOptions
 from clew.network.precision import autocast
-from clew.network.prediction import resolve_device
 from clew.network.unet import UNet, crop_center, valid_input_shape
 from clew.space import Lengths, Triple
 from clew.training.batches import Batch, collate, describe, prepared_ahead

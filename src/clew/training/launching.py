@@ -14,7 +14,7 @@ import torch
 from torch import multiprocessing
 
 from clew.errors import InputError
-from clew.pipeline._interruption import Interruption
+from clew.signals import Interruption
 from clew.training.processes import RENDEZVOUS, are_launched
 
 GRACE = 30.0

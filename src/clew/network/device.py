@@ -1,0 +1,36 @@
+"""Where a network runs: on a GPU of this machine, or on its processor."""
+
+from typing import NamedTuple
+
+import torch
+
+from clew.errors import InputError
+
+
+class Gpu(NamedTuple):
+    """A GPU: its name, and its memory in bytes."""
+
+    name: str
+    memory: int
+
+
+def find_gpu(device: str) -> Gpu | None:
+    """The GPU that a resolved device stands for; None for a processor."""
+    if not device.startswith("cuda"):
+        return None
+    return Gpu(torch.cuda.get_device_name(device), torch.cuda.mem_get_info(device)[1])
+
+
+def count_gpus() -> int:
+    """How many GPUs this machine has."""
+    return torch.cuda.device_count()
+
+
+def resolve_device(device: str) -> str:
+    """`cuda` where there is a GPU and `auto` was asked for, else `cpu`; of `cuda:N` the N-th GPU, counted round and round."""
+    kind, _, number = device.partition(":")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise InputError("no CUDA device was found; choose --device cpu")
+    if number:
+        return f"{kind}:{int(number) % count_gpus()}"
+    return device if device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
