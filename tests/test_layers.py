@@ -91,7 +91,7 @@ def test_the_architecture_page_has_this_tree():
     assert named == there, f"the tree on {PAGE} lacks {sorted(there - named)}; no longer there: {named - there}"
 
 
-@pytest.mark.parametrize("path", Path(__file__).parent.rglob("test_*.py"), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(Path(__file__).parent.rglob("test_*.py")), ids=lambda path: path.stem)
 def test_tests_import_no_other_test(path: Path):
     shared = [".".join(name) for name in imported(path) if any(part.startswith("test_") for part in name)]
     assert not shared, "what tests share stands in conftest.py, or in a module without test_"
