@@ -85,7 +85,7 @@ def test_workers_with_too_little_memory_to_start_are_refused():
 
 
 def test_a_first_task_that_fails_is_reported():
-    with pytest.raises(UnfinishedError, match="the first task of all, small as it is, failed: a worker had too little"):
+    with pytest.raises(UnfinishedError, match="the first task, a small trial, failed: a worker had too little"):
         start(Workers(workers=1), warm_up=_fail)
 
 

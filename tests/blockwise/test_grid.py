@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clew.blockwise.block import Domain, global_numbers
+from clew.blockwise.block import Domain, global_indices
 from clew.blockwise.grid import Grid, beside, even_blocks
 from clew.errors import InputError
 from clew.space import Box
@@ -51,7 +51,7 @@ def test_shared_voxels_are_those_that_two_blocks_see(shape, block_shape):
         numbers = np.arange(np.prod(shape)).reshape(shape)[block.seen].ravel()
         alone = seen[block.seen].ravel() == 1
         np.testing.assert_array_equal(block.holds_alone(numbers), alone)
-        np.testing.assert_array_equal(global_numbers(np.arange(np.prod(block.seen.shape)), block.seen, shape), numbers)
+        np.testing.assert_array_equal(global_indices(np.arange(np.prod(block.seen.shape)), block.seen, shape), numbers)
     for axis, place in grid.faces():
         both = np.zeros(shape, int)
         for other in (place, beside(place, axis, 1)):

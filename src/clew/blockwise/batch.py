@@ -1,4 +1,9 @@
-"""Workers that are jobs of a batch system, by a table [cluster] of a TOML file; a job that ends is followed by another."""
+"""Workers that are jobs of a batch system, by a table [cluster] of a TOML file.
+
+A job that ends is followed by another.
+
+A job that ends is followed by another.
+"""
 
 import contextlib
 import os
@@ -41,7 +46,11 @@ LOST = 60.0
 
 @contextlib.contextmanager
 def batch_jobs(path: str) -> Iterator[Any]:
-    """A Dask cluster of as many jobs as the table says; those that end are submitted again while the block lasts.
+    """Start a Dask cluster of as many jobs as the table says.
+
+    Jobs that end are submitted again while the block lasts.
+
+    Jobs that end are submitted again while the block lasts.
 
     A job that never had a worker is not followed by another: what keeps it from starting would keep all.
 
@@ -66,14 +75,18 @@ def batch_jobs(path: str) -> Iterator[Any]:
 
 
 def batch_workers(path: str) -> int:
-    """Workers that will be there once all jobs have started."""
+    """Count the workers that will be there once all jobs have started."""
     table = _read_cluster(path)
     return _job_count(table) * int(table.get("processes", 1))
 
 
 @contextlib.contextmanager
 def private_settings() -> Iterator[None]:
-    """Dask's settings for a scheduler that we start: no pages, and its files in a folder of this user alone.
+    """Dask's settings for a scheduler that we start.
+
+    It serves no pages, and its files lie in a folder of this user alone.
+
+    It serves no pages, and its files lie in a folder of this user alone.
 
     Dask puts that folder first on Python's path; its own choice is one for all users of the machine.
     """
@@ -88,13 +101,18 @@ def private_settings() -> Iterator[None]:
 
 
 def job_script(path: str) -> str:
-    """The script that the batch system would be given for one job."""
+    """The script that the batch system gets for one job."""
     with private_settings(), _batch_cluster(_read_cluster(path)) as cluster:
         return str(cluster.job_script())
 
 
 def _renew(cluster: Any, jobs: int, seen: dict[str, float]) -> None:
-    """Note when each job was last `seen` with a worker, and submit another for each that has lost them all."""
+    """Submit another job for each that has lost its workers.
+
+    When a job was last `seen` with a worker is noted.
+
+    When a job was last `seen` with a worker is noted.
+    """
     now = time.monotonic()
     names = {str(worker["name"]) for worker in cluster.scheduler_info["workers"].values()}
     for job, specification in cluster.worker_spec.items():
@@ -135,14 +153,19 @@ def _batch_cluster(table: Mapping[str, Any]) -> Iterator[Any]:
         try:
             cluster = getattr(dask_jobqueue, SYSTEMS[system])(security=security, **options)
         except Exception as error:  # it does not look at its values: a wrong one ends in whatever comes first
-            raise InputError(f"[cluster] does not suit dask-jobqueue: {brief(error)}") from error
+            raise InputError(f"dask-jobqueue cannot use the table [cluster]: {brief(error)}") from error
         with cluster:
             yield cluster
 
 
 @contextlib.contextmanager
 def _certificates(folder: str) -> Iterator[Any]:
-    """A key for all of this run, in a hidden folder that jobs see and other users cannot open; it goes when the block ends."""
+    """A key for this run, which goes when the block ends.
+
+    It lies in a hidden folder that jobs see and other users cannot open.
+
+    It lies in a hidden folder that jobs see and other users cannot open.
+    """
     from distributed.security import Security
 
     temporary = Security.temporary()

@@ -1,4 +1,9 @@
-"""Where a block lies in its volume: the faces it shares with others, numbers of voxels in the whole volume."""
+"""Where a block lies in its volume.
+
+The faces it shares with others, and indices of voxels in the whole volume.
+
+The faces it shares with others, and indices of voxels in the whole volume.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +16,14 @@ from clew.space import Box, Triple, triple
 
 @dataclass(frozen=True)
 class Domain:
-    """The box [low, high) of a volume that is segmented; nothing outside it is looked at.
+    """The box of a volume that is segmented; nothing outside it is read.
 
     Parameters
     ----------
-    low, high : voxels (z, y, x)
-    frame : voxels (z, y, x)
-        Shape of the whole volume, in which voxels are numbered (C order); less than 2⁶³ / 3 voxels.
+    low, high : (z, y, x) ints
+        The box [low, high) in voxels.
+    frame : (z, y, x) ints
+        Shape of the whole volume, of which voxels have indices (C order); less than 2⁶³ / 3 voxels.
     """
 
     low: Triple
@@ -58,34 +64,47 @@ class Block:
 
     @property
     def seen(self) -> Box:
-        """The own voxels and one more on the low side of each axis: every pair of neighbours is in one such box."""
+        """The own voxels and one more on the low side of each axis.
+
+        Every pair of neighbours lies in one such box.
+
+        Every pair of neighbours lies in one such box.
+        """
         return self.grown((1, 1, 1), (0, 0, 0))
 
     def faces(self) -> list[tuple[int, int]]:
-        """(axis, side) of all faces with something of the domain behind them; side 0 is low, 1 high."""
+        """Faces (axis, side) behind which the domain goes on; side 0 is low, 1 high."""
         ends = list(zip(self.owned, self.domain.box, strict=True))
         low = [(axis, 0) for axis, (own, whole) in enumerate(ends) if own.start > whole.start]
         high = [(axis, 1) for axis, (own, whole) in enumerate(ends) if own.stop < whole.stop]
         return low + high
 
     def holds_alone(self, voxels: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Whether no block beside this one sees these voxels, given by their number in the whole volume."""
+        """Tell which voxels no block beside this one sees.
+
+        They are given by their indices in the whole volume.
+
+        They are given by their indices in the whole volume.
+        """
         alone = np.ones(voxels.shape, bool)
-        for axis, places in enumerate(np.unravel_index(voxels, self.domain.frame)):
+        for axis, positions in enumerate(np.unravel_index(voxels, self.domain.frame)):
             own = self.owned[axis]
-            alone &= places >= own.start
+            alone &= positions >= own.start
             if own.stop < self.domain.box[axis].stop:
-                alone &= places < own.stop - 1
+                alone &= positions < own.stop - 1
         return alone
 
 
-def global_numbers(numbers: np.ndarray, box: Box, frame: Triple) -> NDArray[np.int64]:
-    """Numbers (C order) of voxels in the whole volume from those in a box; their order stays."""
-    places = np.unravel_index(numbers.astype(np.int64), box.shape)
-    result = np.zeros(numbers.shape, np.int64)
-    for place, axis, length in zip(places, box, frame, strict=True):
+def global_indices(indices: np.ndarray, box: Box, frame: Triple) -> NDArray[np.int64]:
+    """Indices (C order) of voxels in the whole volume from those in a box.
+
+    Their order stays.
+    """
+    positions = np.unravel_index(indices.astype(np.int64), box.shape)
+    result = np.zeros(indices.shape, np.int64)
+    for position, axis, length in zip(positions, box, frame, strict=True):
         result *= length
-        result += place + axis.start
+        result += position + axis.start
     return result
 
 

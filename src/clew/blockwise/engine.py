@@ -1,4 +1,9 @@
-"""Run tasks on many workers, by a ledger: what is finished is not done again, what fails is noted, and too much stops all."""
+"""Run tasks on many workers, by a ledger.
+
+What is finished is not done again, what fails is noted, and too many failures stop the run.
+
+What is finished is not done again, what fails is noted, and too many failures stop the run.
+"""
 
 import os
 import resource
@@ -11,7 +16,7 @@ from dataclasses import dataclass, field
 from clew.blockwise.ledger import Ledger
 from clew.blockwise.store import DamagedError, LastingStore, task_name
 from clew.blockwise.tasks import Queue, Task, writers_of
-from clew.blockwise.trouble import in_words, workers_died
+from clew.blockwise.trouble import error_line, workers_died
 from clew.errors import UnfinishedError
 from clew.lock import HEARTBEAT, LostLockError
 from clew.replace import disk_is_full
@@ -31,7 +36,12 @@ class TasksFailedError(UnfinishedError):
 
 @dataclass
 class Work:
-    """What a run did: tasks done by it, those found whole, and the largest resident memory of each worker in bytes."""
+    """What a run did.
+
+    The tasks it did, those it found whole, and the largest resident memory of each worker in bytes.
+
+    The tasks it did, those it found whole, and the largest resident memory of each worker in bytes.
+    """
 
     tasks: int = 0
     whole: int = 0
@@ -48,7 +58,11 @@ def run_by_ledger(
     progress: Callable[[int, int], None] = lambda done, total: None,
     watch: Callable[[], None] = lambda: None,
 ) -> Work:
-    """Do all tasks that the ledger does not list as done, at most `wave` at a time on the pool.
+    """Do all tasks that the ledger does not list as done.
+
+    At most `wave` of them are on the pool at a time.
+
+    At most `wave` of them are on the pool at a time.
 
     A failed task holds up only those that need it; all others are done before the run ends.
 
@@ -62,9 +76,9 @@ def run_by_ledger(
     pool : Executor
     wave : int
         Tasks handed to the pool at a time: a few for each worker, so that no scheduler has to keep all of them.
-    progress
+    progress : callable
         Called with the numbers of tasks done and of all tasks.
-    watch
+    watch : callable
         Called every `WATCH` seconds in which no task ends.
 
     Raises
@@ -108,7 +122,11 @@ def run_by_ledger(
 
 
 def run_task(task: Task, store: LastingStore, ledger: Ledger, *, doubted: bool) -> tuple[bool, str, int]:
-    """Do a task and mark it, unless the run has lost its folder. A `doubted` one is done only if what it wrote is not whole.
+    """Do a task and mark it as done, unless the run has lost its folder.
+
+    A `doubted` task is done only if what it wrote is not whole.
+
+    A `doubted` task is done only if what it wrote is not whole.
 
     Returns whether it was done, the worker and its largest resident memory in bytes.
     """
@@ -123,7 +141,7 @@ def run_task(task: Task, store: LastingStore, ledger: Ledger, *, doubted: bool) 
 
 
 def _is_whole(task: Task, store: LastingStore) -> bool:
-    """Whether all that a task wrote is there, or what was made of it."""
+    """Tell whether all that a task wrote is there, or what was made of it."""
     instead = dict(task.instead)
     return all(store.holds(key) or (key in instead and store.holds(instead[key])) for key in task.writes)
 
@@ -149,18 +167,18 @@ class _Run:
                 self._start(self.alone)
             return
         while self.queue.ready and len(self.running) < self.wave:
-            number, task = self.queue.take(0)
+            index, task = self.queue.take(0)
             if task_name(task.writes[0]) in self.finished:
-                self.queue.done(number)
+                self.queue.done(index)
             else:
-                self._start(number)
+                self._start(index)
 
     def end(self, future: Future[tuple[bool, str, int]]) -> None:
         """Take note of how a task ended."""
-        number = self.running.pop(future)
+        index = self.running.pop(future)
         if future.cancelled():
             raise UnfinishedError(
-                "the Dask scheduler was lost: what is done is kept; give the same command again when there is one"
+                "the Dask scheduler was lost: what is done is kept; start a scheduler and give the same command again"
             )
         error = future.exception()
         if error is None:
@@ -168,29 +186,29 @@ class _Run:
             self.work.tasks += needed
             self.work.whole += not needed
             self.work.peaks[worker] = max(peak, self.work.peaks.get(worker, 0))
-            self.queue.done(number)
-        elif workers_died(error) and number != self.alone:
-            self.suspects.append(number)
+            self.queue.done(index)
+        elif workers_died(error) and index != self.alone:
+            self.suspects.append(index)
         else:
-            self._fail(number, error)
+            self._fail(index, error)
 
-    def _start(self, number: int) -> None:
-        task = self.tasks[number]
+    def _start(self, index: int) -> None:
+        task = self.tasks[index]
         doubted = task_name(task.writes[0]) in self.doubted
-        self.running[self.pool.submit(run_task, task, self.store, self.ledger, doubted=doubted)] = number
+        self.running[self.pool.submit(run_task, task, self.store, self.ledger, doubted=doubted)] = index
 
-    def _fail(self, number: int, error: BaseException) -> None:
+    def _fail(self, index: int, error: BaseException) -> None:
         folder = self.ledger.folder
         if isinstance(error, LostLockError):
             raise error
         if disk_is_full(error):
             raise UnfinishedError(f"the disk is full: make room for {folder}, and give the same command again")
         if isinstance(error, DamagedError):
-            for task in writers_of(self.tasks[number], self.tasks):
+            for task in writers_of(self.tasks[index], self.tasks):
                 if not all(map(self.store.holds, task.writes)):
                     self.ledger.unmark(task)
-        text = in_words(error)
-        self.ledger.note_failure(self.tasks[number], text)
+        text = error_line(error)
+        self.ledger.note_failure(self.tasks[index], text)
         self.errors[text] += 1
         same = self.errors[text] >= SAME_ERRORS
         if same or self.errors.total() >= ALL_ERRORS:

@@ -1,4 +1,9 @@
-"""The grid of blocks that tile a domain, and the levels at which 2 × 2 × 2 of them are joined into one."""
+"""The grid of blocks that tile a domain, and the levels above it.
+
+At each level 2 × 2 × 2 blocks are joined into one.
+
+At each level 2 × 2 × 2 blocks are joined into one.
+"""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,7 +26,10 @@ UNCHECKED = 10_000
 
 
 def even_blocks(shape: Triple) -> Triple:
-    """A block of at most 256 voxels along each axis, so that the last blocks of a volume are not much smaller."""
+    """A block of at most 256 voxels along each axis.
+
+    The last blocks of a volume are not much smaller than the others.
+    """
     return triple(-(-length // (-(-length // LARGEST_EDGE) * CHUNK)) * CHUNK for length in shape)
 
 
@@ -32,7 +40,7 @@ class Grid:
     Parameters
     ----------
     domain : Domain
-    block_shape : voxels (z, y, x)
+    block_shape : (z, y, x) ints
         Whole chunks of the outputs, so that no two blocks write to one chunk (`SharedVolume` sees to it).
 
     Raises
@@ -50,7 +58,9 @@ class Grid:
         if min(self.block_shape) < 1:
             raise InputError(f"a block must hold at least one voxel along each axis, not {self.block_shape}")
         if 3 * prod(self.domain.frame) >= 2**63:
-            raise InputError(f"a volume of the shape {self.domain.frame} has too many voxels to be numbered (2^63 / 3)")
+            raise InputError(
+                f"a volume of the shape {self.domain.frame} has too many voxels: there must be fewer than 2^63 / 3"
+            )
         count = prod(self.levels[0])
         if count > UNCHECKED:
             what = f"the list of {count:,} blocks of {self.block_shape} voxels"
@@ -58,7 +68,10 @@ class Grid:
 
     @cached_property
     def levels(self) -> list[Triple]:
-        """How many blocks there are along each axis: of the grid, then of each level above, up to one block."""
+        """The number of blocks along each axis: of the grid, then of each level above.
+
+        The last level has one block.
+        """
         edges = zip(self.domain.box.shape, self.block_shape, strict=True)
         levels = [triple(-(-length // size) for length, size in edges)]
         while max(levels[-1]) > 1:

@@ -1,4 +1,8 @@
-"""What has been done: a folder that says which tasks of a run are finished, which failed and why, and who is at work.
+"""What has been done: a folder that lists the tasks of a run that are finished.
+
+It also says which failed and why, and which run is at work.
+
+It also says which failed and why, and which run is at work.
 
 `plan.json` holds what decides the result; `done/STAGE/TASK` is there when all that the task writes is; `failed/STAGE/TASK`
 holds an error; `doubted/STAGE/TASK` was done, and what it wrote is to be looked at again; `finished.json` holds what is
@@ -35,11 +39,11 @@ class Failure:
 
 
 class Ledger:
-    """The ledger in a folder; can be pickled and sent to workers.
+    """The ledger in a folder; it can be pickled and sent to workers.
 
     Parameters
     ----------
-    folder
+    folder : Path
         Folder of the run.
     """
 
@@ -48,7 +52,7 @@ class Ledger:
         self.token = ""
 
     def begin(self, plan: Mapping[str, Any], *, restart: bool, discard: Callable[[], None] = lambda: None) -> None:
-        """Note the plan of a new run, or check that a run that is to go on has the same one.
+        """Note the plan of a new run, or check that a run goes on with the same plan.
 
         With `restart`, what an earlier run of the folder left is forgotten, and `discard` called to remove what it wrote.
 
@@ -84,7 +88,12 @@ class Ledger:
         return found
 
     def replace_plan(self, plan: Mapping[str, Any]) -> None:
-        """Note another plan for the run in the folder, for example where its inputs lie now."""
+        """Note another plan for the run in the folder.
+
+        For example where its inputs lie now.
+
+        For example where its inputs lie now.
+        """
         _write(self.folder / PLAN, json.loads(json.dumps(plan, default=str)))
 
     @contextlib.contextmanager
@@ -93,8 +102,8 @@ class Ledger:
 
         Parameters
         ----------
-        waiting
-            Told when it takes a while to find out whether another run is alive.
+        waiting : callable
+            Called with a message when it takes a while to find out whether another run is alive.
 
         Raises
         ------
@@ -125,7 +134,12 @@ class Ledger:
         self._place("done", task).unlink(missing_ok=True)
 
     def doubt(self) -> None:
-        """Let the next run look at what all finished tasks wrote, and do those again of which something is not whole."""
+        """Let the next run look at what all finished tasks wrote.
+
+        It does those again of which something is not whole.
+
+        It does those again of which something is not whole.
+        """
         for name in self.done():
             place = self.folder / "doubted" / name
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -136,7 +150,12 @@ class Ledger:
         return self._names("doubted")
 
     def finish(self, record: Mapping[str, Any], outputs: Sequence[str]) -> dict[str, Any]:
-        """Note what is recorded with the outputs, and the folders of their arrays; gives what was recorded the first time."""
+        """Note what is recorded with the outputs, and the folders of their arrays.
+
+        Returns what was recorded the first time.
+
+        Returns what was recorded the first time.
+        """
         found = self.finished()
         if found is None:
             found = json.loads(json.dumps({"record": record, "outputs": outputs}, default=str))
@@ -144,7 +163,7 @@ class Ledger:
         return dict(found["record"])
 
     def finished(self) -> dict[str, Any] | None:
-        """The record and the outputs of a finished run; None of one that is not."""
+        """The record and the outputs of a finished run, None of any other."""
         found = _read(self.folder / "finished.json")
         return found if isinstance(found, dict) and found.keys() == {"record", "outputs"} else None
 
@@ -157,7 +176,7 @@ class Ledger:
         shutil.rmtree(self.folder / "failed", ignore_errors=True)
 
     def failures(self) -> list[Failure]:
-        """Distinct errors, the most frequent first, with the tasks that they stopped."""
+        """Distinct errors, the most frequent first, with the tasks they stopped."""
         found: dict[str, list[str]] = {}
         for path in sorted((self.folder / "failed").glob("*/*.json")):
             content = _read(path)
@@ -185,14 +204,14 @@ class Ledger:
 
     def _refuse_others(self) -> None:
         if any(not path.name.lstrip(".").startswith(LOCK) for path in self.folder.iterdir()):
-            raise InputError(f"{self.folder} holds other files: give a folder that is new, or of an earlier run")
+            raise InputError(f"{self.folder} holds other files: give a new folder, or one of an earlier run")
 
     def _refuse_change(self, plan: Mapping[str, Any]) -> None:
         earlier = self.plan()
         if earlier != plan:
             raise InputError(
                 f"{self.folder} was begun with other {_differences(earlier, plan)}: "
-                "give the same again, another folder, or --restart to make it anew"
+                "give the same values again, another folder, or --restart to begin anew"
             )
 
     def _forget(self) -> None:

@@ -26,11 +26,16 @@ def task_name(key: Key) -> str:
 
 
 class DamagedError(InputError):
-    """What a task of the run itself wrote can no longer be read: the task has to be done again."""
+    """What a task of the run wrote can no longer be read: it has to run again."""
 
 
 class Store(Protocol):
-    """What a task may use. Tables and boxes are written once, by one task each; writing the same again is allowed."""
+    """What a task may read from and write to.
+
+    Tables and boxes are written once, by one task each; writing the same again is allowed.
+
+    Tables and boxes are written once, by one task each; writing the same again is allowed.
+    """
 
     def load(self, key: Key) -> Table:
         """A table that was saved."""
@@ -39,7 +44,7 @@ class Store(Protocol):
         """Keep a table, whole or not at all."""
 
     def read(self, volume: str, box: Box) -> np.ndarray:
-        """Values of a volume, (..., z, y, x); the box is in coordinates of the whole volume."""
+        """Values (..., z, y, x) of a box, in coordinates of the whole volume."""
 
     def write(self, volume: str, box: Box, values: np.ndarray) -> None:
         """Values of a box into a volume."""
@@ -59,7 +64,8 @@ class MemoryStore:
     ----------
     domain : Domain
         Where the first voxel of the volumes lies.
-    volumes : arrays or anything sliced like them, (..., z, y, x) of the domain
+    volumes : mapping of str to arrays
+        Arrays, or anything that is sliced like one, (..., z, y, x) of the domain, by name.
     """
 
     def __init__(self, domain: Domain, volumes: Mapping[str, Any]) -> None:

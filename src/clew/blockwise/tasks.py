@@ -1,4 +1,9 @@
-"""Tasks and their order: a task may run as soon as all that it reads has been written."""
+"""Tasks and their order.
+
+A task may run as soon as all that it reads has been written.
+
+A task may run as soon as all that it reads has been written.
+"""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,15 +17,17 @@ from clew.blockwise.store import Key, Store
 
 @dataclass(frozen=True)
 class Task:
-    """A pure function of what it reads; what it writes is the same however often it runs.
+    """A pure function of what it reads.
+
+    What it writes is the same however often it runs.
 
     Parameters
     ----------
-    work
+    work : callable
         Reads from and writes to the store; can be pickled.
-    reads, writes
+    reads, writes : tuple of Key
         Keys of the tables, and of the boxes of volumes. The first of `writes` names the task.
-    instead
+    instead : tuple of (Key, Key)
         Of a finished task, what may be missing of `writes`, and the key of what was made of it and is enough.
     """
 
@@ -40,51 +47,56 @@ class Queue:
     """
 
     def __init__(self, tasks: Sequence[Task]) -> None:
-        writers = {key: number for number, task in enumerate(tasks) for key in task.writes}
+        writers = {key: index for index, task in enumerate(tasks) for key in task.writes}
         self._tasks = tasks
         self._followers: dict[int, list[int]] = {}
         self._missing = []
-        for number, task in enumerate(tasks):
+        for index, task in enumerate(tasks):
             before = {writers[key] for key in task.reads if key in writers}
             self._missing.append(len(before))
             for other in before:
-                self._followers.setdefault(other, []).append(number)
+                self._followers.setdefault(other, []).append(index)
         self.left = len(tasks)
-        self.ready = deque(number for number, count in enumerate(self._missing) if count == 0)
+        self.ready = deque(index for index, count in enumerate(self._missing) if count == 0)
 
     def take(self, place: int) -> tuple[int, Task]:
         """Take one of the tasks that are ready."""
         self.ready.rotate(-place)
-        number = self.ready.popleft()
-        return number, self._tasks[number]
+        index = self.ready.popleft()
+        return index, self._tasks[index]
 
-    def done(self, number: int) -> None:
+    def done(self, index: int) -> None:
         """Note that a task is done: others may become ready."""
         self.left -= 1
-        for other in self._followers.pop(number, []):
+        for other in self._followers.pop(index, []):
             self._missing[other] -= 1
             if self._missing[other] == 0:
                 self.ready.append(other)
 
 
 def run_serial(tasks: Sequence[Task], store: Store, *, rng: np.random.Generator | None = None) -> None:
-    """One task after the other; with `rng` in a random order."""
+    """Run one task after the other; with `rng` in a random order."""
     queue = Queue(tasks)
     while queue.ready:
-        number, task = queue.take(0 if rng is None else int(rng.integers(len(queue.ready))))
+        index, task = queue.take(0 if rng is None else int(rng.integers(len(queue.ready))))
         task.work(store)
-        queue.done(number)
+        queue.done(index)
     _check_finished(queue)
 
 
 def run_pool(tasks: Sequence[Task], store: Store, pool: Executor, *, wave: int) -> None:
-    """Tasks on a pool of threads or processes, at most `wave` at a time; the first error stops all."""
+    """Run tasks on a pool of threads or processes, at most `wave` at a time.
+
+    The first error stops all.
+
+    The first error stops all.
+    """
     queue = Queue(tasks)
     running: dict[Future[None], int] = {}
     try:
         while queue.ready or running:
-            for number, task in _taken(queue, wave - len(running)):
-                running[pool.submit(task.work, store)] = number
+            for index, task in _taken(queue, wave - len(running)):
+                running[pool.submit(task.work, store)] = index
             finished, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in finished:
                 future.result()

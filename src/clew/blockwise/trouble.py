@@ -1,4 +1,4 @@
-"""What goes wrong with workers, in words that say what to do."""
+"""What goes wrong with workers, in messages that say what to do."""
 
 from typing import Any
 
@@ -9,14 +9,22 @@ TOO_LITTLE_MEMORY = (
 
 
 def workers_died(error: BaseException) -> bool:
-    """Whether a task failed because all workers that held it died; one of the others that they held may be to blame."""
+    """Tell whether a task failed because all workers that held it died.
+
+    One of the other tasks that they held may be to blame.
+
+    One of the other tasks that they held may be to blame.
+    """
     from distributed.scheduler import KilledWorker
 
     return isinstance(error, KilledWorker)
 
 
-def in_words(error: BaseException) -> str:
-    """An error as the ledger keeps it: one line, the same for all tasks that failed in the same way."""
+def error_line(error: BaseException) -> str:
+    """An error as the ledger keeps it, in one line.
+
+    It is the same for all tasks that failed in the same way.
+    """
     from distributed.scheduler import KilledWorker
 
     if isinstance(error, KilledWorker):

@@ -1,4 +1,9 @@
-"""Where the tasks of a run in blocks are done; every default is written here and nowhere else."""
+"""Where the tasks of a run in blocks are done.
+
+Every default of it is written here and nowhere else.
+
+Every default of it is written here and nowhere else.
+"""
 
 from dataclasses import dataclass
 from typing import Annotated

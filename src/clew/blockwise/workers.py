@@ -1,4 +1,4 @@
-"""Workers of a run: processes of this machine, an existing Dask scheduler, or jobs of a cluster.
+"""Workers of a run: local processes, a Dask scheduler, or jobs of a cluster.
 
 Whoever reaches a scheduler or a worker of Dask can run code there. So all that we start speak TLS, with a key of this run.
 """
@@ -37,7 +37,11 @@ SMALLEST_WORKER = 300_000_000
 
 @dataclass(frozen=True)
 class Pool:
-    """Running workers: an executor, how many tasks to hand out at a time, the page of a dashboard if any, what ails them all."""
+    """Running workers.
+
+    It holds an executor, how many tasks to hand out at a time, the page of a dashboard if there is one, and a function that
+    says what keeps all workers from working.
+    """
 
     executor: Executor
     wave: int
@@ -100,7 +104,12 @@ def started(
 
 
 def _joined(scheduler: str) -> Any:
-    """A client of a scheduler that runs already; certificates for it are those of Dask's own configuration."""
+    """A client of a scheduler that runs already.
+
+    Certificates for it are those of Dask's own configuration.
+
+    Certificates for it are those of Dask's own configuration.
+    """
     from distributed import Client
 
     _check_address(scheduler)
@@ -116,7 +125,12 @@ def _joined(scheduler: str) -> Any:
 
 
 def _check_address(scheduler: str) -> None:
-    """Refuse what is no address before a client is made, which would leave a thread behind."""
+    """Refuse what is no address of a scheduler before a client is made.
+
+    The client would leave a thread behind.
+
+    The client would leave a thread behind.
+    """
     from distributed.comm.addressing import parse_address, parse_host_port
     from distributed.comm.registry import get_backend
 
@@ -131,15 +145,20 @@ def _check_address(scheduler: str) -> None:
 
 
 def _warm_up(done: Any) -> None:
-    from clew.blockwise.trouble import in_words
+    from clew.blockwise.trouble import error_line
 
     error = done.exception()
     if error is not None:
-        raise UnfinishedError(f"the first task of all, small as it is, failed: {in_words(error)}") from error
+        raise UnfinishedError(f"the first task, a small trial, failed: {error_line(error)}") from error
 
 
 def own_device(device: str) -> str:
-    """The device of this worker: the processes on a machine of several GPUs, numbered, take one each."""
+    """The device of this worker.
+
+    The processes on a machine of several GPUs take one each, by their index.
+
+    The processes on a machine of several GPUs take one each, by their index.
+    """
     from distributed import get_worker
 
     try:
@@ -150,7 +169,7 @@ def own_device(device: str) -> str:
 
 
 def local_count(bytes_of_a_worker: int) -> int:
-    """As many processes as there are cores, or fewer if the free memory is not enough for them."""
+    """As many processes as there are cores, or fewer if memory is short."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(cores, free_memory() // max(bytes_of_a_worker, 1)))
 

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from clew.blockwise.block import Block, global_numbers
+from clew.blockwise.block import Block, global_indices
 from clew.blockwise.grid import Grid
 from clew.blockwise.store import Store
 from clew.blockwise.tasks import Task
@@ -51,7 +51,7 @@ def flood_block(
     around = extract_fragments(affinities, mask=mask, options=options)
     inside = around[block.owned.within(flood_context(block, options))]
     names, firsts, places = np.unique(inside, return_index=True, return_inverse=True)
-    ids = global_numbers(firsts, block.owned, block.domain.frame).view(np.uint64) + np.uint64(1)
+    ids = global_indices(firsts, block.owned, block.domain.frame).view(np.uint64) + np.uint64(1)
     ids[names == 0] = 0
     fragments: NDArray[np.uint64] = ids[places].reshape(block.owned.shape)
     return fragments

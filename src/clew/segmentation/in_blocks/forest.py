@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from clew.blockwise.block import Block, global_numbers, plane_of
+from clew.blockwise.block import Block, global_indices, plane_of
 from clew.errors import InputError
 from clew.kernels import forest
 from clew.segmentation.affinities import quantise
@@ -123,7 +123,7 @@ def match_faces(lower: NDArray[np.uint64], upper: NDArray[np.uint64], box: Box, 
     order = places[np.lexsort((places, both[places, 1], both[places, 0]))]
     pairs = both[order]
     first = order[np.append(True, (pairs[1:] != pairs[:-1]).any(axis=1))[: len(order)]]
-    voxels = global_numbers(first, box, frame)
+    voxels = global_indices(first, box, frame)
     return Tokens(voxels, both[first, 0]), Tokens(voxels, both[first, 1])
 
 
@@ -196,7 +196,7 @@ def _check_block(shape: tuple[int, ...], context: Box) -> None:
 
 def _global_names(names: NDArray[np.uint64], block: Block) -> NDArray[np.uint64]:
     """1 + number in the whole volume from 1 + number in what the block sees; 0 stays 0."""
-    numbers = global_numbers(np.maximum(names, np.uint64(1)) - np.uint64(1), block.seen, block.domain.frame)
+    numbers = global_indices(np.maximum(names, np.uint64(1)) - np.uint64(1), block.seen, block.domain.frame)
     return np.where(names == 0, np.uint64(0), numbers.view(np.uint64) + np.uint64(1))
 
 
@@ -207,7 +207,7 @@ def _global_forest(forest: Forest, block: Block) -> Forest:
 
 def _global_pairs(indices: NDArray[np.int64], block: Block) -> NDArray[np.int64]:
     voxels, channels = np.divmod(indices, 3)
-    return 3 * global_numbers(voxels, block.seen, block.domain.frame) + channels
+    return 3 * global_indices(voxels, block.seen, block.domain.frame) + channels
 
 
 def _unite_shared(old: NDArray[np.uint64], tokens: Tokens) -> NDArray[np.int64]:
