@@ -17,8 +17,8 @@ import numpy as np
 from benchmarks.measure import Row, Table
 from benchmarks.scale import SHAPES
 from benchmarks.tissue import Tissue, make_base
-from benchmarks.verify_large import compare
-from clew.space import Triple
+from benchmarks.verify_large import compare, parse_shape
+from clew.space import Box, Triple
 from clew.volumes.save import create_volume
 
 Seconds = tuple[float, float]
@@ -58,9 +58,8 @@ def write_affinities(tissue: Tissue, path: Path) -> None:
     """Tissue as a volume, slab by slab."""
     with create_volume(path, shape=(3, *tissue.shape), dtype=np.uint8, voxel_size=VOXEL_SIZE) as volume:
         for start in range(0, tissue.shape[0], SLAB):
-            z, y, x = (slice(0, length) for length in tissue.shape)
-            z = slice(start, min(start + SLAB, z.stop))
-            volume[:, z, y, x] = tissue[:, z, y, x]
+            slab = Box.whole(tissue.shape)._replace(z=slice(start, min(start + SLAB, tissue.shape[0])))
+            volume[(slice(None), *slab)] = tissue[slab]
 
 
 def spent(arguments: list[str]) -> Seconds:
@@ -83,11 +82,6 @@ def table(found: dict[str, Seconds], shape: Triple) -> Table:
     return Table(f"Commands with files, {'×'.join(map(str, shape))} voxels", rows)
 
 
-def _shape(text: str) -> Triple:
-    z, y, x = map(int, text.split(","))
-    return z, y, x
-
-
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale_files", description=__doc__)
     parser.add_argument("--data", type=Path, help="folder of pinky40_labels.h5; without, labels are synthetic")
@@ -95,7 +89,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "--base", type=int, default=512, help="edge in voxels of the cube that is mirrored (%(default)s)"
     )
     parser.add_argument("--size", type=int, choices=SHAPES, default=64, help="megavoxels")
-    parser.add_argument("--shape", type=_shape, metavar="Z,Y,X", help="instead of a size")
+    parser.add_argument("--shape", type=parse_shape, metavar="Z,Y,X", help="instead of a size")
     parser.add_argument("--block-shape", default="256,256,256", metavar="Z,Y,X")
     parser.add_argument("--blocks-only", action="store_true", help="where the whole does not fit in memory")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])

@@ -21,7 +21,7 @@ from clew.blockwise.grid import Grid
 from clew.blockwise.tasks import Queue
 from clew.segmentation.in_blocks.segment import segmentation_tasks
 from clew.segmentation.options import SegmentationOptions
-from clew.space import Triple
+from clew.space import Triple, triple
 
 BLOCKS = (FIRST["forest"], FIRST["graph"], STAGES["fragments"], STAGES["segmentation"])
 WHOLE = (STAGES["tree"], STAGES["lookup"])
@@ -100,9 +100,7 @@ def fit(run: Mapping[str, Any], *, inner: bool = True) -> Model:
 
 
 def _grid(shape: Sequence[int], block_shape: Sequence[int]) -> Grid:
-    z, y, x = shape
-    block_z, block_y, block_x = block_shape
-    return Grid(Domain.whole((z, y, x)), (block_z, block_y, block_x))
+    return Grid(Domain.whole(shape), triple(block_shape))
 
 
 def _shared(grid: Grid, level: int) -> float:

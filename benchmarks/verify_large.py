@@ -12,7 +12,7 @@ import numpy as np
 
 from clew import pipeline
 from clew.pipeline._tables import load_merge_tree
-from clew.space import Triple
+from clew.space import Triple, triple
 from clew.volumes.open import open_volume
 
 RAW = "fib25_large_raw.h5"
@@ -52,9 +52,9 @@ def compare(one: Path, other: Path) -> list[str]:
     return found + [f"the {name} of the merge trees of {one.name} and {other.name} differ" for name in names]
 
 
-def _shape(text: str) -> Triple:
-    z, y, x = map(int, text.split(","))
-    return z, y, x
+def parse_shape(text: str) -> Triple:
+    """A shape that is written as z,y,x."""
+    return triple(map(int, text.split(",")))
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -63,7 +63,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, required=True, help="where the affinities stay (3 bytes a voxel)")
     parser.add_argument("--box", help="part of the volume, z0:z1,y0:y1,x0:x1 (%(default)s: all of it)")
     parser.add_argument(
-        "--block-shapes", type=_shape, nargs="+", default=[_shape(text) for text in SHAPES], metavar="Z,Y,X"
+        "--block-shapes", type=parse_shape, nargs="+", default=[parse_shape(text) for text in SHAPES], metavar="Z,Y,X"
     )
     parser.add_argument("--workers", type=int, default=0, help="processes; 0: as many as cores and memory allow")
     return parser.parse_args(arguments)

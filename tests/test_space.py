@@ -80,6 +80,12 @@ def test_within_finds_the_same_voxels_in_what_was_cut_out(box, below, above):
     np.testing.assert_array_equal(values[wide][moved.within(wide)], values[moved])
 
 
+@given(BOXES)
+def test_voxels_are_all_that_it_holds_in_order(box):
+    assert box.voxels() == [tuple(voxel) for voxel in (np.argwhere(voxels(box)) - FAR).tolist()]
+    assert Box(box.z, slice(1, 1), box.x).voxels() == []
+
+
 @given(BOXES, BOXES)
 def test_lies_in(box, outer):
     assert box.lies_in(outer) == (not (voxels(box) & ~voxels(outer)).any())

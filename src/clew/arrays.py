@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clew.errors import InputError
-from clew.space import Box, Lengths
+from clew.space import Box, Lengths, triple
 
 
 def is_array(values: Any) -> bool:
@@ -54,8 +54,7 @@ def as_triple(values: Any, name: str, *, positive: bool = True) -> Lengths:
     array = as_array(values, name).astype(np.float64)
     if array.shape != (3,) or not np.isfinite(array).all() or (positive and (array <= 0).any()):
         raise InputError(f"{name} must be three {'positive ' * positive}numbers (z, y, x) in nm, not {values!r}")
-    z, y, x = array.tolist()
-    return z, y, x
+    return triple(array.tolist())
 
 
 def as_whole(value: SupportsIndex | float, name: str, least: int = 0) -> int:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import product
 from math import prod
 from typing import NamedTuple, TypeVar
 
@@ -92,6 +93,11 @@ class Box(NamedTuple):
     def size(self) -> int:
         """Voxels in all."""
         return prod(self.shape)
+
+    def voxels(self) -> list[Triple]:
+        """All voxels as (z, y, x), those along x first."""
+        z, y, x = (range(axis.start, axis.stop) for axis in self)
+        return list(product(z, y, x))
 
     def lies_in(self, outer: "Box") -> bool:
         """Whether the box holds voxels, and none outside another box."""

@@ -12,6 +12,7 @@ from clew.network.openvino_runtime import Runtime, check_runtime
 from clew.network.options import Precision, PredictionOptions
 from clew.network.prediction import check_raw, predict_affinities, tile_grid
 from clew.network.unet import UNet
+from clew.space import Box
 
 OPENVINO = pytest.param(
     "openvino", marks=pytest.mark.skipif(find_spec("openvino") is None, reason="OpenVINO is not installed")
@@ -80,7 +81,7 @@ def test_a_box_is_a_part_of_the_whole(network: UNet, raw: np.ndarray, whole: np.
 def test_mirrored_border_is_context(network: UNet, raw: np.ndarray, whole: np.ndarray):
     depth = 12  # a multiple of the pooling factor beyond the context, so that the pooling grid stays
     padded = np.pad(raw, depth, mode="reflect")
-    inner = tuple(slice(depth, depth + size) for size in raw.shape)
+    inner = Box.whole(raw.shape).shifted((depth,) * 3)
     part = predict_affinities(network, padded, box=inner, options=CPU)
     assert np.abs(part.astype(int) - whole).max() <= 1
 

@@ -8,6 +8,7 @@ from clew.errors import InputError
 from clew.network.options import PRESETS, UNetOptions, axis_offsets
 from clew.network.prediction import predict_affinities
 from clew.network.unet import UNet, count_parameters, valid_input_shape, with_descriptors
+from clew.space import Box
 
 TINY = UNetOptions(features=(2, 3, 4), pooling=((1, 2, 2), (2, 3, 2)), encoder_convolutions=(1, 2, 2),
                    decoder_convolutions=(2, 1), upsampling="nearest", residual=True)  # fmt: skip
@@ -76,11 +77,10 @@ def test_same_and_valid_agree_where_the_context_is_inside():
         for factor, start, raw, context in zip(TINY.factor, starts, raw_shape, TINY.context, strict=True)
     ]
     raw = torch.randn(1, 1, *size)
-    cut = tuple(slice(s, s + r) for s, r in zip(starts, raw_shape, strict=True))
-    valid = network(raw[(slice(None), slice(None), *cut)])
+    valid = network(raw[(..., *Box.whole(raw_shape).shifted(starts))])
     network.set_padding("same")
-    where = tuple(slice(s + c, s + c + o) for s, c, o in zip(starts, TINY.context, output_shape, strict=True))
-    torch.testing.assert_close(valid, network(raw)[(slice(None), slice(None), *where)], atol=1e-5, rtol=1e-4)
+    where = Box.whole(output_shape).shifted(starts).shifted(TINY.context)
+    torch.testing.assert_close(valid, network(raw)[(..., *where)], atol=1e-5, rtol=1e-4)
 
 
 def test_number_of_levels_must_fit():

@@ -16,6 +16,7 @@ from clew.segmentation.region_graph import (
     contract_region_graph,
     merge_region_graphs,
 )
+from clew.space import Box
 from naive.agglomeration import graph_contacts, region_contacts
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -56,11 +57,9 @@ def test_blocks_add_up_in_any_order(seed: int):
     cuts = [sorted({0, length, *rng.integers(0, length + 1, 2).tolist()}) for length in fragments.shape]
     parts = []
     for block in product(*[list(pairwise(cut)) for cut in cuts]):
-        read = tuple(slice(max(start - 1, 0), stop) for start, stop in block)
-        owned = tuple(
-            slice(start - part.start, stop - part.start) for (start, stop), part in zip(block, read, strict=True)
-        )
-        parts.append(build_region_graph(affinities[(slice(None), *read)], fragments[read], owned=owned))
+        box = Box(*(slice(*ends) for ends in block))
+        read = box.grown((1, 1, 1), (0, 0, 0), inside=Box.whole(fragments.shape))
+        parts.append(build_region_graph(affinities[(slice(None), *read)], fragments[read], owned=box.within(read)))
     order = rng.permutation(len(parts))
     assert_same(merge_region_graphs(parts[k] for k in order), build_region_graph(affinities, fragments))
 

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from clew.space import Box
 from clew.synthetic.grid import Grid, average_slices, make_grid, middle_slices, refine, refine_owners
 from clew.synthetic.territory import REACH, Territory, Tube, box_around, distance_to
 from naive import synthetic as naive
@@ -45,7 +46,7 @@ def test_distance_to_a_tube_is_that_of_the_naive_twin(tube):
 def test_a_tube_is_as_deep_on_its_axis_as_it_is_thick(way, before, behind):
     """Also where rounding makes the square of the distance to the axis a little less than 0."""
     grid = make_grid((40, 40, 40), (10.0, 10.0, 10.0))
-    cell = (slice(10, 11),) * 3
+    cell = Box.tile((10, 10, 10), (1, 1, 1))
     tube = Tube(210.0 - before * np.array(way), 210.0 + behind * np.array(way), 10.0, 10.0)
     assert distance_to(tube, cell, grid).item() == pytest.approx(-10, abs=0.5)
 
@@ -56,7 +57,7 @@ def test_box_holds_every_cell_within_the_margin(tube, margin):
     grid = make_grid((14, 10, 12), (10.0, 10.0, 10.0))
     box = box_around(tube, margin, grid)
     near = np.zeros(grid.shape, bool)
-    whole = tuple(slice(0, length) for length in grid.shape)
+    whole = Box.whole(grid.shape)
     near[...] = distance_to(tube, whole, grid) < margin - 1e-3
     if box is not None:
         near[box] = False

@@ -7,7 +7,6 @@ At each level 2 × 2 × 2 blocks are joined into one.
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
 from math import prod
 
 from clew.blockwise.block import Block, Domain
@@ -85,8 +84,7 @@ class Grid:
 
     def places(self, level: int = 0) -> list[Triple]:
         """All blocks of a level."""
-        z, y, x = self.levels[level]
-        return list(product(range(z), range(y), range(x)))
+        return Box.whole(self.levels[level]).voxels()
 
     def block(self, place: Triple, level: int = 0) -> Block:
         """One block of a level."""
@@ -97,9 +95,8 @@ class Grid:
     def parts(self, place: Triple, level: int, below: int | None = None) -> list[Triple]:
         """Blocks of a lower level (by default of the next) that make up one block."""
         steps = level - (level - 1 if below is None else below)
-        counts = self.levels[level - steps]
-        z, y, x = (range(at << steps, min((at + 1) << steps, count)) for at, count in zip(place, counts, strict=True))
-        return list(product(z, y, x))
+        lower = Box.whole(self.levels[level - steps])
+        return Box.tile(place, (1 << steps,) * 3).overlap(lower).voxels()
 
     def faces(self) -> list[tuple[int, Triple]]:
         """All faces between two blocks, as (axis, the block below)."""

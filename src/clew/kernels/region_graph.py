@@ -11,6 +11,7 @@ import numpy as np
 
 from clew.kernels._jit import at, bare_kernel, inline, kernel, prefetch
 from clew.kernels._table import mixed
+from clew.space import Triple
 
 # a slot of a table is tag << 32 | index: 31 bits of the hash tell most keys apart without a look at their cache line
 _INDEX, _TAG, _TAG_BITS, _TAG_SHIFT = 0xFFFFFFFF, 0x7FFFFFFF, 32, 22
@@ -94,8 +95,8 @@ class _Box(NamedTuple):
 
     affinities: np.ndarray
     fragments: np.ndarray
-    low: tuple[int, int, int]
-    high: tuple[int, int, int]
+    low: Triple
+    high: Triple
 
 
 class Contacts(NamedTuple):

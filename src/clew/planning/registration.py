@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from clew.planning.annotation import Finding, Labels, Mask, Statistics
+from clew.planning.annotation import Finding, Labels, Mask, Statistics, face_pairs
 from clew.space import Box, Lengths, Triple, triple
 
 REACH = 8
@@ -172,12 +172,10 @@ def label_borders(labels: Labels) -> Volume:
     (z, y, x) float32: 1 at both voxels of a pair of face neighbours with different labels, else 0.
     """
     borders = np.zeros(labels.shape, np.float32)
-    for axis in range(3):
-        first, second = [slice(None)] * 3, [slice(None)] * 3
-        first[axis], second[axis] = slice(None, -1), slice(1, None)
-        differs = labels[tuple(first)] != labels[tuple(second)]
-        borders[tuple(first)][differs] = 1
-        borders[tuple(second)][differs] = 1
+    for first, second in face_pairs()[::2]:
+        differs = labels[first] != labels[second]
+        borders[first][differs] = 1
+        borders[second][differs] = 1
     return borders
 
 

@@ -6,6 +6,8 @@ from math import ceil, prod
 
 import numpy as np
 
+from clew.space import Box
+
 FINE = 14.0
 """Axes with voxels up to this size (nm) are grown at twice the voxel size."""
 THIN = 20.0
@@ -119,7 +121,7 @@ def _one_side(owners: np.ndarray, gaps: np.ndarray, sides: tuple[int, ...]) -> t
     challenger, strength = owner.copy(), np.zeros(owner.shape, np.float32)
     for corner in product(*[(0, side) if side else (0,) for side in sides]):
         weight = prod(0.25 if move else 0.75 for move, side in zip(corner, sides, strict=True) if side)
-        window = tuple(slice(1 + move, 1 + move + size) for move, size in zip(corner, owner.shape, strict=True))
+        window = Box.whole(owner.shape).shifted(1 + move for move in corner)
         other, part = owners[window], np.float32(weight) * gaps[window]
         rival = other != owner
         lead += np.where(rival, -part, part)

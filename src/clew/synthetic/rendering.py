@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from clew.space import Box
 from clew.synthetic.grid import Grid, average_slices, middle_slices, refine, refine_owners
 from clew.synthetic.options import SyntheticOptions
 from clew.synthetic.organelles import Organelles
@@ -74,7 +75,7 @@ def _band(scale: float, size: tuple[float, ...], rng: np.random.Generator) -> np
 
 def _periodic(shape: tuple[int, ...], tile: np.ndarray) -> np.ndarray:
     repeats = [-(-length // TILE) for length in shape]
-    return np.tile(tile, repeats)[tuple(slice(length) for length in shape)]
+    return np.tile(tile, repeats)[Box.whole(shape)]
 
 
 def _blend(image: np.ndarray, grey: float | np.ndarray, amount: np.ndarray) -> None:

@@ -6,7 +6,6 @@ coarse voxel is made of fine ones of its own.
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import product
 from typing import Any
 
 from clew.blockwise.block import Domain
@@ -75,12 +74,7 @@ def _grid(shape: Triple, block_shape: Triple) -> Grid:
 
 def _parts(place: Triple, factors: Triple, finer: Grid) -> list[Triple]:
     """The blocks of the next finer scale that a block is made of."""
-    counts = finer.levels[0]
-    z, y, x = (
-        range(at * factor, min((at + 1) * factor, count))
-        for at, factor, count in zip(place, factors, counts, strict=True)
-    )
-    return list(product(z, y, x))
+    return Box.tile(place, factors).overlap(Box.whole(finer.levels[0])).voxels()
 
 
 def _pool(store: Store, *, names: tuple[str, str], grid: Grid, place: Triple, scale: Scale, finer: Triple) -> None:

@@ -10,7 +10,6 @@ region graph of the whole.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +25,7 @@ from clew.kernels import agglomeration_layout as layout
 from clew.segmentation.agglomeration import MergeTree, Score, initial_graph, parse_score, run_merges
 from clew.segmentation.options import AgglomerationOptions
 from clew.segmentation.region_graph import RegionGraph, build_region_graph
-from clew.space import Triple
+from clew.space import Box, Triple
 
 
 class Sizes(NamedTuple):
@@ -310,8 +309,7 @@ def _written(level: int, place: Triple) -> tuple[tuple[str | int, ...], ...]:
 
 def _with_lower(place: Triple) -> list[Triple]:
     """A block and those whose voxels it sees."""
-    z, y, x = (range(max(at - 1, 0), at + 1) for at in place)
-    return list(product(z, y, x))
+    return Box.between((max(at - 1, 0) for at in place), (at + 1 for at in place)).voxels()
 
 
 def _start(store: Store, *, grid: Grid, place: Triple, options: AgglomerationOptions) -> None:
