@@ -177,7 +177,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def save_whole(content: Any, file: BinaryIO) -> None:
-    """Write tensors and plain values in such a way that `read_whole` sees whether they are whole."""
+    """Write tensors and plain values so that `read_whole` can check them."""
     torch.save(content, file)
 
 

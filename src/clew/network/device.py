@@ -27,7 +27,10 @@ def count_gpus() -> int:
 
 
 def resolve_device(device: str) -> str:
-    """`cuda` where there is a GPU and `auto` was asked for, else `cpu`; of `cuda:N` the N-th GPU, counted round and round."""
+    """The device to use: `auto` becomes `cuda` where there is a GPU, else `cpu`.
+
+    `cuda:N` is the N-th GPU, counted round and round.
+    """
     kind, _, number = device.partition(":")
     if kind == "cuda" and not torch.cuda.is_available():
         raise InputError("no CUDA device was found; choose --device cpu")

@@ -1,4 +1,4 @@
-"""Tasks that predict affinities: one for each block, on GPU workers or any others.
+"""Tasks that predict affinities: one for each block, on any workers.
 
 Volumes: `raw` in (z, y, x) uint8, the whole of it; `affinities` (3, z, y, x) uint8 out.
 """
@@ -18,7 +18,9 @@ from clew.space import Lengths, Triple
 
 
 def prediction_tasks(grid: Grid, checkpoint: str, options: PredictionOptions, voxel_size: Lengths) -> list[Task]:
-    """One task a block; blocks agree as tiles do (`predict_tiles`).
+    """Make one prediction task for each block.
+
+    Blocks agree with each other as tiles do (see `predict_tiles`).
 
     Parameters
     ----------
@@ -52,5 +54,5 @@ def _predict(
 
 @cache
 def _opened(checkpoint: str) -> Checkpoint:
-    """The network, read once by each worker."""
+    """Open the network once in each worker."""
     return open_checkpoint(checkpoint)

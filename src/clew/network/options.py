@@ -22,13 +22,15 @@ DESCRIPTORS = ("offset_z", "offset_y", "offset_x", "variance_z", "variance_y", "
 
 
 def axis_offsets(*distances: int) -> tuple[Triple, ...]:
-    """Offsets along each axis, `-distance` voxels, for every distance in turn: (z, y, x) each."""
+    """Offsets (z, y, x) of `-distance` voxels along each axis, for every distance."""
     return tuple(triple(-distance * (a == axis) for a in range(3)) for distance in distances for axis in range(3))
 
 
 @dataclass(frozen=True)
 class UNetOptions:
-    """Architecture of a 3D U-Net of valid convolutions (method: arXiv 1709.02974, section 2.1).
+    """Architecture of a 3D U-Net of valid convolutions.
+
+    Source: arXiv 1709.02974, section 2.1.
 
     Parameters
     ----------
@@ -50,6 +52,13 @@ class UNetOptions:
         Voxel offsets (z, y, x) of the affinity channels; the three nearest neighbours come first.
     descriptors
         Add a second head for the local shape descriptors, an auxiliary target: its output is made in training only.
+
+    Examples
+    --------
+    >>> options = clew.UNetOptions(features=(8, 16), pooling=((2, 2, 2),), encoder_convolutions=(1, 1),
+    ...                            decoder_convolutions=(1,))
+    >>> options.factor, options.context
+    ((2, 2, 2), (4, 4, 4))
     """
 
     features: tuple[int, ...] = (12, 60, 300, 1500)
@@ -69,7 +78,7 @@ class UNetOptions:
 
     @property
     def context(self) -> Triple:
-        """Voxels (z, y, x) read on each side of an output voxel's tile beyond the tile itself."""
+        """Voxels (z, y, x) of raw that are read on each side of a tile."""
         depth = len(self.pooling)
         reach = [0, 0, 0]
         scale = [1, 1, 1]
@@ -100,6 +109,11 @@ class PredictionOptions:
     test_time_augmentation
         Average over the mirror images of the volume (flips: 8 times the work), or over those of its transposes too (all: 48
         times for isotropic voxels, 16 times where only y and x are equal).
+
+    Examples
+    --------
+    >>> clew.PredictionOptions(tile=(64, 64, 64), test_time_augmentation="flips").device
+    'auto'
     """
 
     tile: Shape | None = None
@@ -109,7 +123,7 @@ class PredictionOptions:
     test_time_augmentation: TestTimeAugmentation = "none"
 
     def on(self, device: str) -> "PredictionOptions":
-        """The same on a device that was found: cpu, or a GPU by its number (cuda:1)."""
+        """The same options for a known device: cpu, or a GPU by its index (cuda:1)."""
         return replace(self, device=cast(Device, device))
 
 
@@ -144,4 +158,12 @@ PRESETS: dict[str, UNetOptions] = {
         residual=True,
     ),
 }
-"""Named architectures: the paper's three nets, and small residual ones that train and predict on a CPU."""
+"""Named architectures: the paper's three nets, and small residual ones that train and predict on a CPU.
+
+Examples
+--------
+>>> sorted(clew.PRESETS)
+['cremi', 'fib25', 'segem', 'small', 'small-anisotropic', 'tiny']
+>>> clew.PRESETS["small"].factor
+(8, 8, 8)
+"""

@@ -1,4 +1,7 @@
-"""Tiled prediction of affinities: the same result for every tile size (arXiv 1709.02974, section 2.1)."""
+"""Tiled prediction of affinities: the same result for every size of tiles.
+
+Source: arXiv 1709.02974, section 2.1.
+"""
 
 import itertools
 import math
@@ -35,14 +38,17 @@ BYTES_OF_NETWORK = 700_000_000
 
 
 class Tile(NamedTuple):
-    """One predicted tile: where it lies in the volume, and its affinities (3, z, y, x) uint8."""
+    """One predicted tile: its box in the volume, and affinities (3, z, y, x) uint8."""
 
     box: Box
     affinities: NDArray[np.uint8]
 
 
 class AffinityPredictor(nn.Module):
-    """The part of a U-Net that predicts the three nearest-neighbour affinities, in channels-last layout."""
+    """The part of a U-Net that predicts the three nearest-neighbour affinities.
+
+    Its memory layout is channels-last.
+    """
 
     weight: torch.Tensor
     bias: torch.Tensor
@@ -77,32 +83,42 @@ def predict_affinities(
     options: PredictionOptions = PredictionOptions(),
     voxel_size: Lengths | None = None,
 ) -> NDArray[np.uint8]:
-    """Affinities of a raw volume, or of a box in it, tile by tile.
-
-    Parameters
-    ----------
-    network
-        U-Net whose offsets contain the three nearest neighbours.
-    raw : (z, y, x) uint8
-    box
-        Part to predict; the raw around it serves as context. The whole volume by default.
-    options
-        Tile, device, precision, runtime and test-time augmentation. A tile is rounded up to the total pooling factor.
-    voxel_size : (z, y, x) nm, optional
-        Test-time augmentation over transposes (`all`) needs it: these exchange axes of equal voxel size only.
-
-    Returns
-    -------
-    (3, z, y, x) uint8, 0..255 = 0..1, channels for offsets (-1,0,0), (0,-1,0), (0,0,-1).
+    """Predict the affinities of a raw volume, or of a box in it, tile by tile.
 
     Exact at block borders, to within 1/255 (floating-point summation; in bfloat16 a few in a million to within 3/255); volume
     borders are reflect-padded.
+
+    Parameters
+    ----------
+    network : UNet
+        Its offsets must contain the three nearest neighbours.
+    raw : (z, y, x) uint8
+        An array, or anything that is sliced like one.
+    box : Box or three slices (z, y, x), optional
+        Part to predict; the raw around it serves as context. The whole volume by default.
+    options : PredictionOptions
+        Tile, device, precision, runtime and test-time augmentation. A tile is rounded up to the total pooling factor.
+    voxel_size : (z, y, x) floats, optional
+        In nm. Test-time augmentation over transposes (`all`) needs it: these exchange axes of equal voxel size only.
+
+    Returns
+    -------
+    (3, z, y, x) uint8
+        0..255 = 0..1, channels for offsets (-1,0,0), (0,-1,0), (0,0,-1).
 
     Raises
     ------
     InputError
         For raw of another type or shape, a box that leaves it, a tile or voxel size of 0 or less, a network without the
         three offsets, or one that gives values that are no numbers; for `all` without a voxel size.
+
+    Examples
+    --------
+    >>> network = clew.UNet(clew.PRESETS["tiny"])
+    >>> raw = np.random.default_rng(0).integers(0, 256, (16, 16, 16), np.uint8)
+    >>> affinities = clew.predict_affinities(network, raw)
+    >>> affinities.shape, affinities.dtype
+    ((3, 16, 16, 16), dtype('uint8'))
     """
     raw = raw if is_array(raw) else as_array(raw, "raw")
     check_raw_layout(raw.shape, raw.dtype)
@@ -131,7 +147,9 @@ def predict_tiles(
     options: PredictionOptions = PredictionOptions(),
     voxel_size: Lengths | None = None,
 ) -> Iterator[Tile]:
-    """Predict the tiles of a volume of the given shape one after the other, reading raw by `read(box)`.
+    """Predict the tiles of a volume of the given shape one after the other.
+
+    `read(box)` reads raw.
 
     The network's tiles start at multiples of the pooling factor, counted from the volume's corner, so every voxel sees the
     same pooling grid and full context whatever the tile and the box. A mirrored volume has its own corner: each symmetry
@@ -155,7 +173,10 @@ def tile_grid(options: UNetOptions, box: Box, tile: Triple | None = None) -> Ite
 
 
 def tile_edges(options: UNetOptions, box: Box, tile: Triple | None = None) -> list[list[slice]]:
-    """Edges of the tiles along z, y, x; they start at multiples of the pooling factor, in steps of `tile` (rounded up to it)."""
+    """Edges of the tiles along z, y, x.
+
+    They start at multiples of the pooling factor, in steps of `tile` rounded up to it.
+    """
     wanted = tile or _default_tile(options, box)
     steps = [_round_up(size, factor) for size, factor in zip(wanted, options.factor, strict=True)]
     axes = []
@@ -219,14 +240,17 @@ def _prepare(network: UNet, device: str, options: PredictionOptions) -> Predicto
 
 
 def _predict_seen(predictor: Predictor, read: Read, shape: Triple, part: Box, symmetry: Symmetry) -> torch.Tensor:
-    """Affinities (3, z, y, x) float32 of a part of a volume, as the network finds them under a symmetry."""
+    """Affinities (3, z, y, x) float32 of a part, as predicted under a symmetry."""
     seen = symmetry.see_box(symmetry.widen(part), shape)
     affinities = _predict_part(predictor, symmetry.see_through(read, shape), symmetry.see_shape(shape), seen)
     return symmetry.restore(affinities)
 
 
 def _predict_part(predictor: Predictor, read: Read, shape: Triple, part: Box) -> torch.Tensor:
-    """Affinities (3, z, y, x) float32 of a part of a volume; the network's output starts on the pooling grid."""
+    """Affinities (3, z, y, x) float32 of a part of a volume.
+
+    The network's output starts on the pooling grid.
+    """
     options = predictor.options
     low = (_round_down(start, factor) for start, factor in zip(part.low, options.factor, strict=True))
     high = (_round_up(stop, factor) for stop, factor in zip(part.high, options.factor, strict=True))
@@ -237,7 +261,10 @@ def _predict_part(predictor: Predictor, read: Read, shape: Triple, part: Box) ->
 
 
 def _default_tile(options: UNetOptions, box: Box) -> Triple:
-    """The box, halved along its longest axis until a tile is small enough: little overlap at two or three gigabytes."""
+    """The box, halved along its longest axis until a tile is small enough.
+
+    So tiles overlap little and take two or three gigabytes.
+    """
     sizes = list(box.shape)
     while math.prod(sizes) > LARGEST_TILE:
         longest = sizes.index(max(sizes))
@@ -246,7 +273,7 @@ def _default_tile(options: UNetOptions, box: Box) -> Triple:
 
 
 def _read_context(read: Read, shape: Triple, covered: Box, options: UNetOptions) -> NDArray[np.uint8]:
-    """Raw under whole steps of the pooling grid, with the network's context; reflected where it leaves the volume."""
+    """Read raw under a tile with its context, reflected outside the volume."""
     wanted, _ = valid_input_shape(options, covered.shape)
     wide = Box.whole(wanted).shifted(start - more for start, more in zip(covered.low, options.context, strict=True))
     indices = [_reflect(np.arange(axis.start, axis.stop), size) for axis, size in zip(wide, shape, strict=True)]

@@ -1,4 +1,7 @@
-"""Mirrors and transposes of a volume, and what they do to its affinities: for test-time augmentation."""
+"""Mirrors and transposes of a volume for test-time augmentation.
+
+And what they do to its affinities.
+"""
 
 import itertools
 from collections.abc import Callable
@@ -24,9 +27,9 @@ class Symmetry:
 
     Parameters
     ----------
-    order
+    order : (int, int, int)
         Axis of the volume behind each axis of what is seen.
-    mirrored
+    mirrored : (bool, bool, bool)
         Whether each axis of what is seen is mirrored.
     """
 
@@ -42,7 +45,7 @@ class Symmetry:
         return Box(*(_mirror(box[axis], shape[axis]) if m else box[axis] for axis, m in self._axes()))
 
     def see_through(self, read: Read, shape: Triple) -> Read:
-        """Reads boxes of what is seen, where `read` reads boxes of the volume."""
+        """Make a reader of boxes of what is seen from a reader of the volume."""
 
         def read_seen(box: Box) -> NDArray[np.uint8]:
             parts = self._mirror_box(box, shape)
@@ -52,12 +55,15 @@ class Symmetry:
         return read_seen
 
     def widen(self, box: Box) -> Box:
-        """The voxels to see for the affinities of a box: a mirrored pair (v, v - 1) is held by the voxel before v."""
+        """Widen a box to the voxels that must be seen for its affinities.
+
+        The voxel before v holds a mirrored pair (v, v - 1).
+        """
         mirrored = dict(self._axes())
         return box.grown([int(mirrored[axis]) for axis in range(3)], (0, 0, 0))
 
     def restore(self, affinities: torch.Tensor) -> torch.Tensor:
-        """Affinities (3, z, y, x) of a box, from those (3, ...) that were seen of the widened box.
+        """Affinities (3, z, y, x) of a box from those seen of the widened box.
 
         Channels, in and out, are for the offsets -1 along each axis.
         """
@@ -77,9 +83,10 @@ class Symmetry:
 
 
 def symmetries(augmentation: TestTimeAugmentation, voxel_size: Lengths | None = None) -> list[Symmetry]:
-    """The symmetries to average over: the identity, the 8 mirrors, or those with every exchange of equally long axes.
+    """The symmetries to average over.
 
-    `all` makes 48 of isotropic voxels, 16 where only y and x are equal; it is refused where the voxel size is not given.
+    `none` is the identity alone, `flips` the 8 mirrors, and `all` the mirrors of every exchange of equally long axes:
+    48 for isotropic voxels, 16 where only y and x are equal. `all` is refused where the voxel size is not given.
     """
     if augmentation == "none":
         return [Symmetry()]
@@ -89,7 +96,10 @@ def symmetries(augmentation: TestTimeAugmentation, voxel_size: Lengths | None = 
 
 
 def _exchanges(voxel_size: Lengths | None) -> list[Triple]:
-    """The orders of the axes, z, y, x first, that leave voxels as long as they are along each axis."""
+    """The orders of the axes that leave the voxels as long along each axis.
+
+    The first is z, y, x.
+    """
     if voxel_size is None:
         raise InputError(
             "test-time augmentation all exchanges axes of equal voxel size only: give voxel_size (z, y, x) in nm"
@@ -107,7 +117,10 @@ def _mirror(part: slice, size: int) -> slice:
 
 
 def _shift(mirrored: dict[int, bool], channel: int) -> Box:
-    """The part of a widened box that holds a channel: one voxel earlier where its own axis is mirrored."""
+    """The part of a widened box that holds a channel.
+
+    It lies one voxel earlier where the channel's own axis is mirrored.
+    """
     return Box(
         *((slice(0, -1) if axis == channel else slice(1, None)) if mirrored[axis] else slice(None) for axis in range(3))
     )

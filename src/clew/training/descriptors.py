@@ -1,4 +1,6 @@
-"""Local shape descriptors: what an object looks like around each of its voxels, as an auxiliary training target.
+"""Local shape descriptors: what an object looks like around each of its voxels.
+
+They are an auxiliary training target.
 
 Source: Sheridan et al., *Local shape descriptors for neuron segmentation*, Nature Methods 2023. A network that must also
 say where the middle of its object lies, how it is stretched and how much of it is near learns affinities better.
@@ -28,20 +30,21 @@ def local_shape_descriptors(labels: ArrayLike, *, sigma: float, voxel_size: Leng
 
     Parameters
     ----------
-    labels
-        (z, y, x) whole numbers, 0 = background.
-    sigma
+    labels : (z, y, x) whole numbers
+        0 = background.
+    sigma : float
         Standard deviation of the window in nm; the paper has 80 for FIB-25 and 120 for zebra finch.
-    voxel_size
-        Voxel size (z, y, x) in nm.
+    voxel_size : (z, y, x) floats
+        In nm.
 
     Returns
     -------
-    (10, z, y, x) float32 in [0, 1], 0 at background; channels as in `clew.network.options.DESCRIPTORS`:
-    the offset from the voxel to the object's mean, 0.5 + offset / (2 sigma), clipped;
-    variances along the axes / sigma², clipped;
-    correlation coefficients, 0.5 + r / 2 (0.5 where the object has no extent);
-    the object's share of the window's weight.
+    (10, z, y, x) float32
+        In [0, 1], 0 at background; channels as in `clew.network.options.DESCRIPTORS`:
+        the offset from the voxel to the object's mean, 0.5 + offset / (2 sigma), clipped;
+        variances along the axes / sigma², clipped;
+        correlation coefficients, 0.5 + r / 2 (0.5 where the object has no extent);
+        the object's share of the window's weight.
 
     Raises
     ------
@@ -54,11 +57,11 @@ def local_shape_descriptors(labels: ArrayLike, *, sigma: float, voxel_size: Leng
         raise InputError(f"sigma must be above 0 nm, not {sigma}")
     reaches = window_reach(sigma, voxel_size)
     windows = triple(_window(sigma / size, reach) for size, reach in zip(voxel_size, reaches, strict=True))
-    return _normalise(object_moments(volume, _names(volume), windows))
+    return _normalise(object_moments(volume, _ids(volume), windows))
 
 
 def window_reach(sigma: float, voxel_size: Lengths) -> Triple:
-    """Voxels (z, y, x) that the window of a voxel reaches on each side."""
+    """Voxels (z, y, x) that the window around a voxel reaches on each side."""
     return triple(int(CUT * sigma / size + 0.5) for size in voxel_size)
 
 
@@ -77,12 +80,20 @@ def descriptor_targets(
 
 
 def descriptor_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean squared error of descriptors inside objects, where the target size is above 0; 0 where there are none.
+    """Mean squared error of descriptors inside objects.
+
+    These are the voxels whose target size is above 0; the loss is 0 where there are none.
 
     Parameters
     ----------
-    logits, targets : (batch, 10, z, y, x)
-        Network output before the sigmoid; descriptor targets.
+    logits : (batch, 10, z, y, x) tensor
+        Network output before the sigmoid.
+    targets : (batch, 10, z, y, x) tensor
+        From `descriptor_targets`.
+
+    Returns
+    -------
+    scalar tensor
     """
     weights = (targets[:, -1:] > 0).float()
     errors = (torch.sigmoid(logits) - targets).square() * weights
@@ -90,18 +101,24 @@ def descriptor_loss(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def _window(sigma: float, reach: int) -> NDArray[np.float32]:
-    """Weight, weight × offset, weight × offset² for offsets in units of sigma (given in voxels); the weights sum to 1."""
+    """Weights, weights × offset and weights × offset² of a Gaussian window.
+
+    Offsets are in units of sigma, which is given in voxels; the weights sum to 1.
+    """
     offsets = np.arange(-reach, reach + 1) / sigma
     weights = np.exp(-(offsets**2) / 2)
     weights /= weights.sum()
     return np.stack([weights, weights * offsets, weights * offsets**2]).astype(np.float32)
 
 
-def _names(volume: Labels) -> Labels:
-    """The labels that occur, sorted, without 0; only the first voxel of each run is looked at."""
+def _ids(volume: Labels) -> Labels:
+    """The labels that occur, ascending, without 0.
+
+    Only the first voxel of each run is looked up.
+    """
     flat = volume.ravel()
-    names = np.unique(np.append(flat[:1], flat[1:][flat[1:] != flat[:-1]]))
-    return names[names != 0]
+    ids = np.unique(np.append(flat[:1], flat[1:][flat[1:] != flat[:-1]]))
+    return ids[ids != 0]
 
 
 def _normalise(moments: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,4 +1,6 @@
-"""Several training processes on this machine, started and waited for as torchrun would.
+"""Several training processes on this machine, started as torchrun would.
+
+They are also waited for.
 
 Unlike those of torchrun they listen on the loopback device only, and find each other by a file that only this user can open.
 """
@@ -23,7 +25,9 @@ LOOPBACK = "127.0.0.1"
 
 
 def run_in_processes(number: int, work: Callable[[], None]) -> None:
-    """Run `work` in this process, or in several new ones of this machine that all end when one fails.
+    """Run `work` in this process, or in several new ones of this machine.
+
+    All of them end when one fails.
 
     Raises
     ------
@@ -61,7 +65,7 @@ def _run_group(number: int, rendezvous: str, work: Callable[[], None]) -> None:
 
 
 def _pass_on(messages: Any, interrupted: KeyboardInterrupt) -> None:
-    """Raise what the first of the processes that said something said."""
+    """Raise the error of the first process that reported one."""
     said: list[tuple[int, str | None]] = []
     while not messages.empty():
         said.append(messages.get())
@@ -86,6 +90,6 @@ def _run_one(rank: int, number: int, rendezvous: str, messages: Any, work: Calla
 
 
 def _loopback_device() -> str:
-    """Name of the network device by which only processes of this machine reach each other."""
+    """Name of the network device that reaches only this machine."""
     devices = psutil.net_if_addrs().items()
     return next(name for name, addresses in devices if any(each.address == LOOPBACK for each in addresses))

@@ -1,4 +1,6 @@
-"""What a training step minimises: voxel-wise losses, constrained MALIS, descriptors (arXiv 1709.02974, section 3.1).
+"""What a training step minimises: voxel-wise loss, MALIS, descriptors.
+
+Source: arXiv 1709.02974, section 3.1.
 
 The loss of a batch is the mean of the losses of its crops: it does not matter which crops share a forward pass.
 """
@@ -20,19 +22,26 @@ def loss_terms(
     options: TrainingOptions,
     last_layer: Tensor | None = None,
 ) -> Tensor:
-    """The weighted terms whose sum is minimised: voxel-wise, MALIS, descriptors; (3,) float32.
+    """The weighted terms of the loss: voxel-wise, MALIS, descriptors.
+
+    Their sum is minimised.
 
     Parameters
     ----------
-    logits : (batch, channel, z, y, x)
+    logits : (batch, channel, z, y, x) tensor
         Network output before the sigmoid: affinities, then descriptors if there are any.
-    batch
+    batch : Batch
         The crops, on the device of the logits.
-    weights
-        Of both passes of MALIS, (batch, 3, z, y, x) each; None before MALIS begins.
-    last_layer
+    weights : pair of (batch, 3, z, y, x) tensors, optional
+        Weights of both passes of MALIS; None before MALIS begins.
+    options : TrainingOptions
+    last_layer : tensor, optional
         Weights of the network's last layer, at which gradients are compared where `malis_gradient` says how large that of
         MALIS shall be.
+
+    Returns
+    -------
+    (3,) float32 tensor
     """
     affinities, described = logits.split([batch.targets.shape[1], logits.shape[1] - batch.targets.shape[1]], dim=1)
     voxels = balanced_loss(affinities, batch.targets, batch.valid, options.loss)
@@ -50,17 +59,25 @@ def loss_terms(
 
 
 def balanced_loss(logits: Tensor, targets: Tensor, valid: Tensor, kind: Loss) -> Tensor:
-    """Mean over crops and offsets of the loss balanced between pairs inside objects and pairs across.
+    """Mean loss over crops and offsets, balanced between both kinds of pairs.
+
+    The positive pairs of a crop and offset, which lie inside objects, weigh 1/(2f), the others 1/(2(1 - f)), with f the share
+    of positive pairs there, clipped to [0.05, 0.95].
 
     Parameters
     ----------
-    logits, targets, valid : (batch, offset, z, y, x)
-        Network output before the sigmoid; target affinities; pairs that count.
-    kind
+    logits : (batch, offset, z, y, x) tensor
+        Network output before the sigmoid.
+    targets : (batch, offset, z, y, x) tensor
+        Target affinities.
+    valid : (batch, offset, z, y, x) tensor
+        Pairs that count.
+    kind : str
         `cross-entropy`, or the paper's `squared-error`.
 
-    The positive pairs of a crop and offset weigh 1/(2f), the others 1/(2(1 - f)), with f the share of positive pairs
-    there, clipped to [0.05, 0.95].
+    Returns
+    -------
+    scalar tensor
     """
     targets, valid = targets.float(), valid.float()
     if kind == "cross-entropy":
@@ -77,16 +94,22 @@ def balanced_loss(logits: Tensor, targets: Tensor, valid: Tensor, kind: Loss) ->
 def malis_loss(
     logits: Tensor, positive: Tensor, negative: Tensor, options: TrainingOptions = TrainingOptions()
 ) -> Tensor:
-    """Constrained MALIS of the nearest-neighbour affinities, from the weights of both passes, which are constants.
+    """Constrained MALIS of the nearest-neighbour affinities, from given weights.
+
+    The weights of both passes are constants.
 
     Parameters
     ----------
-    logits : (batch, offset, z, y, x)
+    logits : (batch, offset, z, y, x) tensor
         Network output before the sigmoid; the first three offsets count.
-    positive, negative : (batch, 3, z, y, x)
+    positive, negative : (batch, 3, z, y, x) tensors
         Weights of the passes, as of `malis_weights`.
-    options
+    options : TrainingOptions
         Weights of the passes against each other, form of the error, and which errors count.
+
+    Returns
+    -------
+    scalar tensor
     """
     nearest = logits[:, : len(NEAREST_OFFSETS)]
     affinities = torch.sigmoid(nearest)
@@ -102,7 +125,9 @@ def malis_loss(
 
 
 def _ratio_of_gradients(one: Tensor, other: Tensor, weights: Tensor) -> Tensor:
-    """Norm of the gradient of one loss with respect to the weights, divided by that of the other; 0 where that is 0.
+    """Norm of the gradient of one loss divided by that of another.
+
+    Gradients are taken with respect to the weights; the ratio is 0 where the other norm is 0.
 
     Gradients with respect to affinities would not do: many small ones in agreement move the network more than a few
     large ones that contradict each other.

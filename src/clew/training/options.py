@@ -95,7 +95,15 @@ NO_AUGMENTATION = AugmentationOptions(
 SERIAL_SECTIONS = AugmentationOptions(
     transpose="in-plane", elastic_spacing=(4.0, 40.0, 40.0), elastic_jitter=(0.0, 2.0, 2.0), serial_sections=True
 )
-"""The paper's augmentation of CREMI: sections stay flat and apart, and have the defects of serial sections."""
+"""The paper's augmentation of CREMI: sections stay flat and apart.
+
+They have the defects of serial sections.
+
+Examples
+--------
+>>> clew.SERIAL_SECTIONS.serial_sections, clew.SERIAL_SECTIONS.missing_sections
+(True, 0.03)
+"""
 
 
 @dataclass(frozen=True)

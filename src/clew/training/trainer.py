@@ -1,4 +1,7 @@
-"""The recipe: crops, augmentation, a balanced loss, then constrained MALIS (arXiv 1709.02974, section 3.1)."""
+"""The recipe: crops, augmentation, a balanced loss, then constrained MALIS.
+
+Source: arXiv 1709.02974, section 3.1.
+"""
 
 import math
 import os
@@ -37,8 +40,20 @@ MOST_THREADS = 8
 
 
 class StepReport(NamedTuple):
-    """What one step did: losses over all processes, learning rate, seconds; of these, seconds spent waiting for crops and
-    for the weights of MALIS with nothing to do for the device."""
+    """What one step did.
+
+    Parameters
+    ----------
+    step : int
+        Steps that are done.
+    loss, voxel_loss, malis_loss, descriptor_loss : float
+        Loss over all processes, and the terms that it is the sum of.
+    learning_rate : float
+    seconds : float
+        Seconds that the step took.
+    waited_for_crops, waited_for_malis : float
+        Of these, seconds in which the device had nothing to do, for want of crops and of weights of MALIS.
+    """
 
     step: int
     loss: float
@@ -52,10 +67,23 @@ class StepReport(NamedTuple):
 
 
 class Example(NamedTuple):
-    """One crop as the network sees it, by its number in the batch of a step; the loss is the sum of its terms.
+    """One crop as the network sees it.
 
-    raw (z, y, x) float32; labels (z, y, x) of the network's output, split into components; targets, valid pairs, predicted
-    affinities and weights of both passes of MALIS (3, z, y, x).
+    Parameters
+    ----------
+    step, number : int
+        The step, and the index of the crop in its batch.
+    loss : float
+        The sum of its terms.
+    raw : (z, y, x) float32
+    labels : (z, y, x) uint64
+        Of the network's output, split into components.
+    targets, valid : (3, z, y, x) bool
+        Target affinities, and the pairs that count.
+    affinities : (3, z, y, x) float32
+        As predicted.
+    positive, negative : (3, z, y, x) float32
+        Weights of both passes of MALIS.
     """
 
     step: int
@@ -71,7 +99,10 @@ class Example(NamedTuple):
 
 
 class Forward(NamedTuple):
-    """A forward pass that waits for its backward pass: batch and logits on the device, MALIS weights of its crops."""
+    """A forward pass that waits for its backward pass.
+
+    Batch and logits are on the device; the weights are those of MALIS, one for each crop.
+    """
 
     batch: Batch
     logits: Tensor
@@ -79,7 +110,10 @@ class Forward(NamedTuple):
 
 
 class NotFiniteError(InputError):
-    """A loss or gradient is not a finite number; the weights are still those from before the step."""
+    """A loss or gradient is not a finite number.
+
+    The weights of the network are still those from before the step.
+    """
 
     def __init__(self, example: Example) -> None:
         super().__init__(
@@ -92,24 +126,27 @@ class NotFiniteError(InputError):
 class Trainer:
     """Trains a network on annotated volumes; iterate over it to take the steps.
 
-    Parameters
-    ----------
-    network
-        U-Net to train, in place.
-    volumes
-        Annotated volumes; voxels outside their masks bring no loss.
-    options, augmentation
-        The recipe.
-    voxel_size
-        Voxel size (z, y, x) in nm; local shape descriptors need it.
-    device, precision
-        `cpu`, `cuda`, `cuda:1` or what is there (`auto`), and the arithmetic of the network; weights, their updates and
-        the losses are float32.
-    processes
-        Which of the processes this one is that train the same network together.
-
     Iterating yields a `StepReport` after each step until `options.steps` are done, or somebody called `stop`. `state` and
     `load_state` stop and continue a run on the same curve; `averaged_network` is the network to validate and keep.
+
+    Parameters
+    ----------
+    network : UNet
+        Network to train, in place.
+    volumes : list of TrainingVolume
+        Annotated volumes; voxels outside their masks bring no loss.
+    options : TrainingOptions
+        The recipe.
+    augmentation : AugmentationOptions
+        Random changes of its crops.
+    voxel_size : (z, y, x) floats, optional
+        In nm; local shape descriptors need it.
+    device : str
+        `cpu`, `cuda`, `cuda:1` or what is there (`auto`).
+    precision : str
+        The arithmetic of the network; weights, their updates and the losses are float32.
+    processes : Processes
+        Which of the processes this one is that train the same network together.
 
     Raises
     ------
@@ -117,6 +154,16 @@ class Trainer:
         While iterating, if no crop is found that is annotated well enough.
     NotFiniteError
         While iterating, if training diverged.
+
+    Examples
+    --------
+    >>> truth = np.repeat([[[1, 2]]], 12, axis=2).repeat(24, axis=1).repeat(24, axis=0)
+    >>> volume = clew.TrainingVolume(np.uint8(100 * truth), truth, mask=truth > 0)
+    >>> options = clew.TrainingOptions(steps=2, crop=(16, 16, 16), malis_after=1)
+    >>> trainer = clew.Trainer(clew.UNet(clew.PRESETS["tiny"]), [volume], options, clew.AugmentationOptions(), device="cpu")
+    >>> [report.step for report in trainer]
+    [1, 2]
+    >>> network = trainer.averaged_network
     """
 
     def __init__(
@@ -194,7 +241,10 @@ class Trainer:
 
     @torch.no_grad()
     def example(self, step: int = 0, number: int = 0) -> Example:
-        """A crop of any step, as the network sees it now; the first one of all by default."""
+        """A crop of any step, as the network sees it now.
+
+        By default the very first one.
+        """
         batch = self._draw(step, range(number, number + 1))
         logits = self._logits(batch.raw.to(self.device))
         weights = self.malis.finish(self.malis.start(logits, batch), self.device)
@@ -244,7 +294,10 @@ class Trainer:
 
     @property
     def _passes_at_once(self) -> int:
-        """Forward passes that wait for their backward pass: a GPU does the next one while the CPU weighs the last."""
+        """How many forward passes wait for their backward pass.
+
+        A GPU does the next pass while the CPU weighs the last one.
+        """
         return 0 if self.device == "cpu" else 1
 
     def _forward(self, batch: Batch) -> Forward:
@@ -277,7 +330,10 @@ class Trainer:
             average.lerp_(current, 1 - decay)
 
     def _prepare(self, place: tuple[int, int]) -> Batch:
-        """The crops of a forward pass of a step; they are numbered through the passes of all processes."""
+        """The crops of a forward pass of a step.
+
+        Their indices count through the passes of all processes.
+        """
         step, part = place
         first = (part * self.processes.number + self.processes.rank) * self.options.batch
         batch = self._draw(step, range(first, first + self.options.batch))
@@ -291,7 +347,10 @@ class Trainer:
         return batch._replace(descriptors=describe(crops, self.options, self.voxel_size))
 
     def _culprit(self) -> Example:
-        """The first crop of this step whose loss is not finite, or the first one if it was only the gradient."""
+        """The first crop of this step whose loss is not finite.
+
+        Where only the gradient was not finite, the first crop.
+        """
         crops = self.options.batch * self.options.accumulate * self.processes.number
         examples = (self.example(self.step, number) for number in range(crops))
         bad = next((example for example in examples if not math.isfinite(example.loss)), None)

@@ -1,4 +1,9 @@
-"""Validation by segmentation: how good are the neurons, not how small is the loss (arXiv 1709.02974, section 4)."""
+"""Validation by segmentation: it asks how good the neurons are.
+
+It does not ask how small the loss is.
+
+Source: arXiv 1709.02974, section 4.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -43,16 +48,25 @@ def validate(
 
     Parameters
     ----------
-    network
-        U-Net with valid convolutions.
-    raw, labels : (z, y, x)
-        Whole volume; raw outside the box serves as context. Labels are split into connected components inside the box.
+    network : UNet
+        With valid convolutions.
+    raw : (z, y, x) uint8
+        Whole volume; raw outside the box serves as context.
+    labels : (z, y, x) whole numbers
+        Of the whole volume. They are split into connected components inside the box.
     box : Box, or three slices
         Held-out part.
-    surroundings
+    surroundings : int
         Voxels around the box that are segmented with it; only the box is scored.
-    prediction_options, fragment_options, agglomeration_options
-        How it is segmented; the threshold belongs to their score.
+    prediction_options : PredictionOptions
+        How affinities are predicted.
+    fragment_options : FragmentOptions
+    agglomeration_options : AgglomerationOptions
+        How the box is segmented; the threshold belongs to their score.
+
+    Returns
+    -------
+    Validation
     """
     box, margin = as_box(box, raw.shape, "box"), (surroundings, surroundings, surroundings)
     wide = box.grown(margin, margin, inside=Box.whole(raw.shape))
