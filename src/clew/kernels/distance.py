@@ -9,9 +9,6 @@ import numpy as np
 from clew.kernels._jit import inline, kernel
 from clew.space import Box
 
-COLUMNS = 512
-"""Columns worked on at once along z, so that what is read again stays in the cache."""
-
 
 def capped_distance(interior: np.ndarray, cap: int, per_section: bool, kept: Box | None = None) -> np.ndarray:
     """Squared distance to the nearest voxel that is not interior, at most cap².
@@ -38,7 +35,7 @@ def capped_distance(interior: np.ndarray, cap: int, per_section: bool, kept: Box
     _along_rows(interior, cap, x0, distance)
     _along_columns(distance, cap, y0, y1)
     if not per_section:
-        _along_depth(distance, y1 - y0, cap, z0, z1, COLUMNS)
+        _along_depth(distance, y1 - y0, cap, z0, z1)
         z0, z1 = 0, z1 - z0
     return np.ascontiguousarray(distance[z0:z1, : y1 - y0])
 
@@ -91,13 +88,11 @@ def _along_columns(distance, cap, first, stop):
 
 
 @kernel
-def _along_depth(distance, height, cap, first, stop, columns):
+def _along_depth(distance, height, cap, first, stop):
     """The minimum along z of rows below `height`, in place; sections first … stop - 1 become sections 0, 1, …"""
     depth, _, width = distance.shape
-    for start in range(0, width, columns):
-        end = min(width, start + columns)
-        lines = np.full((depth + 2 * cap, end - start), np.uint16(cap * cap))
-        for y in range(height):
-            lines[cap : cap + depth] = distance[:, y, start:end]
-            for z in range(first, stop):
-                _relax(distance[z - first, y, start:end], lines, z + cap, cap)
+    lines = np.full((depth + 2 * cap, width), np.uint16(cap * cap))
+    for y in range(height):
+        lines[cap : cap + depth] = distance[:, y]
+        for z in range(first, stop):
+            _relax(distance[z - first, y], lines, z + cap, cap)

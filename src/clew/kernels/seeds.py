@@ -3,7 +3,6 @@
 import numpy as np
 
 from clew.kernels._jit import inline, kernel
-from clew.kernels.distance import COLUMNS
 
 
 def window_maximum(values: np.ndarray, window: int, per_section: bool) -> np.ndarray:
@@ -11,7 +10,7 @@ def window_maximum(values: np.ndarray, window: int, per_section: bool) -> np.nda
     largest = np.empty_like(values)
     _maximum_in_plane(values, window, largest)
     if not per_section:
-        _maximum_in_depth(largest, window, COLUMNS)
+        _maximum_in_depth(largest, window)
     return largest
 
 
@@ -86,15 +85,13 @@ def _maximum_in_plane(values, window, largest):
 
 
 @kernel
-def _maximum_in_depth(largest, window, columns):
+def _maximum_in_depth(largest, window):
     depth, height, width = largest.shape
     half = window // 2
-    for start in range(0, width, columns):
-        stop = min(width, start + columns)
-        lines = np.zeros((depth + 2 * half, stop - start), np.uint16)
-        for y in range(height):
-            lines[:half] = 0
-            lines[half + depth :] = 0
-            lines[half : half + depth] = largest[:, y, start:stop]
-            _slide(lines, window)
-            largest[:, y, start:stop] = lines[:depth]
+    lines = np.zeros((depth + 2 * half, width), np.uint16)
+    for y in range(height):
+        lines[:half] = 0
+        lines[half + depth :] = 0
+        lines[half : half + depth] = largest[:, y]
+        _slide(lines, window)
+        largest[:, y] = lines[:depth]

@@ -105,7 +105,7 @@ def touching_pairs(
     -------
     Pairs
     """
-    if seeded[1:].all():  # no pair can join two of them: a block's affinity watershed took twice as long
+    if seeded[1:].all():  # no pair can join two of them: a block's affinity watershed took 1.6 times as long
         return Pairs(np.empty((0, 2), basins.dtype), np.empty(0, np.uint32), np.zeros(256, np.int64))
     _, depth, height, width = affinities.shape
     steps = np.array([height * width, width, 1], np.uint64)

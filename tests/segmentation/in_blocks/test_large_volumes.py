@@ -12,6 +12,7 @@ from clew.errors import InputError
 from clew.segmentation.agglomeration import MergeTree
 from clew.segmentation.in_blocks.agglomeration import load_tree
 from clew.segmentation.in_blocks.forest import start_forest
+from clew.segmentation.in_blocks.fragments import fragment_tasks
 from clew.segmentation.in_blocks.segment import memory_store, segmentation_tasks
 from clew.segmentation.options import AgglomerationOptions, CutOptions, FragmentOptions, SegmentationOptions
 from clew.segmentation.segment import build_merge_tree
@@ -65,7 +66,14 @@ def test_volumes_and_blocks_that_are_too_large_are_refused():
     with pytest.raises(InputError, match="too many voxels"):
         Grid(Domain.part(Box.whole((8, 8, 8)), (2**21, 2**21, 2**21)), (4, 4, 4))
     shape = (1024, 1024, 1024)
-    block = Grid(Domain.whole(shape), shape).block((0, 0, 0))
+    grid = Grid(Domain.whole(shape), shape)
     nothing = np.broadcast_to(np.uint8(0), (3, *shape))
-    with pytest.raises(InputError, match="smaller than 2\\^30 voxels"):
-        start_forest(nothing, block, options=FragmentOptions())
+    with pytest.raises(InputError, match="fewer than 2\\^30.*--block-shape"):
+        start_forest(nothing, grid.block((0, 0, 0)), options=FragmentOptions())
+    with pytest.raises(InputError, match="fewer than 2\\^30.*--block-shape"):
+        fragment_tasks(grid, FragmentOptions())
+    shape = (1100, 1100, 3000)
+    grid = Grid(Domain.whole(shape), (1000, 1000, 1000))
+    assert fragment_tasks(grid, FragmentOptions(method="affinity-watershed"))
+    with pytest.raises(InputError, match="fewer than 2\\^30.*--block-shape"):
+        fragment_tasks(Grid(grid.domain, (1010, 1010, 1010)), FragmentOptions())

@@ -5,6 +5,7 @@ and neighbouring blocks share the voxels of one plane. Components that hold a sh
 of the shared voxels, says so. What a token touches is frozen until all blocks that see it have come together.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -22,7 +23,7 @@ from clew.segmentation.options import FragmentOptions
 from clew.space import Box, Triple
 
 LARGEST_BLOCK = 2**30
-"""Voxels of a block with its context must be fewer: 3 · voxel + channel is kept in 32 bits."""
+"""Voxels of a block with its context must be fewer: 3 · voxel + channel is kept in 32 bits. A whole volume keeps none of these."""
 
 
 class Tokens(NamedTuple):
@@ -35,19 +36,19 @@ class Tokens(NamedTuple):
 class BlockFragments(NamedTuple):
     """The fragments of one block, as far as it can tell.
 
-    numbers : (z, y, x) uint32, the block's own voxels; names : (k,) uint64, what the numbers mean: fragments that are
+    indices : (z, y, x) uint32, the block's own voxels; ids : (k,) uint64, what the indices mean: fragments that are
     finished, 0 for none, and ids of components that wait; planes : the components (0 for none) on each shared face, by
     (axis, side).
     """
 
-    numbers: NDArray[np.uint32]
-    names: NDArray[np.uint64]
+    indices: NDArray[np.uint32]
+    ids: NDArray[np.uint64]
     forest: Forest
     planes: dict[tuple[int, int], NDArray[np.uint64]]
 
 
 class Renames(NamedTuple):
-    """What became of components: old ids, ascending, and new ids or names of finished fragments (0 for none)."""
+    """What became of components: old ids, ascending, and new ids, also of finished fragments (0 for none)."""
 
     old: NDArray[np.uint64]
     new: NDArray[np.uint64]
@@ -89,20 +90,22 @@ def start_forest(
     """
     check_method(options)
     context = context_of(block, options)
-    _check_block(affinities.shape[1:], context)
+    check_size(block, options)
+    if affinities.shape[1:] != context.shape:
+        raise InputError(f"a block's affinities must be of shape {context.shape}, not {affinities.shape[1:]}")
     levels = quantise(affinities)
     inside = mask_bytes(mask, levels.shape[1:])
     flags = pick_flags(levels, inside, block, context, options)
-    numbers = np.empty(flags.size, np.uint32)
-    components = find_components(flags, numbers, block, options)
+    indices = np.empty(flags.size, np.uint32)
+    components = find_components(flags, indices, block, options)
     seen = np.ascontiguousarray(levels[(slice(None), *block.seen.within(context))])
-    decided = decide(seen, numbers, components, options)
-    names = _global_names(decided.ids, block)
-    box = numbers.reshape(flags.shape)
+    decided = decide(seen, indices, components, options)
+    ids = _global_ids(decided.ids, block)
+    box = indices.reshape(flags.shape)
     return BlockFragments(
-        forest.look_up(box[block.owned.within(block.seen)], decided.indices), names,
+        forest.look_up(box[block.owned.within(block.seen)], decided.indices), ids,
         _global_forest(decided.waiting, block),
-        {face: names[decided.indices[plane_of(box, *face)]] for face in block.faces()},
+        {face: ids[decided.indices[plane_of(box, *face)]] for face in block.faces()},
     )  # fmt: skip
 
 
@@ -155,25 +158,24 @@ def join_forests(forests: Sequence[Forest], tokens: Tokens, block: Block) -> tup
         For every component of the parts.
     """
     old, places = np.unique(np.concatenate([part.ids for part in forests]), return_inverse=True)
-    number_of = _unite_shared(old, tokens)
-    names, numbers = np.unique(number_of, return_inverse=True)
-    rows = numbers[places] + 1
-    count = len(names) + 1
+    sets, set_of = np.unique(_unite_shared(old, tokens), return_inverse=True)
+    rows = set_of[places] + 1
+    count = len(sets) + 1
     ids = forest.smallest(np.concatenate([part.ids for part in forests]), rows, count)
     firsts = forest.smallest(np.concatenate([part.firsts for part in forests]), rows, count)
     seeded = np.zeros(count, np.uint8)
     np.maximum.at(seeded, rows, np.concatenate([part.seeded for part in forests]))
     outer = ~block.holds_alone(tokens.voxels)
-    owners = numbers[np.searchsorted(old, tokens.owners)] + 1
+    owners = set_of[np.searchsorted(old, tokens.owners)] + 1
     frozen = np.zeros(count, np.uint8)
     frozen[owners[outer]] = 1
-    pairs, strengths, indices = _edges_in_order(forests, old, numbers)
+    pairs, strengths, indices = _edges_in_order(forests, old, set_of)
     roots, kept = forest.decide_pairs(pairs, seeded, frozen)
     edges = Edges(pairs[kept], strengths[kept], indices[kept])
     decided = settle(Components(ids, firsts, seeded, frozen), roots, edges)
     new = decided.ids[decided.indices]
     left = _distinct(Tokens(tokens.voxels[outer], new[owners[outer]]))
-    return decided.waiting, left, Renames(old, new[numbers + 1])
+    return decided.waiting, left, Renames(old, new[set_of + 1])
 
 
 def check_method(options: FragmentOptions) -> None:
@@ -185,23 +187,24 @@ def check_method(options: FragmentOptions) -> None:
         )
 
 
-def _check_block(shape: tuple[int, ...], context: Box) -> None:
-    if shape != context.shape:
-        raise InputError(f"the affinities of this block's context must be of shape {context.shape}, not {shape}")
-    if np.prod(shape, dtype=np.int64) >= LARGEST_BLOCK:
+def check_size(block: Block, options: FragmentOptions) -> None:
+    """Refuse a block that is too large, before any work."""
+    context = context_of(block, options).shape
+    if math.prod(context) >= LARGEST_BLOCK:
         raise InputError(
-            f"a block with its context must be smaller than 2^30 voxels, not {shape}: choose smaller blocks"
+            f"a block of {block.owned.shape} voxels needs to know {context} voxels, and these must be fewer than 2^30:"
+            " give smaller blocks (--block-shape)"
         )
 
 
-def _global_names(names: NDArray[np.uint64], block: Block) -> NDArray[np.uint64]:
-    """1 + number in the whole volume from 1 + number in what the block sees; 0 stays 0."""
-    numbers = global_indices(np.maximum(names, np.uint64(1)) - np.uint64(1), block.seen, block.domain.frame)
-    return np.where(names == 0, np.uint64(0), numbers.view(np.uint64) + np.uint64(1))
+def _global_ids(ids: NDArray[np.uint64], block: Block) -> NDArray[np.uint64]:
+    """1 + voxel in the whole volume from 1 + voxel in what the block sees; 0 stays 0."""
+    voxels = global_indices(np.maximum(ids, np.uint64(1)) - np.uint64(1), block.seen, block.domain.frame)
+    return np.where(ids == 0, np.uint64(0), voxels.view(np.uint64) + np.uint64(1))
 
 
 def _global_forest(forest: Forest, block: Block) -> Forest:
-    ids, firsts, ends = (_global_names(names, block) for names in (forest.ids, forest.firsts, forest.ends))
+    ids, firsts, ends = (_global_ids(ids, block) for ids in (forest.ids, forest.firsts, forest.ends))
     return replace(forest, ids=ids, firsts=firsts, ends=ends, indices=_global_pairs(forest.indices, block))
 
 
@@ -211,7 +214,7 @@ def _global_pairs(indices: NDArray[np.int64], block: Block) -> NDArray[np.int64]
 
 
 def _unite_shared(old: NDArray[np.uint64], tokens: Tokens) -> NDArray[np.int64]:
-    """Number of the set of each component after uniting those that hold the same token."""
+    """Smallest index of the set of each component after uniting those that hold the same token."""
     order = np.argsort(tokens.voxels, kind="stable")
     owners = np.searchsorted(old, tokens.owners[order])
     same = np.flatnonzero(np.diff(tokens.voxels[order]) == 0)
@@ -219,14 +222,14 @@ def _unite_shared(old: NDArray[np.uint64], tokens: Tokens) -> NDArray[np.int64]:
 
 
 def _edges_in_order(
-    forests: Sequence[Forest], old: NDArray[np.uint64], numbers: NDArray[np.int64]
+    forests: Sequence[Forest], old: NDArray[np.uint64], set_of: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]:
-    """All pairs, best first, as (numbers of their components, strengths, indices)."""
+    """All pairs, best first, as (indices of their components, strengths, indices)."""
     strengths = np.concatenate([part.strengths for part in forests])
     indices = np.concatenate([part.indices for part in forests])
     order = np.lexsort((indices, 255 - strengths))
     ends = np.concatenate([part.ends for part in forests])[order]
-    return numbers[np.searchsorted(old, ends)] + 1, strengths[order], indices[order]
+    return set_of[np.searchsorted(old, ends)] + 1, strengths[order], indices[order]
 
 
 def _distinct(tokens: Tokens) -> Tokens:

@@ -12,6 +12,7 @@ from clew.kernels.forest import look_up
 from clew.segmentation.forest import Forest
 from clew.segmentation.in_blocks.forest import (
     Tokens,
+    check_size,
     context_of,
     join_forests,
     join_tokens,
@@ -33,7 +34,14 @@ def fragment_tasks(grid: Grid, options: FragmentOptions, *, masked: bool = False
         `seeded-forest` or `affinity-watershed`.
     masked : bool
         Whether there is a volume `mask`.
+
+    Raises
+    ------
+    InputError
+        For blocks that are too large.
     """
+    z, y, x = ((count - 1) // 2 for count in grid.levels[0])
+    check_size(grid.block((z, y, x)), options)
     tasks = []
     for place in grid.places():
         work = partial(_start, grid=grid, place=place, options=options, masked=masked)
@@ -70,8 +78,8 @@ def _start(store: Store, *, grid: Grid, place: Triple, options: FragmentOptions,
     context = context_of(block, options)
     mask = store.read("mask", context) if masked else None
     found = start_forest(store.read("affinities", context), block, mask=mask, options=options)
-    store.write("pieces", block.owned, found.numbers)
-    store.save(("names", *place), {"names": found.names})
+    store.write("pieces", block.owned, found.indices)
+    store.save(("names", *place), {"names": found.ids})
     store.save(("planes", *place), {f"{axis}-{side}": plane for (axis, side), plane in found.planes.items()})
     store.save(("forest", 0, *place), as_table(found.forest))
 
