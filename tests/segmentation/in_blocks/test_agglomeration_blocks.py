@@ -1,5 +1,7 @@
 """Region graph and merge tree of blocks are those of the whole, ties included, for every shape and order of blocks."""
 
+import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -7,6 +9,7 @@ from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid
 from clew.blockwise.store import MemoryStore
 from clew.blockwise.tasks import run_serial
+from clew.errors import InputError
 from clew.segmentation.agglomeration import agglomerate
 from clew.segmentation.in_blocks.agglomeration import agglomeration_tasks, load_contacts, load_tree
 from clew.segmentation.options import AgglomerationOptions
@@ -31,3 +34,10 @@ def test_equals_the_whole(case, score, floor):
     found, store, grid = tree_of_blocks(affinities, fragments, block_shape, options, rng)
     assert_equal_records(found, agglomerate(graph, options=options))
     assert_equal_records(merge_region_graphs([load_contacts(store, place) for place in grid.places()]), graph)
+
+
+def test_a_fragment_in_pieces_far_apart_is_refused():
+    fragments = np.array([0, 1, 2, 0, 0, 0, 0, 0, 0, 1, 2, 0], np.uint64).reshape(1, 1, 12)
+    affinities = np.full((3, *fragments.shape), 255, np.uint8)
+    with pytest.raises(InputError, match="26 neighbours"):
+        tree_of_blocks(affinities, fragments, (1, 1, 4), AgglomerationOptions("mean"))
