@@ -40,7 +40,8 @@ class Mutant(NamedTuple):
 
     def source(self) -> str | None:
         """The whole file, changed; None where the text does not stand there once, so that the table has to be mended."""
-        source = (ROOT / "src" / "clew" / self.file).read_text()
+        path = ROOT / "src" / "clew" / self.file
+        source = path.read_text() if path.exists() else ""
         return source.replace(self.text, self.replacement) if source.count(self.text) == 1 else None
 
 
@@ -49,8 +50,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.mutants", description=__doc__)
     parser.add_argument("files", nargs="*", help="beginnings of their names in the package, such as kernels/border")
     parser.add_argument("--folder", type=Path, default=Path("build/mutants"), help="notes and the copy (%(default)s)")
+    parser.add_argument("--outdated", action="store_true", help="only list texts that the package no longer holds")
     given = parser.parse_args(arguments)
     mutants = [mutant for mutant in read_tables() if mutant.file.startswith(tuple(given.files) or "")]
+    if given.outdated:
+        outdated = [mutant for mutant in mutants if mutant.source() is None]
+        print("\n".join(f"{mutant.file}: {mutant.text}" for mutant in outdated))
+        raise SystemExit(bool(outdated))
     outcomes = try_all(mutants, given.folder)
     print(f"{sum(by is not None for by in outcomes)} of {len(outcomes)} mutants caught")
     raise SystemExit(None in outcomes)

@@ -17,7 +17,14 @@ def test_a_mutant_is_caught_by_name_and_not_tried_again(tmp_path: Path, capsys: 
     assert mutants.try_all([broken._replace(tests=["no test"])], tmp_path) == tests
 
 
-def test_a_table_that_does_not_fit_is_not_silent(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_table_that_does_not_fit_is_not_silent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
     outdated = mutants.Mutant("kernels/merge_tree.py", "no such text", "", "nothing", [], False)
-    assert mutants.try_all([outdated], tmp_path) == [None]
-    assert "mend the table" in capsys.readouterr().out
+    moved = outdated._replace(file="kernels/no_such_file.py")
+    assert mutants.try_all([outdated, moved], tmp_path) == [None, None]
+    assert capsys.readouterr().out.count("mend the table") == 2
+    monkeypatch.setattr(mutants, "read_tables", lambda: [outdated, moved])
+    with pytest.raises(SystemExit, match="True"):
+        mutants.main(["--outdated"])
+    assert capsys.readouterr().out.count("no such text") == 2
