@@ -6,7 +6,7 @@ axis finds them all: three maps after x, six after y, ten after z. Every pass st
 
 import numpy as np
 
-from clew.kernels._jit import inline, kernel
+from clew.kernels._jit import bare_kernel, inline, kernel
 
 MOMENTS = ("1", "x", "y", "yx", "xx", "yy", "z", "zx", "zy", "zz")
 """Order of the moments: products of offsets from the voxel."""
@@ -52,7 +52,7 @@ def _running_sums(window: np.ndarray, reach: int) -> np.ndarray:
     return values
 
 
-@kernel
+@bare_kernel
 def _number_objects(labels, names, numbers, boxes):
     """Write each voxel's index in `names` (-1 for background), and each object's bounding box (starts, then stops)."""
     depth, height, width = labels.shape
@@ -106,7 +106,7 @@ def _find_run(row, number, start):
     return start, stop
 
 
-@kernel
+@bare_kernel
 def _filter_rows(plane, number, sums, rows):
     """Moments 1, x, xx of one object's runs in each row of a plane, as differences of the window's running sums.
 
@@ -129,7 +129,7 @@ def _filter_rows(plane, number, sums, rows):
     return first, last
 
 
-@kernel
+@bare_kernel
 def _filter_columns(rows, first, last, window, z, columns):
     """Moments 1, x, y, yx, xx, yy of a plane, from those of its rows from first to last."""
     height, width = rows.shape[0], rows.shape[1] // _ROW_MOMENTS
@@ -146,7 +146,7 @@ def _filter_columns(rows, first, last, window, z, columns):
             _add_products(target[_YY * width :], weights[_SQUARE], near, 0)  # yy from 1
 
 
-@kernel
+@bare_kernel
 def _filter_depth(columns, z, window, target):
     """Moments 1, x, y, yx, xx, yy, z, zx, zy, zz of a row at depth z, from those of the planes."""
     depth, width = columns.shape[0], columns.shape[1] // _PLANE_MOMENTS
