@@ -1,4 +1,7 @@
-"""Arrays from anywhere, checked once: numbers, native byte order, and the dtype that the kernels read."""
+"""Arrays from anywhere, checked once.
+
+They hold numbers, in native byte order, of the dtype that the kernels read.
+"""
 
 import math
 from collections.abc import Sequence
@@ -12,12 +15,18 @@ from clew.space import Box, Lengths, triple
 
 
 def is_array(values: Any) -> bool:
-    """Whether something is an array, or sliced and described like one (a volume that is not read yet)."""
+    """Tell whether something is an array, or sliced and described like one.
+
+    A volume that is not read yet is described like one.
+    """
     return hasattr(values, "shape") and isinstance(getattr(values, "dtype", None), np.dtype)
 
 
 def as_array(values: Any, name: str) -> NDArray[Any]:
-    """Booleans, integers or floats in native byte order; an InputError for anything else. Not copied without need."""
+    """Check an array of booleans, integers or floats, in native byte order.
+
+    An InputError refuses anything else. Nothing is copied without need.
+    """
     try:
         array = np.asarray(values)
     except (TypeError, ValueError, OverflowError) as error:
@@ -66,7 +75,10 @@ def as_whole(value: SupportsIndex | float, name: str, least: int = 0) -> int:
 
 
 def as_box(box: Sequence[slice], shape: Sequence[int], name: str) -> Box:
-    """Three slices (z, y, x) with both ends, that hold voxels of a volume of this shape and no others."""
+    """Check three slices (z, y, x) that hold voxels of a volume of this shape.
+
+    Both ends are filled in; no voxel lies outside.
+    """
     parts = list(box) if isinstance(box, Sequence) else []
     if len(parts) != 3 or not all(isinstance(part, slice) for part in parts):
         raise InputError(f"{name} must be three slices (z, y, x), not {box!r}")

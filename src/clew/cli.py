@@ -1,4 +1,7 @@
-"""The command line: one command for each row of the pipeline's table, made from the signature of its function."""
+"""The command line: one command for each row of the pipeline's table.
+
+Each is made from the signature of its function.
+"""
 
 import argparse
 import inspect
@@ -24,7 +27,10 @@ TRACEBACK = "CLEW_TRACEBACK"
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run `clew`; bad input gives one line on standard error and exit code 2, an error that nobody foresaw exit code 70."""
+    """Run `clew`.
+
+    Bad input gives one line on standard error and exit code 2, an error that nobody foresaw exit code 70.
+    """
     with signals_raised():
         _run(sys.argv[1:] if arguments is None else arguments)
 
@@ -61,7 +67,10 @@ def _run(arguments: list[str]) -> None:
 
 
 def build_app(command: str | None) -> Any:
-    """The application with all commands, and the options of one of them; the others are not loaded."""
+    """The application with all commands, and the options of one of them.
+
+    The modules of the other commands are not loaded.
+    """
     from cyclopts import App, Parameter
 
     app = App(
@@ -106,7 +115,10 @@ def _split_config(arguments: list[str]) -> tuple[list[str], str | None]:
 
 
 def _options_from(file: str, arguments: list[str]) -> Any:
-    """The table of a command in a TOML file as its options; what is written on the command line wins."""
+    """The table of a command in a TOML file as its options.
+
+    What is written on the command line wins.
+    """
     from cyclopts.config import Dict
 
     from clew.pipeline.run import options_in
@@ -123,7 +135,10 @@ def _options_from(file: str, arguments: list[str]) -> Any:
 
 
 def _as_text(value: Any, parameter: inspect.Parameter) -> Any:
-    """A list as it is written on the command line, where the option is one of tuples: `8,8,8`, or `1,0,0;0,1,0`."""
+    """A list as it is written on the command line.
+
+    Where the option is one of tuples: `8,8,8`, or `1,0,0;0,1,0`.
+    """
     from clew.pipeline._declare import is_sequence
 
     if not isinstance(value, list) or not is_sequence(parameter.annotation):
@@ -154,7 +169,10 @@ def _with_text_tuples(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _unwrapped(documentation: str) -> str:
-    """A docstring with the description of each parameter in one line, which the terminal wraps anew."""
+    """A docstring with the description of each parameter in one line.
+
+    The terminal wraps it anew.
+    """
     lines: list[str] = []
     for line in documentation.splitlines():
         if line.startswith("    ") and lines and lines[-1].startswith("    "):
@@ -174,7 +192,10 @@ def _unforeseen(error: Exception, arguments: list[str]) -> str:
 
 
 def shortened(message: str) -> str:
-    """A message of few lines and characters: what is wrong stands first, and what to do last, so the middle is left out."""
+    """Shorten a message to few lines and characters.
+
+    What is wrong stands first, and what to do last, so the middle is left out.
+    """
     lines = message.strip().splitlines()
     message = "\n".join([*lines[: LINES - 1], " ".join(lines[LINES - 1 :])]) if len(lines) > LINES else message.strip()
     half = CHARACTERS // 2 - 1

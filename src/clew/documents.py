@@ -1,4 +1,6 @@
-"""What people and other programs wrote in files: JSON and TOML with limits, their values with types.
+"""What people and other programs wrote in files: JSON and TOML, with limits.
+
+Their values are checked for types.
 
 Each function raises an InputError that names the file and the key, and says what was wanted and what was found.
 """
@@ -21,7 +23,10 @@ Check = Callable[[Any], bool]
 
 
 def regular_file(path: str | os.PathLike[str]) -> Path:
-    """The path, if a file is there that ends: reading a pipe, socket or device would wait for ever or fill the memory."""
+    """The path, if it is a file that ends.
+
+    Reading a pipe, socket or device would wait for ever or fill the memory.
+    """
     found = Path(path)
     if not found.is_file():
         if found.exists() or found.is_symlink():
@@ -50,7 +55,9 @@ def read_toml(file: Path) -> dict[str, Any]:
 
 
 def expect(document: Mapping[str, Any], key: str, wanted: str, source: str, default: Any = REQUIRED) -> Any:
-    """The value of a key, if it is what is `wanted`, one of `KINDS`; the default where it is not there.
+    """The value of a key, if it is what is `wanted`, one of `KINDS`.
+
+    The default where the key is not there.
 
     Parameters
     ----------

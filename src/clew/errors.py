@@ -2,11 +2,23 @@
 
 
 class InputError(ValueError):
-    """What the user gave cannot be used: one clear line says what was wanted, what was found and what to do.
+    """What the user gave cannot be used.
 
-    The command line prints the message without a traceback and exits with code 2.
+    The message is one clear line that says what was wanted, what was found and what to do. The command line prints it
+    without a traceback and exits with code 2.
+
+    Examples
+    --------
+    >>> try:
+    ...     clew.evaluate(np.zeros((4, 4)), np.zeros((4, 4)))
+    ... except clew.InputError as error:
+    ...     print(error)
+    segmentation must be (z, y, x), not of shape (4, 4)
     """
 
 
 class UnfinishedError(RuntimeError):
-    """Work could not be finished: one clear line says what happened and how to go on. Exit code 1."""
+    """Work could not be finished.
+
+    The message is one clear line that says what happened and how to go on. Exit code 1.
+    """

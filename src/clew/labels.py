@@ -1,4 +1,7 @@
-"""Label volumes: the one check of them, and the ids that say that nobody annotated a voxel."""
+"""Label volumes: the one check of them, and ids with a special meaning.
+
+Such ids say that nobody annotated a voxel.
+"""
 
 from typing import Any
 
@@ -14,7 +17,10 @@ FIRST_SPECIAL = np.uint64(0xFFFFFFFFFFFFFFFD)
 
 
 def check_label_kind(labels: Any, name: str) -> None:
-    """Refuse what cannot be a label volume, by its shape and dtype alone (labels may be lazy)."""
+    """Refuse what cannot be a label volume, by its shape and dtype alone.
+
+    So labels may be lazy.
+    """
     shape, dtype = tuple(labels.shape), np.dtype(labels.dtype)
     if len(shape) != 3:
         raise InputError(f"{name} must be (z, y, x), not of shape {shape}")
@@ -25,7 +31,10 @@ def check_label_kind(labels: Any, name: str) -> None:
 
 
 def as_labels(labels: Any, name: str) -> Labels:
-    """Check a label volume and hand it back as contiguous uint64 (without a copy where it is that already)."""
+    """Check a label volume and return it as contiguous uint64.
+
+    It is not copied where it is that already.
+    """
     labels = labels if is_array(labels) else as_array(labels, name)
     check_label_kind(labels, name)
     return as_ids(labels, name)

@@ -1,4 +1,6 @@
-"""A lock file: one run at a time writes in a folder, also on a network file system and among containers.
+"""A lock file: one run at a time writes in a folder.
+
+It works on a network file system and among containers, too.
 
 The file is written beside and linked, so that of many who want it at the same moment one gets it. Its owner touches it every
 `HEARTBEAT`. Whether that one lives is asked of the system where it can be: by process number and time of start, in the same
@@ -36,7 +38,10 @@ class LostLockError(UnfinishedError):
 
 
 class Seen(NamedTuple):
-    """A lock file at a moment: what its owner wrote (None where it is damaged), and when it was last touched."""
+    """A lock file at a moment.
+
+    It says what its owner wrote (None where it is damaged), and when it was last touched.
+    """
 
     owner: dict[str, Any] | None
     touched: int
@@ -44,7 +49,9 @@ class Seen(NamedTuple):
 
 @contextlib.contextmanager
 def locked(file: Path, waiting: Callable[[str], None] = lambda words: None) -> Iterator[str]:
-    """Hold a lock as long as the block lasts; gives the token by which `check_lock` knows it again.
+    """Hold a lock as long as the block lasts.
+
+    The context gives the token by which `check_lock` knows it again.
 
     Parameters
     ----------
@@ -81,7 +88,10 @@ def check_lock(file: Path, token: str) -> None:
 
 
 def is_held(file: Path) -> bool:
-    """Whether a run seems to hold a lock; of one that cannot be seen from here by the clocks, without waiting."""
+    """Tell whether a run seems to hold a lock.
+
+    Of a run that cannot be seen from here, the clocks decide, without waiting.
+    """
     seen = _look(file)
     if seen is None:
         return False
@@ -210,7 +220,10 @@ def _whose(seen: Seen) -> str:
 
 
 def _started(process: int) -> str | None:
-    """When a process was started: no other has its number and this. None where the system does not say it, "" for a dead one."""
+    """When a process was started: no other process has its id and this time.
+
+    None where the system does not say it, "" for a dead process.
+    """
     try:
         columns = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -219,7 +232,10 @@ def _started(process: int) -> str | None:
 
 
 def _namespace() -> str:
-    """In which process numbers mean the same: this machine since its boot, and in it the container."""
+    """Where ids of processes mean the same: on this machine since its boot.
+
+    And in it, in the same container.
+    """
     try:
         return f"{this_machine()} {os.readlink('/proc/self/ns/pid')}"
     except OSError:

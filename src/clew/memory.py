@@ -1,4 +1,7 @@
-"""How much memory there is, by the machine, the container and the limits of the process; what would not fit is refused."""
+"""How much memory there is, and the refusal of what would not fit.
+
+It is limited by the machine, the container and the limits of the process.
+"""
 
 import contextlib
 import resource
@@ -68,7 +71,10 @@ def _limits() -> Iterator[tuple[int, int]]:
 
 
 def _limit_of(group: Path, limit: str, used: str, reclaimable: str) -> Iterator[tuple[int, int]]:
-    """Limit and use of one group; nothing where it has none (the word "max") or the file is not there."""
+    """Limit and use of one group.
+
+    Nothing where it has no limit (the word "max") or the file is not there.
+    """
     with contextlib.suppress(OSError, ValueError):
         rows = dict(row.split() for row in (group / "memory.stat").read_text().splitlines())
         yield int((group / limit).read_text()), int((group / used).read_text()) - int(rows.get(reclaimable, 0))

@@ -1,4 +1,7 @@
-"""Ranges of numbers that options of several rooms have; the command line refuses what lies outside."""
+"""Ranges of numbers that options of several packages have.
+
+The command line refuses what lies outside.
+"""
 
 from typing import Annotated
 

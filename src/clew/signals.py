@@ -1,4 +1,7 @@
-"""Signals that ask a command to stop: an exception like that of Ctrl-C, so that all is cleaned up; and where they must wait."""
+"""Signals that ask a command to stop, and where they must wait.
+
+They raise an exception like that of Ctrl-C, so that all is cleaned up.
+"""
 
 import signal
 import threading
@@ -48,7 +51,10 @@ def handled(handle: Callable[[int, FrameType | None], None], numbers: Iterable[i
 
 @contextmanager
 def signals_raised() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP raise an exception, as Ctrl-C does, where they would end the process at once."""
+    """Let SIGTERM and SIGHUP raise an exception, as Ctrl-C does.
+
+    Otherwise they would end the process at once.
+    """
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise stopped_by(number)
@@ -78,7 +84,9 @@ def signals_held() -> Iterator[None]:
 
 
 class Interruption:
-    """Calls `stop` when somebody asks to stop, so that a step is finished; a second Ctrl-C stops at once.
+    """Calls `stop` when somebody asks to stop, so that a step is finished.
+
+    A second Ctrl-C stops at once.
 
     Attributes
     ----------

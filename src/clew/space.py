@@ -1,4 +1,4 @@
-"""Where things lie: triples (z, y, x), boxes of voxels, the offsets of the nearest neighbours."""
+"""Where things lie: triples (z, y, x), boxes of voxels, nearest offsets."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -26,7 +26,9 @@ def triple(values: Iterable[Number]) -> tuple[Number, Number, Number]:
 
 
 class Box(NamedTuple):
-    """The voxels from a low corner on to a high corner, which is outside; it indexes arrays: `values[box]`.
+    """The voxels from a low corner up to, but without, a high corner.
+
+    It indexes arrays: `values[box]`.
 
     Parameters
     ----------
@@ -50,12 +52,17 @@ class Box(NamedTuple):
 
     @classmethod
     def tile(cls, place: Iterable[int], shape: Sequence[int]) -> "Box":
-        """The box of this number along z, y, x, of boxes of one shape that lie side by side from voxel 0 on."""
+        """The box at an index (z, y, x) among boxes of one shape side by side.
+
+        The first of them begins at voxel 0.
+        """
         return cls.whole((1, 1, 1)).shifted(place).scaled(shape)
 
     @classmethod
     def parse(cls, text: str | None, shape: Sequence[int]) -> "Box":
-        """The box that is written as `z0:z1,y0:y1,x0:x1`, in a volume of the given shape; all of it where there is no text.
+        """The box written as `z0:z1,y0:y1,x0:x1`, in a volume of the given shape.
+
+        It is the whole volume where there is no text.
 
         Raises
         ------
@@ -91,7 +98,7 @@ class Box(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Voxels in all."""
+        """Number of voxels."""
         return prod(self.shape)
 
     def voxels(self) -> list[Triple]:
@@ -104,7 +111,10 @@ class Box(NamedTuple):
         return all(o.start <= axis.start < axis.stop <= o.stop for axis, o in zip(self, outer, strict=True))
 
     def grown(self, below: Iterable[int], above: Iterable[int], inside: "Box | None" = None) -> "Box":
-        """The box with so many voxels more at its low and high ends, as far as another box reaches."""
+        """The box with more voxels at its low and high ends.
+
+        It grows only as far as another box reaches.
+        """
         low = (start - more for start, more in zip(self.low, below, strict=True))
         high = (stop + more for stop, more in zip(self.high, above, strict=True))
         box = Box.between(low, high)
@@ -119,11 +129,14 @@ class Box(NamedTuple):
         return self.shifted(-start for start in outer.low)
 
     def scaled(self, factors: Iterable[int]) -> "Box":
-        """The box that the voxels fill where each of them is made of (z, y, x) smaller ones."""
+        """The box in smaller voxels, (z, y, x) of which fill one voxel."""
         return Box(*(slice(a.start * size, a.stop * size) for a, size in zip(self, factors, strict=True)))
 
     def middle(self, shape: Sequence[int]) -> "Box":
-        """The part of this shape (z, y, x) in the middle; of an odd rest the smaller half lies before it."""
+        """The part of this shape (z, y, x) in the middle.
+
+        Of an odd rest the smaller half lies before it.
+        """
         low = (start + (have - want) // 2 for start, have, want in zip(self.low, self.shape, shape, strict=True))
         return Box.whole(shape).shifted(low)
 

@@ -43,27 +43,28 @@ COMMANDS = {
         "evaluate", "Compare a segmentation with true labels in blocks: the scores of evaluate."
     ),
     "convert_blocks": Command("convert", "Copy a volume to OME-Zarr in blocks, with coarser scales for viewers."),
-    "status": Command("blocks", "Show how far a run in blocks is: tasks done, failed and to do, errors, time left."),
+    "status": Command("blocks", "Show how far a run in blocks is: tasks done and failed, errors, time left."),
     "retry": Command("blocks", "Go on with a run in blocks; what was lost or damaged since is made again."),
     "verify_blocks": Command(
         "verify_blocks", "Segment a volume whole and in random blocks, and compare: nothing may differ."
     ),
-    "plan": Command(
-        "plan", "Find errors in annotated volumes, and write a run file for training that fits this machine."
-    ),
-    "train": Command("train", "Train a network on annotated volumes; an interrupted run continues where it was."),
+    "plan": Command("plan", "Check annotated volumes, and write a run file for training on this machine."),
+    "train": Command("train", "Train a network on annotated volumes, or continue an interrupted training."),
     "augment": Command("augment", "Draw what each augmentation of training does to an annotated volume."),
     "synthesize": Command("synthesize", "Make a synthetic volume of neuropil with its truth."),
     "convert": Command("convert", "Copy a volume to OME-Zarr (.zarr) or HDF5 (file.h5:dataset)."),
     "view": Command("view", "Look at volumes in the browser (neuroglancer); runs until Ctrl-C."),
     "run": Command("run", "Follow a run file: the commands of its tables in order, each with its options."),
-    "demo": Command("demo", "The whole way on a volume with truth, with figures and a report for the browser."),
+    "demo": Command("demo", "Go the whole way on a volume with truth, and write figures and a report."),
 }
 """All commands, in the order of `clew --help`."""
 
 
 class _Way(ModuleType):
-    """Keeps `clew.pipeline.segment` the function, also once the file of that name is loaded."""
+    """Keeps `clew.pipeline.segment` the function when its file is loaded.
+
+    Otherwise the module of that name would take its place.
+    """
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not (name in COMMANDS and isinstance(value, ModuleType)):

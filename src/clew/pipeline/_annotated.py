@@ -1,4 +1,7 @@
-"""Annotated volumes from files: raw, labels of it or of a part of it, and the mask of what is annotated."""
+"""Annotated volumes from files: raw, labels and the mask of what is annotated.
+
+Labels may cover a part of raw.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -21,7 +24,10 @@ SURROUNDINGS = 160
 
 
 class AnnotatedVolume(NamedTuple):
-    """A volume to train on, its voxel size (z, y, x) in nm, and the voxel (z, y, x) of the raw file where it begins."""
+    """A volume to train on.
+
+    With its voxel size (z, y, x) in nm, and the voxel (z, y, x) of the raw file where it begins.
+    """
 
     volume: TrainingVolume
     voxel_size: Lengths
@@ -29,7 +35,9 @@ class AnnotatedVolume(NamedTuple):
 
 
 def read_annotated(item: str) -> AnnotatedVolume:
-    """A volume from `FILE.h5` in CREMI layout, or `RAW,LABELS[,MASK]`; voxels without a mask file are all annotated.
+    """Read a volume from `FILE.h5` in CREMI layout, or `RAW,LABELS[,MASK]`.
+
+    Without a mask file all voxels are annotated.
 
     Labels and mask may cover a part of raw, by their offsets: what is around them counts as not annotated, and raw is
     read only as far around as networks look. CREMI's ids for voxels that nobody annotated count as masked out.
@@ -55,7 +63,10 @@ def read_annotated(item: str) -> AnnotatedVolume:
 
 
 def paths_of(item: str) -> list[str]:
-    """The paths of raw, labels and, if there is one, mask: `FILE.h5` in CREMI layout, or `RAW,LABELS[,MASK]`."""
+    """The paths of raw, labels and, if there is one, mask.
+
+    They are given as `FILE.h5` in CREMI layout, or `RAW,LABELS[,MASK]`.
+    """
     paths = item.split(",")
     if len(paths) == 1:
         present = {row.name for row in list_datasets(item)}
@@ -67,7 +78,7 @@ def paths_of(item: str) -> list[str]:
 
 
 def with_surroundings(part: Box, raw: Volume) -> Box:
-    """The box of a part of raw with what networks look at around it, inside the whole."""
+    """The box of a part of raw with what networks see around it, inside the whole."""
     around = (SURROUNDINGS, SURROUNDINGS, SURROUNDINGS)
     return part.grown(around, around, inside=Box.whole(raw.shape))
 
@@ -75,7 +86,9 @@ def with_surroundings(part: Box, raw: Volume) -> Box:
 def read_labels(
     volumes: Sequence[Volume], parts: Sequence[Box], box: Box
 ) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
-    """Ids in a box of raw, 0 where there are none, and the mask of what is annotated: inside the labels and the mask.
+    """Read ids in a box of raw, 0 where there are none, and the annotation mask.
+
+    A voxel is annotated inside the labels and the mask.
 
     `parts` are the boxes of raw that labels and mask cover.
     """

@@ -1,4 +1,7 @@
-"""Runs in blocks, in a folder that says how far they are: begun, gone on with, looked at, tried again."""
+"""Runs in blocks, in a folder that says how far they are.
+
+They are begun, continued, checked and tried again.
+"""
 
 import json
 import os
@@ -76,7 +79,10 @@ class BlockWork:
 
 
 def run_in_blocks(lay_out: Callable[[], BlockWork], record: Record, options: BlockRun) -> None:
-    """Lay a run out, do what is left to do of it, and finish the outputs; with `dry_run` only show what would be submitted."""
+    """Lay a run out, do what is left to do of it, and finish the outputs.
+
+    With `dry_run` only show what would be submitted.
+    """
     if options.dry_run:
         say_job(options)
         return
@@ -92,7 +98,7 @@ def run_in_blocks(lay_out: Callable[[], BlockWork], record: Record, options: Blo
                 work = _work(run, ledger, options)
         run.finish(Record(ledger.finish(record_of(record), _lasting_outputs(run))))
     if work.whole:
-        say(f"{work.whole} finished tasks looked at: what they wrote is whole")
+        say(f"{work.whole} finished tasks were checked: what they wrote is whole")
     if work.tasks:
         say(f"{work.tasks} tasks on {len(work.peaks)} workers, of at most {max(work.peaks.values()) / 1e9:.2f} GB each")
 
@@ -123,7 +129,10 @@ def show_status(folder: Path) -> None:
 
 
 def look_again(folder: Path) -> None:
-    """Let the run that goes on look at all that is done, and do again what was lost or damaged since."""
+    """Let the next run check all that is done.
+
+    It does again what was lost or damaged since.
+    """
     ledger = Ledger(folder)
     with ledger.held(say):
         ledger.doubt()
@@ -176,7 +185,7 @@ def _refuse_inputs_among_outputs(run: BlockWork, record: Record) -> None:
 
 
 def _refuse_foreign(run: BlockWork, ledger: Ledger, plan: Mapping[str, Any]) -> None:
-    """Refuse a folder of another command, and outputs that the run in the folder has not made."""
+    """Refuse a folder of another command, and outputs that are not of this run."""
     earlier = ledger.plan() if ledger.begun else {}
     if earlier and earlier.get(STAGE) != plan[STAGE]:
         raise InputError(f"{run.folder} holds a run of {earlier.get(STAGE)}, not of {plan[STAGE]}: give another folder")
@@ -218,7 +227,10 @@ def _work(run: BlockWork, ledger: Ledger, workers: Workers) -> Work:
 
 
 def _lasting_outputs(run: BlockWork) -> list[str]:
-    """Folders of the arrays that the run leaves, relative to its own where they are in it; not those that may be deleted."""
+    """Folders of the arrays that the run leaves.
+
+    They are relative to the folder of the run where they lie in it; those that may be deleted are left out.
+    """
     passing = {key[0] for task in run.tasks for key, _ in task.instead}
     kept = [volume.folder for name, volume in run.store.outputs.items() if name not in passing]
     return [folder.removeprefix(f"{run.folder}/") for folder in kept]
@@ -230,7 +242,10 @@ def _say_any(words: str) -> None:
 
 
 def _known_inputs(run: BlockWork, ledger: Ledger, record: Record) -> dict[str, Any]:
-    """What the plan of a run that is to go on says of its inputs; an InputError where they have changed since."""
+    """What the plan of a run says of its inputs.
+
+    An InputError where they have changed since.
+    """
     planned = ledger.plan()
     before = planned.get(INPUTS)
     if isinstance(before, list):  # of a version of clew that knew shapes and the time in the record only

@@ -1,4 +1,6 @@
-"""One source for every default: turns a pipeline function and its option records into one flat, checked signature.
+"""One source for every default.
+
+A pipeline function and its option records become one flat, checked signature.
 
 `@stage` lets a function of the pipeline be written with option records and be called with plain keywords; the command
 line, the run file and the Python function all see this one signature and this one check of values.
@@ -21,11 +23,17 @@ Function = Callable[..., Any]
 
 
 class Record(dict[str, Any]):
-    """What is recorded with an output: stage, parameters and what identifies its inputs, filled in when it is called."""
+    """What is recorded with an output.
+
+    The stage, its parameters and what identifies its inputs; it is filled in when the function is called.
+    """
 
 
 def stage(function: Function) -> Function:
-    """Flatten the option records of a pipeline function into its signature, and check all values before it runs."""
+    """Flatten the option records of a pipeline function into its signature.
+
+    All values are checked before it runs.
+    """
     hints = get_type_hints(function, include_extras=True)
     records: dict[str, type] = {
         name: hint for name, hint in hints.items() if isinstance(hint, type) and is_dataclass(hint)

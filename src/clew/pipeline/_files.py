@@ -1,4 +1,7 @@
-"""Inputs and outputs that several stages share: opened, checked against each other, written with their record."""
+"""Inputs and outputs that several stages share.
+
+They are opened, checked against each other, and written with their record.
+"""
 
 import json
 from collections.abc import Mapping
@@ -30,7 +33,10 @@ def open_affinities(path: str) -> Volume:
 
 
 def read_like(path: str, shape: tuple[int, ...], source: Volume) -> NDArray[Any]:
-    """All of a volume that must have the given shape (z, y, x) and the voxel size of `source`."""
+    """Read all of a volume of a given shape (z, y, x) and voxel size.
+
+    The voxel size must be that of `source`.
+    """
     volume = open_volume(path, voxel_size=source.voxel_size)
     if volume.shape != tuple(shape):
         raise InputError(f"{path} must have the shape {tuple(shape)} of {source.source}, not {volume.shape}")
@@ -43,12 +49,18 @@ def read_ids(volume: Volume, box: Box | None = None) -> NDArray[np.uint64]:
 
 
 def read_ids_like(path: str, shape: tuple[int, ...], source: Volume) -> NDArray[np.uint64]:
-    """All ids of a label volume that must have the given shape (z, y, x) and the voxel size of `source`."""
+    """Read all ids of a label volume of a given shape (z, y, x) and voxel size.
+
+    The voxel size must be that of `source`.
+    """
     return as_ids(read_like(path, shape, source), path)
 
 
 def refuse_existing_outputs(overwrite: bool, *paths: str | None) -> None:
-    """Refuse, before any work, files that exist; None stands for one that is not asked for."""
+    """Refuse, before any work, files that exist.
+
+    None stands for a file that is not asked for.
+    """
     for path in paths:
         if path is not None:
             refuse_existing(Path(path), overwrite)
@@ -61,13 +73,19 @@ def refuse_outputs(overwrite: bool, *paths: str) -> None:
 
 
 def save_like(source: Volume, path: str, data: NDArray[Any], record: Record, overwrite: bool) -> None:
-    """Write a volume with the voxel size and offset of another, and note its path among the inputs."""
+    """Write a volume with the voxel size and offset of another one.
+
+    The path of that one is noted among the inputs.
+    """
     record |= suggestion(source.attributes)
     save_volume(path, data, voxel_size=source.voxel_size, offset=source.offset, attributes=record, overwrite=overwrite)
 
 
 def write_scores(rows: list[dict[str, Any]], path: Path, record: Record) -> None:
-    """Write scores as JSON below what they were made from; a file that is there is replaced."""
+    """Write scores as JSON, after what they were made from.
+
+    An existing file is replaced.
+    """
     with written_beside(path, overwrite=True) as partial:
         partial.write_text(json.dumps(record_of(record) | {"scores": rows}, indent=1, allow_nan=False) + "\n")
 
@@ -78,7 +96,7 @@ def suggestion(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def chosen_threshold(given: float | None, attributes: Mapping[str, Any], score: str, path: str) -> float:
-    """The threshold that was given, else the suggested one if it belongs to this score."""
+    """The threshold that was given, else the suggested one of this score."""
     if given is not None:
         return given
     stored, suggested = attributes.get("suggested_score"), attributes.get("suggested_threshold")

@@ -1,4 +1,4 @@
-"""What identifies an input, and what differs between the making of an output and a call now.
+"""What identifies an input, and what has changed since an output was made.
 
 clew's own outputs carry an id in their record, other files are known by size, content and time of modification. Paths do not
 count: a folder that was moved with all that is in it is the same.
@@ -29,7 +29,9 @@ MANY = 10_000
 
 
 def identify(given: str | Iterable[str]) -> list[Identity]:
-    """What identifies an input, or each file of training data (`RAW,LABELS,MASK`, a list of such).
+    """What identifies an input, or each file of training data.
+
+    Training data are `RAW,LABELS,MASK`, or a list of such.
 
     Parameters
     ----------
@@ -51,7 +53,10 @@ def paths_in(given: str | Iterable[str]) -> list[str]:
 
 
 def changed_inputs(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """The names of options whose inputs are not those that a record names; none where it names none."""
+    """Names of the options whose inputs are not those that a record names.
+
+    None where it names none.
+    """
     known = before.get("inputs") or {}
     return [name for name, found in now.get("inputs", {}).items() if name in known and known[name] != found]
 
@@ -73,7 +78,10 @@ def changed_parameters(before: Mapping[str, Any], now: Mapping[str, Any], places
 
 
 def record_in(path: str) -> dict[str, Any]:
-    """What clew recorded in a volume or table; nothing for files of others, and for what cannot be opened."""
+    """What clew recorded in a volume or table.
+
+    Nothing for files of others, and for what cannot be opened.
+    """
     suffix = Path(path).suffix.lower()
     with suppress(InputError):
         if Path(path).is_file() and suffix in HDF5_SUFFIXES:
@@ -98,7 +106,10 @@ def _identity(path: str) -> Identity:
 
 
 def _file_of(path: str) -> str:
-    """Where the record of an input stands: the file of a bundled network, the merge tree of a folder of segment-blocks."""
+    """The file that holds the record of an input.
+
+    The file of a bundled network, or the merge tree of a folder of segment-blocks.
+    """
     tree = Path(path) / "merge_tree.h5"
     if tree.is_file():
         return str(tree)
@@ -144,7 +155,10 @@ def _of_files(place: Path) -> Identity:
 
 
 def _files(place: Path) -> Iterator[tuple[str, Path]]:
-    """The files of a folder in the order of their names, or a file by itself; hidden ones only where zarr means them."""
+    """The files of a folder in the order of their names, or a file by itself.
+
+    Hidden files count only where zarr means them.
+    """
     if place.is_file():
         yield "", place
     for top, folders, names in os.walk(place):

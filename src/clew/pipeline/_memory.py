@@ -1,4 +1,7 @@
-"""What commands need of memory where they hold volumes whole, as measured, and what to do where that is too much."""
+"""How much memory commands need where they hold volumes whole, as measured.
+
+And what to do where that is too much.
+"""
 
 from clew.memory import refuse_beyond_memory
 

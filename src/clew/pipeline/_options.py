@@ -1,4 +1,7 @@
-"""Options that several commands share, as records that `@stage` flattens into their signatures: each is written once, here."""
+"""Options that several commands share; each is written once, here.
+
+They are records that `@stage` flattens into the signatures of commands.
+"""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args

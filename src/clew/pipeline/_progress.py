@@ -1,4 +1,7 @@
-"""What a person sees while a stage works: one line a stage, a bar where there are steps to count."""
+"""What a person sees while a stage works.
+
+One line for each stage, and a bar where there are steps to count.
+"""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -18,14 +21,20 @@ def timed(stage: str, voxels: int) -> Iterator[None]:
 
 
 def track(items: Iterable[Item], total: int, description: str) -> Iterator[Item]:
-    """Iterate with a progress bar with rate and time left on standard error; plain where it is no terminal."""
+    """Iterate with a progress bar on standard error.
+
+    It shows rate and time left, and is plain where it is no terminal.
+    """
     with _progress() as progress:
         yield from progress.track(items, total=total, description=description)
 
 
 @contextmanager
 def counted(total: int, description: str) -> Iterator[Callable[[int], None]]:
-    """A progress bar that is told how many are done; without a terminal, a line at every tenth of them."""
+    """A progress bar that is told how many are done.
+
+    Without a terminal it is a line at every tenth of them.
+    """
     with _progress() as progress:
         bar = progress.add_task(description, total=total)
         said = 0

@@ -1,4 +1,7 @@
-"""An input never lies among the outputs: what every command that writes asks first, with and without `--overwrite`."""
+"""An input never lies among the outputs.
+
+Every command that writes checks this first, with and without `--overwrite`.
+"""
 
 import contextlib
 import os
@@ -59,12 +62,18 @@ def _is_there(path: str) -> bool:
 
 
 def _is_store(place: Parts) -> bool:
-    """Whether a place is in a file or folder of a volume, not in a plain folder of images."""
+    """Tell whether a path is in a file or folder of a volume.
+
+    Not in a plain folder of images.
+    """
     return any(Path(part).suffix.lower() in STORES for part in place)
 
 
 def _parts(path: str | os.PathLike[str]) -> Parts:
-    """Where something lies, links followed: the folders down to it, and on into a file of datasets."""
+    """Where something lies, links followed.
+
+    The folders down to it, and on into a file of datasets.
+    """
     text = os.fspath(path)
     with contextlib.suppress(InputError):
         location = find_location(text)

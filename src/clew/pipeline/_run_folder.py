@@ -1,4 +1,7 @@
-"""The folder beside a checkpoint: options, log, state and pictures of a training run; each file whole or not there."""
+"""The folder of a training run beside its checkpoint.
+
+It holds options, log, state and pictures; each file is whole or not there.
+"""
 
 import contextlib
 import csv
@@ -27,7 +30,9 @@ LOG_COLUMNS = (*StepReport._fields, "voi_split", "voi_merge", "voi_sum", "adapte
 
 
 class RunFolder:
-    """`config.json`, `log.csv`, `log.png`, `state.pt`, `snapshots`, and on request `tensorboard`, of one run.
+    """The folder of one training run.
+
+    `config.json`, `log.csv`, `log.png`, `state.pt`, `snapshots`, and on request `tensorboard`.
 
     Nothing is written before `begin`.
     """
@@ -53,7 +58,10 @@ class RunFolder:
             yield
 
     def begin(self) -> dict[str, Any] | None:
-        """Start in the folder that is held, anew with `overwrite`; gives the state that was saved in it."""
+        """Start in the folder that is held, anew with `overwrite`.
+
+        Returns the state that was saved in it.
+        """
         self._check_config()
         if self.overwrite and (self.folder / "config.json").exists():
             self._discard()
@@ -78,7 +86,10 @@ class RunFolder:
         return state
 
     def unusable_state(self, error: Exception) -> InputError:
-        """What to say where the saved state cannot be read, or is not one of this training."""
+        """The message where the saved state cannot be read.
+
+        Or where it is not one of this training.
+        """
         return InputError(
             f"{self.folder / 'state.pt'} is damaged ({type(error).__name__}), so that this training cannot go on; "
             "train anew under another name, or move this file away to begin again at step 0"
@@ -125,20 +136,29 @@ class RunFolder:
         save_figure(figure, self.folder / "snapshots" / f"step-{step:06}.png")
 
     def keep(self, example: Example) -> Path:
-        """Save the crop at which training diverged, with what the network made of it, as an .npz file."""
+        """Save the crop at which training diverged as an .npz file.
+
+        With what the network made of it.
+        """
         path = self.folder / f"not-finite-step-{example.step + 1:06}.npz"
         with written_beside(path, overwrite=True) as partial, partial.open("wb") as file:
             np.savez_compressed(file, seed=self.config["parameters"]["seed"], **example._asdict())
         return path
 
     def _discard(self) -> None:
-        """Remove what an earlier training made, and nothing else; last what says that it was one."""
+        """Remove what an earlier training made, and nothing else.
+
+        The file that says that it was a training goes last.
+        """
         for pattern in reversed(MADE):
             for path in self.folder.glob(pattern):
                 path.unlink()
 
     def _check_config(self) -> None:
-        """Refuse to go on with other options than those of the training in the folder, or among what none has made."""
+        """Refuse to go on with other options than those of the training in the folder.
+
+        And refuse to start among files that no training made.
+        """
         path = self.folder / "config.json"
         foreign = [] if path.exists() else [found for pattern in MADE for found in self.folder.glob(pattern)]
         if foreign:
@@ -173,7 +193,10 @@ class RunFolder:
                 self.board.add_scalar(name, values[name], values["step"])
 
     def _forget_after(self, step: int) -> None:
-        """Remove the rows of steps that were taken after the state was saved: they are taken again."""
+        """Remove the rows of steps that were taken after the state was saved.
+
+        They are taken again.
+        """
         path = self.folder / "log.csv"
         if not path.exists():
             return

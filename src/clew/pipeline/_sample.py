@@ -1,4 +1,6 @@
-"""The real FIB-SEM sample of the demo: a given file, the cache, or a download with checksums.
+"""The real FIB-SEM sample of the demo.
+
+It is a given file, a cached one, or a download with checksums.
 
 FlyEM Project Team, Janelia Research Campus (HHMI), FIB-25, Takemura et al., PNAS 2015; CC BY.
 """
@@ -23,7 +25,10 @@ VOXEL_SIZE = (10.0, 10.0, 10.0)
 
 
 def find_sample(given: str | None) -> Path | None:
-    """The sample as an HDF5 file of CREMI layout; None where it is neither given, cached nor to be downloaded."""
+    """The sample as an HDF5 file of CREMI layout.
+
+    None where it is neither given nor cached, and cannot be downloaded.
+    """
     if given is not None:
         if not Path(given).is_file():
             raise InputError(f"there is no file {given}; leave --data away to download the sample")
@@ -35,7 +40,10 @@ def find_sample(given: str | None) -> Path | None:
 
 
 def _download(target: Path) -> Path | None:
-    """Fetch the public files, check their checksums and put them together; None where the network does not answer."""
+    """Fetch the public files, check their checksums and put them together.
+
+    None where the network does not answer.
+    """
     import logging
 
     import pooch
@@ -54,7 +62,10 @@ def _download(target: Path) -> Path | None:
 
 
 def _assemble(paths: dict[str, str], target: Path) -> None:
-    """Stack the sections, map the labels through their transforms, keep the annotation that clew trains on."""
+    """Stack the sections and map the labels through their transforms.
+
+    The annotation that clew trains on is kept.
+    """
     import h5py
     from PIL import Image
 

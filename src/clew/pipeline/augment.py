@@ -1,4 +1,4 @@
-"""`clew augment`: an annotated volume → a picture of each augmentation of training, by itself."""
+"""`clew augment`: an annotated volume → a picture of each augmentation."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -85,7 +85,10 @@ def augment(
 
 
 def _row(name: str, sampler: Sampler, center: NDArray[np.float64]) -> SheetRow | None:
-    """One augmentation: several sections of one draw if it goes by section, else one section of several draws."""
+    """One augmentation as a row of pictures.
+
+    Several sections of one draw if it goes by section, else one section of several draws.
+    """
     options, names = sampler.augmentation, AUGMENTATIONS[name]
     of_sections = name.endswith("sections")
     if getattr(options, names[0]) == getattr(NO_AUGMENTATION, names[0]) or of_sections > options.serial_sections:

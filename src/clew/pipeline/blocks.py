@@ -11,7 +11,7 @@ from clew.pipeline._declare import stage
 
 @stage
 def status(folder: str) -> None:
-    """Show how far a run in blocks is: tasks done, failed and to do, errors, time left.
+    """Show how far a run in blocks is: tasks done and failed, errors, time left.
 
     Parameters
     ----------

@@ -1,4 +1,7 @@
-"""`clew convert`, `clew convert-blocks`: a volume of any format → a copy in the formats that clew writes."""
+"""`clew convert`, `clew convert-blocks`: a volume of any format → a copy.
+
+The copy has a format that clew writes.
+"""
 
 from functools import partial
 from math import prod

@@ -52,7 +52,7 @@ PLACES = 5
 
 @stage
 def demo(directory: str = "demo", *, data: str | None = None, overwrite: bool = True) -> None:
-    """The whole way on a volume with truth, with figures and a report for the browser.
+    """Go the whole way on a volume with truth, and write figures and a report.
 
     Predicts with the bundled network, segments, and compares with the truth.
 

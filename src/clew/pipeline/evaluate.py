@@ -1,4 +1,7 @@
-"""`clew evaluate`, `clew evaluate-blocks`: segmentation and true labels → scores, as a table, JSON and a plot."""
+"""`clew evaluate`, `clew evaluate-blocks`: segmentation and truth → scores.
+
+The truth is true labels; scores are a table, JSON and a plot.
+"""
 
 import dataclasses
 import math
@@ -141,7 +144,10 @@ class Pair(NamedTuple):
 
 
 def score_overlap(table: OverlapTable, comparison: Comparison) -> Curve:
-    """Scores of a segmentation, or, if the segments of the table are those of a merge tree, of so many thresholds."""
+    """Scores of a segmentation, or of many thresholds.
+
+    Of thresholds if the segments of the table are those of a merge tree.
+    """
     if comparison.merge_tree is None:
         return [(float("nan"), score_table(table))]
     tree, _ = load_merge_tree(comparison.merge_tree)
@@ -163,7 +169,10 @@ def curve_figure(curve: Curve) -> Any:
 
 
 def match_volumes(segmentation: str, truth: str, box: str | None) -> Pair:
-    """Open segmentation and truth, and find where both are; if one is larger, it is cut to the other by the offsets in nm."""
+    """Open segmentation and truth, and find where both are.
+
+    If one is larger, it is cut to the other by the offsets in nm.
+    """
     labels = open_volume(truth)
     ids = open_volume(segmentation, voxel_size=labels.voxel_size)
     part = Box.parse(box, ids.shape)
@@ -181,7 +190,10 @@ def match_volumes(segmentation: str, truth: str, box: str | None) -> Pair:
 
 
 def save_scores(curve: Curve, path: Path, record: Record) -> None:
-    """Write scores as JSON, with what they were made from; a file that is there is replaced."""
+    """Write scores as JSON, with what they were made from.
+
+    An existing file is replaced.
+    """
     rows = [
         {"threshold": None if math.isnan(threshold) else threshold, **dataclasses.asdict(scores)}
         for threshold, scores in curve

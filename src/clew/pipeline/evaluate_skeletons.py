@@ -1,4 +1,7 @@
-"""`clew evaluate-skeletons`: segmentation and traced neurons → expected run length, splits and merges."""
+"""`clew evaluate-skeletons`: segmentation and traced neurons → scores.
+
+Expected run length, splits and merges.
+"""
 
 import dataclasses
 import math
@@ -36,7 +39,10 @@ LISTED = 5
 
 
 class Followed(NamedTuple):
-    """Scores at a threshold (NaN for a single segmentation), over all skeletons and of each."""
+    """Scores at a threshold, over all skeletons and of each.
+
+    The threshold of a single segmentation is NaN.
+    """
 
     threshold: float
     scores: SkeletonScores
@@ -95,7 +101,10 @@ def evaluate_skeletons(
 
 
 def _read(segmentation: str, skeletons: str, box: str | None) -> tuple[NDArray[np.uint64], Skeletons]:
-    """Segments at the nodes inside the segmentation, or a box of it, and the skeletons cut to it."""
+    """Segments at the nodes inside a segmentation, and the skeletons cut to it.
+
+    The segmentation may be cut to a box.
+    """
     traced = read_nml(skeletons)
     volume = open_volume(segmentation)
     part = Box.parse(box, volume.shape)

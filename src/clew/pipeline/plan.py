@@ -1,4 +1,7 @@
-"""`clew plan`: annotated volumes → what is wrong with them, and a run file for training, with a reason for each choice."""
+"""`clew plan`: annotated volumes → findings, and a run file for training.
+
+The file gives a reason for each choice.
+"""
 
 import json
 import os
@@ -54,7 +57,7 @@ from clew.volumes.volume import Volume
 STEADY = 1.5
 """Spread of the timed steps from which the hours are called a guess."""
 BUSY = 0.6
-"""Share of the cores, had by the timed steps, below which other jobs are taken to slow them."""
+"""Below this share of the cores for the timed steps, other jobs are taken to slow them."""
 
 
 @stage
@@ -70,7 +73,7 @@ def plan(
     strict: bool = False,
     replacing: Output,
 ) -> None:
-    """Find errors in annotated volumes, and write a run file for training that fits this machine.
+    """Check annotated volumes, and write a run file for training on this machine.
 
     Parameters
     ----------
@@ -130,7 +133,10 @@ def _usable(seen: dict[str, Examined]) -> dict[str, tuple[VolumeFacts, TrainingV
 
 
 def look_at(item: str, voxel_size: Lengths | None) -> Examined:
-    """Read an annotated volume and check it; what train would refuse is a serious finding here."""
+    """Read an annotated volume and check it.
+
+    What train would refuse is a serious finding here.
+    """
     paths = paths_of(item)
     raw, findings = _open(paths[0], voxel_size)
     opened, parts = [], []
@@ -155,7 +161,10 @@ def look_at(item: str, voxel_size: Lengths | None) -> Examined:
 def read_checked_labels(
     volumes: Sequence[Volume], parts: Sequence[Box], box: Box
 ) -> tuple[Labels, NDArray[np.bool_], list[Finding]]:
-    """Labels and mask in a box of raw as training takes them, and what is wrong with the ids."""
+    """Labels and mask in a box of raw, and what is wrong with the ids.
+
+    They are read as training takes them.
+    """
     values = volumes[0].read()
     special = special_ids(values)
     ids, wrong = check_ids(np.where(special, 0, values) if special.any() else values)
@@ -169,7 +178,10 @@ def read_checked_labels(
 
 
 def check_place(raw: Volume, other: Volume) -> tuple[Box | None, list[Finding]]:
-    """The box of raw that labels or mask cover, None where they do not lie inside it, and what is to be said of that."""
+    """The box of raw that labels or mask cover, and findings about it.
+
+    The box is None where they do not lie inside raw.
+    """
     try:
         box = box_inside(raw, other)
     except InputError as error:
@@ -186,7 +198,7 @@ def check_place(raw: Volume, other: Volume) -> tuple[Box | None, list[Finding]]:
 
 
 def look_at_machine(device: str, plan: Path) -> MachineFacts:
-    """What this machine has."""
+    """Find out what this machine has."""
     chosen = resolve_device(device)
     name, memory = find_gpu(chosen) or (None, 0)
     affinity = getattr(os, "sched_getaffinity", None)
@@ -196,7 +208,7 @@ def look_at_machine(device: str, plan: Path) -> MachineFacts:
 
 
 def time_training(facts: VolumeFacts, volume: TrainingVolume, machine: MachineFacts) -> Timing:
-    """Time a few steps on a central part of the annotation."""
+    """Time a few training steps on a central part of the annotation."""
     preset = choose_preset(facts.voxel_size)
     crop = usual_crop(facts.voxel_size, [stop - start for start, stop in facts.box])
     part = tuple(
@@ -239,7 +251,7 @@ def write_run_file(plan: Path, made: Plan, items: Sequence[str]) -> None:
 
 
 def say_volume(item: str, seen: Examined) -> None:
-    """What was understood of a volume, and what is wrong with it."""
+    """Show what was understood of a volume, and what is wrong with it."""
     say(item)
     if seen.facts and seen.statistics:
         facts, numbers = seen.facts, seen.statistics
@@ -295,7 +307,10 @@ def _hours(made: Plan, machine: MachineFacts, timing: Timing | None) -> str:
 
 
 def _open(path: str, voxel_size: Lengths | None) -> tuple[Volume, list[Finding]]:
-    """A volume; with the given voxel size where it has none, which train would refuse."""
+    """Open a volume; where it has no voxel size, with the given one.
+
+    Train would refuse a volume without.
+    """
     try:
         return open_volume(path), []
     except InputError:
@@ -307,7 +322,10 @@ def _open(path: str, voxel_size: Lengths | None) -> tuple[Volume, list[Finding]]
 
 
 def _from_file(item: str, plan: Path) -> str:
-    """Paths of an annotated volume as they are written in a run file: relative to it if they lie below it, else absolute."""
+    """Paths of an annotated volume as they are written in a run file.
+
+    They are relative to it if they lie below it, else absolute.
+    """
     folder = plan.absolute().parent
     paths = []
     for path in item.split(","):

@@ -119,19 +119,19 @@ class Prediction:
 
     @property
     def shape(self) -> Triple:
-        """Of the part."""
+        """Shape of the part that is predicted."""
         return self.box.shape
 
     @property
     def offset(self) -> Lengths:
-        """Of the part, in nm."""
+        """Offset of the part that is predicted, in nm."""
         raw = self.raw
         z, y, x = (o + s * axis.start for o, s, axis in zip(raw.offset, raw.voxel_size, self.box, strict=True))
         return z, y, x
 
     @property
     def attributes(self) -> Record:
-        """What is recorded with the affinities beside the stage."""
+        """What is recorded with the affinities beside the stage itself."""
         found = affinity_attributes(self.model.network.options.offsets[:3], "uint8") | self.model.suggestion
         return Record(found)
 

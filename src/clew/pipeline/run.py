@@ -110,7 +110,10 @@ def _make(function: Stage, arguments: dict[str, Any], replacing: bool) -> bool:
 
 
 def options_in(file: Path, stage: Stage) -> dict[str, Any]:
-    """The options in the table of one stage, for a command with `--config`; relative paths start at the file."""
+    """The options in the table of one stage, for a command with `--config`.
+
+    Relative paths start at the file.
+    """
     tables, _ = _read(file)
     if stage.__name__ not in tables:
         raise InputError(f"{file} has no table [{stage.__name__}]; it has [{'], ['.join(tables)}]")
@@ -128,14 +131,20 @@ def _check(function: Stage, arguments: dict[str, Any], file: Path) -> None:
 
 
 def _modified(arguments: dict[str, Any], function: Stage) -> int | None:
-    """When the checkpoint that `train` writes was last changed: a finished training leaves it as it is."""
+    """When the checkpoint that `train` writes was last changed.
+
+    A finished training leaves it as it is.
+    """
     if function.__name__ != "train" or not Path(arguments["checkpoint"]).exists():
         return None
     return Path(arguments["checkpoint"]).stat().st_mtime_ns
 
 
 def _unfold_segment(tables: Tables, directory: Path, file: Path) -> Tables:
-    """The tables with [segment] replaced by its four stages, each of which is skipped or run by itself."""
+    """The tables with [segment] replaced by its four stages.
+
+    Each of them is skipped or run by itself.
+    """
     unfolded: Tables = {}
     for name, options in tables.items():
         if name != "segment":
@@ -155,7 +164,10 @@ def _unfold_segment(tables: Tables, directory: Path, file: Path) -> Tables:
 
 
 def _fill_optional(calls: list[tuple[Stage, dict[str, Any]]], tables: dict[str, Any], directory: Path) -> None:
-    """Hand region graph and merge tree of this run on; `evaluate` then compares the fragments at all thresholds."""
+    """Hand region graph and merge tree of this run on.
+
+    `evaluate` then compares the fragments at all thresholds.
+    """
     made = [WRITES[name] for name in tables if name in WRITES]
     for function, arguments in calls:
         name = OPTIONAL.get(function.__name__)
@@ -179,7 +191,10 @@ def _read(file: Path) -> tuple[dict[str, dict[str, Any]], Path]:
 
 
 def _arguments(function: Stage, options: dict[str, Any], directory: Path, file: Path) -> dict[str, Any]:
-    """The options of a table, with the paths between stages filled in; relative paths start at the run file."""
+    """The options of a table, with the paths between stages filled in.
+
+    Relative paths start at the run file.
+    """
     arguments = _given(function, options, file)
     for name, parameter in inspect.signature(function).parameters.items():
         if name in OUTPUTS and name not in arguments and parameter.default is inspect.Parameter.empty:
@@ -190,13 +205,19 @@ def _arguments(function: Stage, options: dict[str, Any], directory: Path, file: 
 
 
 def _given(function: Stage, options: dict[str, Any], file: Path) -> dict[str, Any]:
-    """The options as they stand in a table, with names checked and relative paths starting at the file."""
+    """The options as they stand in a table, with names checked.
+
+    Relative paths start at the file.
+    """
     check_names(f"[{function.__name__}] in {file}", options, inspect.signature(function).parameters)
     return {name: _beside(file, value) if name in PATHS else value for name, value in options.items()}
 
 
 def _beside(file: Path, path: Any) -> Any:
-    """A path relative to the run file, for absolute paths, addresses and bundled networks the path itself."""
+    """A path relative to the run file.
+
+    Absolute paths, addresses and bundled networks stay as they are.
+    """
     if isinstance(path, list):
         return [_beside(file, part) for part in path]
     if not isinstance(path, str) or "://" in path or path in bundled_names():
@@ -212,7 +233,9 @@ def _refuse_others(function: Stage, arguments: dict[str, Any]) -> None:
 
 
 def _is_done(function: Stage, arguments: dict[str, Any], output: str, made: set[str]) -> bool:
-    """Whether an output was made by this stage with these parameters from these inputs.
+    """Tell whether an output was made by this stage from these inputs.
+
+    With these parameters, too.
 
     It is not if inputs changed that earlier tables make (`made`). Other parameters, and other inputs that changed, are refused.
     """

@@ -160,7 +160,10 @@ def _lay_out(
 def _finish(
     record: Record, *, source: Volume, folder: Path, store: FileStore, grid: Grid, options: SegmentationOptions
 ) -> None:
-    """The outputs become volumes and a table that others read; said is what each level passed up."""
+    """Make the outputs volumes and a table that others can read.
+
+    What each level passed up is shown.
+    """
     record |= suggestion(source.attributes)
     save_merge_tree(str(folder / TREE), load_tree(store, options.agglomeration.score), dict(record), overwrite=True)
     for path in ("fragments", "segmentation"):

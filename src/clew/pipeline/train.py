@@ -1,4 +1,7 @@
-"""`clew train`: annotated volumes → the checkpoint that segments its held-out part best; log and state lie beside it."""
+"""`clew train`: annotated volumes → the checkpoint that segments best.
+
+It segments the held-out part; log and state lie beside it.
+"""
 
 import json
 from contextlib import nullcontext
@@ -38,7 +41,10 @@ from clew.training.validation import Validation, validate
 
 
 class HeldOut(NamedTuple):
-    """The part of a volume that the network is judged on, and the agglomeration score by which it is segmented."""
+    """The part of a volume on which the network is judged.
+
+    And the agglomeration score by which it is segmented.
+    """
 
     raw: NDArray[np.uint8]
     labels: NDArray
@@ -48,7 +54,10 @@ class HeldOut(NamedTuple):
 
 @dataclass(frozen=True)
 class Judge:
-    """Validates networks and keeps the best one as the checkpoint; without a held-out part, the last one."""
+    """Validates networks and keeps the best one as the checkpoint.
+
+    Without a held-out part it keeps the last one.
+    """
 
     checkpoint: Path
     voxel_size: Lengths
@@ -57,7 +66,7 @@ class Judge:
     record: Record
 
     def validate(self, trainer: Trainer, run: RunFolder) -> None:
-        """Segment the held-out part; keep the network if it is the best of the run so far."""
+        """Segment the held-out part, and keep the network if it is the best so far."""
         network = trainer.averaged_network
         found = None
         if self.held_out is not None:
@@ -76,7 +85,10 @@ class Judge:
             run.log_validation(trainer.step, found)
 
     def has_judged(self, step: int, run: RunFolder) -> bool:
-        """Whether the step was validated; without a held-out part, whether the checkpoint is that of the step."""
+        """Tell whether the step was validated.
+
+        Without a held-out part, whether the checkpoint is that of the step.
+        """
         if self.held_out is not None:
             return run.validated(step)
         return self.checkpoint.exists() and load_checkpoint(self.checkpoint).record.get("step") == step
@@ -135,7 +147,7 @@ class Conduct:
 
 
 class Settings(NamedTuple):
-    """All that decides a training beside its data."""
+    """Everything that decides a training, except its data."""
 
     held_out: str | None
     score: str
@@ -159,7 +171,7 @@ def train(
     conduct: Conduct,
     record: Record,
 ) -> None:
-    """Train a network on annotated volumes; an interrupted run continues where it was.
+    """Train a network on annotated volumes, or continue an interrupted training.
 
     Parameters
     ----------
@@ -182,7 +194,9 @@ def train(
 
 
 def _train(checkpoint: Path, data: list[str], settings: Settings, record: Record) -> None:
-    """Train, continue where an interrupted run of the same configuration stopped, and write the best checkpoint.
+    """Train, or continue an interrupted run, and write the best checkpoint.
+
+    The run must have the same configuration.
 
     As one of several processes: join them, take the steps with them, and write only as the first.
     """
@@ -273,7 +287,7 @@ def _lead(trainer: Trainer, run: RunFolder, judge: Judge, interruption: Interrup
 
 
 def architecture(preset: str, offsets: list[Triple] | None) -> UNetOptions:
-    """A preset, with other offsets if there are any."""
+    """A preset, with other offsets where they are given."""
     if offsets is None:
         return PRESETS[preset]
     if tuple(offsets[:3]) != NEAREST_OFFSETS or len(set(offsets)) < len(offsets):
@@ -295,7 +309,7 @@ def _read_volumes(data: list[str]) -> list[AnnotatedVolume]:
 
 
 def _has_borders(volume: TrainingVolume) -> bool:
-    """Whether there are at least two annotated neurons."""
+    """Tell whether there are at least two annotated neurons."""
     ids = volume.labels[volume.mask]
     ids = ids[ids > 0]
     return bool(ids.size and (ids != ids[0]).any())

@@ -1,4 +1,7 @@
-"""`clew verify-blocks`: the proof that blocks change nothing, on a stored affinity volume."""
+"""`clew verify-blocks`: the proof that blocks change nothing.
+
+It segments a stored affinity volume.
+"""
 
 from typing import Annotated
 
