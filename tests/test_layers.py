@@ -95,3 +95,12 @@ def test_the_architecture_page_has_this_tree():
 def test_tests_import_no_other_test(path: Path):
     shared = [".".join(name) for name in imported(path) if any(part.startswith("test_") for part in name)]
     assert not shared, "what tests share stands in conftest.py, or in a module without test_"
+
+
+PACKAGES = sorted(ROOT.rglob("__init__.py"))
+
+
+@pytest.mark.parametrize("path", PACKAGES, ids=lambda path: str(path.parent.relative_to(ROOT)))
+def test_every_package_says_what_it_is_for(path: Path) -> None:
+    lines = (ast.get_docstring(ast.parse(path.read_text())) or "").splitlines()
+    assert 3 <= len(lines) <= 10, "say in 3 to 10 lines what comes in, what goes out, and what to read first"
