@@ -94,7 +94,7 @@ def test_what_was_damaged_after_the_end_is_made_again(
     said = said_by(capsys, pipeline.status, blocks)
     assert visible == (f"damaged since it was finished: clew retry {blocks}" in said), said
     said = said_by(capsys, pipeline.retry, blocks)
-    assert f"{len(done) - again} finished tasks looked at" in said
+    assert f"{len(done) - again} finished tasks were checked" in said
     assert (f"{again} tasks on" in said) == bool(again)
     lasting = (path for path in before if not path.startswith("pieces"))
     after = contents(blocks)
@@ -174,5 +174,5 @@ def test_a_killed_retry_is_continued_by_the_next(blocks: Path, expected: Path, c
     (blocks / "done/tree").mkdir(parents=True, exist_ok=True)
     (blocks / "doubted/tree/all").rename(blocks / "done/tree/all")
     said = said_by(capsys, pipeline.retry, blocks)
-    assert f"{tasks - 1} finished tasks looked at" in said
+    assert f"{tasks - 1} finished tasks were checked" in said
     assert_same(blocks, expected)

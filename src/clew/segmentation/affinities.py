@@ -9,7 +9,9 @@ from clew.space import NEAREST_OFFSETS
 
 
 def quantise(affinities: np.ndarray) -> np.ndarray:
-    """The three nearest-neighbour channels as uint8, round(255 · affinity); bytes are taken as they are.
+    """Turn the three nearest-neighbour channels into uint8: round(255 · affinity).
+
+    Bytes are taken as they are.
 
     Parameters
     ----------

@@ -1,4 +1,7 @@
-"""Agglomeration: merge the best edge of the region graph again and again; the result is one merge tree."""
+"""Agglomeration: merge the best edge of the region graph again and again.
+
+The result is one merge tree.
+"""
 
 import re
 from dataclasses import dataclass, replace
@@ -25,7 +28,10 @@ _SCORE = re.compile(
 
 
 class Score(NamedTuple):
-    """A score name taken apart: kind for the kernels, percent of a quantile, init-with-max, how many largest values."""
+    """A score name taken apart.
+
+    The kind for the kernels, the percent of a quantile, whether it is init-with-max, and how many largest values.
+    """
 
     kind: int
     percent: int
@@ -35,7 +41,9 @@ class Score(NamedTuple):
 
 @dataclass(frozen=True)
 class MergeTree:
-    """All merges in the order in which they happened; every threshold is a cut of this one tree.
+    """All merges in the order in which they happened.
+
+    Every threshold is a cut of this one tree.
 
     Parameters
     ----------
@@ -49,6 +57,13 @@ class MergeTree:
         The statistic in [0, 1] at which they merged.
     score : str
         Name of the statistic.
+
+    Examples
+    --------
+    >>> fragments = np.array([[[1, 1, 3, 3]]], np.uint64)
+    >>> tree = clew.agglomerate(clew.build_region_graph(np.full((3, 1, 1, 4), 204, np.uint8), fragments))
+    >>> tree.merges.tolist(), round(float(tree.scores[0]), 3)
+    ([[1, 3]], 0.8)
     """
 
     fragments: NDArray[np.uint64]
@@ -59,7 +74,9 @@ class MergeTree:
 
     @cached_property
     def cuts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """For each fragment, the place of the one that took its region in, and the score in 65535ths at which it did.
+        """For each fragment, when and by which other one its region was taken in.
+
+        The other is given by its position, the time as the score in 65535ths.
 
         Its own place and -1 where none did. The score is the lowest up to that merge, so that a threshold always keeps
         a beginning of the sequence.
@@ -76,7 +93,7 @@ class MergeTree:
         ordered = (survivors >= 0).all() and (survivors < absorbed).all()
         if not ordered or (np.bincount(absorbed, minlength=1) > 1).any():
             raise InputError(
-                "the merge tree is broken: merges must name its fragments, survivor < absorbed, each absorbed once"
+                "the merge tree is broken: merges must be of its fragments, survivor < absorbed, each absorbed once"
             )
         parents, levels = np.arange(len(fragments)), np.full(len(fragments), -1)
         parents[absorbed] = survivors
@@ -106,7 +123,10 @@ def parse_score(name: str) -> Score:
 
 
 def agglomerate(graph: RegionGraph, *, options: AgglomerationOptions = AgglomerationOptions()) -> MergeTree:
-    """Merge the two regions with the highest score, pool edges that become parallel, until no edge reaches the floor.
+    """Merge the best two regions again and again, into a merge tree.
+
+    The best are those of the highest score. Edges that become parallel are pooled; it ends when no edge reaches the
+    floor.
 
     The order is strict: higher score first, ties by the smaller key; the key of an edge is its pair of fragment ids, a
     pooled edge takes the largest of its keys. Scores along the sequence never rise (but for `mean_top_K`).
@@ -127,6 +147,17 @@ def agglomerate(graph: RegionGraph, *, options: AgglomerationOptions = Agglomera
     ------
     InputError
         For an unknown score, a floor outside [0, 1] or a graph that is too large or inconsistent.
+
+    Examples
+    --------
+    Three fragments in a row: the first two merge at 0.9, the third joins them at 0.2.
+
+    >>> affinities = np.zeros((3, 1, 1, 3), np.float32)
+    >>> affinities[2, 0, 0] = 0, 0.9, 0.2
+    >>> graph = clew.build_region_graph(affinities, np.array([[[1, 2, 3]]], np.uint64))
+    >>> tree = clew.agglomerate(graph, options=clew.AgglomerationOptions(score="mean"))
+    >>> tree.merges.tolist(), tree.scores.round(1).tolist() == np.float32([0.9, 0.2]).tolist()
+    ([[1, 2], [1, 3]], True)
     """
     graph = checked_graph(graph)
     places, levels = merge_edges(initial_graph(graph, options.score), options, 0)
@@ -135,7 +166,10 @@ def agglomerate(graph: RegionGraph, *, options: AgglomerationOptions = Agglomera
 
 
 def initial_graph(graph: RegionGraph, score: str) -> RegionGraph:
-    """The graph with what the score takes from each initial contact: with init-with-max one value, its maximum."""
+    """The graph with what the score takes from each initial contact.
+
+    With init-with-max it is one value, the largest.
+    """
     if not parse_score(score).maximum:
         return graph
     starts = np.arange(len(graph.edges) + 1)
@@ -169,7 +203,9 @@ def contact_scores(graph: RegionGraph, score: str) -> NDArray[np.float32]:
 def merge_edges(
     graph: RegionGraph, options: AgglomerationOptions, minimum_size: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Merges as places in `graph.fragments` (survivor, absorbed) and score levels in 65535ths.
+    """Merges (survivor, absorbed) and score levels in 65535ths.
+
+    Regions are given by their positions in `graph.fragments`.
 
     With a `minimum_size` above 0 only edges with a region of fewer voxels are merged.
     """
@@ -180,7 +216,10 @@ def merge_edges(
 def run_merges(
     graph: RegionGraph, options: AgglomerationOptions, minimum_size: int, held: NDArray[np.bool_]
 ) -> kernels.Merged:
-    """Merge best edges between regions that are not held; edges must be in the order of their keys."""
+    """Merge best edges between regions that are not held.
+
+    Edges must be in the order of their keys.
+    """
     rule = _rule(options.score, options.floor, minimum_size)
     return kernels.merge_regions(rule, *_checked_tables(graph), held)
 
@@ -195,10 +234,10 @@ def _rule(score: str, floor: float, minimum_size: int) -> layout.Rule:
 
 
 def _checked_tables(graph: RegionGraph) -> tuple[NDArray[np.int64], NDArray[np.int64], layout.Histograms]:
-    """Ends of the edges, sizes of the regions and histograms, if the kernels can number these."""
+    """Ends of the edges, sizes of the regions and histograms, for the kernels."""
     if len(graph.edges) >= 2**30 or len(graph.fragments) >= 2**30:
         raise InputError(
-            "the region graph is too large for one piece (2^30 edges or fragments): agglomerate it block by block"
+            "the region graph is too large (2^30 edges or fragments or more): agglomerate it block by block"
         )
     histograms = layout.Histograms(graph.starts, graph.bins, graph.counts)
     return places_of(graph.fragments, graph.edges), graph.sizes, histograms

@@ -1,4 +1,7 @@
-"""Dust: regions of few voxels join their best neighbour, or are removed. Works on lookups, never on voxels."""
+"""Dust: regions of few voxels join their best neighbour, or are removed.
+
+This works on lookups, never on voxels.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +22,9 @@ def join_dust(
     minimum_size: int,
     options: AgglomerationOptions = AgglomerationOptions(),
 ) -> NDArray[np.uint64]:
-    """Join every segment of fewer than `minimum_size` voxels to its best neighbour, by scores of the pooled contacts.
+    """Join every segment of fewer than `minimum_size` voxels to a neighbour.
+
+    The neighbour is the best by scores of the pooled contacts.
 
     The best edge with a dust segment at one end at least is merged, parallel edges are pooled and scored again, until
     dust has no edge. Any order that merges only edges that are the best of both their segments (edges between two
@@ -47,6 +52,15 @@ def join_dust(
     ------
     InputError
         Where the lookup does not fit the graph, or for an unknown score or a size or floor out of range.
+
+    Examples
+    --------
+    >>> affinities = np.zeros((3, 1, 1, 4), np.float32)
+    >>> affinities[2, 0, 0] = 0, 1, 0.3, 0
+    >>> fragments = np.array([[[1, 1, 3, 4]]], np.uint64)
+    >>> graph = clew.build_region_graph(affinities, fragments)
+    >>> clew.join_dust(graph, np.array([1, 3, 4], np.uint64), minimum_size=2, options=clew.AgglomerationOptions(floor=0.1))
+    array([1, 1, 4], dtype=uint64)
     """
     minimum_size = as_whole(minimum_size, "minimum_size")
     graph, lookup = checked_graph(graph), as_ids(lookup, "lookup")
@@ -85,6 +99,11 @@ def remove_small(sizes: NDArray[np.int64], lookup: NDArray[np.uint64], *, minimu
     ------
     InputError
         Where lengths differ or the size is negative.
+
+    Examples
+    --------
+    >>> clew.remove_small(np.array([500, 3]), np.array([1, 9], np.uint64), minimum_size=100)
+    array([1, 0], dtype=uint64)
     """
     minimum_size = as_whole(minimum_size, "minimum_size")
     sizes, lookup = as_counts(sizes, "sizes"), as_ids(lookup, "lookup")

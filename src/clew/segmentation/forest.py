@@ -1,4 +1,8 @@
-"""The forest of fragments: picks of voxels, their components, and which of these come together. A whole volume is one block.
+"""The forest of fragments: picks of voxels, and how their components join.
+
+A whole volume is one block.
+
+A whole volume is one block.
 
 A component that reaches a face to another block is frozen: not all of its pairs are known, so that it has to wait.
 """
@@ -36,7 +40,10 @@ class Components(NamedTuple):
 
 
 class Edges(NamedTuple):
-    """Pairs of voxels of two components: (m, 2) indices of these, (m,) uint8 strengths, (m,) int64 3 · voxel + channel."""
+    """Pairs of voxels of two components.
+
+    (m, 2) indices of the components, (m,) uint8 strengths, and (m,) int64 3 · voxel + channel.
+    """
 
     ends: np.ndarray
     strengths: NDArray[np.uint8]
@@ -45,7 +52,7 @@ class Edges(NamedTuple):
 
 @dataclass(frozen=True)
 class Forest:
-    """What is not yet decided: components, and the pairs of voxels that may join them.
+    """What is not yet decided: components, and pairs of voxels that may join them.
 
     Parameters
     ----------
@@ -89,7 +96,10 @@ class Decided(NamedTuple):
 def pick_flags(
     levels: np.ndarray, inside: np.ndarray, block: Block, context: Box, options: FragmentOptions
 ) -> NDArray[np.uint8]:
-    """Picks and seeds of the voxels that the block sees, from the levels (and mask) of its context."""
+    """Picks and seeds of the voxels that the block sees.
+
+    They come from the levels (and mask) of its context.
+    """
     near_box = block.grown((2, 2, 2), (1, 1, 1))
     near = near_box.within(context)
     seeded = options.method == "seeded-forest"
@@ -106,7 +116,10 @@ def pick_flags(
 
 
 def find_components(flags: np.ndarray, indices: np.ndarray, block: Block, options: FragmentOptions) -> Components:
-    """Components of the picks of the voxels that the block sees; each voxel's index goes into the flat `indices`."""
+    """Components of the picks of the voxels that the block sees.
+
+    Each voxel's index goes into the flat `indices`.
+    """
     components.unite_links(watershed.pick_links(flags), indices)
     if options.method == "seeded-forest":
         components.unite_touching_seeds(flags, indices, options.per_section)
@@ -133,7 +146,10 @@ def decide(levels: np.ndarray, indices: np.ndarray, found: Components, options: 
 
 
 def settle(found: Components, roots: NDArray[Any], edges: Edges) -> Decided:
-    """Ids after the decisions: `roots` as `decide_pairs` returns them, and the edges that it kept."""
+    """Ids after the decisions.
+
+    `roots` are as `decide_pairs` returns them, with the edges that it kept.
+    """
     indices, used = forest.index_roots(roots)
     ids, lowest = (forest.smallest(values, indices, len(used)) for values in (found.ids, found.firsts))
     seeded, waits = found.seeded[used], found.frozen[used] != 0

@@ -1,4 +1,7 @@
-"""Fragments (supervoxels): affinities → small regions that each lie inside one neuron (the paper's watershed step)."""
+"""Fragments (supervoxels): affinities → small regions inside one neuron each.
+
+This is the watershed step of the paper.
+"""
 
 import math
 from collections.abc import Callable
@@ -31,7 +34,7 @@ def extract_fragments(
         Floats are rounded to 1/255 first, so that results do not depend on the type.
     mask : (z, y, x) bool or integer, optional
         Voxels outside (0) get no fragment and take part in no pair; its border, like the volume's, is no boundary.
-    options
+    options : FragmentOptions
         See `FragmentOptions`.
 
     Returns
@@ -48,6 +51,13 @@ def extract_fragments(
     -----
     Exact at block borders: `seeded-forest` and `affinity-watershed` are decided by a strict order of all voxel pairs
     (stronger first, then smaller index 3 · voxel + channel). `seeded-flood` is approximate at block borders.
+
+    Examples
+    --------
+    >>> affinities = np.full((3, 6, 6, 12), 255, np.uint8)
+    >>> affinities[2, :, :, 6] = 0  # nothing holds x = 5 and x = 6 together
+    >>> clew.extract_fragments(affinities)[0, 0].tolist()
+    [1, 1, 1, 1, 1, 1, 7, 7, 7, 7, 7, 7]
     """
     check_options(options)
     levels = quantise(affinities)
@@ -72,7 +82,9 @@ def check_options(options: FragmentOptions) -> None:
 
 
 def _exact(levels: np.ndarray, inside: np.ndarray, options: FragmentOptions) -> np.ndarray:
-    """One block that is the whole volume: no neighbour has a say, so that everything is decided.
+    """Decide one block that is the whole volume.
+
+    No neighbour has a say, so that everything is decided.
 
     The indices of components lie in the memory of the result: in an array of their own they would take 4 bytes a voxel more.
     """

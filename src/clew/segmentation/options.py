@@ -1,4 +1,6 @@
-"""What can be chosen about a segmentation, a record for each step; every default is written here and nowhere else.
+"""What can be chosen about a segmentation, in a record for each step.
+
+Every default is written here and nowhere else.
 
 Nothing is imported that is slow to load: the command line takes its options from here.
 """
@@ -34,6 +36,11 @@ class FragmentOptions:
         Odd edge in voxels of the cube (per section: square) within which a seed is the farthest from the boundary.
     distance_cap
         Distance to the boundary in voxels beyond which all voxels count as equally far.
+
+    Examples
+    --------
+    >>> clew.FragmentOptions(method="affinity-watershed").boundary_threshold
+    0.5
     """
 
     method: Literal["seeded-forest", "affinity-watershed", "seeded-flood"] = "seeded-forest"
@@ -54,10 +61,15 @@ class AgglomerationOptions:
     score
         Statistic of the affinities between two regions: `mean`, `hist_quant_Q` (Q-th percentile, e.g.
         `hist_quant_75`), `hist_quant_Q_init_max` (the same of the maxima of the initial contacts), or `mean_top_K`
-        (mean of the K largest; in core only, not exact at block borders). `aff75_his256` means `hist_quant_75`.
+        (mean of the K largest; not in blocks, where it would not be exact). `aff75_his256` means `hist_quant_75`.
         Commands that know the network take, by default, the score whose threshold is stored with it.
     floor
         Regions whose score is below this are never merged: 0 records the whole tree, more saves time and memory.
+
+    Examples
+    --------
+    >>> clew.AgglomerationOptions(score="hist_quant_75").floor
+    0.0
     """
 
     score: str = "hist_quant_75_init_max"
@@ -77,6 +89,11 @@ class CutOptions:
         Segments of fewer voxels join their best neighbour.
     remove_below
         Segments of still fewer voxels are removed (0 in the output).
+
+    Examples
+    --------
+    >>> clew.CutOptions(threshold=0.4, minimum_size=200).remove_below
+    0
     """
 
     threshold: Fraction = 0.5
@@ -93,6 +110,13 @@ class SegmentationOptions:
     fragments : FragmentOptions
     agglomeration : AgglomerationOptions
     cut : CutOptions
+
+    Examples
+    --------
+    >>> options = clew.SegmentationOptions(agglomeration=clew.AgglomerationOptions(score="mean"))
+    >>> affinities = np.full((3, 6, 6, 12), 255, np.uint8)
+    >>> clew.segment(affinities, options=options).merge_tree.score
+    'mean'
     """
 
     fragments: FragmentOptions = FragmentOptions()

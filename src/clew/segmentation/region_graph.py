@@ -1,4 +1,7 @@
-"""Region graph: which fragments touch, and the multiset of affinities in every contact, as additive integers."""
+"""Region graph: which fragments touch, and the affinities in every contact.
+
+Affinities are kept as a multiset, in integers that add up.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,7 +21,9 @@ _MOST_PAIRS = 2**47
 
 @dataclass(frozen=True)
 class RegionGraph:
-    """Fragments, the pairs of them that touch, and a sparse 256-bin histogram of affinities for each pair.
+    """Fragments, the pairs that touch, and a histogram of affinities for each pair.
+
+    Histograms have 256 bins and are stored sparsely.
 
     Graphs of disjoint sets of voxels add up (`merge_region_graphs`), in any order.
 
@@ -36,6 +41,13 @@ class RegionGraph:
         Quantised affinities that occur in the contact, ascending within an edge.
     counts : (k,) int64
         How many voxel pairs of the contact have that affinity; at least 1.
+
+    Examples
+    --------
+    >>> affinities = np.full((3, 1, 1, 4), 204, np.uint8)
+    >>> graph = clew.build_region_graph(affinities, np.array([[[1, 1, 3, 3]]], np.uint64))
+    >>> graph.edges.tolist(), graph.bins.tolist(), graph.counts.tolist()
+    ([[1, 3]], [204], [1])
     """
 
     fragments: NDArray[np.uint64]
@@ -54,7 +66,9 @@ class RegionGraph:
 def build_region_graph(
     affinities: np.ndarray, fragments: np.ndarray, *, owned: Sequence[slice] | None = None
 ) -> RegionGraph:
-    """Collect the affinities of every pair of touching voxels that lie in two fragments (paper, section 2.3).
+    """Collect the affinities of all touching pairs of voxels of two fragments.
+
+    Source: the paper, section 2.3.
 
     Exact at block borders: each voxel pair (v, v - e) is counted by the block that owns voxel v. Give each block one
     voxel more on the low side of every axis and name the voxels it owns; the sum of the blocks' graphs
@@ -78,6 +92,14 @@ def build_region_graph(
     ------
     InputError
         Where shapes or types do not fit.
+
+    Examples
+    --------
+    >>> affinities = np.full((3, 2, 1, 4), 204, np.uint8)
+    >>> fragments = np.array([[[1, 1, 3, 3]], [[1, 1, 3, 3]]], np.uint64)
+    >>> graph = clew.build_region_graph(affinities, fragments)
+    >>> graph.sizes.tolist(), graph.edges.tolist(), graph.counts.tolist()
+    ([4, 4], [[1, 3]], [2])
     """
     affinities = quantise(affinities)
     fragments = _checked_fragments(as_array(fragments, "fragments"), affinities.shape[1:])
@@ -86,12 +108,34 @@ def build_region_graph(
 
 
 def merge_region_graphs(graphs: Iterable[RegionGraph]) -> RegionGraph:
-    """Add up region graphs of disjoint sets of voxels; the result does not depend on their order.
+    """Add up region graphs of disjoint sets of voxels.
+
+    The result does not depend on their order.
+
+    Parameters
+    ----------
+    graphs : iterable of RegionGraph
+
+    Returns
+    -------
+    RegionGraph
 
     Raises
     ------
     InputError
         Where there is no graph.
+
+    Examples
+    --------
+    Two blocks, of which the second has one voxel more on its low side:
+
+    >>> affinities, fragments = np.full((3, 1, 1, 4), 204, np.uint8), np.array([[[1, 1, 3, 3]]], np.uint64)
+    >>> low = clew.build_region_graph(affinities[..., :2], fragments[..., :2])
+    >>> high = clew.build_region_graph(affinities[..., 1:], fragments[..., 1:],
+    ...                                owned=(slice(None), slice(None), slice(1, None)))
+    >>> graph = clew.merge_region_graphs([low, high])
+    >>> graph.sizes.tolist(), graph.edges.tolist()
+    ([2, 2], [[1, 3]])
     """
     parts = [checked_graph(graph) for graph in graphs]
     if not parts:
@@ -107,7 +151,7 @@ def merge_region_graphs(graphs: Iterable[RegionGraph]) -> RegionGraph:
 
 
 def checked_graph(graph: RegionGraph) -> RegionGraph:
-    """The same graph with arrays as the kernels read them; an InputError where it is none.
+    """Check a graph and return it with arrays as the kernels read them.
 
     Whether edges join fragments that it lists is not looked at: `places_of` does that.
     """
@@ -122,7 +166,10 @@ def checked_graph(graph: RegionGraph) -> RegionGraph:
 
 
 def places_of(fragments: NDArray[np.uint64], edges: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Place in the fragments of both ends of each edge; an InputError where one is not there."""
+    """Positions in the fragments of both ends of each edge.
+
+    An InputError where one is missing.
+    """
     ends = positions_of(fragments, edges)
     if (ends < 0).any():
         raise InputError("the region graph is broken: edges must join fragments that it lists")
@@ -130,7 +177,7 @@ def places_of(fragments: NDArray[np.uint64], edges: NDArray[np.uint64]) -> NDArr
 
 
 def strictly_ascending(values: np.ndarray) -> bool:
-    """Whether each value is larger than the one before."""
+    """Tell whether each value is larger than the one before."""
     return not (values[1:] <= values[:-1]).any()
 
 
@@ -178,7 +225,9 @@ def _problem_of_values(graph: RegionGraph) -> str:
 
 
 def contract_region_graph(graph: RegionGraph, lookup: NDArray[np.uint64]) -> RegionGraph:
-    """The region graph of the segments: `lookup[i]` is the segment of `graph.fragments[i]`; 0 drops the fragment.
+    """The region graph of the segments of a lookup.
+
+    `lookup[i]` is the segment of `graph.fragments[i]`; 0 drops the fragment.
 
     Raises
     ------
@@ -202,7 +251,10 @@ def pool_region_graph(
     bins: NDArray[np.uint8],
     counts: NDArray[np.int64],
 ) -> RegionGraph:
-    """Region graph from tables with repetitions; pairs within one fragment and pairs with 0 are dropped."""
+    """Make a region graph from tables with repetitions.
+
+    Pairs within one fragment and pairs with 0 are dropped.
+    """
     names, numbers = np.unique(fragments, return_inverse=True)
     summed = np.zeros(len(names), np.int64)
     np.add.at(summed, numbers, sizes)
@@ -222,7 +274,10 @@ def pool_region_graph(
 
 
 def _checked_fragments(fragments: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The fragments as the kernel reads them: C order, uint32, or the bits of uint64 as int64."""
+    """The fragments as the kernel reads them.
+
+    In C order, as uint32, or as the bits of uint64 in int64.
+    """
     if fragments.dtype not in (np.uint32, np.uint64):
         raise InputError(f"fragments must be uint64 or uint32, not {fragments.dtype}: convert them with astype")
     if fragments.shape != shape:
@@ -232,14 +287,20 @@ def _checked_fragments(fragments: np.ndarray, shape: tuple[int, ...]) -> np.ndar
 
 
 def _ordered_edges(ends: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Lexicographic order of the edges between the regions ends[:, e], and their ends (smaller, larger) in this order."""
+    """Lexicographic order of the edges, and their ends in this order.
+
+    The ends are (smaller, larger) of the regions ends[:, e].
+    """
     ends = np.stack([ends.min(axis=0), ends.max(axis=0)], axis=1)
     order = np.argsort((ends[:, 0] << 32) | ends[:, 1])
     return order, ends[order]
 
 
 def _assemble(contacts: Contacts) -> RegionGraph:
-    """Fragments by ascending id, edges in lexicographic order, a sparse histogram for each; uses the records up."""
+    """Assemble fragments by ascending id, edges in order, a histogram for each.
+
+    The order of edges is lexicographic; the records are used up.
+    """
     ids = contacts.ids.view(np.uint64)
     order = np.argsort(ids, kind="stable")
     ranks = np.empty(len(ids), np.int64)

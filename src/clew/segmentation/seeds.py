@@ -12,7 +12,9 @@ from clew.space import Box
 def find_seeds(
     levels: np.ndarray, inside: np.ndarray, options: FragmentOptions, wanted: Box | None = None
 ) -> np.ndarray:
-    """Seed voxels: where the capped distance to the boundary is the largest of the window around the voxel.
+    """Find seed voxels: those farthest from the boundary within a window.
+
+    Distances are capped.
 
     Needs a context of `distance_cap` - 1 + half of `seed_window` voxels (and the pairs of those), no more.
 
@@ -43,7 +45,10 @@ def find_seeds(
 
 
 def level_of(fraction: float) -> int:
-    """Smallest level of 0..255 that is at least the fraction; the rounding undoes binary fractions (0.2 · 255 = 51)."""
+    """Smallest level of 0..255 that is at least a fraction.
+
+    The rounding undoes binary fractions (0.2 · 255 = 51).
+    """
     return math.ceil(round(255 * fraction, 9))
 
 

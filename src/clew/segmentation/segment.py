@@ -1,4 +1,7 @@
-"""The whole way of arrays, affinities → segmentation: fragments, region graph, merge tree, a cut of it."""
+"""The whole way of arrays: affinities → segmentation.
+
+Fragments, region graph, merge tree, and a cut of it.
+"""
 
 from dataclasses import dataclass
 
@@ -17,7 +20,9 @@ from clew.segmentation.relabel import check_threshold, relabel, segment_lookup
 
 @dataclass(frozen=True)
 class Segmentation:
-    """A segmentation and all that it was made from, so that another cut costs next to nothing.
+    """A segmentation and all that it was made from.
+
+    So another cut costs next to nothing.
 
     Parameters
     ----------
@@ -31,6 +36,12 @@ class Segmentation:
         Segment of each of `merge_tree.fragments`; 0 where it was removed.
     segmentation : (z, y, x) uint64
         Each voxel's segment, named by the smallest id of its fragments.
+
+    Examples
+    --------
+    >>> found = clew.segment(np.full((3, 6, 6, 12), 255, np.uint8))
+    >>> found.merge_tree.fragments.tolist(), found.lookup.tolist()
+    ([1], [1])
     """
 
     fragments: NDArray[np.uint64]
@@ -90,7 +101,10 @@ def build_merge_tree(
     fragment_options: FragmentOptions = FragmentOptions(),
     agglomeration_options: AgglomerationOptions = AgglomerationOptions(),
 ) -> tuple[NDArray[np.uint64], RegionGraph, MergeTree]:
-    """All that no threshold touches: fragments, their region graph and its merge tree, as of `segment`."""
+    """Everything that no threshold changes, as of `segment`.
+
+    Fragments, their region graph and its merge tree.
+    """
     levels = quantise(affinities)
     fragments = extract_fragments(levels, mask=mask, options=fragment_options)
     graph = build_region_graph(levels, fragments)
@@ -99,7 +113,9 @@ def build_merge_tree(
 
 
 def cut_lookup(tree: MergeTree, options: CutOptions, graph: RegionGraph | None = None) -> NDArray[np.uint64]:
-    """Segment of each fragment: the tree is cut, dust joins its best neighbour, what is still small is removed.
+    """Segment of each fragment where the tree is cut.
+
+    Then dust joins its best neighbour, and what is still small is removed.
 
     Parameters
     ----------

@@ -1,4 +1,6 @@
-"""Agglomeration in blocks: each block merges what it can decide, the rest of the region graph goes up a level.
+"""Agglomeration in blocks: each block merges what it can decide.
+
+The rest of the region graph goes up a level.
 
 A fragment that reaches a face of its block may have contacts beyond: it is held. So is every region whose best edge leads to
 a held one. A region whose edges are all below the floor is finished. What is held goes up, with the edges between.
@@ -36,7 +38,10 @@ class Sizes(NamedTuple):
 
 
 class Merges(NamedTuple):
-    """Merges that a block decided: (survivor, absorbed), key as two fragments, score in 65535ths; in no order."""
+    """Merges that a block decided, in no order.
+
+    (survivor, absorbed), the key as two fragments, and the score in 65535ths.
+    """
 
     pairs: NDArray[np.uint64]
     keys: NDArray[np.uint64]
@@ -57,7 +62,9 @@ class OpenGraph:
         Two regions each, smaller first.
     keys : (m, 2) uint64
         Largest of the pooled pairs of fragments; the rows are in the order of these.
-    starts, bins, counts
+    starts : (m + 1,) int64
+    bins : (k,) uint8
+    counts : (k,) int64
         Histograms of the edges, as in `RegionGraph`; with init-with-max of the maxima of contacts, for a mean of the same
         number and sum.
     """
@@ -72,19 +79,22 @@ class OpenGraph:
 
 
 def block_graph(affinities: np.ndarray, fragments: np.ndarray, block: Block) -> RegionGraph:
-    """The region graph of the pairs that a block owns; affinities and fragments of `block.seen`."""
+    """The region graph of the pairs that a block owns.
+
+    Affinities and fragments are those of `block.seen`.
+    """
     return build_region_graph(affinities, fragments, owned=block.owned.within(block.seen))
 
 
 def start_graph(graph: RegionGraph, fragments: np.ndarray, block: Block, score: str) -> OpenGraph:
-    """A block's region graph with all that has to be known to agglomerate it together with others.
+    """A block's region graph, ready to be agglomerated together with others.
 
     Parameters
     ----------
     graph : RegionGraph
         Of the pairs that the block owns.
     fragments : (z, y, x) uint64
-        Of `block.seen`. Every fragment must hang together (by 26 neighbours), as those of `extract_fragments` do.
+        Of `block.seen`. Every fragment must be connected (by 26 neighbours), as those of `extract_fragments` do.
     block : Block
     score : str
 
@@ -104,7 +114,9 @@ def start_graph(graph: RegionGraph, fragments: np.ndarray, block: Block, score: 
 
 
 def join_graphs(parts: Sequence[tuple[OpenGraph, Block]], block: Block, score: str) -> OpenGraph:
-    """Put the graphs of the parts of a block together: faces between them disappear, parts of contacts are added up.
+    """Put the graphs of the parts of a block together.
+
+    Faces between them disappear, and parts of contacts are added up.
 
     Only contacts of two fragments can be in several parts: of init-with-max their largest value counts.
     """
@@ -118,7 +130,9 @@ def join_graphs(parts: Sequence[tuple[OpenGraph, Block]], block: Block, score: s
 
 
 def merge_inside(graph: OpenGraph, options: AgglomerationOptions) -> tuple[Merges, OpenGraph]:
-    """Merge every pair of regions that is certain to merge next, again and again; returns also what goes up.
+    """Merge every pair of regions that is certain to merge next, again and again.
+
+    Returns also what goes up a level.
 
     Raises
     ------
@@ -139,26 +153,31 @@ def merge_inside(graph: OpenGraph, options: AgglomerationOptions) -> tuple[Merge
 
 
 def assemble_tree(sizes: Sequence[Sizes], merges: Sequence[Merges], score: str) -> MergeTree:
-    """The merge tree of the whole, equal to that of `agglomerate`: all merges, the best first, ties by key.
+    """The merge tree of the whole, equal to that of `agglomerate`.
+
+    It holds all merges, the best first, ties by key.
 
     Raises
     ------
     InputError
-        Where fragments did not hang together, so that a merge was found twice.
+        Where a fragment was not connected, so that a merge was found twice.
     """
     fragments, places = np.unique(np.concatenate([part.fragments for part in sizes]), return_inverse=True)
     totals = np.zeros(len(fragments), np.int64)
     np.add.at(totals, places, np.concatenate([part.sizes for part in sizes]))
     pairs, keys, levels = (np.concatenate([part[column] for part in merges]) for column in range(3))
     if len(np.unique(pairs[:, 1])) < len(pairs):
-        raise InputError("fragments must hang together (26 neighbours) to be agglomerated block by block")
+        raise InputError("each fragment must be connected (26 neighbours) to be agglomerated block by block")
     order = np.lexsort((keys[:, 1], keys[:, 0], -levels))
     scores = (levels[order] / layout.FULL).astype(np.float32)
     return MergeTree(fragments, totals, pairs[order], scores, score)
 
 
 def block_sizes(graph: RegionGraph) -> Sizes:
-    """The fragments of the block's region graph, also those of which it owns no voxel (0)."""
+    """The fragments of the block's region graph and their voxels.
+
+    Also fragments of which the block owns no voxel (0).
+    """
     return Sizes(graph.fragments, graph.sizes)
 
 
@@ -166,10 +185,12 @@ _Cells = tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]
 
 
 def reducible_score(score: str) -> Score:
-    """The score taken apart; refused where it is not exact in blocks."""
+    """Take a score apart; refused is one that is not exact in blocks."""
     parsed = parse_score(score)
     if parsed.kind == layout.TOP:
-        raise InputError(f"the score {score} is not exact in blocks: choose mean or hist_quant_Q, or work in core")
+        raise InputError(
+            f"the score {score} is not exact in blocks: choose mean or hist_quant_Q, or segment without blocks"
+        )
     return parsed
 
 
@@ -181,7 +202,10 @@ def _cells_of(done: kernels.Merged, rows: NDArray[np.int64]) -> _Cells:
 
 
 def _reached(fragments: np.ndarray, block: Block) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
-    """Fragments on the shared faces of what the block sees, with repetitions, and the bit of the face."""
+    """Fragments on the shared faces of what the block sees, and the bit of the face.
+
+    Fragments may be repeated.
+    """
     names, bits = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint8)]
     for axis, side in block.faces():
         found = np.unique(plane_of(fragments, axis, side))
@@ -212,7 +236,7 @@ def _open_graph(
 
 
 def _mean_cells(sums: NDArray[np.int64], totals: NDArray[np.int64]) -> _Cells:
-    """Histograms of these sums and numbers of values with at most two bins, one beside the other."""
+    """Histograms of at most two bins, side by side, with these sums and totals."""
     values, more = np.divmod(sums, totals)
     cells = np.stack([values, values + 1], axis=1)
     numbers = np.stack([totals - more, more], axis=1)
@@ -240,7 +264,10 @@ def _chosen_cells(cells: _Cells, rows: NDArray[np.int64]) -> _Cells:
 def _pool_contacts(
     edges: NDArray[np.uint64], keys: NDArray[np.uint64], cells: _Cells, maximum: bool
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint64], _Cells]:
-    """Make one of the rows with the same two regions: histograms are added up, or the largest value is taken."""
+    """Pool the rows with the same two regions.
+
+    Histograms are added up, or the largest value is taken.
+    """
     order = np.lexsort((edges[:, 1], edges[:, 0]))
     again = np.append(False, (edges[order][1:] == edges[order][:-1]).all(axis=1))[: len(order)]
     shared = again | np.append(again[1:], False)
@@ -270,7 +297,9 @@ def _add_cells(owner: NDArray[np.int64], bins: NDArray[np.uint8], counts: NDArra
 
 
 def agglomeration_tasks(grid: Grid, options: AgglomerationOptions) -> list[Task]:
-    """All tasks from fragments to the table ("tree",), equal to `agglomerate` of the whole region graph.
+    """All tasks from fragments to the table ("tree",).
+
+    It is equal to `agglomerate` of the whole region graph.
 
     Parameters
     ----------

@@ -1,4 +1,6 @@
-"""The paper's flood in blocks: approximate. A flood has no bound, so a block floods a margin around it too, and is cut out.
+"""The paper's flood in blocks: approximate.
+
+A flood has no bound, so a block floods a margin around it too, and is cut out.
 
 Volumes: `affinities` (and `mask`) in; `fragments` out.
 """
@@ -21,7 +23,10 @@ MARGIN = 32
 
 
 def flood_context(block: Block, options: FragmentOptions) -> Box:
-    """The voxels that `flood_block` needs to know: the margin, and what decides the seeds in it."""
+    """The voxels that `flood_block` needs to know.
+
+    The margin, and what decides the seeds in it.
+    """
     reach = MARGIN + options.distance_cap + options.seed_window // 2
     across = 0 if options.per_section else reach
     return block.grown((across, reach, reach), (across, reach, reach))
@@ -30,7 +35,9 @@ def flood_context(block: Block, options: FragmentOptions) -> Box:
 def flood_block(
     affinities: np.ndarray, block: Block, *, mask: np.ndarray | None = None, options: FragmentOptions
 ) -> NDArray[np.uint64]:
-    """The fragments of one block by the paper's flood (arXiv 1709.02974, section 2.3).
+    """The fragments of one block by the paper's flood.
+
+    Source: arXiv 1709.02974, section 2.3.
 
     Approximate at block borders: fragments end at the faces of the block (agglomeration merges them again), and near a face
     a voxel may go to another seed than in the whole, if the flood came from beyond the margin.

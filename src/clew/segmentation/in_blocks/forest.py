@@ -1,4 +1,6 @@
-"""Fragments block by block: what a block can decide about its forest, and what goes up to be decided with others.
+"""Fragments block by block: what a block can decide about its forest.
+
+The rest goes up to be decided with others.
 
 A block sees one voxel more than its own on the low side of each axis, so that every pair of neighbours lies in one block,
 and neighbouring blocks share the voxels of one plane. Components that hold a shared voxel are one component; a token, one
@@ -27,7 +29,7 @@ LARGEST_BLOCK = 2**30
 
 
 class Tokens(NamedTuple):
-    """Shared voxels, by their number in the whole volume, and the component that each belongs to."""
+    """Shared voxels, by their index in the whole volume, and their components."""
 
     voxels: NDArray[np.int64]
     owners: NDArray[np.uint64]
@@ -48,14 +50,19 @@ class BlockFragments(NamedTuple):
 
 
 class Renames(NamedTuple):
-    """What became of components: old ids, ascending, and new ids, also of finished fragments (0 for none)."""
+    """What became of components: old ids, ascending, and new ids.
+
+    Also of finished fragments (0 for none).
+    """
 
     old: NDArray[np.uint64]
     new: NDArray[np.uint64]
 
 
 def context_of(block: Block, options: FragmentOptions) -> Box:
-    """The voxels that `start_forest` needs to know around a block: for picks one, for seeds cap and window.
+    """The voxels that `start_forest` needs to know around a block.
+
+    One for picks, cap and window for seeds.
 
     A boundary at the distance of the cap, or farther, makes no difference.
     """
@@ -110,7 +117,9 @@ def start_forest(
 
 
 def match_faces(lower: NDArray[np.uint64], upper: NDArray[np.uint64], box: Box, frame: Triple) -> tuple[Tokens, Tokens]:
-    """Tokens for two blocks that share the voxels of a plane: one for each two components that are the same.
+    """Tokens for two blocks that share the voxels of a plane.
+
+    One for each two components that are the same.
 
     Parameters
     ----------
@@ -183,7 +192,7 @@ def check_method(options: FragmentOptions) -> None:
     check_options(options)
     if options.method == "seeded-flood":
         raise InputError(
-            "seeded-flood has no bound and is not exact in blocks: choose seeded-forest or affinity-watershed"
+            "a seeded-flood can spread without end, so it is not exact in blocks: choose seeded-forest or affinity-watershed"
         )
 
 
@@ -192,7 +201,7 @@ def check_size(block: Block, options: FragmentOptions) -> None:
     context = context_of(block, options).shape
     if math.prod(context) >= LARGEST_BLOCK:
         raise InputError(
-            f"a block of {block.owned.shape} voxels needs to know {context} voxels, and these must be fewer than 2^30:"
+            f"a block of {block.owned.shape} voxels reads {context} voxels, which must be fewer than 2^30:"
             " give smaller blocks (--block-shape)"
         )
 
@@ -214,7 +223,7 @@ def _global_pairs(indices: NDArray[np.int64], block: Block) -> NDArray[np.int64]
 
 
 def _unite_shared(old: NDArray[np.uint64], tokens: Tokens) -> NDArray[np.int64]:
-    """Smallest index of the set of each component after uniting those that hold the same token."""
+    """Smallest index of each set of components that hold the same token."""
     order = np.argsort(tokens.voxels, kind="stable")
     owners = np.searchsorted(old, tokens.owners[order])
     same = np.flatnonzero(np.diff(tokens.voxels[order]) == 0)

@@ -1,4 +1,6 @@
-"""Tasks that divide a volume into fragments: blocks, then faces between them, then levels of joined blocks, then names.
+"""Tasks that divide a volume into fragments.
+
+First blocks, then faces between them, then levels of joined blocks, then ids.
 
 Volumes: `affinities` (and `mask`) in; `pieces` (z, y, x) uint32, the fragments numbered in each block; `fragments` out.
 """
@@ -25,7 +27,9 @@ from clew.space import Triple, triple
 
 
 def fragment_tasks(grid: Grid, options: FragmentOptions, *, masked: bool = False) -> list[Task]:
-    """All tasks from affinities to fragments, equal to `extract_fragments` of the whole.
+    """All tasks from affinities to fragments.
+
+    The result is equal to `extract_fragments` of the whole.
 
     Parameters
     ----------

@@ -1,4 +1,6 @@
-"""The merge tree cut in blocks: dust joined, small segments removed, every voxel named by its segment.
+"""The merge tree cut in blocks.
+
+Dust is joined, small segments are removed, and every voxel gets the id of its segment.
 
 Blocks add up the contacts of dust segments, which are few; these are joined as in the whole.
 Volumes: `fragments` in, `segmentation` (z, y, x) uint64 out.
@@ -25,7 +27,9 @@ from clew.space import Triple
 
 
 def dust_contacts(graph: RegionGraph, segments: NDArray[np.uint64], dust: NDArray[np.bool_]) -> RegionGraph:
-    """The contacts between two segments one of which at least is dust; what joins dust looks at no others.
+    """The contacts between two segments at least one of which is dust.
+
+    What joins dust needs no others.
 
     Parameters
     ----------
@@ -82,7 +86,9 @@ def join_dust_parts(
 
 
 def relabel_tasks(grid: Grid, options: CutOptions, *, score: str) -> list[Task]:
-    """All tasks from merge tree and contacts to the segmentation, equal to `relabel` of the whole.
+    """All tasks from merge tree and contacts to the segmentation.
+
+    The result is equal to `relabel` of the whole.
 
     Parameters
     ----------
@@ -118,7 +124,10 @@ def _cut(store: Store, *, places: list[Triple], score: str, options: CutOptions)
 
 
 def _fragments_of(store: Store, place: Triple, tree: MergeTree) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """The fragments that a block sees, those of its `contacts`, and their places in the tree."""
+    """The fragments that a block sees, and their positions in the tree.
+
+    They are those of its `contacts`.
+    """
     names = store.load(("sizes", *place))["fragments"]
     return names, np.searchsorted(tree.fragments, names)
 

@@ -1,4 +1,7 @@
-"""From affinities to a segmentation in blocks: all tasks, and what each level passes up."""
+"""From affinities to a segmentation in blocks.
+
+All tasks, and what each level passes up.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +23,10 @@ from clew.space import Triple
 
 @dataclass(frozen=True)
 class Passed:
-    """What the blocks of one level could not decide: pairs of the forest, edges of the region graph, and their bytes."""
+    """What the blocks of one level could not decide.
+
+    Pairs of the forest, edges of the region graph, and their bytes.
+    """
 
     level: int
     blocks: int
@@ -51,7 +57,10 @@ def floods(options: SegmentationOptions) -> bool:
 
 
 def segmentation_tasks(grid: Grid, options: SegmentationOptions, *, masked: bool = False) -> list[Task]:
-    """All tasks from affinities to `fragments`, the table ("tree",) and `segmentation`."""
+    """All tasks from affinities to fragments, the tree and the segmentation.
+
+    They write `fragments`, the table ("tree",) and `segmentation`.
+    """
     make = flood_tasks if floods(options) else fragment_tasks
     return [
         *make(grid, options.fragments, masked=masked),
@@ -61,7 +70,10 @@ def segmentation_tasks(grid: Grid, options: SegmentationOptions, *, masked: bool
 
 
 def memory_store(grid: Grid, affinities: Any, mask: Any = None, **more: Any) -> MemoryStore:
-    """A store with empty outputs; the inputs are of the domain, arrays or anything sliced like them."""
+    """A store with empty outputs.
+
+    The inputs are of the domain, arrays or anything sliced like them.
+    """
     names = {"pieces": np.uint32, "fragments": np.uint64, "segmentation": np.uint64}
     outputs = {name: np.zeros(grid.domain.box.shape, dtype) for name, dtype in names.items()}
     inputs = {"affinities": affinities} if mask is None else {"affinities": affinities, "mask": mask}
@@ -69,7 +81,10 @@ def memory_store(grid: Grid, affinities: Any, mask: Any = None, **more: Any) -> 
 
 
 def passed_up(grid: Grid, store: Store, *, forests: bool = True) -> list[Passed]:
-    """What went up from each level, for the report of every run; a flood has no `forests`."""
+    """What went up from each level, for the report of every run.
+
+    A flood has no `forests`.
+    """
     return [_passed(store, level, grid.places(level), forests=forests) for level in range(grid.top + 1)]
 
 
@@ -92,7 +107,10 @@ def _bytes(table: Table) -> int:
 
 
 def compile_kernels() -> None:
-    """Segment next to nothing, so that the cache of compiled kernels is filled by one worker and read by the others."""
+    """Segment a tiny volume, so that all kernels are compiled.
+
+    One worker fills the cache of compiled kernels, and the others read it.
+    """
     shape = (8, 8, 8)
     grid = Grid(Domain.whole(shape), (4, 8, 8))
     options = SegmentationOptions(cut=CutOptions(minimum_size=2))

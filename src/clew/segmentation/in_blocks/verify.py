@@ -1,4 +1,7 @@
-"""The proof on anyone's data: segment whole and in blocks of random shapes and orders, and compare."""
+"""The proof on anyone's data that blocks change nothing.
+
+Segment whole and in blocks of random shapes and orders, and compare.
+"""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -49,7 +52,9 @@ def verify_blocks(
     trials: int,
     rng: np.random.Generator,
 ) -> Iterator[Verification]:
-    """Segment whole, then in blocks of random shapes in random orders or on several threads, and compare each.
+    """Segment whole, then in random blocks, and compare.
+
+    Blocks have random shapes and run in random orders or on several threads.
 
     Fragments, merge tree and segmentation must be identical, names included.
 
@@ -89,7 +94,10 @@ def verify_blocks(
 
 
 def random_block_shape(shape: Triple, rng: np.random.Generator) -> Triple:
-    """A block between a sixth and the whole of the volume along each axis, at least one cut where there can be."""
+    """A block between a sixth and the whole of the volume along each axis.
+
+    It cuts the volume at least once where that is possible.
+    """
     while True:
         block = triple(int(rng.integers(max(1, length // 6), length + 1)) for length in shape)
         if block != tuple(shape) or max(shape) == 1:
