@@ -61,16 +61,21 @@ def expect(document: Mapping[str, Any], key: str, wanted: str, source: str, defa
 
     Parameters
     ----------
-    document
+    document : mapping
         A JSON object.
-    key
-        In it.
-    wanted
+    key : str
+        A key of it.
+    wanted : str
         Name of a kind, for example "a list of objects".
-    source
+    source : str
         What holds the document, for people.
-    default
-        Where the key is missing; without one that is an error, too.
+    default : optional
+        The value where the key is missing; without one that is an error, too.
+
+    Raises
+    ------
+    InputError
+        For a value of another kind, or a missing one.
     """
     if key not in document:
         if default is REQUIRED:

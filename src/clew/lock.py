@@ -57,8 +57,8 @@ def locked(file: Path, waiting: Callable[[str], None] = lambda words: None) -> I
     ----------
     file : Path
         The lock; its folder is made.
-    waiting
-        Told when an owner has to be watched, which takes up to `SILENCE`.
+    waiting : callable
+        Called with a message when an owner has to be watched, which takes up to `SILENCE`.
 
     Raises
     ------

@@ -1,4 +1,6 @@
-"""Bytes of a voxel, once for all kernels of fragments: which pairs it picked, what it is, which of its pairs join.
+"""The bits of a voxel's byte, once for all kernels of fragments.
+
+Which pairs it picked, what it is, which of its pairs join.
 
 A flag byte holds picks of the pairs with the next or the previous voxel along an axis, whether any pair of the voxel is strong
 enough, and whether it is a seed. A link byte says which pairs with the previous voxels join their two voxels.

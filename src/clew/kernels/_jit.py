@@ -40,9 +40,12 @@ _STATE = hashlib.sha256(b"".join(Path(__file__).with_name(name).read_bytes() for
 
 
 class _Index(IndexDataCacheFile):
-    """What is kept of a function. Whatever is wrong with it, the function is compiled anew: a cache of an earlier version names
-    classes that have moved, a disk that was full leaves half a file. Two processes that begin with nothing choose the same
-    name for a file, so that the index of one may name what the other wrote: each file says what it is."""
+    """What is kept of a compiled function.
+
+    Whatever is wrong with it, the function is compiled anew: a cache of an earlier version names classes that have
+    moved, a disk that was full leaves half a file. Two processes that begin with nothing choose the same name for a
+    file, so that the index of one may name what the other wrote: each file says what it is.
+    """
 
     def _load_index(self) -> dict[Any, str]:
         try:
@@ -64,7 +67,10 @@ class _Index(IndexDataCacheFile):
 
 
 class _KernelCache(FunctionCache):
-    """Numba's cache, but what was compiled with other shared helpers is out of date, and a full disk is no reason to end."""
+    """Numba's cache, which a change of shared helpers makes out of date.
+
+    A full disk is no reason to end.
+    """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
@@ -77,7 +83,10 @@ class _KernelCache(FunctionCache):
 
 
 def private_folder() -> str | None:
-    """The folder for temporary files that is this user's alone; None where it cannot be had."""
+    """The folder for temporary files that is this user's alone.
+
+    None where it cannot be had.
+    """
     try:
         folder = Path(tempfile.gettempdir(), f"clew-kernels-{os.getuid()}")
         folder.mkdir(mode=0o700, exist_ok=True)

@@ -1,4 +1,6 @@
-"""Union-find, once for all kernels: a forest of parents, in which the parent of a root is itself.
+"""Union-find, once for all kernels: a forest of parents.
+
+The parent of a root is itself.
 
 Joining is left to the kernels: who becomes the root (the smallest voxel, the seeded region) is what they decide.
 """
@@ -10,7 +12,10 @@ from clew.kernels._jit import at, inline
 
 @inline
 def root(parents, node):
-    """Root of a node; on the way every other node is hung one higher, which keeps paths short without a second walk."""
+    """Root of a node.
+
+    On the way every other node is hung one higher, which keeps paths short without a second walk.
+    """
     above = np.int64(parents[at(node)])
     while above != node:
         next_above = np.int64(parents[at(above)])
@@ -22,7 +27,9 @@ def root(parents, node):
 
 @inline
 def sized_root(tree, node):
-    """Root of a node in a tree that holds the node above, or for a root -1 - the size of its component.
+    """Root of a node in a tree that also holds sizes.
+
+    It holds the node above, or for a root -1 - the size of its component.
 
     Sizes in the roots spare an array of their own, which is a cache miss for each edge of a large crop.
     """

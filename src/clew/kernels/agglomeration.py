@@ -1,4 +1,6 @@
-"""Merge the best edge of a region graph, pool parallel edges, again and again, in one strict order.
+"""Merge the best edge of a region graph again and again, in one strict order.
+
+Parallel edges are pooled.
 
 An edge is one cache line, a row of 16 int32 (or 8 int64: the same memory), and one byte of state, so that edges that have
 gone are passed over without a look at their line. Its key is the rank of its initial edge; pooled edges take the largest
@@ -79,7 +81,7 @@ class Merged(NamedTuple):
 
 
 def merge_regions(rule: Rule, ends: np.ndarray, sizes: np.ndarray, histograms: Histograms, held: np.ndarray) -> Merged:
-    """Merge the two regions of the best edge, again and again, until none reaches the floor.
+    """Merge the two regions of the best edge, until none reaches the floor.
 
     Parameters
     ----------
@@ -113,7 +115,7 @@ def first_levels(rule: Rule, ends: np.ndarray, sizes: np.ndarray, histograms: Hi
 
     Parameters
     ----------
-    rule, ends, sizes, histograms
+    rule, ends, sizes, histograms : as of `merge_regions`
         As of `merge_regions`; the floor does not matter.
 
     Returns
@@ -179,7 +181,7 @@ def _find(graph, one, two):
 
 @bare_kernel
 def _enter_all(graph):
-    """Fill the table, emptied first, with the edges that are left; returns their number."""
+    """Empty the table and fill it with the edges that are left; returns their number."""
     edges, entered = graph.edges, 0
     graph.table[:] = -1
     for edge in range(edges.shape[0]):
@@ -193,7 +195,9 @@ def _enter_all(graph):
 
 @inline
 def _gather(stays, goes, graph):
-    """List the edges of the region that goes in `moving`, from its chain of segments; returns their number.
+    """List the edges of the region that goes in `moving`; returns their number.
+
+    They come from its chain of segments.
 
     All lines that will be needed are asked for, one kind after the other, so that those of a whole region are on their way
     at once: agglomeration took 1.4 times as long before.
@@ -221,7 +225,10 @@ def _gather(stays, goes, graph):
 
 @inline
 def _list_moved(stays, goes, count, graph):
-    """Put the first `count` edges of `moving` into the segments of one region; append these, if not empty, to those of another."""
+    """Put the first `count` edges of `moving` into the segments of one region.
+
+    These are appended, if not empty, to those of another region.
+    """
     regions = graph.regions
     last, segment, k = np.int64(regions[at(stays), LAST]), goes, 0
     while segment >= 0:
@@ -242,7 +249,10 @@ def _list_moved(stays, goes, count, graph):
 
 @inline
 def _merge(kind, edge, graph, values):
-    """Merge the two regions of an edge: move the edges of the one with fewer to the other, pool the parallel ones."""
+    """Merge the two regions of an edge.
+
+    The edges of the region with fewer move to the other, and parallel ones are pooled.
+    """
     edges, degrees, moving, table, used = graph.edges, graph.degrees, graph.moving, graph.table, graph.used
     stays, goes = np.int64(edges[at(edge), FIRST]), np.int64(edges[at(edge), SECOND])
     if degrees[at(stays)] < degrees[at(goes)]:
@@ -289,7 +299,10 @@ def _score_edges(rule, graph, values):
 
 @inline
 def _record(rule, graph, edge, merges, count, level):
-    """Note the merge along an edge and count it, unless both regions are too large for the rule."""
+    """Note and count the merge along an edge.
+
+    Unless both regions are too large for the rule.
+    """
     regions, sizes = graph.regions, graph.sizes
     one, two = at(graph.edges[at(edge), FIRST]), at(graph.edges[at(edge), SECOND])
     if rule.minimum_size > 0 and sizes[one] >= rule.minimum_size and sizes[two] >= rule.minimum_size:
@@ -302,7 +315,9 @@ def _record(rule, graph, edge, merges, count, level):
 
 @bare_kernel
 def _merge_in_buckets(rule, graph, values, queue, merges):
-    """Merge best edges down to the floor level; reducible scores (MEAN, QUANTILE) only. Returns the number of merges.
+    """Merge best edges down to the floor level; returns the number of merges.
+
+    For reducible scores (MEAN, QUANTILE) only.
 
     A region that is held may not merge: not all of its edges are known. A free region whose best edge leads to a held one
     has to wait, hence is held too.
@@ -351,7 +366,9 @@ def _merge_in_buckets(rule, graph, values, queue, merges):
 
 @bare_kernel
 def _merge_from_heap(rule, graph, values, heap, holders, merges):
-    """The same for scores that pooling can raise (TOP): pooled edges are scored at once; one queue for the whole graph.
+    """Merge best edges for scores that pooling can raise (TOP).
+
+    Pooled edges are scored at once; there is one queue for the whole graph.
 
     holders[key] is the edge with that key; a heap entry is (65535 - level) << 32 | key, void when its edge has changed.
     """

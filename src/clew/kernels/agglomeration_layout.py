@@ -1,4 +1,7 @@
-"""The tables that agglomeration works on: their columns, and how they are made from a region graph."""
+"""The tables that agglomeration works on.
+
+Their columns, and how they are made from a region graph.
+"""
 
 from typing import NamedTuple
 
@@ -63,7 +66,9 @@ class Rule(NamedTuple):
 
 
 class Histograms(NamedTuple):
-    """Sparse histograms of n edges: that of edge e is bins[starts[e]:starts[e + 1]] with counts[starts[e]:starts[e + 1]].
+    """Sparse histograms of n edges.
+
+    That of edge e is bins[starts[e]:starts[e + 1]] with counts[starts[e]:starts[e + 1]].
 
     Parameters
     ----------
@@ -130,8 +135,11 @@ class Values(NamedTuple):
 
 
 class Buckets(NamedTuple):
-    """Edges by level: initial ones in `order` of level and key with `bounds` of each level; chains of `waiting` ones that
-    fell to a level; room for a `heap` of the present level."""
+    """Edges by level.
+
+    Initial ones in `order` of level and key with `bounds` of each level; chains of `waiting` ones that fell to a level;
+    room for a `heap` of the present level.
+    """
 
     order: np.ndarray
     bounds: np.ndarray
@@ -140,15 +148,20 @@ class Buckets(NamedTuple):
 
 
 class Merges(NamedTuple):
-    """Room for merges: (m, 3) int64 survivor, absorbed and key of the edge; (m,) int64 level of its score."""
+    """Room for merges.
+
+    (m, 3) int64 survivor, absorbed and key of the edge; (m,) int64 level of its score.
+    """
 
     pairs: np.ndarray
     levels: np.ndarray
 
 
 class OpenEdges(NamedTuple):
-    """Edges that are left between two held regions, in the order of their keys: row in the graph, names of the two regions
-    (n, 2), key."""
+    """Edges that are left between two held regions, in the order of their keys.
+
+    Row in the graph, indices of the two regions (n, 2), key.
+    """
 
     rows: np.ndarray
     regions: np.ndarray
@@ -161,7 +174,10 @@ def level_step(kind: int) -> int:
 
 
 def laid_out(rule: Rule, ends: np.ndarray, sizes: np.ndarray, histograms: Histograms) -> tuple[Graph, Values]:
-    """Edges and regions as the kernels merge them, not scored yet, and their values; as for `merge_regions`."""
+    """Edges and regions as the kernels merge them, and their values.
+
+    They are not scored yet; arguments as for `merge_regions`.
+    """
     edges = _new_edges(len(ends))
     graph = Graph(
         edges=edges,
@@ -181,7 +197,10 @@ def laid_out(rule: Rule, ends: np.ndarray, sizes: np.ndarray, histograms: Histog
 
 
 def new_buckets(graph: Graph, rule: Rule) -> Buckets:
-    """The scored edges in order of level and key, the bounds of the levels, empty waiting lists, room for a heap."""
+    """The scored edges in order of level and key, with the bounds of the levels.
+
+    With empty waiting lists and room for a heap.
+    """
     levels, number = graph.edges[:, LEVEL], FULL // level_step(rule.kind) + 1
     order = np.argsort(levels.astype(np.uint16), kind="stable").astype(np.int32)
     bounds = np.zeros(number + 1, np.int64)
@@ -215,7 +234,10 @@ def _new_edges(count: int) -> np.ndarray:
 
 
 def _new_values(rule: Rule, cells: int, edges: int) -> Values:
-    """Room for what scores are made of, each only as far as this kind of score needs it."""
+    """Room for what scores are made of.
+
+    Each only as far as this kind of score needs it.
+    """
     cells = cells if rule.kind == QUANTILE else 0
     slots = cells // DENSE + 1
     tops, largest = edges if rule.kind == TOP else 0, max(rule.largest, 1)

@@ -1,4 +1,6 @@
-"""The values of an edge of agglomeration: how they make a score, and how those of parallel edges are pooled.
+"""The values of an edge: how they make a score, and how they are pooled.
+
+Parallel edges of agglomeration are pooled.
 
 Few values of a quantile are cells, chained where edges were pooled; many are a dense histogram.
 """
@@ -34,7 +36,10 @@ from clew.kernels.agglomeration_layout import (
 
 @inline
 def _add_cells(graph, cells, edge, histogram, sign):
-    """Add the sparse histograms of an edge's chain to a dense one, which has 16 sums of 16 bins behind its 256."""
+    """Add the sparse histograms of an edge's chain to a dense one.
+
+    The dense one has 16 sums of 16 bins behind its 256.
+    """
     while edge >= 0:
         packed = graph.wide[at(edge), CELLS]
         start = packed >> NUMBER_BITS
@@ -92,7 +97,10 @@ def release(values, slot):
 
 @inline
 def _pool_histograms(graph, values, keeper, other):
-    """Add the values of `other` to `keeper`: short histograms are chained, long ones made dense."""
+    """Add the values of `other` to `keeper`.
+
+    Short histograms are chained, long ones made dense.
+    """
     edges, dense = graph.edges, values.dense
     mine, yours = np.int64(edges[at(keeper), SLOT]), np.int64(edges[at(other), SLOT])
     if mine >= 0 and yours >= 0:
@@ -139,7 +147,10 @@ def _pool_top(graph, values, keeper, other):
 
 @inline
 def pool(kind, graph, values, keeper, other):
-    """Make the parallel edges one: `keeper` takes the values and the larger key, and is to be scored again."""
+    """Make parallel edges one.
+
+    `keeper` takes the values and the larger key, and is to be scored again.
+    """
     edges, wide = graph.edges, graph.wide
     if kind == TOP:
         _pool_top(graph, values, keeper, other)

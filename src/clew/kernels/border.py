@@ -1,4 +1,7 @@
-"""Pixels near a label border, per section, by exact Euclidean distance: linear in the number of pixels."""
+"""Pixels near a label border, per section, by exact Euclidean distance.
+
+Linear in the number of pixels.
+"""
 
 import numpy as np
 
@@ -32,7 +35,10 @@ def _mark_changes(here, there, marks):
 
 @inline
 def _measure_rows(section, marks, rows):
-    """Rows between each pixel and the nearest border pixel of its column, or the height if it has none."""
+    """Rows between each pixel and the nearest border pixel of its column.
+
+    The height where the column has none.
+    """
     height, width = section.shape
     for y in range(height):
         here = section[y]
@@ -54,7 +60,10 @@ def _measure_rows(section, marks, rows):
 
 @inline
 def _clear_section(section, rows, reach, changes, cleared):
-    """Clear what the border pixels reach: each opens and closes an interval, so that no pixel looks at its neighbours."""
+    """Clear what the border pixels reach.
+
+    Each opens and closes an interval, so that no pixel needs its neighbours.
+    """
     height, width = section.shape
     for y in range(height):
         changes[:] = 0

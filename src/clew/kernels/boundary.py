@@ -1,4 +1,6 @@
-"""Where the boundary is: the mean affinity of a voxel's own pairs, those with its predecessors in z, y and x.
+"""Where the boundary is: the mean affinity of a voxel's own pairs.
+
+They are those with its predecessors in z, y and x.
 
 Pairs that leave the mask are not counted, just as pairs that leave the volume.
 """
@@ -11,7 +13,10 @@ from clew.kernels._jit import bare_kernel, inline
 
 
 class _Row(NamedTuple):
-    """Sums of the affinities of a row of voxels (x,) int16, numbers of counted pairs (x,) uint8; ones and zeros (x,) uint8."""
+    """Room for a row of voxels.
+
+    Sums of affinities (x,) int16, numbers of counted pairs (x,) uint8; ones and zeros (x,) uint8.
+    """
 
     totals: np.ndarray
     counts: np.ndarray
@@ -20,7 +25,9 @@ class _Row(NamedTuple):
 
 
 def interior_voxels(affinities: np.ndarray, mask: np.ndarray, limits: np.ndarray, per_section: bool) -> np.ndarray:
-    """1 where the mean affinity of a voxel's own pairs is above the boundary threshold, else 0.
+    """Mark voxels whose pairs have a mean affinity above the threshold.
+
+    1 where the mean affinity of a voxel's own pairs is above the boundary threshold, else 0.
 
     Parameters
     ----------
@@ -28,7 +35,7 @@ def interior_voxels(affinities: np.ndarray, mask: np.ndarray, limits: np.ndarray
     mask : (z, y, x) uint8, 1 inside, or of shape (0, 0, 0) for everywhere
     limits : (4,) int64
         For 0..3 counted pairs, the largest sum that is not above the threshold; -1 for none: no pair, no boundary.
-    per_section
+    per_section : bool
         Count the pairs in the plane only.
 
     Returns
@@ -41,7 +48,9 @@ def interior_voxels(affinities: np.ndarray, mask: np.ndarray, limits: np.ndarray
 
 
 def boundary_map(affinities: np.ndarray, mask: np.ndarray, per_section: bool) -> np.ndarray:
-    """255 - mean affinity of each voxel's own pairs, rounded (halves of the mean upwards); 0 where there is no pair.
+    """255 - mean affinity of each voxel's own pairs, rounded.
+
+    Halves of the mean are rounded upwards; 0 where there is no pair.
 
     Parameters and result as for `interior_voxels`.
     """
@@ -64,7 +73,10 @@ def _voxels(mask, row, z, y):
 
 @inline
 def _sum_pairs(affinities, mask, across, z, y, row):
-    """Totals and counts of the voxels of a row; `across`: pairs along z count. What lies outside counts no pair."""
+    """Totals and counts of the pairs of the voxels of a row.
+
+    `across`: pairs along z count. What lies outside counts no pair.
+    """
     totals, counts = row.totals, row.counts
     here, before = _voxels(mask, row, z, y), _voxels(mask, row, z, y - 1)
     above = _voxels(mask, row, z - 1, y) if across else row.outside

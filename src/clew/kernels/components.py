@@ -11,17 +11,26 @@ from clew.kernels._union_find import root
 
 
 def parent_type(voxels: int) -> type[np.unsignedinteger] | type[np.signedinteger]:
-    """Smallest of uint32 and int64 that holds every index of so many voxels and one more."""
+    """The smaller of uint32 and int64 that holds indices of so many voxels.
+
+    And one more.
+    """
     return np.uint32 if voxels < 2**32 - 1 else np.int64
 
 
 def indices_in(result: np.ndarray) -> np.ndarray:
-    """Room for an index of each voxel, 4 or 8 bytes, in the memory of the flat uint64 `result`; see `spread_ids`."""
+    """Room for an index of each voxel in the memory of the flat uint64 `result`.
+
+    An index has 4 or 8 bytes; see `spread_ids`.
+    """
     return result.view(parent_type(result.size))[: result.size]
 
 
 def unite_links(links: np.ndarray, parents: np.ndarray) -> None:
-    """Fill the flat `parents` with the components of the link bytes of a whole volume."""
+    """Fill the flat `parents` with the components of the links of a whole volume.
+
+    Each voxel has a byte of links.
+    """
     _, height, width = links.shape
     _unite(links.reshape(-1), height * width, width, parents)
 
@@ -41,7 +50,10 @@ def _join(parents, one, other):
 
 @bare_kernel
 def _unite(links, plane, width, parents):
-    """A run of links in x needs no union: its voxels get the root of the voxel before, which is at hand."""
+    """Unite voxels along their links.
+
+    A run of links in x needs no union: its voxels get the root of the voxel before, which is at hand.
+    """
     own = np.int64(0)
     for i in range(links.size):
         link = links[i]
@@ -59,7 +71,7 @@ def _unite(links, plane, width, parents):
 
 @inline
 def _meet(flags, parents, own, row, x, width, continued):
-    """Unite with the seed voxels among x - 1, x, x + 1 of the row that starts at index `row`.
+    """Unite with the seeds among x - 1, x, x + 1 of the row that starts at `row`.
 
     `continued`: the voxel before is a seed, hence united with those among x - 2, x - 1, x already.
     """
@@ -105,7 +117,9 @@ def _count_roots(flags, parents):
 
 
 def index_components(flags: np.ndarray, parents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Replace the parents, in place, by indices 1, 2, … of components in the order of their smallest voxel.
+    """Replace parents, in place, by the indices 1, 2, … of components.
+
+    They are in the order of their smallest voxel.
 
     Single voxels without any flag get 0.
 
@@ -142,7 +156,10 @@ def _index(flags, parents, firsts, seeded):
 
 
 def first_voxels(indices: np.ndarray, count: int) -> np.ndarray:
-    """(count + 1,) uint64: 1 + the first voxel of each component, 0 where it has none; component 0 is none."""
+    """The first voxel of each component, (count + 1,) uint64.
+
+    1 + its index, 0 where the component has none; component 0 is none.
+    """
     firsts = np.zeros(count + 1, np.uint64)
     _find_firsts(indices, firsts)
     return firsts
@@ -169,6 +186,9 @@ def spread_ids(ids: np.ndarray, result: np.ndarray) -> None:
 
 @bare_kernel
 def _spread(indices, ids, result):
-    """From the last voxel on: what is written lies behind all indices that are still to be read."""
+    """Spread small numbers to uint64 from the last voxel on.
+
+    What is written lies behind all indices that are still to be read.
+    """
     for i in range(result.size - 1, -1, -1):
         result[i] = ids[at(indices[i])]

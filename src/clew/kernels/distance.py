@@ -1,4 +1,6 @@
-"""How far a voxel lies from the nearest boundary: squared, in whole voxels, capped.
+"""How far a voxel lies from the nearest boundary.
+
+Distances are squared, in whole voxels, and capped.
 
 All loops go along rows in x with nothing but additions and minima of small integers, so that they vectorise; the cap
 makes each pass a minimum over a short list of shifts.
@@ -19,8 +21,8 @@ def capped_distance(interior: np.ndarray, cap: int, per_section: bool, kept: Box
     ----------
     interior : (z, y, x) uint8
         0 at the boundary.
-    cap : voxels, 1..128
-    per_section
+    cap : int, voxels, 1..128
+    per_section : bool
         Distances in the plane only.
     kept : Box, optional
         The part that is wanted; all by default. Each pass is of what the later ones need.
@@ -89,7 +91,10 @@ def _along_columns(distance, cap, first, stop):
 
 @kernel
 def _along_depth(distance, height, cap, first, stop):
-    """The minimum along z of rows below `height`, in place; sections first … stop - 1 become sections 0, 1, …"""
+    """The minimum along z of rows below `height`, in place.
+
+    Sections first … stop - 1 become sections 0, 1, …
+    """
     depth, _, width = distance.shape
     lines = np.full((depth + 2 * cap, width), np.uint16(cap * cap))
     for y in range(height):

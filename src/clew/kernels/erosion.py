@@ -1,4 +1,6 @@
-"""Erosion of every label at once: background grows one voxel a step between objects.
+"""Erosion of every label at once.
+
+Background grows one voxel a step between objects.
 
 Voxels that nobody annotated are solid: they neither erode nor erode their neighbours, just like the volume's border.
 """
@@ -9,7 +11,7 @@ from clew.kernels._jit import inline, kernel
 
 
 def erode_labels(labels: np.ndarray, unknown: np.ndarray, steps: int, per_section: bool) -> np.ndarray:
-    """Clear the voxels that are so many steps or fewer from another label or from background.
+    """Clear the voxels that are few steps from another label or background.
 
     Parameters
     ----------
@@ -51,7 +53,10 @@ def _keep_solid(row, other):
 
 @kernel
 def _first_step(labels, unknown, per_section, solid):
-    """Write to `solid` (z, y, x) uint8 1 where a voxel's label survives a first erosion, or where `unknown` is 1; else 0."""
+    """Mark in `solid` where a voxel's label survives a first erosion.
+
+    (z, y, x) uint8: 1 there, and where `unknown` is 1; else 0.
+    """
     depth, height, width = labels.shape
     for z in range(depth):
         for y in range(height):
@@ -72,7 +77,9 @@ def _first_step(labels, unknown, per_section, solid):
 
 @kernel
 def _next_step(before, unknown, per_section, solid):
-    """Write to `solid` what is left of `before` after one more erosion; both (z, y, x) uint8.
+    """Write to `solid` what is left of `before` after one more erosion.
+
+    Both are (z, y, x) uint8.
 
     Labels need not be looked at again: after the first step no two annotated solid voxels of different labels touch.
     """

@@ -1,4 +1,6 @@
-"""The paper's seeded flood of the boundary map, with one first-in-first-out queue for each of 256 levels.
+"""The paper's seeded flood of the boundary map.
+
+It has one first-in-first-out queue for each of 256 levels.
 
 The volume is worked on with a closed rim of one voxel, so that no step needs to look where the volume ends; index 0 is
 a corner of the rim and stands for "none" in the queues.
@@ -12,7 +14,9 @@ from clew.kernels._jit import at, bare_kernel, inline
 
 
 class _Queues(NamedTuple):
-    """First and last voxel of each level's queue (256,) int64, and the one behind each voxel (voxels,), as the labels.
+    """Queues of voxels, one for each level.
+
+    First and last voxel of each queue (256,) int64, and the one behind each voxel (voxels,), as the labels.
 
     A voxel waits once, so that one chain through all voxels holds all queues.
     """
@@ -23,7 +27,9 @@ class _Queues(NamedTuple):
 
 
 def flood(heights: np.ndarray, open_voxels: np.ndarray, labels: np.ndarray, per_section: bool) -> None:
-    """Flood the heights from the labelled voxels, in place: lowest level first, first come first served.
+    """Flood the heights from the labelled voxels, in place.
+
+    The lowest level comes first; at a level, first come, first served.
 
     Parameters
     ----------
@@ -32,7 +38,7 @@ def flood(heights: np.ndarray, open_voxels: np.ndarray, labels: np.ndarray, per_
         Where the flood may go; labelled voxels elsewhere are taken away.
     labels : (z, y, x) uint32 or int64
         Labels of the seeds, 0 elsewhere; afterwards of everything that was reached.
-    per_section
+    per_section : bool
         Flood in the plane only.
     """
     rimmed = tuple(size + 2 for size in heights.shape)

@@ -1,4 +1,6 @@
-"""Seeded maximum spanning forest of a volume or a part of one: what can be decided there, and what has to wait.
+"""Seeded maximum spanning forest of a volume or a part of one.
+
+What can be decided there, and what has to wait.
 
 Components have the indices 1, 2, …; index 0 is none, and stands for all seeds together where waiting pairs are thinned.
 """
@@ -12,8 +14,11 @@ from clew.kernels._union_find import root
 
 
 class _Forest(NamedTuple):
-    """Components while they join: seeded, frozen (components + 1,) uint8; parents (components + 1,), which have joined; groups
-    (components + 1,), those of the spanning forest of the waiting pairs, where all seeds are in group 0."""
+    """Components while they join.
+
+    Seeded, frozen (components + 1,) uint8; parents (components + 1,), which have joined; groups (components + 1,),
+    those of the spanning forest of the waiting pairs, where all seeds are in group 0.
+    """
 
     seeded: np.ndarray
     frozen: np.ndarray
@@ -22,7 +27,9 @@ class _Forest(NamedTuple):
 
 
 def decide_pairs(pairs: np.ndarray, seeded: np.ndarray, frozen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Kruskal's method where some components may not choose, because not all of their pairs are known.
+    """Kruskal's method where some components may not choose.
+
+    Because not all of their pairs are known.
 
     A component that is neither seeded nor frozen joins along its best pair. Of the pairs of two others, at least one of
     them without a seed, those are kept that are in the maximum spanning forest of these components, all seeds taken
@@ -117,7 +124,10 @@ def _index_roots(roots, indices, used):
 
 
 def smallest(values: np.ndarray, indices: np.ndarray, count: int) -> np.ndarray:
-    """(count,) uint64: the smallest of the `values` that are not 0 at each of the `indices` 0 … count - 1; 0 for none."""
+    """The smallest value above 0 at each index 0 … count - 1, (count,) uint64.
+
+    0 for none. The `values` stand at the `indices`.
+    """
     result = np.zeros(count, np.uint64)
     _find_smallest(values, indices, result)
     return result
@@ -132,7 +142,10 @@ def _find_smallest(values, indices, result):
 
 
 def unite_indices(ones: np.ndarray, others: np.ndarray, count: int) -> np.ndarray:
-    """(count,) int64: the smallest index of the set of each of 0 … count - 1, after uniting ones[i] with others[i]."""
+    """The smallest index of the set of each of 0 … count - 1, (count,) int64.
+
+    After uniting ones[i] with others[i].
+    """
     parents = np.arange(count, dtype=np.int64)
     _unite(ones, others, parents)
     _flatten(parents)

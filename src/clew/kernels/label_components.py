@@ -1,4 +1,7 @@
-"""Connected components (6 neighbours, equal label) by runs: a run is a stretch of one label along x."""
+"""Connected components (6 neighbours, equal label) by runs.
+
+A run is a stretch of one label along x.
+"""
 
 from typing import NamedTuple
 
@@ -89,7 +92,10 @@ def _list_runs(labels, runs):
 
 @inline
 def _join_rows(labels, a, b, runs):
-    """Join the runs of row b with those of row a that touch them under the same label (a before b)."""
+    """Join the runs of row b with those of row a that touch them.
+
+    They must have the same label; a comes before b.
+    """
     starts, ends, parents = runs.starts, runs.ends, runs.component
     i, j = runs.first[a], runs.first[b]
     last_i, last_j = runs.first[a + 1], runs.first[b + 1]

@@ -1,4 +1,6 @@
-"""Constrained MALIS: pairs of voxels per edge of the maximum spanning forest, without label histograms.
+"""Constrained MALIS: pairs of voxels per edge of the maximum spanning forest.
+
+It needs no label histograms.
 
 Both passes are one run of Kruskal. First come the edges inside objects, by strength: components never mix labels, so an
 edge joins |a|·|b| pairs of one label. When those are through, every object is one component, and the same union-find
@@ -57,8 +59,11 @@ class Forest(NamedTuple):
 
 
 class _Crop(NamedTuple):
-    """What is read: affinities (3, z, y, x) float32, the same as bits int32, labels (z, y, x) uint64, and the edges that
-    count, (3, z, y, x) bool, read only if `masked`."""
+    """What is read of a crop.
+
+    Affinities (3, z, y, x) float32, the same as bits int32, labels (z, y, x) uint64, and the edges that count, (3, z,
+    y, x) bool, read only if `masked`.
+    """
 
     affinities: np.ndarray
     bits: np.ndarray
@@ -68,8 +73,11 @@ class _Crop(NamedTuple):
 
 
 class _Rows(NamedTuple):
-    """Room for rows at hand: ranks (2, 3, y, x) int32 of two sections in turn, the last edge of each square (x,) uint8,
-    columns (x + 1,) int32 of the edges that stay."""
+    """Room for rows at hand.
+
+    Ranks (2, 3, y, x) int32 of two sections in turn, the last edge of each square (x,) uint8, columns (x + 1,) int32 of
+    the edges that stay.
+    """
 
     ranks: np.ndarray
     last: np.ndarray
@@ -77,8 +85,10 @@ class _Rows(NamedTuple):
 
 
 class _Queue(NamedTuple):
-    """Records in buckets that begin at bounds (2 · buckets + 1,) int64: those inside objects first; room to sort one in:
-    spare (largest bucket,) uint64, counts (1024,) int64."""
+    """Records in buckets that begin at bounds (2 · buckets + 1,) int64.
+
+    Those inside objects come first. Room to sort one in: spare (largest bucket,) uint64, counts (1024,) int64.
+    """
 
     records: np.ndarray
     bounds: np.ndarray
@@ -175,7 +185,9 @@ def _flag_last(last, edge, channel, flags):
 
 @inline
 def _flag_squares(ranks, flags, channels, last):
-    """Flag the last edge of each square in a row; a and b are of the first channel, c and d of the second.
+    """Flag the last edge of each square in a row.
+
+    a and b are of the first channel, c and d of the second.
 
     Which it is is found for the whole row first, and noted without a branch: so both loops are vectorised.
     """
@@ -203,7 +215,10 @@ def _rank_rows(crop, z, y, ranks):
 
 @bare_kernel
 def _flag_edges(crop, rows, flags):
-    """Flag the edges of each voxel, flags (z, y, x) uint8: which no forest needs, and which lie inside an object."""
+    """Flag the edges of each voxel, flags (z, y, x) uint8.
+
+    Which no forest needs, and which lie inside an object.
+    """
     depth, height, _ = crop.labels.shape
     last = rows.last
     for z in range(depth):
@@ -241,7 +256,10 @@ def _list_kept(flags, channel, columns):
 
 @bare_kernel
 def _count_edges(crop, rows, flags, counts):
-    """Count the edges of each bucket into counts (2 · buckets,) int64: first inside objects, then the others."""
+    """Count the edges of each bucket into counts (2 · buckets,) int64.
+
+    First those inside objects, then the others.
+    """
     depth, height, _ = flags.shape
     for c in range(3):
         for z in range(depth):
@@ -254,7 +272,10 @@ def _count_edges(crop, rows, flags, counts):
 
 @bare_kernel
 def _scatter_edges(crop, rows, flags, fill, records):
-    """Write the records of these edges, bucket after bucket; fill (2 · buckets,) int64 is where each bucket goes on."""
+    """Write the records of these edges, bucket after bucket.
+
+    fill (2 · buckets,) int64 is where each bucket goes on.
+    """
     depth, height, width = flags.shape
     for c in range(3):
         for z in range(depth):
@@ -300,7 +321,10 @@ def _length(number):
 
 @bare_kernel
 def _sort_bucket(records, spare, counts):
-    """Sort records whose edges of equal key are in order already: only the bits in which the keys differ count."""
+    """Sort records whose edges of equal key are in order already.
+
+    Only the bits in which the keys differ count.
+    """
     size = records.shape[0]
     varying = np.uint64(0)
     for i in range(1, size):
@@ -342,7 +366,9 @@ def _ends(edge, shape, tree):
 
 @bare_kernel
 def _join_edges(queue, labels, tree, edges, pairs):
-    """Kruskal over all buckets; returns how many edges join components inside objects, and how many do at all.
+    """Kruskal's method over all buckets; returns how many edges join components.
+
+    First those that join inside objects, then all.
 
     labels (z, y, x); tree (voxels,) int32 is room to work in. edges (voxels,) uint32 and pairs (voxels,) int64 receive the
     numbers of the edges that join components, in order, and the pairs that each one joins.

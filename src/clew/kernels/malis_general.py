@@ -1,4 +1,6 @@
-"""MALIS in its general form: labels may stand in several components. The reference of the constrained kernel.
+"""MALIS in its general form: a label may stand in several components.
+
+It is the reference of the constrained kernel.
 
 The labelled voxels of a component are a list; where two components meet, the list of the smaller one is put behind that
 of the larger one. So all that a component ever takes in lies behind its first voxel, in the order in which it came,
@@ -15,8 +17,10 @@ from clew.kernels._union_find import root
 
 
 class _Joins(NamedTuple):
-    """Room for the joins that bring pairs, each (voxels,) int64: the edge, the first voxel of the larger component, and the
-    labelled voxels of the smaller one."""
+    """Room for the joins that bring pairs, each (voxels,) int64.
+
+    The edge, the first voxel of the larger component, and the labelled voxels of the smaller one.
+    """
 
     edges: np.ndarray
     heads: np.ndarray
@@ -75,7 +79,10 @@ def _list_labels(labels, following, ordered, place):
 
 @inline
 def _count_equal(ordered, middle, end, counts):
-    """Add the labels from `middle` to `end` to the counts; returns their pairs with those counted before."""
+    """Add the labels from `middle` to `end` to the counts; returns their pairs.
+
+    Pairs with those counted before.
+    """
     equal = np.int64(0)
     for i in range(middle, end):
         equal += counts[ordered[i]]
@@ -86,7 +93,10 @@ def _count_equal(ordered, middle, end, counts):
 
 @inline
 def _chain_joins(joins, number, first, following):
-    """Chain the joins of each list in their order: first[voxel] is the first one, -1 for none; following[k] the next."""
+    """Chain the joins of each list in their order.
+
+    first[voxel] is the first one, -1 for none; following[k] the next.
+    """
     first[:] = -1
     for k in range(number - 1, -1, -1):
         following[k] = first[joins.heads[k]]

@@ -1,4 +1,6 @@
-"""Gaussian-weighted moments of every object's own voxels around each of its voxels.
+"""Gaussian-weighted moments of every object's own voxels.
+
+Around each of its voxels.
 
 The ten moments up to second order of an indicator function are products of moments along the axes, so one pass along each
 axis finds them all: three maps after x, six after y, ten after z. Every pass stays inside the bounding box of one object.
@@ -22,7 +24,9 @@ _START, _STOP, _BOX_COLUMNS = 0, 3, 6
 
 
 def object_moments(labels: np.ndarray, names: np.ndarray, windows: tuple[np.ndarray, ...]) -> np.ndarray:
-    """Sums of weight × offsets over the voxels of a voxel's own label in the window around it.
+    """Sums of weight × offsets over the voxels of each voxel's own label.
+
+    In the window around it.
 
     Parameters
     ----------
@@ -44,7 +48,10 @@ def object_moments(labels: np.ndarray, names: np.ndarray, windows: tuple[np.ndar
 
 
 def _running_sums(window: np.ndarray, reach: int) -> np.ndarray:
-    """Sums (3, 2 reach + 1) of a window over all offsets below reach, reach - 1 .. -reach."""
+    """Sums (3, 2 reach + 1) of a window over all offsets below some offset.
+
+    Offsets reach, reach - 1 .. -reach.
+    """
     radius = window.shape[1] // 2
     values = np.zeros((3, 2 * reach + 1))
     for column, upto in enumerate(range(reach, -reach - 1, -1)):
@@ -54,7 +61,10 @@ def _running_sums(window: np.ndarray, reach: int) -> np.ndarray:
 
 @bare_kernel
 def _number_objects(labels, names, numbers, boxes):
-    """Write each voxel's index in `names` (-1 for background), and each object's bounding box (starts, then stops)."""
+    """Write each voxel's index in `names` (-1 for background), and bounding boxes.
+
+    Each object has a box (starts, then stops).
+    """
     depth, height, width = labels.shape
     for axis in range(3):
         boxes[:, _START + axis] = labels.shape[axis]
@@ -97,7 +107,10 @@ def _add_products(target, weights, rows, start):
 
 @inline
 def _find_run(row, number, start):
-    """Start and stop of the next run of an object in a row of numbers; both the row's width where there is none."""
+    """Start and stop of the next run of an object in a row of indices.
+
+    Both the row's width where there is none.
+    """
     while start < row.size and row[start] != number:
         start += 1
     stop = start
@@ -108,7 +121,9 @@ def _find_run(row, number, start):
 
 @bare_kernel
 def _filter_rows(plane, number, sums, rows):
-    """Moments 1, x, xx of one object's runs in each row of a plane, as differences of the window's running sums.
+    """Moments 1, x, xx of one object's runs in each row of a plane.
+
+    As differences of the window's running sums.
 
     Returns the first row that holds the object, and one more than the last.
     """
@@ -131,7 +146,10 @@ def _filter_rows(plane, number, sums, rows):
 
 @bare_kernel
 def _filter_columns(rows, first, last, window, z, columns):
-    """Moments 1, x, y, yx, xx, yy of a plane, from those of its rows from first to last."""
+    """Moments 1, x, y, yx, xx, yy of a plane.
+
+    From those of its rows from first to last.
+    """
     height, width = rows.shape[0], rows.shape[1] // _ROW_MOMENTS
     radius = window.shape[1] // 2
     for y in range(height):
@@ -148,7 +166,10 @@ def _filter_columns(rows, first, last, window, z, columns):
 
 @bare_kernel
 def _filter_depth(columns, z, window, target):
-    """Moments 1, x, y, yx, xx, yy, z, zx, zy, zz of a row at depth z, from those of the planes."""
+    """Moments 1, x, y, yx, xx, yy, z, zx, zy, zz of a row at depth z.
+
+    From those of the planes.
+    """
     depth, width = columns.shape[0], columns.shape[1] // _PLANE_MOMENTS
     radius = window.shape[1] // 2
     start, stop = max(0, z - radius), min(depth, z + radius + 1)

@@ -1,4 +1,6 @@
-"""Overlap of two label volumes: how many voxels carry each pair of ids, and where the voxels of a few pairs lie.
+"""Overlap of two label volumes: how many voxels carry each pair of ids.
+
+And where the voxels of a few pairs lie.
 
 Runs of equal pairs are counted before they are looked up in an open-addressed table; all rows that a stretch of voxels
 needs are asked for before the first is looked at: half the time of a look-up for each run as it comes.
@@ -43,8 +45,10 @@ class PairTable(NamedTuple):
 
 
 class Extents(NamedTuple):
-    """Where the voxels of some pairs lie: voxels (pairs,); sums of their z, y, x, smallest and largest z, y, x, (pairs, 3);
-    all int64."""
+    """Where the voxels of some pairs lie.
+
+    voxels (pairs,); sums of their z, y, x, smallest and largest z, y, x, (pairs, 3); all int64.
+    """
 
     voxels: np.ndarray
     sums: np.ndarray
@@ -53,7 +57,10 @@ class Extents(NamedTuple):
 
 
 class _Stretch(NamedTuple):
-    """Room for the runs of a stretch: where each begins (one more: the end), and where to begin the search for its pair."""
+    """Room for the runs of a stretch.
+
+    Where each begins (one more: the end), and where to begin the search for its pair.
+    """
 
     starts: np.ndarray
     slots: np.ndarray
@@ -129,7 +136,10 @@ def _slot(rows, slot, segment, truth):
 
 @inline
 def _add(rows, slot, segment, truth, voxels):
-    """Add voxels to a pair, to be looked for from a slot on; returns 1 if the pair is new."""
+    """Add voxels to a pair; returns 1 if the pair is new.
+
+    It is searched from a slot on.
+    """
     slot = _slot(rows, slot, segment, truth)
     new = rows[slot, _VOXELS] == 0
     rows[slot, _SEGMENT] = segment
@@ -153,7 +163,10 @@ def _list_runs(segments, truths, position, stop, starts):
 
 @bare_kernel
 def _count(segments, truths, stretch, table, position):
-    """Count from voxel `position` on, to the end or until the table is nearly half full; returns where it stopped."""
+    """Count from voxel `position` on, and return where it stopped.
+
+    To the end or until the table is nearly half full.
+    """
     starts, slots, rows, used = stretch.starts, stretch.slots, table.rows, table.used[0]
     voxels, room = np.int64(truths.shape[0]), np.int64(rows.shape[0] // 2) - _STRETCH
     while position < voxels and used <= room:

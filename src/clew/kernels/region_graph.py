@@ -1,4 +1,6 @@
-"""Contacts between fragments: who touches whom, and the multiset of affinities in every contact.
+"""Contacts between fragments: who touches whom, and with which affinities.
+
+The affinities of every contact are a multiset.
 
 `collect_contacts` walks the rows of a box once. Each fragment and each contact gets an index when it is first met, from a
 hash table; each pair of voxels in a contact becomes a record (contact, affinity). `sparse_histograms` sorts the records.
@@ -74,7 +76,10 @@ class _Rows(NamedTuple):
 
 
 class _Records(NamedTuple):
-    """Pairs of voxels: (room,) uint32 contact, (room,) uint8 affinity, (1,) int64 number of records."""
+    """Pairs of voxels.
+
+    (room,) uint32 contact, (room,) uint8 affinity, (1,) int64 number of records.
+    """
 
     contacts: np.ndarray
     levels: np.ndarray
@@ -82,7 +87,10 @@ class _Records(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """What the walk fills: regions by id, their owned voxels (room,) int64, contacts by key, records."""
+    """What the walk fills.
+
+    Regions by id, their owned voxels (room,) int64, contacts by key, records.
+    """
 
     regions: _Table
     sizes: np.ndarray
@@ -91,7 +99,10 @@ class _Found(NamedTuple):
 
 
 class _Box(NamedTuple):
-    """What the walk reads: affinities (3, z, y, x) uint8, fragments (z, y, x), and the owned voxels [low, high)."""
+    """What the walk reads.
+
+    Affinities (3, z, y, x) uint8, fragments (z, y, x), and the owned voxels [low, high).
+    """
 
     affinities: np.ndarray
     fragments: np.ndarray
@@ -265,7 +276,9 @@ def _enter_all(table, count):
 
 @bare_kernel
 def _walk(box, rows, found, row):
-    """Walk the rows of the box [low - 1, high) from `row` on until done or a table is nearly full; returns the next row.
+    """Walk the rows of the box [low - 1, high) from `row` on; returns the next row.
+
+    Until done or a table is nearly full.
 
     Only pairs and voxels in [low, high) are counted.
     """
@@ -364,7 +377,10 @@ def _recent_slot(recent, key):
 
 @bare_kernel
 def _list_pairs(rows, here, others, bit, span):
-    """List the contacts of one channel in a row, with their keys; returns their number."""
+    """List the contacts of one channel in a row, with their keys.
+
+    Returns their number.
+    """
     columns, pairs, recent = rows.columns, rows.pairs, rows.recent
     count = 0
     for x in range(span[0], span[1]):
@@ -417,7 +433,10 @@ def _count_contacts(contacts, numbers):
 
 @kernel
 def _gather_contacts(contacts, levels, places, gathered):
-    """Counting sort: the affinities of contact c go to `gathered` from places[c] on, which moves along."""
+    """Sort the affinities by contact, by counting.
+
+    Those of contact c go to `gathered` from places[c] on, which moves along.
+    """
     last = contacts.shape[0] - 1
     for k in range(contacts.shape[0]):
         # the place has to be there before the line that it names can be asked for
@@ -430,7 +449,10 @@ def _gather_contacts(contacts, levels, places, gathered):
 
 @inline
 def _count_few(values, counts, start, stop, cell):
-    """Histogram of a short segment by insertion: the values met so far are sorted in values[cell:end], written over."""
+    """Histogram of a short segment by insertion.
+
+    The values met so far are sorted in values[cell:end], written over.
+    """
     end = cell
     for k in range(start, stop):
         value, place = values[at(k)], end
@@ -450,7 +472,10 @@ def _count_few(values, counts, start, stop, cell):
 
 @kernel
 def _count_levels(starts, values, cell_starts, counts):
-    """Sparse histograms of the segments of `values`, written over them from the front; returns the number of cells."""
+    """Sparse histograms of the segments of `values`; returns the number of cells.
+
+    They are written over the values from the front.
+    """
     histogram, groups = np.zeros(_LEVELS, np.int64), np.zeros(_GROUPS, np.int64)
     cell = np.int64(0)
     for edge in range(starts.shape[0] - 1):

@@ -1,4 +1,7 @@
-"""Look up sparse 64-bit ids: an open-addressing table of (id, value), searched once per run of voxels."""
+"""Look up sparse 64-bit ids, once per run of voxels.
+
+In an open-addressing table of (id, value).
+"""
 
 from typing import NamedTuple
 
@@ -14,8 +17,11 @@ _AHEAD = 8
 
 
 class _Row(NamedTuple):
-    """Room for a row of voxels, each (x,) int64: where ids differ from those above; those of them where the id before
-    differs too; where in the table to begin the search for these."""
+    """Room for a row of voxels, each (x,) int64.
+
+    Where ids differ from those above; those of them where the id before differs too; where in the table to begin the
+    search for these.
+    """
 
     differing: np.ndarray
     new: np.ndarray
@@ -80,7 +86,10 @@ def _first_slot(table, label):
 
 @inline
 def _slot(table, slot, label):
-    """Slot of an id from its first slot on, or the free one (0, -1) where it would be."""
+    """Slot of an id from its first slot on.
+
+    Or the free one (0, -1) where it would be.
+    """
     mask = table.shape[0] - 1
     while table[at(slot), _ID] != 0 and table[at(slot), _ID] != label:
         slot = (slot + 1) & mask
@@ -107,7 +116,9 @@ def _search(table, ids, found):
 
 @inline
 def _list_new(flat, start, stop, row):
-    """List where a row's ids differ from those above, and where the id before differs too; count both.
+    """List where a row's ids differ from those above; count them.
+
+    And where the id before differs too.
 
     Both lists are made without a branch, which would often be foretold wrongly.
     """

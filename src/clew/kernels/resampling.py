@@ -1,4 +1,6 @@
-"""Resampling of a crop through one field of coordinates: raw by trilinear interpolation, labels by nearest.
+"""Resampling of a crop through one field of coordinates.
+
+Raw by trilinear interpolation, labels by nearest.
 
 A field is (3, z, y, x) float32, coordinates (z, y, x) in voxels relative to the crop's centre. The centre is given as a
 whole voxel `base` and the rest `fraction`, so that coordinates stay exact in large volumes.
@@ -15,7 +17,10 @@ _HALF = np.float32(0.5)
 
 
 class _Origin(NamedTuple):
-    """Where a field begins: its first voxel that is used, the whole voxel of the centre, and the rest; each (z, y, x)."""
+    """Where a field begins, each (z, y, x).
+
+    Its first voxel that is used, the whole voxel of the centre, and the rest.
+    """
 
     start: np.ndarray
     base: np.ndarray
@@ -40,7 +45,9 @@ def fill_field(coefficients: np.ndarray, basis: np.ndarray) -> np.ndarray:
 
 
 def sample_linear(volume: np.ndarray, field: np.ndarray, base: np.ndarray, fraction: np.ndarray) -> np.ndarray:
-    """Trilinear interpolation of a volume at base + fraction + field, reflected outside.
+    """Interpolate a volume linearly at base + fraction + field.
+
+    It is reflected outside.
 
     Parameters
     ----------
@@ -67,7 +74,9 @@ def sample_nearest(
     fraction: np.ndarray,
     shape: Sequence[int],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and mask at the voxels nearest to base + fraction + field; 0 and false outside.
+    """Labels and mask at the voxels nearest to base + fraction + field.
+
+    0 and false outside.
 
     Parameters
     ----------
@@ -107,7 +116,10 @@ def _fill(coefficients, basis, field):
 
 @inline
 def _reflected(index, size):
-    """A voxel number inside 0 .. size - 1, mirrored at the first and the last voxel as often as needed."""
+    """An index inside 0 .. size - 1, mirrored as often as needed.
+
+    At the first and the last voxel.
+    """
     if index >= 0 and index < size:
         return index
     # mirrored at the voxel, not beside it: the first and the last one are not repeated

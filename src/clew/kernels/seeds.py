@@ -1,4 +1,4 @@
-"""Seeds: the voxels that are farthest from the boundary within a window around them."""
+"""Seeds: the voxels farthest from the boundary within a window."""
 
 import numpy as np
 
@@ -6,7 +6,10 @@ from clew.kernels._jit import inline, kernel
 
 
 def window_maximum(values: np.ndarray, window: int, per_section: bool) -> np.ndarray:
-    """Largest of the uint16 `values` within the odd `window` (a cube; per section a square) around each voxel."""
+    """Largest of the uint16 `values` within a window around each voxel.
+
+    The odd `window` is a cube; per section a square.
+    """
     largest = np.empty_like(values)
     _maximum_in_plane(values, window, largest)
     if not per_section:
@@ -15,13 +18,18 @@ def window_maximum(values: np.ndarray, window: int, per_section: bool) -> np.nda
 
 
 def seed_voxels(distance: np.ndarray, window: int, per_section: bool) -> np.ndarray:
-    """1 at seed voxels, else 0: those off the boundary whose distance is the maximum of their window.
+    """Mark seed voxels: those whose distance is the maximum of their window.
+
+    1 at seed voxels, else 0. They lie off the boundary.
 
     Parameters
     ----------
     distance : (z, y, x) uint16
         0 at the boundary and outside the mask.
-    window : odd edge length in voxels
+    window : int
+        Odd edge length in voxels.
+    per_section : bool
+        Windows in the plane only.
 
     Returns
     -------
@@ -40,7 +48,10 @@ def _mark_seeds(distance, largest, seeds):
 
 @inline
 def _slide(lines, window):
-    """Replace line i by the maximum of lines i..i + window - 1, by doubling; the last lines become meaningless."""
+    """Replace line i by the maximum of lines i..i + window - 1, by doubling.
+
+    The last lines become meaningless.
+    """
     reach = 1
     count, width = lines.shape
     while reach < window:

@@ -1,4 +1,7 @@
-"""Pairs of voxels in which two basins touch, in strict order: what Kruskal's method goes through."""
+"""Pairs of voxels in which two basins touch, in strict order.
+
+Kruskal's method goes through them.
+"""
 
 from typing import NamedTuple
 
@@ -20,7 +23,9 @@ _CHANNEL, _CHANNEL_BITS = 3, 2
 
 
 class Pairs(NamedTuple):
-    """Pairs of voxels of two basins in strict order: strongest first, ties by the pair's index 3 · voxel + channel.
+    """Pairs of voxels of two basins in strict order.
+
+    Strongest first, ties by the pair's index 3 · voxel + channel.
 
     Parameters
     ----------
@@ -62,7 +67,10 @@ class _Volume(NamedTuple):
 
 
 class _Recent(NamedTuple):
-    """Two basins and the best pair of them lately, by hash; any may be overwritten: then a pair too many is kept."""
+    """Two basins and the best pair of them lately, by hash.
+
+    Any may be overwritten: then a pair too many is kept.
+    """
 
     ones: np.ndarray
     others: np.ndarray
@@ -70,7 +78,10 @@ class _Recent(NamedTuple):
 
 
 class _Chunk(NamedTuple):
-    """Pairs as they are found: (room,) uint32 4 · voxel + channel counted from the chunk's first voxel, (room,) uint8 strength."""
+    """Pairs as they are found.
+
+    (room,) uint32 4 · voxel + channel counted from the chunk's first voxel, (room,) uint8 strength.
+    """
 
     codes: np.ndarray
     strengths: np.ndarray
@@ -85,7 +96,9 @@ def touching_pairs(
     *,
     indexed: bool = False,
 ) -> Pairs:
-    """Pairs of voxels of two basins that are not both seeded, with affinity ≥ `low`, in strict order.
+    """Pairs of voxels of two basins with affinity ≥ `low`, in strict order.
+
+    The basins are not both seeded.
 
     Pairs that come after another pair of the same two basins are left out where that is noticed cheaply.
 
@@ -95,10 +108,10 @@ def touching_pairs(
     basins : (voxels,) uint32 or int64
         Index of each voxel's basin, 0 for none.
     seeded : (basins + 1,) uint8
-    low
-    per_section
+    low : int
+    per_section : bool
         Pairs in the plane only.
-    indexed
+    indexed : bool
         Whether indices are wanted; fewer than 2³² / 3 voxels then.
 
     Returns
@@ -129,7 +142,9 @@ def touching_pairs(
 
 @inline
 def _find_contacts(row, above, before, contacts):
-    """Write 4 · x + channel of all pairs of a row whose basins differ; returns how many.
+    """Write 4 · x + channel of all pairs of a row whose basins differ.
+
+    Returns how many there are.
 
     Each code is written where the next one belongs, and stays if it counts: no branch depends on the voxels.
     """
@@ -149,7 +164,10 @@ def _find_contacts(row, above, before, contacts):
 
 @inline
 def _outdone(recent, one, other, strength):
-    """1 where a pair as strong was seen lately between the two basins; remembers this one."""
+    """1 where a pair as strong was seen lately between the two basins.
+
+    Remembers this one.
+    """
     slot = ((at(one) * at(_SPREAD)) ^ at(other)) & at(RECENT - 1)
     again = (recent.ones[slot] == one) & (recent.others[slot] == other)
     best = recent.best[slot] * np.uint8(again)
@@ -161,7 +179,10 @@ def _outdone(recent, one, other, strength):
 
 @bare_kernel
 def _collect(volume, low, across, rows, recent, contacts, counts, chunk):
-    """Collect pairs of some rows (first, last + 1), until the chunk is nearly full; returns (next row, pairs found)."""
+    """Collect pairs of some rows; returns (next row, pairs found).
+
+    Rows first to last, until the chunk is nearly full.
+    """
     basins, seeded, width = volume.basins, volume.seeded, volume.width
     plane = volume.height * width
     found = at(0)
@@ -191,7 +212,10 @@ def _collect(volume, low, across, rows, recent, contacts, counts, chunk):
 
 @bare_kernel
 def _sort(volume, chunk, start, starts, ends, indices):
-    """Write the basins (and indices) of the pairs of a chunk that begins with the voxel `start` where they belong."""
+    """Write the basins (and indices) of the pairs of a chunk where they belong.
+
+    The chunk begins with the voxel `start`.
+    """
     for i in range(chunk.codes.size):
         place = at(starts[chunk.strengths[i]])
         starts[chunk.strengths[i]] += 1

@@ -30,7 +30,10 @@ NEVER = 256
 
 
 class _Volume(NamedTuple):
-    """Affinities (3, z, y, x) uint8, mask (z, y, x) uint8 or of no size for everywhere, and whether pairs in z count."""
+    """What is read of a volume.
+
+    Affinities (3, z, y, x) uint8, mask (z, y, x) uint8 or of no size for everywhere, and whether pairs in z count.
+    """
 
     affinities: np.ndarray
     mask: np.ndarray
@@ -38,7 +41,9 @@ class _Volume(NamedTuple):
 
 
 class _Row(NamedTuple):
-    """Strengths of the pairs of a row of voxels, uint16: 1 + affinity where both voxels are inside, else 0.
+    """Strengths of the pairs of a row of voxels, uint16.
+
+    1 + affinity where both voxels are inside, else 0.
 
     Parameters
     ----------
@@ -59,14 +64,16 @@ class _Row(NamedTuple):
 
 
 def best_picks(affinities: np.ndarray, mask: np.ndarray, low: int, high: int, per_section: bool) -> np.ndarray:
-    """Flags with the best pair of every voxel, if it is at least `low`, and all its pairs of at least `high`.
+    """Flags with the best pair of every voxel, and all its strong pairs.
+
+    The best if it is at least `low`, and all pairs of at least `high`.
 
     Parameters
     ----------
     affinities : (3, z, y, x) uint8
     mask : (z, y, x) uint8, 1 inside, or of shape (0, 0, 0) for everywhere
-    low, high : 0..255, or `NEVER`
-    per_section
+    low, high : int, 0..255, or `NEVER`
+    per_section : bool
         Pairs in the plane only.
 
     Returns
@@ -90,7 +97,10 @@ def _voxels(volume, row, z, y):
 
 @inline
 def _measure(volume, row, channel, z, y, strengths):
-    """Strengths of the pairs (voxel, predecessor) of one channel for the voxels of a row; 0 where there is no such row."""
+    """Strengths of the pairs (voxel, predecessor) of one channel in a row.
+
+    0 where there is no such row.
+    """
     back_z, back_y = np.int64(channel == 0), np.int64(channel == 1)
     _, depth, height, width = volume.affinities.shape
     if back_z <= z < depth and back_y <= y < height and (volume.across or channel > 0):
@@ -153,7 +163,10 @@ def _pick(volume, low, high, row, flags):
 
 
 def hold_seeds(flags: np.ndarray, seeds: np.ndarray) -> None:
-    """Take away the picks of seed voxels and mark them, in place: a seed is joined, it never joins."""
+    """Take away the picks of seed voxels and mark them, in place.
+
+    A seed is joined, it never joins.
+    """
     _hold(flags.reshape(-1), seeds.reshape(-1))
 
 
@@ -164,7 +177,9 @@ def _hold(flags, seeds):
 
 
 def pick_links(flags: np.ndarray) -> np.ndarray:
-    """Links of every voxel to its predecessors: one if either voxel of the pair picked it.
+    """Links of every voxel to its predecessors.
+
+    There is a link if either voxel of the pair picked it.
 
     A link in y or z that two other links imply (those of the previous voxel in x and across) is left out: each costs two walks
     to a root.
@@ -180,7 +195,10 @@ def pick_links(flags: np.ndarray) -> np.ndarray:
 
 @inline
 def _picked(flag, before, own_bit, other_bit):
-    """1 where one of two voxels picked their pair: the later one by its own bit, the one before by the other."""
+    """1 where one of two voxels picked their pair.
+
+    The later one by its own bit, the one before by the other.
+    """
     return ((flag >> np.uint8(own_bit)) | (before >> np.uint8(other_bit))) & np.uint8(1)
 
 

@@ -291,7 +291,10 @@ def made_again(record: Mapping[str, Any]) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of a library's message, without what tensorstore says of its own insides."""
+    """The first line of a library's message.
+
+    What tensorstore says of its own insides is left out.
+    """
     text = str(error).strip() or type(error).__name__
     return _INSIDES.split(text.splitlines()[0])[0][:300]
 
