@@ -101,6 +101,6 @@ PACKAGES = sorted(ROOT.rglob("__init__.py"))
 
 
 @pytest.mark.parametrize("path", PACKAGES, ids=lambda path: str(path.parent.relative_to(ROOT)))
-def test_every_package_says_what_it_is_for(path: Path) -> None:
+def test_every_package_says_what_it_is_for(path: Path):
     lines = (ast.get_docstring(ast.parse(path.read_text())) or "").splitlines()
     assert 3 <= len(lines) <= 10, "say in 3 to 10 lines what comes in, what goes out, and what to read first"

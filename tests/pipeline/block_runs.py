@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from clew import pipeline
 from clew.blockwise.ledger import Ledger
 from clew.blockwise.workers import Pool
 from clew.pipeline import _block_run as block_run
@@ -20,6 +22,13 @@ from clew.volumes.open import open_volume
 
 OPTIONS = {"block_shape": (16, 16, 32), "minimum_size": 20, "threshold": 0.4}
 PATIENCE = 120.0
+
+
+def segment_whole(affinities: Path, name: str, options: dict[str, Any]) -> Path:
+    """Folder, beside the affinities, of what `segment` makes of them with the options of a run in blocks."""
+    folder = affinities.parent / name
+    pipeline.segment(str(affinities), str(folder), **{key: options[key] for key in options if key != "block_shape"})
+    return folder
 
 
 def assert_same(folder: Path, expected: Path) -> None:

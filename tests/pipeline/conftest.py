@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clew import pipeline
 from clew.blockwise.ledger import Ledger
 from clew.blockwise.tasks import run_serial
 from clew.blockwise.worker_options import Workers
@@ -15,7 +14,7 @@ from clew.synthetic.volume import synthesize
 from clew.volumes.affinities import affinity_attributes
 from clew.volumes.save import save_volume
 from noise import noisy_affinities
-from pipeline.block_runs import OPTIONS, work_in_threads
+from pipeline.block_runs import OPTIONS, segment_whole, work_in_threads
 
 
 @pytest.fixture(scope="session")
@@ -28,11 +27,7 @@ def affinities(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def expected(affinities: Path) -> Path:
-    """What `segment` makes of the affinities with the options of the runs in blocks."""
-    folder = affinities.parent / "whole"
-    options = {name: value for name, value in OPTIONS.items() if name != "block_shape"}
-    pipeline.segment(str(affinities), str(folder), **options)
-    return folder
+    return segment_whole(affinities, "whole", OPTIONS)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from clew.blockwise.store import DamagedError, read_table
 from clew.volumes.formats import ome_zarr
 from clew.volumes.open import open_volume
 from clew.volumes.volume import Layout
-from pipeline.block_runs import OPTIONS, assert_same, cut_off, flip
+from pipeline.block_runs import OPTIONS, assert_same, cut_off, flip, segment_whole
 
 pytestmark = pytest.mark.compiled
 CHUNKS = (1, 8, 16, 32)
@@ -27,10 +27,7 @@ NEAR = OPTIONS | {"distance_cap": 3, "seed_window": 3}
 
 @pytest.fixture(scope="module")
 def expected_of_near(affinities: Path) -> Path:
-    folder = affinities.parent / "near"
-    options = {name: value for name, value in NEAR.items() if name != "block_shape"}
-    pipeline.segment(str(affinities), str(folder), **options)
-    return folder
+    return segment_whole(affinities, "near", NEAR)
 
 
 def in_small_chunks(source: Path, path: Path, *, sharded: bool) -> list[Path]:
