@@ -1,8 +1,6 @@
 """Where a block lies in its volume.
 
 The faces it shares with others, and indices of voxels in the whole volume.
-
-The faces it shares with others, and indices of voxels in the whole volume.
 """
 
 from collections.abc import Sequence
