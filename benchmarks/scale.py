@@ -30,7 +30,7 @@ from clew.blockwise.grid import Grid
 from clew.blockwise.store import Store
 from clew.blockwise.tasks import Task, run_pool
 from clew.errors import InputError
-from clew.segmentation.in_blocks.segment import Passed, passed_up, segmentation_tasks
+from clew.segmentation.in_blocks.segment import Undecided, passed_up, segmentation_tasks
 from clew.segmentation.options import AgglomerationOptions, CutOptions, SegmentationOptions
 from clew.space import Triple
 
@@ -51,7 +51,7 @@ class Run:
     shape, block_shape : voxels (z, y, x)
     workers : int
     notes : list of Note
-    passed : list of Passed
+    passed : list of Undecided
     whole, in_core : Note or None
         The same in core and in one process, whole and in blocks.
     """
@@ -60,7 +60,7 @@ class Run:
     block_shape: Triple
     workers: int
     notes: list[Note]
-    passed: list[Passed]
+    passed: list[Undecided]
     whole: Note | None
     in_core: Note | None
 
@@ -159,7 +159,7 @@ def tables(run: Run) -> list[Table]:
     return [Table(title, rows), Table("Passed up", [_level_row(run, passed) for passed in run.passed])]
 
 
-def _level_row(run: Run, passed: Passed) -> Row:
+def _level_row(run: Run, passed: Undecided) -> Row:
     peak = max((note.peak for note in run.notes if note.level == passed.level and note.level > 0), default=0)
     note = (
         f"{passed.blocks} blocks, {passed.pairs} pairs of the forest ({passed.forest_bytes / 1e6:.1f} MB), graph"

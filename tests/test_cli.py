@@ -139,7 +139,7 @@ def test_run_files(tmp_path: Path, affinities: Path, capsys: pytest.CaptureFixtu
     check_refused(capsys, "score was mean, is hist_quant_50", "run", file)
     assert run("run", file, "--overwrite") == 0
     for text, message in [("[relable]", "relabel"), ("[relabel]\nthreshhold = 1", "did you mean 'threshold'"),
-                          ("a = ", "not valid TOML"), ("[evaluate]", "lacks"), ("threshold = 1", "outside a table")]:  # fmt: skip
+                          ("a = ", "not valid TOML"), ("[evaluate]", "lacks"), ("threshold = 1", "outside of all")]:  # fmt: skip
         file.write_text(text)
         check_refused(capsys, message, "run", file)
     check_refused(capsys, "there is no file", "run", tmp_path / "none.toml")

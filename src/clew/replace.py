@@ -46,10 +46,12 @@ def written_beside(path: Path, overwrite: bool = False) -> Iterator[Path]:
             with contextlib.suppress(OSError):
                 folder.rmdir()
         if disk_is_full(error):
-            raise InputError(f"the disk is full: {path} could not be written whole, nothing of it was left") from error
+            raise InputError(
+                f"the disk is full: {path} could not be written whole, and nothing of it is left"
+            ) from error
         if isinstance(error, OSError) and error.errno in (errno.EFBIG, errno.EIO, errno.EROFS):
             raise InputError(
-                f"{path} could not be written, nothing of it was left: {error.strerror or error}"
+                f"{path} could not be written, and nothing of it is left: {error.strerror or error}"
             ) from error
         raise
 

@@ -11,7 +11,7 @@ from clew.errors import InputError
 Triple = tuple[int, int, int]
 """Voxels, or how many of something, along z, y, x."""
 Lengths = tuple[float, float, float]
-"""Lengths along z, y, x, in nm unless something else is said."""
+"""Lengths along z, y, x, in nm where no other unit is named."""
 NEAREST_OFFSETS: tuple[Triple, ...] = ((-1, 0, 0), (0, -1, 0), (0, 0, -1))
 """Offsets of the affinities that fragments are made of: to the neighbour before each voxel, along each axis."""
 

@@ -12,7 +12,7 @@ from clew import cli, pipeline
 from clew.errors import InputError
 from clew.evaluation.scores import evaluate
 from clew.pipeline._annotated import SURROUNDINGS, read_annotated
-from clew.pipeline.plan import look_at
+from clew.pipeline.plan import examine_volume
 from clew.pipeline.run import options_in
 from clew.synthetic.volume import synthesize
 from clew.volumes.save import save_volume
@@ -81,7 +81,7 @@ def test_cremi_is_planned_and_trained_on(
     cremi: tuple[Path, np.ndarray, np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture
 ):
     path = str(cremi[0])
-    findings = look_at(path, None).findings
+    findings = examine_volume(path, None).findings
     assert not [finding for finding in findings if finding.serious and "0xf" in finding.text]
     assert any("covers 4:20,40:88,200:440 of raw" in finding.text for finding in findings)
     assert any("ids for voxels that nobody annotated" in finding.text for finding in findings)

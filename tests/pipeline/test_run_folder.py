@@ -54,6 +54,6 @@ def test_what_no_training_made_is_not_written_over(tmp_path: Path, overwrite: bo
     state = tmp_path / "network.training" / "state.pt"
     state.parent.mkdir()
     state.write_text("of another program")
-    with pytest.raises(InputError, match="is there, but no training that made it"):
+    with pytest.raises(InputError, match="exists, but no training made it"):
         run_in(tmp_path, overwrite=overwrite)
     assert state.read_text() == "of another program"

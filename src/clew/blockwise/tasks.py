@@ -95,7 +95,7 @@ def run_pool(tasks: Sequence[Task], store: Store, pool: Executor, *, wave: int) 
     running: dict[Future[None], int] = {}
     try:
         while queue.ready or running:
-            for index, task in _taken(queue, wave - len(running)):
+            for index, task in _take_ready(queue, wave - len(running)):
                 running[pool.submit(task.work, store)] = index
             finished, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in finished:
@@ -107,7 +107,7 @@ def run_pool(tasks: Sequence[Task], store: Store, pool: Executor, *, wave: int) 
     _check_finished(queue)
 
 
-def _taken(queue: Queue, count: int) -> Iterator[tuple[int, Task]]:
+def _take_ready(queue: Queue, count: int) -> Iterator[tuple[int, Task]]:
     while queue.ready and count > 0:
         yield queue.take(0)
         count -= 1

@@ -32,7 +32,7 @@ from clew.volumes.save import record_of
 from clew.volumes.shared import what_is_lost
 from clew.volumes.volume import Volume
 
-UNDECIDING = ("folder", *(option.name for option in fields(BlockRun)))
+NOT_DECIDING = ("folder", *(option.name for option in fields(BlockRun)))
 """Options that do not change the result."""
 STAGE, INPUTS, TASKS = "stage", "inputs", "tasks"
 """Names in the plan beside those of the options."""
@@ -128,7 +128,7 @@ def show_status(folder: Path) -> None:
     say(f"damaged since it was finished: clew retry {folder}" if lost else "finished")
 
 
-def look_again(folder: Path) -> None:
+def check_again(folder: Path) -> None:
     """Let the next run check all that is done.
 
     It does again what was lost or damaged since.
@@ -162,7 +162,7 @@ def _begin(run: BlockWork, ledger: Ledger, record: Record, *, restart: bool) -> 
     parameters = {
         name: absolute(value) if name in PATHS and value is not None and value not in bundled_names() else value
         for name, value in record["parameters"].items()
-        if name not in UNDECIDING
+        if name not in NOT_DECIDING
     }
     plan = {STAGE: record["stage"]} | parameters
     plan |= {INPUTS: record[INPUTS], TASKS: Counter(task.writes[0][0] for task in run.tasks)}
@@ -192,7 +192,7 @@ def _refuse_foreign(run: BlockWork, ledger: Ledger, plan: Mapping[str, Any]) -> 
     own = bool(earlier) and earlier.get("volumes") == plan.get("volumes")
     foreign = [] if own else [volume.path for volume in run.store.outputs.values() if volume.exists]
     if foreign:
-        raise InputError(f"{foreign[0]} is there and does not belong to a run in {run.folder}: move it away first")
+        raise InputError(f"{foreign[0]} exists and does not belong to a run in {run.folder}: move it away first")
 
 
 def _discard(run: BlockWork) -> None:
@@ -222,7 +222,7 @@ def _work(run: BlockWork, ledger: Ledger, workers: Workers) -> Work:
         with counted(len(run.tasks), "tasks") as progress:
             return run_by_ledger(
                 run.tasks, run.store, ledger, pool.executor, wave=pool.wave, progress=lambda done, _: progress(done),
-                watch=lambda: _say_any(pool.trouble()),
+                watch=lambda: _say_if_any(pool.trouble()),
             )  # fmt: skip
 
 
@@ -236,9 +236,9 @@ def _lasting_outputs(run: BlockWork) -> list[str]:
     return [folder.removeprefix(f"{run.folder}/") for folder in kept]
 
 
-def _say_any(words: str) -> None:
-    if words:
-        say(words)
+def _say_if_any(message: str) -> None:
+    if message:
+        say(message)
 
 
 def _known_inputs(run: BlockWork, ledger: Ledger, record: Record) -> dict[str, Any]:
@@ -257,7 +257,7 @@ def _known_inputs(run: BlockWork, ledger: Ledger, record: Record) -> dict[str, A
         paths = paths_in(record["parameters"].get(names[0]) or [volume.source for volume in run.inputs])
         raise InputError(
             f"{run.folder} was begun with another {names[0]} than {', '.join(paths)} is now: "
-            "bring that back to go on, or give another folder"
+            "restore it to go on, or give another folder"
         )
     return {name: planned[name] for name in (INPUTS, *record[INPUTS], *run.store.inputs) if name in planned}
 

@@ -37,13 +37,13 @@ def counted(total: int, description: str) -> Iterator[Callable[[int], None]]:
     """
     with _progress() as progress:
         bar = progress.add_task(description, total=total)
-        said = 0
+        shown = 0
 
         def show(done: int) -> None:
-            nonlocal said
+            nonlocal shown
             progress.update(bar, completed=done)
-            if progress.disable and 10 * done // total > said:
-                said = 10 * done // total
+            if progress.disable and 10 * done // total > shown:
+                shown = 10 * done // total
                 say(f"{description}: {done} of {total}")
 
         yield show

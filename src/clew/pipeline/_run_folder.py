@@ -92,7 +92,7 @@ class RunFolder:
         """
         return InputError(
             f"{self.folder / 'state.pt'} is damaged ({type(error).__name__}), so that this training cannot go on; "
-            "train anew under another name, or move this file away to begin again at step 0"
+            "train under another name, or move this file away to begin again at step 0"
         )
 
     def save(self, trainer: Trainer) -> None:
@@ -162,9 +162,7 @@ class RunFolder:
         path = self.folder / "config.json"
         foreign = [] if path.exists() else [found for pattern in MADE for found in self.folder.glob(pattern)]
         if foreign:
-            raise InputError(
-                f"{foreign[0]} is there, but no training that made it: choose another name, or move it away"
-            )
+            raise InputError(f"{foreign[0]} exists, but no training made it: choose another name, or move it away")
         if self.overwrite or not path.exists():
             return
         recorded = parse_json(regular_file(path).read_bytes(), str(path))
@@ -178,7 +176,7 @@ class RunFolder:
         for name in changed_inputs(recorded, self.config):
             paths = ", ".join(paths_in(self.config["parameters"][name]))
             raise InputError(
-                f"the run in {self.folder} had another {name} than {paths} is now: bring that back to continue, "
+                f"the run in {self.folder} used another {name} than {paths} is now: restore it to continue, "
                 "or train under another name"
             )
 

@@ -31,7 +31,7 @@ def find_sample(given: str | None) -> Path | None:
     """
     if given is not None:
         if not Path(given).is_file():
-            raise InputError(f"there is no file {given}; leave --data away to download the sample")
+            raise InputError(f"there is no file {given}; omit --data to download the sample")
         return Path(given)
     import pooch
 

@@ -70,7 +70,7 @@ def augment(
     """
     target = Path(preview)
     if target.suffix != ".png":
-        raise InputError(f"the preview is a PNG file, such as augmentation.png, not {preview}")
+        raise InputError(f"the preview must be a PNG file, such as augmentation.png, not {preview}")
     refuse_overlap([data], [preview])
     refuse_existing(target, output.overwrite)
     volume = prepare_volume(read_annotated(data).volume, 0)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from clew import pipeline
 from clew.blockwise.worker_options import Workers
-from clew.pipeline._block_run import begun_with, look_again, show_status
+from clew.pipeline._block_run import begun_with, check_again, show_status
 from clew.pipeline._declare import stage
 
 
@@ -33,5 +33,5 @@ def retry(folder: str, *, worker_options: Workers) -> None:
         Folder of a run in blocks, such as one of `segment-blocks`.
     """
     command, keywords = begun_with(Path(folder))
-    look_again(Path(folder))
+    check_again(Path(folder))
     getattr(pipeline, command.replace("-", "_"))(**keywords | asdict(worker_options))

@@ -121,7 +121,8 @@ def _lay_out(
     volume = open_volume(source, voxel_size=geometry.voxel_size, offset=geometry.offset)
     if volume.ndim != 3 or volume.dtype.kind not in "ub":
         raise InputError(
-            f"convert-blocks copies (z, y, x) of uint8 to uint64, not {volume.dtype} of shape {volume.shape}"
+            "convert-blocks copies volumes (z, y, x) of uint8, uint16, uint32 or uint64, not "
+            f"{volume.dtype} of shape {volume.shape}"
         )
     z, y, x = volume.shape
     scales = [Scale((z, y, x), volume.voxel_size, volume.offset)]

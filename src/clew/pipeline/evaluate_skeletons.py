@@ -38,7 +38,7 @@ LISTED = 5
 """Skeletons with most errors that are named."""
 
 
-class Followed(NamedTuple):
+class ScoresAt(NamedTuple):
     """Scores at a threshold, over all skeletons and of each.
 
     The threshold of a single segmentation is NaN.
@@ -59,7 +59,7 @@ def evaluate_skeletons(
     json: str | None = None,
     output: Output,
     record: Record,
-) -> list[Followed]:
+) -> list[ScoresAt]:
     """Compare a segmentation with skeletons: run length, splits, merges.
 
     Prints a table and the skeletons with most errors, and returns the scores at each threshold.
@@ -89,7 +89,7 @@ def evaluate_skeletons(
     else:
         found = [(math.nan, nodes)]
     curve = [
-        Followed(
+        ScoresAt(
             cut, score_skeletons(segments, traced, minimum_nodes), skeleton_errors(segments, traced, minimum_nodes)
         )
         for cut, segments in found
@@ -122,7 +122,7 @@ def _read(segmentation: str, skeletons: str, box: str | None) -> tuple[NDArray[n
     return segments[inside], cut
 
 
-def _say_table(curve: list[Followed]) -> None:
+def _say_table(curve: list[ScoresAt]) -> None:
     best = max(curve, key=lambda row: row.scores.run_length)
     say("threshold  run length µm  of perfect  splits  merges  µm per split  per merge  per error")
     for row in curve:
@@ -140,7 +140,7 @@ def _say_table(curve: list[Followed]) -> None:
             f"{errors.merges[number]} segments")  # fmt: skip
 
 
-def _plain(row: Followed) -> dict[str, Any]:
+def _plain(row: ScoresAt) -> dict[str, Any]:
     """A row for JSON, which knows neither NaN nor infinity."""
     values = {"threshold": row.threshold, **dataclasses.asdict(row.scores)}
     columns = {name: column.tolist() for name, column in dataclasses.asdict(row.errors).items()}

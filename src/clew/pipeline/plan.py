@@ -96,7 +96,7 @@ def plan(
     file = Path(output)
     refuse_overlap(data, [output])
     refuse_existing(file, replacing.overwrite)
-    seen = {item: look_at(item, voxel_size.voxel_size) for item in data}
+    seen = {item: examine_volume(item, voxel_size.voxel_size) for item in data}
     for item, examined in seen.items():
         say_volume(item, examined)
     serious = sum(finding.serious for examined in seen.values() for finding in examined.findings)
@@ -105,7 +105,7 @@ def plan(
         raise InputError(f"{serious} serious finding{several} in the annotation, listed above; no plan was written")
     usable = _usable(seen)
     volumes = [facts for facts, _ in usable.values()]
-    machine = look_at_machine(device, file)
+    machine = machine_facts(device, file)
     checkpoint = f"{file.stem}.pt"
     measured = None
     if data_set is not None:
@@ -128,11 +128,11 @@ def _usable(seen: dict[str, Examined]) -> dict[str, tuple[VolumeFacts, TrainingV
     if not found:
         raise InputError("none of the volumes can be trained on, for the reasons listed above; no plan was written")
     if len({facts.voxel_size for facts, _ in found.values()}) > 1:
-        raise InputError("all volumes of a training must have one voxel size; plan those of each size for themselves")
+        raise InputError("all volumes of a training must have one voxel size; plan those of each size separately")
     return dict(sorted(found.items(), key=lambda pair: -pair[1][0].annotated))
 
 
-def look_at(item: str, voxel_size: Lengths | None) -> Examined:
+def examine_volume(item: str, voxel_size: Lengths | None) -> Examined:
     """Read an annotated volume and check it.
 
     What train would refuse is a serious finding here.
@@ -197,7 +197,7 @@ def check_place(raw: Volume, other: Volume) -> tuple[Box | None, list[Finding]]:
     return box, []
 
 
-def look_at_machine(device: str, plan: Path) -> MachineFacts:
+def machine_facts(device: str, plan: Path) -> MachineFacts:
     """Find out what this machine has."""
     chosen = resolve_device(device)
     name, memory = find_gpu(chosen) or (None, 0)

@@ -94,7 +94,7 @@ def _lay_out(blocks: Path, folder: Path, volumes: str | None, cut: CutChoice) ->
     blocks, folder = blocks.absolute(), folder.absolute()
     plan = Ledger(blocks).plan()
     if plan.get(STAGE) != "segment-blocks" or not (blocks / "merge_tree.h5").exists():
-        raise InputError(f"{blocks} must be the folder of a segment-blocks that is finished")
+        raise InputError(f"{blocks} must be the folder of a finished run of segment-blocks")
     path = join(plan.get("volumes") or str(blocks), "fragments.zarr")
     fragments = open_volume(path)
     z, y, x = fragments.shape

@@ -152,7 +152,7 @@ def _unfold_segment(tables: Tables, directory: Path, file: Path) -> Tables:
             continue
         twice = [part for part in SEGMENT if part in tables]
         if twice:
-            raise InputError(f"{file}: [segment] does what [{twice[0]}] does; leave one of them out")
+            raise InputError(f"{file}: [segment] includes [{twice[0]}]; leave one of them out")
         check_names(f"[segment] in {file}", options, inspect.signature(pipeline.segment).parameters)
         named = expect(options, "directory", "text", f"[segment] in {file}", None)
         place = directory if named is None else Path(_beside(file, named))
@@ -183,7 +183,8 @@ def _read(file: Path) -> tuple[dict[str, dict[str, Any]], Path]:
     single = [name for name, value in content.items() if not isinstance(value, dict)]
     if single:
         raise InputError(
-            f"{file}: {single[0]!r} stands outside a table; only `directory` may, the rest is [stage] tables"
+            f"{file}: {single[0]!r} stands outside of all tables; only `directory` may, the options "
+            "of a stage stand in a table such as [predict]"
         )
     if not content:
         raise InputError(f"{file} names no stage; write tables like [predict]")
@@ -248,7 +249,7 @@ def _is_done(function: Stage, arguments: dict[str, Any], output: str, made: set[
     for name in changed_inputs(recorded, wanted):
         paths = ", ".join(paths_in(arguments[name]))
         if not {os.path.abspath(path) for path in paths_in(arguments[name])} <= made:
-            raise InputError(f"{output} was made from another {name} than {paths} is now: bring that back, or {away}")
+            raise InputError(f"{output} was made from another {name} than {paths} is now: restore it, or {away}")
         say(f"{function.__name__}: {output} is made anew, because {paths} has changed")
         return False
     return True

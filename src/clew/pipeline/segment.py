@@ -26,7 +26,7 @@ from clew.segmentation.in_blocks.forest import context_of
 from clew.segmentation.in_blocks.segment import (
     check_segmentation,
     compile_kernels,
-    floods,
+    is_flood,
     passed_up,
     segmentation_tasks,
 )
@@ -169,7 +169,7 @@ def _finish(
     for path in ("fragments", "segmentation"):
         scales = [volume for name, volume in store.outputs.items() if name.partition("-")[0] == path]
         finish_volume(scales, record)
-    for level in passed_up(grid, store, forests=not floods(options))[:-1]:
+    for level in passed_up(grid, store, forests=not is_flood(options))[:-1]:
         say(level.words)
-    if floods(options):
+    if is_flood(options):
         say("seeded-flood is approximate at block borders: other blocks give other fragments there")

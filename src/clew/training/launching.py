@@ -66,11 +66,11 @@ def _run_group(number: int, rendezvous: str, work: Callable[[], None]) -> None:
 
 def _pass_on(messages: Any, interrupted: KeyboardInterrupt) -> None:
     """Raise the error of the first process that reported one."""
-    said: list[tuple[int, str | None]] = []
+    reported: list[tuple[int, str | None]] = []
     while not messages.empty():
-        said.append(messages.get())
-    if said:
-        _, message = min(said, key=lambda pair: pair[0])
+        reported.append(messages.get())
+    if reported:
+        _, message = min(reported, key=lambda pair: pair[0])
         raise interrupted if message is None else InputError(message)
 
 

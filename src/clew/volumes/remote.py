@@ -58,11 +58,11 @@ def created_remote(
     before = _arrays(url)
     scale = f"s0-{uuid.uuid4().hex[:8]}" if before else "s0"
     try:
-        with _said(url):
+        with _errors_in_one_line(url):
             try_writing(url)
             array = create_array(join(url, scale), layout)
         yield array, array.unit
-        with _said(url):
+        with _errors_in_one_line(url):
             array.complete()
             write_bytes(url, "zarr.json", group_metadata(PurePosixPath(url).stem, {scale: layout}, record).encode())
     except BaseException:
@@ -92,7 +92,7 @@ def try_writing(url: str) -> None:
 
 
 @contextlib.contextmanager
-def _said(url: str) -> Iterator[None]:
+def _errors_in_one_line(url: str) -> Iterator[None]:
     """Turn errors of the storage while writing into one line."""
     try:
         yield

@@ -22,7 +22,7 @@ from clew.space import Triple
 
 
 @dataclass(frozen=True)
-class Passed:
+class Undecided:
     """What the blocks of one level could not decide.
 
     Pairs of the forest, edges of the region graph, and their bytes.
@@ -51,7 +51,7 @@ def check_segmentation(options: SegmentationOptions) -> None:
     reducible_score(options.agglomeration.score)
 
 
-def floods(options: SegmentationOptions) -> bool:
+def is_flood(options: SegmentationOptions) -> bool:
     """Whether fragments are approximate at block borders."""
     return options.fragments.method == "seeded-flood"
 
@@ -61,7 +61,7 @@ def segmentation_tasks(grid: Grid, options: SegmentationOptions, *, masked: bool
 
     They write `fragments`, the table ("tree",) and `segmentation`.
     """
-    make = flood_tasks if floods(options) else fragment_tasks
+    make = flood_tasks if is_flood(options) else fragment_tasks
     return [
         *make(grid, options.fragments, masked=masked),
         *agglomeration_tasks(grid, options.agglomeration),
@@ -80,7 +80,7 @@ def memory_store(grid: Grid, affinities: Any, mask: Any = None, **more: Any) -> 
     return MemoryStore(grid.domain, {**outputs, **inputs, **more})
 
 
-def passed_up(grid: Grid, store: Store, *, forests: bool = True) -> list[Passed]:
+def passed_up(grid: Grid, store: Store, *, forests: bool = True) -> list[Undecided]:
     """What went up from each level, for the report of every run.
 
     A flood has no `forests`.
@@ -88,7 +88,7 @@ def passed_up(grid: Grid, store: Store, *, forests: bool = True) -> list[Passed]
     return [_passed(store, level, grid.places(level), forests=forests) for level in range(grid.top + 1)]
 
 
-def _passed(store: Store, level: int, places: list[Triple], *, forests: bool) -> Passed:
+def _passed(store: Store, level: int, places: list[Triple], *, forests: bool) -> Undecided:
     """Of one level, a block's tables in memory at a time."""
     pairs = forest_bytes = edges = graph_bytes = merges = 0
     for place in places:
@@ -99,7 +99,7 @@ def _passed(store: Store, level: int, places: list[Triple], *, forests: bool) ->
             forest = store.load(("forest", level, *place))
             pairs, forest_bytes = pairs + len(forest["indices"]), forest_bytes + _bytes(forest)
             forest_bytes += _bytes(store.load(("tokens", level, *place))) if level else 0
-    return Passed(level, len(places), pairs, forest_bytes, edges, graph_bytes, merges)
+    return Undecided(level, len(places), pairs, forest_bytes, edges, graph_bytes, merges)
 
 
 def _bytes(table: Table) -> int:

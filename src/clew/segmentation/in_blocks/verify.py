@@ -17,7 +17,7 @@ from clew.blockwise.tasks import run_pool, run_serial
 from clew.segmentation.agglomeration import MergeTree
 from clew.segmentation.in_blocks.agglomeration import load_tree
 from clew.segmentation.in_blocks.forest import check_method
-from clew.segmentation.in_blocks.segment import Passed, memory_store, passed_up, segmentation_tasks
+from clew.segmentation.in_blocks.segment import Undecided, memory_store, passed_up, segmentation_tasks
 from clew.segmentation.options import SegmentationOptions
 from clew.segmentation.segment import Segmentation, segment
 from clew.space import Triple, triple
@@ -34,14 +34,14 @@ class Verification:
         0: one after the other in a random order.
     differences : tuple of str
         What is not identical; nothing, if clew keeps its word.
-    passed : list of Passed
+    passed : list of Undecided
         What each level passed up.
     """
 
     block_shape: Triple
     workers: int
     differences: tuple[str, ...]
-    passed: list[Passed]
+    passed: list[Undecided]
 
 
 def verify_blocks(
