@@ -234,7 +234,7 @@ def _started(process: int) -> str | None:
 def _namespace() -> str:
     """Where ids of processes mean the same: on this machine since its boot.
 
-    And in it, in the same container.
+    They also must be in the same container.
     """
     try:
         return f"{this_machine()} {os.readlink('/proc/self/ns/pid')}"

@@ -1,8 +1,6 @@
 """Workers that are jobs of a batch system, by a table [cluster] of a TOML file.
 
 A job that ends is followed by another.
-
-A job that ends is followed by another.
 """
 
 import contextlib
@@ -50,8 +48,6 @@ def batch_jobs(path: str) -> Iterator[Any]:
 
     Jobs that end are submitted again while the block lasts.
 
-    Jobs that end are submitted again while the block lasts.
-
     A job that never had a worker is not followed by another: what keeps it from starting would keep all.
 
     Raises
@@ -86,8 +82,6 @@ def private_settings() -> Iterator[None]:
 
     It serves no pages, and its files lie in a folder of this user alone.
 
-    It serves no pages, and its files lie in a folder of this user alone.
-
     Dask puts that folder first on Python's path; its own choice is one for all users of the machine.
     """
     import dask
@@ -108,8 +102,6 @@ def job_script(path: str) -> str:
 
 def _renew(cluster: Any, jobs: int, seen: dict[str, float]) -> None:
     """Submit another job for each that has lost its workers.
-
-    When a job was last `seen` with a worker is noted.
 
     When a job was last `seen` with a worker is noted.
     """
@@ -161,8 +153,6 @@ def _batch_cluster(table: Mapping[str, Any]) -> Iterator[Any]:
 @contextlib.contextmanager
 def _certificates(folder: str) -> Iterator[Any]:
     """A key for this run, which goes when the block ends.
-
-    It lies in a hidden folder that jobs see and other users cannot open.
 
     It lies in a hidden folder that jobs see and other users cannot open.
     """

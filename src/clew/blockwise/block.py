@@ -65,8 +65,6 @@ class Block:
         """The own voxels and one more on the low side of each axis.
 
         Every pair of neighbours lies in one such box.
-
-        Every pair of neighbours lies in one such box.
         """
         return self.grown((1, 1, 1), (0, 0, 0))
 
@@ -79,8 +77,6 @@ class Block:
 
     def holds_alone(self, voxels: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Tell which voxels no block beside this one sees.
-
-        They are given by their indices in the whole volume.
 
         They are given by their indices in the whole volume.
         """

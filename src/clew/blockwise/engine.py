@@ -1,8 +1,6 @@
 """Run tasks on many workers, by a ledger.
 
 What is finished is not done again, what fails is noted, and too many failures stop the run.
-
-What is finished is not done again, what fails is noted, and too many failures stop the run.
 """
 
 import os
@@ -39,8 +37,6 @@ class Work:
     """What a run did.
 
     The tasks it did, those it found whole, and the largest resident memory of each worker in bytes.
-
-    The tasks it did, those it found whole, and the largest resident memory of each worker in bytes.
     """
 
     tasks: int = 0
@@ -59,8 +55,6 @@ def run_by_ledger(
     watch: Callable[[], None] = lambda: None,
 ) -> Work:
     """Do all tasks that the ledger does not list as done.
-
-    At most `wave` of them are on the pool at a time.
 
     At most `wave` of them are on the pool at a time.
 
@@ -123,8 +117,6 @@ def run_by_ledger(
 
 def run_task(task: Task, store: LastingStore, ledger: Ledger, *, doubted: bool) -> tuple[bool, str, int]:
     """Do a task and mark it as done, unless the run has lost its folder.
-
-    A `doubted` task is done only if what it wrote is not whole.
 
     A `doubted` task is done only if what it wrote is not whole.
 

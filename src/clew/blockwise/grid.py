@@ -1,8 +1,6 @@
 """The grid of blocks that tile a domain, and the levels above it.
 
 At each level 2 × 2 × 2 blocks are joined into one.
-
-At each level 2 × 2 × 2 blocks are joined into one.
 """
 
 from dataclasses import dataclass

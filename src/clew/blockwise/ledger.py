@@ -2,8 +2,6 @@
 
 It also says which failed and why, and which run is at work.
 
-It also says which failed and why, and which run is at work.
-
 `plan.json` holds what decides the result; `done/STAGE/TASK` is there when all that the task writes is; `failed/STAGE/TASK`
 holds an error; `doubted/STAGE/TASK` was done, and what it wrote is to be looked at again; `finished.json` holds what is
 recorded with the outputs; `lock.json` names the run that may write. Everything is written beside and renamed.
@@ -91,8 +89,6 @@ class Ledger:
         """Note another plan for the run in the folder.
 
         For example where its inputs lie now.
-
-        For example where its inputs lie now.
         """
         _write(self.folder / PLAN, json.loads(json.dumps(plan, default=str)))
 
@@ -137,8 +133,6 @@ class Ledger:
         """Let the next run look at what all finished tasks wrote.
 
         It does those again of which something is not whole.
-
-        It does those again of which something is not whole.
         """
         for name in self.done():
             place = self.folder / "doubted" / name
@@ -151,8 +145,6 @@ class Ledger:
 
     def finish(self, record: Mapping[str, Any], outputs: Sequence[str]) -> dict[str, Any]:
         """Note what is recorded with the outputs, and the folders of their arrays.
-
-        Returns what was recorded the first time.
 
         Returns what was recorded the first time.
         """

@@ -33,8 +33,6 @@ class Store(Protocol):
     """What a task may read from and write to.
 
     Tables and boxes are written once, by one task each; writing the same again is allowed.
-
-    Tables and boxes are written once, by one task each; writing the same again is allowed.
     """
 
     def load(self, key: Key) -> Table:

@@ -1,8 +1,6 @@
 """Tasks and their order.
 
 A task may run as soon as all that it reads has been written.
-
-A task may run as soon as all that it reads has been written.
 """
 
 from collections import deque
@@ -86,8 +84,6 @@ def run_serial(tasks: Sequence[Task], store: Store, *, rng: np.random.Generator 
 
 def run_pool(tasks: Sequence[Task], store: Store, pool: Executor, *, wave: int) -> None:
     """Run tasks on a pool of threads or processes, at most `wave` at a time.
-
-    The first error stops all.
 
     The first error stops all.
     """

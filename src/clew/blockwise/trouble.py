@@ -12,8 +12,6 @@ def workers_died(error: BaseException) -> bool:
     """Tell whether a task failed because all workers that held it died.
 
     One of the other tasks that they held may be to blame.
-
-    One of the other tasks that they held may be to blame.
     """
     from distributed.scheduler import KilledWorker
 

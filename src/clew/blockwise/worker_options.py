@@ -1,8 +1,6 @@
 """Where the tasks of a run in blocks are done.
 
 Every default of it is written here and nowhere else.
-
-Every default of it is written here and nowhere else.
 """
 
 from dataclasses import dataclass

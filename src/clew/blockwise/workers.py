@@ -107,8 +107,6 @@ def _joined(scheduler: str) -> Any:
     """A client of a scheduler that runs already.
 
     Certificates for it are those of Dask's own configuration.
-
-    Certificates for it are those of Dask's own configuration.
     """
     from distributed import Client
 
@@ -126,8 +124,6 @@ def _joined(scheduler: str) -> Any:
 
 def _check_address(scheduler: str) -> None:
     """Refuse what is no address of a scheduler before a client is made.
-
-    The client would leave a thread behind.
 
     The client would leave a thread behind.
     """
@@ -154,8 +150,6 @@ def _warm_up(done: Any) -> None:
 
 def own_device(device: str) -> str:
     """The device of this worker.
-
-    The processes on a machine of several GPUs take one each, by their index.
 
     The processes on a machine of several GPUs take one each, by their index.
     """

@@ -63,9 +63,6 @@ def away_from_borders(
     a face neighbour of another neuron. Voxels of 0 were annotated by nobody, or are membrane: they are no border, and
     not part of the result. Exact at block borders with a context of `distance` plus one voxel.
 
-    A border voxel has a face neighbour of another neuron. Voxels of 0 were annotated by nobody, or are membrane: they are
-    no border, and not part of the result. Exact at block borders with a context of `distance` plus one voxel.
-
     Parameters
     ----------
     truth : (z, y, x) whole numbers

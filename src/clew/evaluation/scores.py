@@ -139,7 +139,7 @@ def score_thresholds(table: OverlapTable, ids: ArrayLike, lookups: Iterable[Arra
 def best_threshold(thresholds: Sequence[float], scores: Sequence[Scores]) -> tuple[float, Scores]:
     """The threshold of the smallest VOI sum, with its scores.
 
-    Of several equally good ones the first.
+    Of several equally good thresholds it is the first.
 
     Parameters
     ----------

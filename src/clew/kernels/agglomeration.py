@@ -317,7 +317,7 @@ def _record(rule, graph, edge, merges, count, level):
 def _merge_in_buckets(rule, graph, values, queue, merges):
     """Merge best edges down to the floor level; returns the number of merges.
 
-    For reducible scores (MEAN, QUANTILE) only.
+    The score must be reducible (MEAN, QUANTILE).
 
     A region that is held may not merge: not all of its edges are known. A free region whose best edge leads to a held one
     has to wait, hence is held too.

@@ -199,7 +199,7 @@ def laid_out(rule: Rule, ends: np.ndarray, sizes: np.ndarray, histograms: Histog
 def new_buckets(graph: Graph, rule: Rule) -> Buckets:
     """The scored edges in order of level and key, with the bounds of the levels.
 
-    With empty waiting lists and room for a heap.
+    The waiting lists are empty, and there is room for a heap.
     """
     levels, number = graph.edges[:, LEVEL], FULL // level_step(rule.kind) + 1
     order = np.argsort(levels.astype(np.uint16), kind="stable").astype(np.int32)
@@ -236,7 +236,7 @@ def _new_edges(count: int) -> np.ndarray:
 def _new_values(rule: Rule, cells: int, edges: int) -> Values:
     """Room for what scores are made of.
 
-    Each only as far as this kind of score needs it.
+    Each array is only as large as this kind of score needs it.
     """
     cells = cells if rule.kind == QUANTILE else 0
     slots = cells // DENSE + 1

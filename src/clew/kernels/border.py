@@ -1,6 +1,6 @@
 """Pixels near a label border, per section, by exact Euclidean distance.
 
-Linear in the number of pixels.
+It takes time in proportion to the number of pixels.
 """
 
 import numpy as np

@@ -11,10 +11,7 @@ from clew.kernels._union_find import root
 
 
 def parent_type(voxels: int) -> type[np.unsignedinteger] | type[np.signedinteger]:
-    """The smaller of uint32 and int64 that holds indices of so many voxels.
-
-    And one more.
-    """
+    """The smaller of uint32 and int64 that holds indices of so many voxels + 1."""
     return np.uint32 if voxels < 2**32 - 1 else np.int64
 
 

@@ -144,7 +144,7 @@ def _find_smallest(values, indices, result):
 def unite_indices(ones: np.ndarray, others: np.ndarray, count: int) -> np.ndarray:
     """The smallest index of the set of each of 0 … count - 1, (count,) int64.
 
-    After uniting ones[i] with others[i].
+    The sets are those after uniting ones[i] with others[i].
     """
     parents = np.arange(count, dtype=np.int64)
     _unite(ones, others, parents)

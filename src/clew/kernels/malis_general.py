@@ -81,7 +81,7 @@ def _list_labels(labels, following, ordered, place):
 def _count_equal(ordered, middle, end, counts):
     """Add the labels from `middle` to `end` to the counts; returns their pairs.
 
-    Pairs with those counted before.
+    These are pairs with the labels counted before.
     """
     equal = np.int64(0)
     for i in range(middle, end):

@@ -8,7 +8,7 @@ from clew.kernels._jit import at, bare_kernel
 def cut_tree(parents: np.ndarray, levels: np.ndarray, limit: float) -> np.ndarray:
     """Smallest member of each fragment's region after the merges above a limit.
 
-    Those with level > limit.
+    These are the merges with level > limit.
 
     Parameters
     ----------

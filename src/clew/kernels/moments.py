@@ -1,6 +1,4 @@
-"""Gaussian-weighted moments of every object's own voxels.
-
-Around each of its voxels.
+"""Gaussian-weighted moments of every object around each of its voxels.
 
 The ten moments up to second order of an indicator function are products of moments along the axes, so one pass along each
 axis finds them all: three maps after x, six after y, ten after z. Every pass stays inside the bounding box of one object.
@@ -26,7 +24,7 @@ _START, _STOP, _BOX_COLUMNS = 0, 3, 6
 def object_moments(labels: np.ndarray, names: np.ndarray, windows: tuple[np.ndarray, ...]) -> np.ndarray:
     """Sums of weight × offsets over the voxels of each voxel's own label.
 
-    In the window around it.
+    They are those in the window around the voxel.
 
     Parameters
     ----------
@@ -109,7 +107,7 @@ def _add_products(target, weights, rows, start):
 def _find_run(row, number, start):
     """Start and stop of the next run of an object in a row of indices.
 
-    Both the row's width where there is none.
+    Both are the row's width where there is none.
     """
     while start < row.size and row[start] != number:
         start += 1
@@ -123,7 +121,7 @@ def _find_run(row, number, start):
 def _filter_rows(plane, number, sums, rows):
     """Moments 1, x, xx of one object's runs in each row of a plane.
 
-    As differences of the window's running sums.
+    They are differences of the window's running sums.
 
     Returns the first row that holds the object, and one more than the last.
     """
@@ -148,7 +146,7 @@ def _filter_rows(plane, number, sums, rows):
 def _filter_columns(rows, first, last, window, z, columns):
     """Moments 1, x, y, yx, xx, yy of a plane.
 
-    From those of its rows from first to last.
+    They are made of those of its rows from first to last.
     """
     height, width = rows.shape[0], rows.shape[1] // _ROW_MOMENTS
     radius = window.shape[1] // 2
@@ -168,7 +166,7 @@ def _filter_columns(rows, first, last, window, z, columns):
 def _filter_depth(columns, z, window, target):
     """Moments 1, x, y, yx, xx, yy, z, zx, zy, zz of a row at depth z.
 
-    From those of the planes.
+    They are made of those of the planes.
     """
     depth, width = columns.shape[0], columns.shape[1] // _PLANE_MOMENTS
     radius = window.shape[1] // 2

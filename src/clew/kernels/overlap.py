@@ -1,6 +1,6 @@
 """Overlap of two label volumes: how many voxels carry each pair of ids.
 
-And where the voxels of a few pairs lie.
+It also says where the voxels of a few pairs lie.
 
 Runs of equal pairs are counted before they are looked up in an open-addressed table; all rows that a stretch of voxels
 needs are asked for before the first is looked at: half the time of a look-up for each run as it comes.
@@ -165,7 +165,7 @@ def _list_runs(segments, truths, position, stop, starts):
 def _count(segments, truths, stretch, table, position):
     """Count from voxel `position` on, and return where it stopped.
 
-    To the end or until the table is nearly half full.
+    It stops at the end, or when the table is nearly half full.
     """
     starts, slots, rows, used = stretch.starts, stretch.slots, table.rows, table.used[0]
     voxels, room = np.int64(truths.shape[0]), np.int64(rows.shape[0] // 2) - _STRETCH

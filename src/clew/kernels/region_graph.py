@@ -278,7 +278,7 @@ def _enter_all(table, count):
 def _walk(box, rows, found, row):
     """Walk the rows of the box [low - 1, high) from `row` on; returns the next row.
 
-    Until done or a table is nearly full.
+    It stops at the end, or when a table is nearly full.
 
     Only pairs and voxels in [low, high) are counted.
     """

@@ -1,6 +1,6 @@
 """Look up sparse 64-bit ids, once per run of voxels.
 
-In an open-addressing table of (id, value).
+The table of (id, value) is one of open addressing.
 """
 
 from typing import NamedTuple
@@ -88,7 +88,7 @@ def _first_slot(table, label):
 def _slot(table, slot, label):
     """Slot of an id from its first slot on.
 
-    Or the free one (0, -1) where it would be.
+    Where the id is missing, it is the free slot (0, -1) where it would be.
     """
     mask = table.shape[0] - 1
     while table[at(slot), _ID] != 0 and table[at(slot), _ID] != label:
@@ -118,7 +118,7 @@ def _search(table, ids, found):
 def _list_new(flat, start, stop, row):
     """List where a row's ids differ from those above; count them.
 
-    And where the id before differs too.
+    Where the id before differs, too, is listed as well.
 
     Both lists are made without a branch, which would often be foretold wrongly.
     """

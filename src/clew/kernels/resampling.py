@@ -76,7 +76,7 @@ def sample_nearest(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Labels and mask at the voxels nearest to base + fraction + field.
 
-    0 and false outside.
+    Outside of the volume they are 0 and false.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def _fill(coefficients, basis, field):
 def _reflected(index, size):
     """An index inside 0 .. size - 1, mirrored as often as needed.
 
-    At the first and the last voxel.
+    It is mirrored at the first and the last voxel.
     """
     if index >= 0 and index < size:
         return index

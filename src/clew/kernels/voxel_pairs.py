@@ -181,7 +181,7 @@ def _outdone(recent, one, other, strength):
 def _collect(volume, low, across, rows, recent, contacts, counts, chunk):
     """Collect pairs of some rows; returns (next row, pairs found).
 
-    Rows first to last, until the chunk is nearly full.
+    It stops after the last row, or when the chunk is nearly full.
     """
     basins, seeded, width = volume.basins, volume.seeded, volume.width
     plane = volume.height * width

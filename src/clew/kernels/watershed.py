@@ -66,7 +66,7 @@ class _Row(NamedTuple):
 def best_picks(affinities: np.ndarray, mask: np.ndarray, low: int, high: int, per_section: bool) -> np.ndarray:
     """Flags with the best pair of every voxel, and all its strong pairs.
 
-    The best if it is at least `low`, and all pairs of at least `high`.
+    The best must be at least `low`, and strong pairs at least `high`.
 
     Parameters
     ----------

@@ -219,7 +219,7 @@ def _refuse_other_shapes(options: UNetOptions, weights: Mapping[str, torch.Tenso
 def _dense(tensor: Any) -> torch.Tensor:
     """Weights as float32, refused by a TypeError where they are no plain tensor.
 
-    Such as a view that shows few numbers as many.
+    A view that shows few numbers as many is an example.
     """
     if not (isinstance(tensor, torch.Tensor) and tensor.is_floating_point() and tensor.is_contiguous()):
         raise TypeError("weights must be plain tensors of floats")

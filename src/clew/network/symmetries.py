@@ -1,6 +1,6 @@
 """Mirrors and transposes of a volume for test-time augmentation.
 
-And what they do to its affinities.
+Each knows what it does to affinities.
 """
 
 import itertools

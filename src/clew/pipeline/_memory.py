@@ -1,6 +1,6 @@
 """How much memory commands need where they hold volumes whole, as measured.
 
-And what to do where that is too much.
+Messages say what to do where that is too much.
 """
 
 from clew.memory import refuse_beyond_memory

@@ -64,7 +64,7 @@ def _is_there(path: str) -> bool:
 def _is_store(place: Parts) -> bool:
     """Tell whether a path is in a file or folder of a volume.
 
-    Not in a plain folder of images.
+    A plain folder of images does not count.
     """
     return any(Path(part).suffix.lower() in STORES for part in place)
 

@@ -88,7 +88,7 @@ class RunFolder:
     def unusable_state(self, error: Exception) -> InputError:
         """The message where the saved state cannot be read.
 
-        Or where it is not one of this training.
+        It is also the message for the state of another training.
         """
         return InputError(
             f"{self.folder / 'state.pt'} is damaged ({type(error).__name__}), so that this training cannot go on; "
@@ -138,7 +138,7 @@ class RunFolder:
     def keep(self, example: Example) -> Path:
         """Save the crop at which training diverged as an .npz file.
 
-        With what the network made of it.
+        What the network made of it is saved, too.
         """
         path = self.folder / f"not-finite-step-{example.step + 1:06}.npz"
         with written_beside(path, overwrite=True) as partial, partial.open("wb") as file:
@@ -157,7 +157,7 @@ class RunFolder:
     def _check_config(self) -> None:
         """Refuse to go on with other options than those of the training in the folder.
 
-        And refuse to start among files that no training made.
+        Starting among files that no training made is refused, too.
         """
         path = self.folder / "config.json"
         foreign = [] if path.exists() else [found for pattern in MADE for found in self.folder.glob(pattern)]

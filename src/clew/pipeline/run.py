@@ -236,7 +236,7 @@ def _refuse_others(function: Stage, arguments: dict[str, Any]) -> None:
 def _is_done(function: Stage, arguments: dict[str, Any], output: str, made: set[str]) -> bool:
     """Tell whether an output was made by this stage from these inputs.
 
-    With these parameters, too.
+    The parameters must be the same, too.
 
     It is not if inputs changed that earlier tables make (`made`). Other parameters, and other inputs that changed, are refused.
     """

@@ -43,7 +43,7 @@ from clew.training.validation import Validation, validate
 class HeldOut(NamedTuple):
     """The part of a volume on which the network is judged.
 
-    And the agglomeration score by which it is segmented.
+    It is segmented by an agglomeration score.
     """
 
     raw: NDArray[np.uint8]

@@ -283,7 +283,7 @@ def label_statistics(labels: Labels, mask: Mask, found: Components) -> Statistic
 def face_pairs() -> list[tuple[tuple[slice, ...], tuple[slice, ...]]]:
     """Slices of all voxels and of their neighbours through each of the six faces.
 
-    In this order: z forth, z back, y forth, …
+    Their order is z forth, z back, y forth, …
     """
     pairs = []
     for axis in range(3):

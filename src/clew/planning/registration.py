@@ -160,7 +160,7 @@ def check_axes(statistics: Statistics, voxel_size: Lengths) -> list[Finding]:
 def darkness(raw: NDArray[np.uint8]) -> Volume:
     """How much darker than its surroundings in the section each voxel is.
 
-    (z, y, x) float32.
+    The result is (z, y, x) float32.
     """
     values = raw.astype(np.float32)
     return ndimage.uniform_filter(values, (1, SURROUNDINGS, SURROUNDINGS), mode="nearest") - values

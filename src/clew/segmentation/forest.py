@@ -2,8 +2,6 @@
 
 A whole volume is one block.
 
-A whole volume is one block.
-
 A component that reaches a face to another block is frozen: not all of its pairs are known, so that it has to wait.
 """
 

@@ -276,7 +276,7 @@ def pool_region_graph(
 def _checked_fragments(fragments: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """The fragments as the kernel reads them.
 
-    In C order, as uint32, or as the bits of uint64 in int64.
+    They are in C order, as uint32, or as the bits of uint64 in int64.
     """
     if fragments.dtype not in (np.uint32, np.uint64):
         raise InputError(f"fragments must be uint64 or uint32, not {fragments.dtype}: convert them with astype")

@@ -77,7 +77,7 @@ class Processes:
 def are_launched() -> bool:
     """Tell whether this process was started as one of several.
 
-    By torchrun, or by `clew train --processes`.
+    It is started by torchrun, or by `clew train --processes`.
     """
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 

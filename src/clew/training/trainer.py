@@ -243,7 +243,7 @@ class Trainer:
     def example(self, step: int = 0, number: int = 0) -> Example:
         """A crop of any step, as the network sees it now.
 
-        By default the very first one.
+        By default it is the very first one.
         """
         batch = self._draw(step, range(number, number + 1))
         logits = self._logits(batch.raw.to(self.device))

@@ -1,6 +1,6 @@
 """What a file may take from other files: only those of its own folder.
 
-Unless the user asks for more.
+The user may ask for more.
 
 A file of somebody else could otherwise show, as voxels, what only you may read.
 """

@@ -1,6 +1,6 @@
 """Coarser scales of a volume, for viewers.
 
-Which scales there are, and how voxels become one.
+It says which scales there are, and makes one voxel of several.
 """
 
 from dataclasses import dataclass

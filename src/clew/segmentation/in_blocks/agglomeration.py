@@ -176,7 +176,7 @@ def assemble_tree(sizes: Sequence[Sizes], merges: Sequence[Merges], score: str) 
 def block_sizes(graph: RegionGraph) -> Sizes:
     """The fragments of the block's region graph and their voxels.
 
-    Also fragments of which the block owns no voxel (0).
+    Fragments of which the block owns no voxel (0) are listed, too.
     """
     return Sizes(graph.fragments, graph.sizes)
 

@@ -52,7 +52,7 @@ class BlockFragments(NamedTuple):
 class Renames(NamedTuple):
     """What became of components: old ids, ascending, and new ids.
 
-    Also of finished fragments (0 for none).
+    Finished fragments are listed, too (0 for none).
     """
 
     old: NDArray[np.uint64]
