@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from clew.errors import InputError
 from clew.segmentation.agglomeration import MergeTree
-from clew.segmentation.relabel import relabel, replace_names, segment_lookup
+from clew.segmentation.relabel import exchange_ids, relabel, segment_lookup
 from naive.agglomeration import lookup_by_union
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -70,7 +70,7 @@ def test_ids_that_are_not_among_the_old_ones_stay(renamed: dict[int, int], names
     names = [*names, *renamed, 2**64 - 1]
     old = np.array(sorted(renamed), np.uint64)
     new = np.array([renamed[name] for name in sorted(renamed)], np.uint64)
-    found = replace_names(np.array(names, np.uint64), old, new)
+    found = exchange_ids(np.array(names, np.uint64), old, new)
     assert found.tolist() == [renamed.get(name, name) for name in names]
 
 

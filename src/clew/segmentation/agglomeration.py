@@ -17,7 +17,7 @@ from clew.kernels import agglomeration as kernels
 from clew.kernels import agglomeration_layout as layout
 from clew.kernels.relabel import positions_of
 from clew.segmentation.options import AgglomerationOptions
-from clew.segmentation.region_graph import RegionGraph, checked_graph, places_of, strictly_ascending
+from clew.segmentation.region_graph import RegionGraph, checked_graph, edge_positions, strictly_ascending
 
 SCORE_NAMES = (
     "mean, hist_quant_Q and hist_quant_Q_init_max with Q from 0 to 100, mean_top_K with K from 1 to 1000, aff75_his256"
@@ -160,9 +160,9 @@ def agglomerate(graph: RegionGraph, *, options: AgglomerationOptions = Agglomera
     ([[1, 2], [1, 3]], True)
     """
     graph = checked_graph(graph)
-    places, levels = merge_edges(initial_graph(graph, options.score), options, 0)
+    positions, levels = merge_edges(initial_graph(graph, options.score), options, 0)
     scores = (levels / layout.FULL).astype(np.float32)
-    return MergeTree(graph.fragments, graph.sizes, graph.fragments[places], scores, options.score)
+    return MergeTree(graph.fragments, graph.sizes, graph.fragments[positions], scores, options.score)
 
 
 def initial_graph(graph: RegionGraph, score: str) -> RegionGraph:
@@ -240,4 +240,4 @@ def _checked_tables(graph: RegionGraph) -> tuple[NDArray[np.int64], NDArray[np.i
             "the region graph is too large (2^30 edges or fragments or more): agglomerate it block by block"
         )
     histograms = layout.Histograms(graph.starts, graph.bins, graph.counts)
-    return places_of(graph.fragments, graph.edges), graph.sizes, histograms
+    return edge_positions(graph.fragments, graph.edges), graph.sizes, histograms

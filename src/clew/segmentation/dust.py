@@ -46,7 +46,7 @@ def join_dust(
     Returns
     -------
     (m,) uint64
-        The new lookup; a segment is named by the smallest of the old names.
+        The new lookup; a segment has the smallest of the old ids.
 
     Raises
     ------

@@ -24,7 +24,7 @@ def extract_fragments(
 ) -> np.ndarray:
     """Divide a volume into fragments.
 
-    A fragment's id is 1 + the smallest linear index (C order, whole volume) of its voxels: names depend on nothing but
+    A fragment's id is 1 + the smallest linear index (C order, whole volume) of its voxels: ids depend on nothing but
     the fragments.
 
     Parameters
@@ -105,16 +105,16 @@ def _seeded_flood(levels: np.ndarray, inside: np.ndarray, options: FragmentOptio
     shape = levels.shape[1:]
     flags = find_seeds(levels, inside, options) * np.uint8(SEED | ALIVE)
     result = np.empty(flags.size, np.uint64)
-    numbers = components.indices_in(result)
-    numbers[:] = np.arange(flags.size, dtype=numbers.dtype)
-    components.unite_touching_seeds(flags, numbers, options.per_section)
-    firsts, _ = components.index_components(flags, numbers)
+    indices = components.indices_in(result)
+    indices[:] = np.arange(flags.size, dtype=indices.dtype)
+    components.unite_touching_seeds(flags, indices, options.per_section)
+    firsts, _ = components.index_components(flags, indices)
     heights = boundary.boundary_map(levels, inside, options.per_section)
     open_voxels = heights <= 255 - level_of(options.low)
     if inside.size:
         open_voxels &= inside.view(np.bool_)
-    flood.flood(heights, open_voxels, numbers.reshape(shape), options.per_section)
-    components.spread_ids(components.first_voxels(numbers, len(firsts) - 1), result)
+    flood.flood(heights, open_voxels, indices.reshape(shape), options.per_section)
+    components.spread_ids(components.first_voxels(indices, len(firsts) - 1), result)
     return result.reshape(shape)
 
 

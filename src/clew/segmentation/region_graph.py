@@ -153,7 +153,7 @@ def merge_region_graphs(graphs: Iterable[RegionGraph]) -> RegionGraph:
 def checked_graph(graph: RegionGraph) -> RegionGraph:
     """Check a graph and return it with arrays as the kernels read them.
 
-    Whether edges join fragments that it lists is not looked at: `places_of` does that.
+    Whether edges join fragments that it lists is not checked: `edge_positions` does that.
     """
     checked = RegionGraph(
         as_ids(graph.fragments, "fragments"), as_counts(graph.sizes, "sizes"), as_ids(graph.edges, "edges"),
@@ -165,7 +165,7 @@ def checked_graph(graph: RegionGraph) -> RegionGraph:
     return checked
 
 
-def places_of(fragments: NDArray[np.uint64], edges: NDArray[np.uint64]) -> NDArray[np.int64]:
+def edge_positions(fragments: NDArray[np.uint64], edges: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Positions in the fragments of both ends of each edge.
 
     An InputError where one is missing.
@@ -238,7 +238,7 @@ def contract_region_graph(graph: RegionGraph, lookup: NDArray[np.uint64]) -> Reg
     if lookup.shape != graph.fragments.shape:
         count = len(graph.fragments)
         raise InputError(f"lookup must have one segment for each of the {count} fragments, not shape {lookup.shape}")
-    ends = lookup[places_of(graph.fragments, graph.edges)]
+    ends = lookup[edge_positions(graph.fragments, graph.edges)]
     kept = lookup != 0
     return pool_region_graph(lookup[kept], graph.sizes[kept], ends, np.diff(graph.starts), graph.bins, graph.counts)
 
@@ -255,22 +255,22 @@ def pool_region_graph(
 
     Pairs within one fragment and pairs with 0 are dropped.
     """
-    names, numbers = np.unique(fragments, return_inverse=True)
-    summed = np.zeros(len(names), np.int64)
-    np.add.at(summed, numbers, sizes)
+    ids, indices = np.unique(fragments, return_inverse=True)
+    summed = np.zeros(len(ids), np.int64)
+    np.add.at(summed, indices, sizes)
     kept = (edges[:, 0] != edges[:, 1]) & (edges != 0).all(axis=1)
     cells = np.repeat(kept, lengths)
-    ends = np.sort(places_of(names, edges[kept]), axis=1)
-    keys, places = np.unique(ends[:, 0] * np.int64(max(len(names), 1)) + ends[:, 1], return_inverse=True)
-    cell_keys = np.repeat(places, lengths[kept]) * 256 + bins[cells]
+    ends = np.sort(edge_positions(ids, edges[kept]), axis=1)
+    keys, positions = np.unique(ends[:, 0] * np.int64(max(len(ids), 1)) + ends[:, 1], return_inverse=True)
+    cell_keys = np.repeat(positions, lengths[kept]) * 256 + bins[cells]
     order = np.argsort(cell_keys, kind="stable")
     cell_keys = cell_keys[order]
     first = np.flatnonzero(np.diff(cell_keys, prepend=-1))
     pooled = np.add.reduceat(counts[cells][order], first) if len(first) else np.zeros(0, np.int64)
     starts = np.searchsorted(cell_keys[first], np.arange(len(keys) + 1) * 256)
-    pairs = np.stack(np.divmod(keys, max(len(names), 1)), axis=1)
+    pairs = np.stack(np.divmod(keys, max(len(ids), 1)), axis=1)
     pooled_bins = (cell_keys[first] & 255).astype(np.uint8)
-    return RegionGraph(names, summed, names[pairs], starts.astype(np.int64), pooled_bins, pooled)
+    return RegionGraph(ids, summed, ids[pairs], starts.astype(np.int64), pooled_bins, pooled)
 
 
 def _checked_fragments(fragments: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

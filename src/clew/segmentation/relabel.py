@@ -53,15 +53,15 @@ def check_threshold(threshold: float) -> None:
         raise InputError(f"threshold must be in [0, 1] (merge while 1 - score < threshold), not {threshold}")
 
 
-def replace_names(names: NDArray[np.uint64], old: NDArray[np.uint64], new: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def exchange_ids(ids: NDArray[np.uint64], old: NDArray[np.uint64], new: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Replace each id `old[i]` by `new[i]`; ids that are not among the old ones stay.
 
     The old ids ascend.
     """
     if not len(old):
-        return names
-    places = np.minimum(np.searchsorted(old, names), len(old) - 1)
-    return np.where(old[places] == names, new[places], names)
+        return ids
+    positions = np.minimum(np.searchsorted(old, ids), len(old) - 1)
+    return np.where(old[positions] == ids, new[positions], ids)
 
 
 def relabel(fragments: np.ndarray, ids: np.ndarray, lookup: np.ndarray) -> NDArray[np.uint64]:

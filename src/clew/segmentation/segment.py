@@ -35,7 +35,7 @@ class Segmentation:
     lookup : (m,) uint64
         Segment of each of `merge_tree.fragments`; 0 where it was removed.
     segmentation : (z, y, x) uint64
-        Each voxel's segment, named by the smallest id of its fragments.
+        Each voxel's segment, whose id is the smallest of those of its fragments.
 
     Examples
     --------

@@ -104,13 +104,13 @@ def start_graph(graph: RegionGraph, fragments: np.ndarray, block: Block, score: 
         For an unknown score or one that is not exact in blocks.
     """
     kind = reducible_score(score).kind
-    names, faces = _reached(fragments, block)
+    ids, faces = _reached(fragments, block)
     graph = initial_graph(graph, score)
     cells = graph.starts, graph.bins, graph.counts
     if kind == layout.MEAN and len(graph.edges):
         sums, totals = (np.add.reduceat(v, graph.starts[:-1]) for v in (graph.counts * graph.bins, graph.counts))
         cells = _mean_cells(sums, totals)
-    return _open_graph(names, faces, graph.edges, graph.edges, cells)
+    return _open_graph(ids, faces, graph.edges, graph.edges, cells)
 
 
 def join_graphs(parts: Sequence[tuple[OpenGraph, Block]], block: Block, score: str) -> OpenGraph:
@@ -120,13 +120,13 @@ def join_graphs(parts: Sequence[tuple[OpenGraph, Block]], block: Block, score: s
 
     Only contacts of two fragments can be in several parts: of init-with-max their largest value counts.
     """
-    names = np.concatenate([graph.regions for graph, _ in parts])
+    ids = np.concatenate([graph.regions for graph, _ in parts])
     faces = np.concatenate([graph.faces & _outer_faces(part, block) for graph, part in parts])
     edges, keys = (np.concatenate([getattr(graph, name) for graph, _ in parts]) for name in ("edges", "keys"))
     cells = _joined_cells([(graph.starts, graph.bins, graph.counts) for graph, _ in parts])
     edges, keys, cells = _pool_contacts(edges, keys, cells, reducible_score(score).maximum)
     order = np.lexsort((keys[:, 1], keys[:, 0]))
-    return _open_graph(names, faces, edges[order], keys[order], _chosen_cells(cells, order))
+    return _open_graph(ids, faces, edges[order], keys[order], _chosen_cells(cells, order))
 
 
 def merge_inside(graph: OpenGraph, options: AgglomerationOptions) -> tuple[Merges, OpenGraph]:
@@ -162,9 +162,9 @@ def assemble_tree(sizes: Sequence[Sizes], merges: Sequence[Merges], score: str) 
     InputError
         Where a fragment was not connected, so that a merge was found twice.
     """
-    fragments, places = np.unique(np.concatenate([part.fragments for part in sizes]), return_inverse=True)
+    fragments, positions = np.unique(np.concatenate([part.fragments for part in sizes]), return_inverse=True)
     totals = np.zeros(len(fragments), np.int64)
-    np.add.at(totals, places, np.concatenate([part.sizes for part in sizes]))
+    np.add.at(totals, positions, np.concatenate([part.sizes for part in sizes]))
     pairs, keys, levels = (np.concatenate([part[column] for part in merges]) for column in range(3))
     if len(np.unique(pairs[:, 1])) < len(pairs):
         raise InputError("each fragment must be connected (26 neighbours) to be agglomerated block by block")
@@ -206,12 +206,12 @@ def _reached(fragments: np.ndarray, block: Block) -> tuple[NDArray[np.uint64], N
 
     Fragments may be repeated.
     """
-    names, bits = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint8)]
+    ids, bits = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint8)]
     for axis, side in block.faces():
         found = np.unique(plane_of(fragments, axis, side))
-        names.append(found[found != 0].astype(np.uint64))
-        bits.append(np.full(len(names[-1]), 1 << (2 * axis + side), np.uint8))
-    return np.concatenate(names), np.concatenate(bits)
+        ids.append(found[found != 0].astype(np.uint64))
+        bits.append(np.full(len(ids[-1]), 1 << (2 * axis + side), np.uint8))
+    return np.concatenate(ids), np.concatenate(bits)
 
 
 def _outer_faces(part: Block, block: Block) -> np.uint8:
@@ -222,16 +222,16 @@ def _outer_faces(part: Block, block: Block) -> np.uint8:
 
 
 def _open_graph(
-    names: NDArray[np.uint64],
+    ids: NDArray[np.uint64],
     faces: NDArray[np.uint8],
     edges: NDArray[np.uint64],
     keys: NDArray[np.uint64],
     cells: _Cells,
 ) -> OpenGraph:
     """With the table of all regions that are named or have an edge."""
-    regions = np.unique(np.concatenate([names, edges.ravel()]))
+    regions = np.unique(np.concatenate([ids, edges.ravel()]))
     bits = np.zeros(len(regions), np.uint8)
-    np.bitwise_or.at(bits, np.searchsorted(regions, names), faces)
+    np.bitwise_or.at(bits, np.searchsorted(regions, ids), faces)
     return OpenGraph(regions, bits, edges, keys, *cells)
 
 
@@ -257,8 +257,8 @@ def _chosen_cells(cells: _Cells, rows: NDArray[np.int64]) -> _Cells:
     starts, bins, counts = cells
     lengths = np.diff(starts)[rows]
     new_starts = np.concatenate([[0], np.cumsum(lengths)])
-    places = np.arange(new_starts[-1]) + np.repeat(starts[:-1][rows] - new_starts[:-1], lengths)
-    return new_starts, bins[places], counts[places]
+    positions = np.arange(new_starts[-1]) + np.repeat(starts[:-1][rows] - new_starts[:-1], lengths)
+    return new_starts, bins[positions], counts[positions]
 
 
 def _pool_contacts(

@@ -57,10 +57,10 @@ def flood_block(
     """
     around = extract_fragments(affinities, mask=mask, options=options)
     inside = around[block.owned.within(flood_context(block, options))]
-    names, firsts, places = np.unique(inside, return_index=True, return_inverse=True)
+    found, firsts, indices = np.unique(inside, return_index=True, return_inverse=True)
     ids = global_indices(firsts, block.owned, block.domain.frame).view(np.uint64) + np.uint64(1)
-    ids[names == 0] = 0
-    fragments: NDArray[np.uint64] = ids[places].reshape(block.owned.shape)
+    ids[found == 0] = 0
+    fragments: NDArray[np.uint64] = ids[indices].reshape(block.owned.shape)
     return fragments
 
 

@@ -131,8 +131,8 @@ def match_faces(lower: NDArray[np.uint64], upper: NDArray[np.uint64], box: Box, 
         Shape of the whole volume.
     """
     both = np.stack([lower.ravel(), upper.ravel()], axis=1)
-    places = np.flatnonzero((both[:, 0] != 0) & np.append(True, (both[1:] != both[:-1]).any(axis=1)))
-    order = places[np.lexsort((places, both[places, 1], both[places, 0]))]
+    positions = np.flatnonzero((both[:, 0] != 0) & np.append(True, (both[1:] != both[:-1]).any(axis=1)))
+    order = positions[np.lexsort((positions, both[positions, 1], both[positions, 0]))]
     pairs = both[order]
     first = order[np.append(True, (pairs[1:] != pairs[:-1]).any(axis=1))[: len(order)]]
     voxels = global_indices(first, box, frame)
@@ -166,9 +166,9 @@ def join_forests(forests: Sequence[Forest], tokens: Tokens, block: Block) -> tup
     renames : Renames
         For every component of the parts.
     """
-    old, places = np.unique(np.concatenate([part.ids for part in forests]), return_inverse=True)
+    old, positions = np.unique(np.concatenate([part.ids for part in forests]), return_inverse=True)
     sets, set_of = np.unique(_unite_shared(old, tokens), return_inverse=True)
-    rows = set_of[places] + 1
+    rows = set_of[positions] + 1
     count = len(sets) + 1
     ids = forest.smallest(np.concatenate([part.ids for part in forests]), rows, count)
     firsts = forest.smallest(np.concatenate([part.firsts for part in forests]), rows, count)

@@ -22,7 +22,7 @@ from clew.segmentation.in_blocks.forest import (
     start_forest,
 )
 from clew.segmentation.options import FragmentOptions
-from clew.segmentation.relabel import replace_names
+from clew.segmentation.relabel import exchange_ids
 from clew.space import Triple, triple
 
 
@@ -126,9 +126,9 @@ def _ancestors(grid: Grid, place: Triple) -> list[tuple[int, Triple]]:
 
 
 def _name(store: Store, *, grid: Grid, place: Triple) -> None:
-    names = store.load(("names", *place))["names"]
+    ids = store.load(("names", *place))["names"]
     for level, at in _ancestors(grid, place):
         renames = store.load(("renames", level, *at))
-        names = replace_names(names, renames["old"], renames["new"])
+        ids = exchange_ids(ids, renames["old"], renames["new"])
     box = grid.block(place).owned
-    store.write("fragments", box, look_up(store.read("pieces", box), names))
+    store.write("fragments", box, look_up(store.read("pieces", box), ids))

@@ -22,7 +22,7 @@ from clew.segmentation.dust import join_dust, remove_small
 from clew.segmentation.in_blocks.agglomeration import load_contacts, load_tree
 from clew.segmentation.options import AgglomerationOptions, CutOptions
 from clew.segmentation.region_graph import RegionGraph, merge_region_graphs, pool_region_graph
-from clew.segmentation.relabel import relabel, replace_names, segment_lookup
+from clew.segmentation.relabel import exchange_ids, relabel, segment_lookup
 from clew.space import Triple
 
 
@@ -45,10 +45,8 @@ def dust_contacts(graph: RegionGraph, segments: NDArray[np.uint64], dust: NDArra
     chosen = (one != two) & (one != 0) & (two != 0) & dust[ends].any(axis=1)
     cells = np.repeat(chosen, np.diff(graph.starts))
     edges, lengths = graph.edges[chosen], np.diff(graph.starts)[chosen]
-    names = np.unique(edges)
-    return pool_region_graph(
-        names, np.zeros(len(names), np.int64), edges, lengths, graph.bins[cells], graph.counts[cells]
-    )
+    ids = np.unique(edges)
+    return pool_region_graph(ids, np.zeros(len(ids), np.int64), edges, lengths, graph.bins[cells], graph.counts[cells])
 
 
 def join_dust_parts(
@@ -82,7 +80,7 @@ def join_dust_parts(
     counted = np.zeros(len(rows), np.int64)
     counted[first] = sizes_by_id(lookup, sizes)[rows[first]]
     joined = join_dust(replace(graph, sizes=counted), lookup[rows], minimum_size=minimum_size, options=options)
-    return replace_names(lookup, segments, joined[first])
+    return exchange_ids(lookup, segments, joined[first])
 
 
 def relabel_tasks(grid: Grid, options: CutOptions, *, score: str) -> list[Task]:
@@ -128,8 +126,8 @@ def _fragments_of(store: Store, place: Triple, tree: MergeTree) -> tuple[NDArray
 
     They are those of its `contacts`.
     """
-    names = store.load(("sizes", *place))["fragments"]
-    return names, np.searchsorted(tree.fragments, names)
+    ids = store.load(("sizes", *place))["fragments"]
+    return ids, np.searchsorted(tree.fragments, ids)
 
 
 def _choose_dust(store: Store, *, place: Triple) -> None:
@@ -148,8 +146,8 @@ def _choose_names(store: Store, *, grid: Grid, joined: list[Triple], score: str,
     lookup = remove_small(tree.sizes, lookup, minimum_size=options.remove_below)
     store.save(("lookup",), {"fragments": tree.fragments, "lookup": lookup})
     for place in grid.places():
-        names, rows = _fragments_of(store, place, tree)
-        store.save(("lookup", *place), {"fragments": names, "lookup": lookup[rows]})
+        ids, rows = _fragments_of(store, place, tree)
+        store.save(("lookup", *place), {"fragments": ids, "lookup": lookup[rows]})
 
 
 def _relabel(store: Store, *, grid: Grid, place: Triple) -> None:

@@ -56,7 +56,7 @@ def verify_blocks(
 
     Blocks have random shapes and run in random orders or on several threads.
 
-    Fragments, merge tree and segmentation must be identical, names included.
+    Fragments, merge tree and segmentation must be identical, ids included.
 
     Parameters
     ----------
