@@ -45,7 +45,7 @@ class VoxelSize:
 
 
 @dataclass(frozen=True)
-class Geometry:
+class GeometryOptions:
     """Where a volume lies, whatever its file says.
 
     Parameters

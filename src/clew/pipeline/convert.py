@@ -17,7 +17,7 @@ from clew.errors import InputError
 from clew.pipeline._block_run import BlockWork, absolute, run_in_blocks
 from clew.pipeline._declare import Record, stage
 from clew.pipeline._memory import refuse_too_large
-from clew.pipeline._options import BlockRun, Blocks, Geometry, Input, Output, Volumes
+from clew.pipeline._options import BlockRun, Blocks, GeometryOptions, Input, Output, Volumes
 from clew.pipeline._protection import refuse_overlap
 from clew.space import Box, Triple
 from clew.volumes.in_blocks import copy_tasks, scale_tasks, shared_scales
@@ -37,7 +37,7 @@ def convert(
     source: Input,
     target: str,
     *,
-    geometry: Geometry,
+    geometry: GeometryOptions,
     box: str | None = None,
     dtype: Literal["keep", "uint8"] = "keep",
     output: Output,
@@ -83,7 +83,7 @@ def convert_blocks(
     source: Input,
     folder: str,
     *,
-    geometry: Geometry,
+    geometry: GeometryOptions,
     blocks: Blocks,
     volumes: Volumes,
     block_run: BlockRun,
@@ -114,7 +114,7 @@ def to_uint8(image: NDArray[Any], name: str) -> NDArray[np.uint8]:
 
 
 def _lay_out(
-    source: str, folder: Path, volumes: str | None, geometry: Geometry, block_shape: Triple | None
+    source: str, folder: Path, volumes: str | None, geometry: GeometryOptions, block_shape: Triple | None
 ) -> BlockWork:
     """Open the input and lay out the run; nothing is written."""
     source, folder = absolute(source), folder.absolute()
