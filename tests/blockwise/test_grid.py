@@ -20,7 +20,7 @@ TRIPLES = st.tuples(*[st.integers(1, 7)] * 3)
 def test_blocks_tile_the_domain_at_every_level(low, shape, block_shape):
     high = tuple(a + b for a, b in zip(low, shape, strict=True))
     frame = tuple(a + 3 for a in high)
-    grid = Grid(Domain.part(Box.between(low, high), frame), block_shape)
+    grid = Grid(Domain(Box.between(low, high), frame), block_shape)
     for level in range(grid.top + 1):
         count = np.zeros(frame, int)
         for place in grid.places(level):
@@ -75,7 +75,7 @@ def test_every_two_neighbouring_voxels_are_read_by_one_block():
 
 def test_impossible_values_are_refused():
     with pytest.raises(InputError, match="nothing to segment"):
-        Grid(Domain.part(Box.between((0, 0, 3), (4, 4, 3)), (4, 4, 4)), (2, 2, 2))
+        Grid(Domain(Box.between((0, 0, 3), (4, 4, 3)), (4, 4, 4)), (2, 2, 2))
     with pytest.raises(InputError, match="at least one voxel"):
         Grid(Domain.whole((4, 4, 4)), (2, 0, 2))
 

@@ -18,30 +18,18 @@ class Domain:
 
     Parameters
     ----------
-    low, high : (z, y, x) ints
-        The box [low, high) in voxels.
+    box : Box
     frame : (z, y, x) ints
         Shape of the whole volume, of which voxels have indices (C order); less than 2⁶³ / 3 voxels.
     """
 
-    low: Triple
-    high: Triple
+    box: Box
     frame: Triple
 
     @classmethod
     def whole(cls, shape: Sequence[int]) -> "Domain":
         """All of a volume, of which `shape` has the axes z, y, x last."""
-        return cls.part(Box.whole(shape), shape)
-
-    @classmethod
-    def part(cls, box: Box, shape: Sequence[int]) -> "Domain":
-        """A box of a volume, of which `shape` has the axes z, y, x last."""
-        return cls(box.low, box.high, triple(shape[-3:]))
-
-    @property
-    def box(self) -> Box:
-        """The box, in coordinates of the whole volume."""
-        return Box.between(self.low, self.high)
+        return cls(Box.whole(shape), triple(shape[-3:]))
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ class Grid:
 
     def __post_init__(self) -> None:
         if min(self.domain.box.shape) < 1:
-            raise InputError(f"there is nothing to segment in the box {self.domain.low} to {self.domain.high}")
+            raise InputError(f"there is nothing to segment in the box {self.domain.box}")
         if min(self.block_shape) < 1:
             raise InputError(f"a block must hold at least one voxel along each axis, not {self.block_shape}")
         if 3 * prod(self.domain.frame) >= 2**63:

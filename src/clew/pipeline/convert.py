@@ -19,7 +19,7 @@ from clew.pipeline._declare import Record, stage
 from clew.pipeline._memory import refuse_too_large
 from clew.pipeline._options import BlockRun, Blocks, GeometryOptions, Input, Output, Volumes
 from clew.pipeline._protection import refuse_overlap
-from clew.space import Box, Triple
+from clew.space import Box, Triple, triple
 from clew.volumes.in_blocks import copy_tasks, scale_tasks, shared_scales
 from clew.volumes.location import join
 from clew.volumes.open import open_volume
@@ -124,17 +124,17 @@ def _lay_out(
             "convert-blocks copies volumes (z, y, x) of uint8, uint16, uint32 or uint64, not "
             f"{volume.dtype} of shape {volume.shape}"
         )
-    z, y, x = volume.shape
-    scales = [Scale((z, y, x), volume.voxel_size, volume.offset)]
+    shape = triple(volume.shape)
+    scales = [Scale(shape, volume.voxel_size, volume.offset)]
     scales += coarser_scales(scales[0])
-    block_shape = block_shape or even_blocks((z, y, x))
-    grid = Grid(Domain((0, 0, 0), (z, y, x), (z, y, x)), block_shape)
+    block_shape = block_shape or even_blocks(shape)
+    grid = Grid(Domain.whole(shape), block_shape)
     path = join(str(folder) if volumes is None else absolute(volumes), "volume.zarr")
     outputs = shared_scales(path, "volume", volume.dtype, scales, block_shape)
     store = FileStore(folder / "tables", {"source": source}, outputs, volume.voxel_size)
     kept = {name: value for name, value in volume.attributes.items() if name not in (*OWN, "inputs")}
     return BlockWork(
-        folder, store, copy_tasks(grid) + scale_tasks("volume", scales, block_shape), (volume,), z * y * x,
+        folder, store, copy_tasks(grid) + scale_tasks("volume", scales, block_shape), (volume,), prod(shape),
         BYTES_A_VOXEL * prod(block_shape), partial(_finish, kept=kept, store=store),
     )  # fmt: skip
 

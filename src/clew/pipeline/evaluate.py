@@ -30,7 +30,7 @@ from clew.pipeline._progress import say
 from clew.pipeline._protection import refuse_overlap
 from clew.pipeline._tables import load_merge_tree
 from clew.segmentation.relabel import segment_lookup
-from clew.space import Box, Triple
+from clew.space import Box, Triple, triple
 from clew.training.targets import split_components
 from clew.view.figures import save_figure, threshold_figure
 from clew.volumes.formats.nml import is_nml
@@ -216,14 +216,10 @@ def _lay_out(
     """Open the inputs and lay out the run; nothing is written."""
     segmentation, truth, folder = absolute(segmentation), absolute(truth), folder.absolute()
     pair = match_volumes(segmentation, truth, comparison.box)
-    low, high = (tuple(getattr(part, end) for part in pair.there) for end in ("start", "stop"))
-    z, y, x = pair.truth.shape
     shape = pair.there.shape
     block_shape = block_shape or even_blocks(shape)
-    grid = Grid(Domain((low[0], low[1], low[2]), (high[0], high[1], high[2]), (z, y, x)), block_shape)
-    start = (there.start - here.start for there, here in zip(pair.there, pair.here, strict=True))
-    begin_z, begin_y, begin_x = start
-    inputs, places = {"segmentation": segmentation, "truth": truth}, {"segmentation": (begin_z, begin_y, begin_x)}
+    grid = Grid(Domain(pair.there, triple(pair.truth.shape)), block_shape)
+    inputs, places = {"segmentation": segmentation, "truth": truth}, {"segmentation": pair.there.within(pair.here).low}
     store = FileStore(folder / "tables", inputs, {}, pair.truth.voxel_size, places)
     tasks = overlap_tasks(grid, Border(pair.truth.voxel_size, comparison.border) if comparison.border else None)
     return BlockWork(

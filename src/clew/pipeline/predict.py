@@ -23,7 +23,7 @@ from clew.pipeline._memory import instead
 from clew.pipeline._options import BlockRun, Blocks, Input, Network, Output, Volumes
 from clew.pipeline._progress import timed, track
 from clew.pipeline._protection import refuse_overlap
-from clew.space import Box, Lengths, Triple
+from clew.space import Box, Lengths, Triple, triple
 from clew.volumes.affinities import affinity_attributes
 from clew.volumes.location import join
 from clew.volumes.open import open_volume
@@ -126,8 +126,7 @@ class Prediction:
     def offset(self) -> Lengths:
         """Offset of the part that is predicted, in nm."""
         raw = self.raw
-        z, y, x = (o + s * axis.start for o, s, axis in zip(raw.offset, raw.voxel_size, self.box, strict=True))
-        return z, y, x
+        return triple(o + s * start for o, s, start in zip(raw.offset, raw.voxel_size, self.box.low, strict=True))
 
     @property
     def attributes(self) -> Record:
@@ -157,17 +156,15 @@ def _lay_out(
     raw, folder = absolute(raw), folder.absolute()
     checkpoint = network.checkpoint if network.checkpoint in bundled_names() else absolute(network.checkpoint)
     job = _open(raw, replace(network, checkpoint=checkpoint))
-    z, y, x = job.raw.shape
-    low, high = (tuple(getattr(part, end) for part in job.box) for end in ("start", "stop"))
     block_shape = block_shape or even_blocks(job.shape)
-    grid = Grid(Domain((low[0], low[1], low[2]), (high[0], high[1], high[2]), (z, y, x)), block_shape)
+    grid = Grid(Domain(job.box, triple(job.raw.shape)), block_shape)
     place = str(folder) if volumes is None else absolute(volumes)
     output = SharedVolume(
         join(place, "affinities.zarr"), (3, *job.shape), np.uint8, voxel_size=job.raw.voxel_size, offset=job.offset,
         block_shape=block_shape,
     )  # fmt: skip
     store = FileStore(
-        folder / "tables", {"raw": raw}, {"affinities": output}, job.raw.voxel_size, {"affinities": grid.domain.low}
+        folder / "tables", {"raw": raw}, {"affinities": output}, job.raw.voxel_size, {"affinities": job.box.low}
     )
     tasks = prediction_tasks(grid, checkpoint, options, job.raw.voxel_size)
     needed = memory_of_tiles(

@@ -23,6 +23,7 @@ from clew.segmentation.in_blocks.relabel import relabel_tasks
 from clew.segmentation.in_blocks.segment import compile_kernels
 from clew.segmentation.options import CutChoice
 from clew.segmentation.segment import cut_lookup
+from clew.space import triple
 from clew.volumes.in_blocks import scale_tasks, shared_scales
 from clew.volumes.location import join
 from clew.volumes.open import open_volume
@@ -97,10 +98,10 @@ def _lay_out(blocks: Path, folder: Path, volumes: str | None, cut: CutChoice) ->
         raise InputError(f"{blocks} must be the folder of a finished run of segment-blocks")
     path = join(plan.get("volumes") or str(blocks), "fragments.zarr")
     fragments = open_volume(path)
-    z, y, x = fragments.shape
-    block_shape = tuple(plan.get("block_shape") or even_blocks((z, y, x)))
-    grid = Grid(Domain((0, 0, 0), (z, y, x), (z, y, x)), (block_shape[0], block_shape[1], block_shape[2]))
-    scales = [Scale((z, y, x), fragments.voxel_size, fragments.offset)]
+    shape = triple(fragments.shape)
+    block_shape = triple(plan.get("block_shape") or even_blocks(shape))
+    grid = Grid(Domain.whole(shape), block_shape)
+    scales = [Scale(shape, fragments.voxel_size, fragments.offset)]
     scales += coarser_scales(scales[0])
     place = join(str(folder) if volumes is None else absolute(volumes), "segmentation.zarr")
     outputs = shared_scales(place, "segmentation", np.uint64, scales, grid.block_shape)
@@ -109,7 +110,7 @@ def _lay_out(blocks: Path, folder: Path, volumes: str | None, cut: CutChoice) ->
     threshold = chosen_threshold(cut.threshold, attributes, tree.score, str(blocks))
     tasks = relabel_tasks(grid, cut.complete(threshold), score=tree.score)
     return BlockWork(
-        folder, store, tasks + scale_tasks("segmentation", scales, grid.block_shape), (fragments,), z * y * x,
+        folder, store, tasks + scale_tasks("segmentation", scales, grid.block_shape), (fragments,), prod(shape),
         BYTES_A_VOXEL * prod(grid.block_shape), partial(_finish, store=store), warm_up=compile_kernels,
     )  # fmt: skip
 

@@ -31,7 +31,7 @@ from clew.segmentation.in_blocks.segment import (
     segmentation_tasks,
 )
 from clew.segmentation.options import AgglomerationChoice, CutChoice, FragmentOptions, SegmentationOptions
-from clew.space import Triple
+from clew.space import Triple, triple
 from clew.volumes.in_blocks import scale_tasks, shared_scales
 from clew.volumes.location import join
 from clew.volumes.open import open_volume
@@ -134,13 +134,13 @@ def _lay_out(
     check_segmentation(options)
     affinities, mask, folder = absolute(affinities), mask and absolute(mask), folder.absolute()
     source = open_affinities(affinities)
-    z, y, x = source.shape[1:]
-    block_shape = block_shape or even_blocks((z, y, x))
-    grid = Grid(Domain((0, 0, 0), (z, y, x), (z, y, x)), block_shape)
+    shape = triple(source.shape[1:])
+    block_shape = block_shape or even_blocks(shape)
+    grid = Grid(Domain.whole(shape), block_shape)
     inputs = {"affinities": affinities} | ({} if mask is None else {"mask": mask})
-    if mask is not None and open_volume(mask, voxel_size=source.voxel_size).shape != (z, y, x):
-        raise InputError(f"{mask} must have the shape {(z, y, x)} of {affinities}")
-    finest = Scale((z, y, x), source.voxel_size, source.offset)
+    if mask is not None and open_volume(mask, voxel_size=source.voxel_size).shape != shape:
+        raise InputError(f"{mask} must have the shape {shape} of {affinities}")
+    finest = Scale(shape, source.voxel_size, source.offset)
     scales = {name: [finest] for name in OUTPUTS}
     scales["segmentation"] += coarser_scales(finest)
     place = str(folder) if volumes is None else absolute(volumes)
@@ -150,7 +150,7 @@ def _lay_out(
     store = FileStore(folder / "tables", inputs, outputs, source.voxel_size)
     tasks = segmentation_tasks(grid, options, masked=mask is not None)
     return BlockWork(
-        folder, store, tasks + scale_tasks("segmentation", scales["segmentation"], block_shape), (source,), z * y * x,
+        folder, store, tasks + scale_tasks("segmentation", scales["segmentation"], block_shape), (source,), prod(shape),
         BYTES_A_VOXEL * prod(context_of(grid.block((0, 0, 0)), options.fragments).shape),
         partial(_finish, source=source, folder=folder, store=store, grid=grid, options=options),
         tables=(TREE,), warm_up=compile_kernels,

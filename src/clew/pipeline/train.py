@@ -26,7 +26,6 @@ from clew.pipeline._options import Input
 from clew.pipeline._progress import say
 from clew.pipeline._protection import refuse_overlap
 from clew.pipeline._run_folder import RunFolder, training_folder
-from clew.replace import written_beside
 from clew.segmentation.agglomeration import parse_score
 from clew.segmentation.options import AgglomerationOptions, FragmentOptions
 from clew.signals import Interruption
@@ -79,8 +78,7 @@ class Judge:
                 surroundings=trainer.options.validation_surroundings,
             )  # fmt: skip
         if found is None or found.scores.voi_sum < run.best():
-            with written_beside(self.checkpoint, overwrite=True) as partial:
-                save_checkpoint(partial, self._checkpoint(network, trainer.step, found), half=self.half)
+            save_checkpoint(self.checkpoint, self._checkpoint(network, trainer.step, found), half=self.half)
         if found is not None:
             run.log_validation(trainer.step, found)
 

@@ -61,7 +61,7 @@ def scale_tasks(volume: str, scales: Sequence[Scale], block_shape: Triple) -> li
         coarser = _grid(scale.shape, block_shape)
         names = scale_name(volume, number - 1), scale_name(volume, number)
         for place in coarser.places():
-            work = partial(_pool, names=names, grid=coarser, place=place, scale=scale, finer=finer.domain.high)
+            work = partial(_pool, names=names, grid=coarser, place=place, scale=scale, finer=finer.domain.frame)
             reads = keys(names[0], _parts(place, scale.factors, finer))
             tasks.append(Task(work, reads, ((names[1], *place),)))
         finer = coarser

@@ -24,13 +24,13 @@ FRAME = (2**20, 2**20, 2**20)
 
 def far_domain(shape, rng):
     low = tuple(int(rng.integers(2**19, length - size + 1)) for length, size in zip(FRAME, shape, strict=True))
-    return Domain.part(Box.whole(shape).shifted(low), FRAME)
+    return Domain(Box.whole(shape).shifted(low), FRAME)
 
 
 def far_names(shape, domain):
     """The name of each fragment of a small volume, by its name there, when it lies in the domain."""
     places = np.stack(np.unravel_index(np.arange(np.prod(shape)), shape)).astype(object)
-    z, y, x = (axis + low for axis, low in zip(places, domain.low, strict=True))
+    z, y, x = (axis + low for axis, low in zip(places, domain.box.low, strict=True))
     return np.append(np.uint64(0), ((z * FRAME[1] + y) * FRAME[2] + x + 1).astype(np.uint64))
 
 
@@ -64,7 +64,7 @@ def test_ids_reach_beyond_32_bits():
 
 def test_volumes_and_blocks_that_are_too_large_are_refused():
     with pytest.raises(InputError, match="too many voxels"):
-        Grid(Domain.part(Box.whole((8, 8, 8)), (2**21, 2**21, 2**21)), (4, 4, 4))
+        Grid(Domain(Box.whole((8, 8, 8)), (2**21, 2**21, 2**21)), (4, 4, 4))
     shape = (1024, 1024, 1024)
     grid = Grid(Domain.whole(shape), shape)
     nothing = np.broadcast_to(np.uint8(0), (3, *shape))
