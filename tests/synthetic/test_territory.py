@@ -114,7 +114,7 @@ def test_pieces_of_one_neurite_get_ids_of_their_own():
     territory.owner[0, 0, 0] = 7
     territory.owner[2, 2, 9:11], wanted[2, 2, 9:11] = 7, 4
     territory.owner[3, 3, 11], wanted[3, 3, 11] = 9, 5
-    territory.name_pieces(smallest=2)
+    territory.give_ids(smallest=2)
     np.testing.assert_array_equal(territory.owner, wanted)
 
 

@@ -33,7 +33,7 @@ def starts_of(neurite):
 def test_neurites_fill_the_volume_and_get_thinner(tissue):
     territory, neurites = tissue
     assert (territory.nearest > 0.6 * OPTIONS.thinnest).mean() < 2 * FULL
-    assert [neurite.name for neurite in neurites] == list(range(1, len(neurites) + 1))
+    assert [neurite.id for neurite in neurites] == list(range(1, len(neurites) + 1))
     thickness = [max(tube.start_radius for tube in neurite.tubes) for neurite in neurites if neurite.tubes]
     assert np.mean(thickness[:5]) > 1.5 * np.mean(thickness[-5:])
     assert max(thickness) < 0.5 * territory.grid.extent.min()
@@ -69,7 +69,7 @@ def test_walks_keep_off_each_other(tissue):
     for neurite in neurites:
         for tube in neurite.tubes:
             before = whole.owner.copy(), whole.nearest < 0
-            whole.claim(neurite.name, tube, 0.0, 1.0)
+            whole.claim(neurite.id, tube, 0.0, 1.0)
             taken += np.count_nonzero((whole.owner != before[0]) & before[1])
     assert taken < 0.1 * whole.owner.size
 

@@ -98,7 +98,7 @@ def refine_owners(owner: np.ndarray, gap: np.ndarray, grid: Grid) -> tuple[np.nd
     """Interpolate owners and their lead over the next owner from cells to voxels.
 
     The border between two owners is where the interpolated, signed lead is zero, so it is as smooth as a level set
-    although owners are names.
+    although owners are ids.
 
     Returns
     -------

@@ -21,9 +21,9 @@ FULL = 0.015
 
 @dataclass(frozen=True)
 class Neurite:
-    """One neuron's process: its name and its tubes, in order of growth."""
+    """One neuron's process: its id and its tubes, in order of growth."""
 
-    name: int
+    id: int
     tubes: list[Tube]
 
 

@@ -90,7 +90,7 @@ def _place_mitochondria(
         aside = _sideways(tubes[0], rng) * max(0.0, free - thickness)
         for tube, taper in zip(tubes, _tapers(len(tubes)), strict=True):
             body = Tube(tube.start + aside, tube.end + aside, thickness * taper[0], thickness * taper[1])
-            wanted -= organelles.put(organelles.mitochondria, body, 40, neurite.name, RIM)
+            wanted -= organelles.put(organelles.mitochondria, body, 40, neurite.id, RIM)
 
 
 def _tapers(count: int) -> list[tuple[float, float]]:
@@ -108,7 +108,7 @@ def _sideways(tube: Tube, rng: np.random.Generator) -> np.ndarray:
 def _place_vesicles(
     organelles: Organelles, neurites: list[Neurite], options: SyntheticOptions, rng: np.random.Generator
 ) -> None:
-    thick = [(neurite.name, tube) for neurite in neurites for tube in neurite.tubes if tube.start_radius > 90]
+    thick = [(neurite.id, tube) for neurite in neurites for tube in neurite.tubes if tube.start_radius > 90]
     volume = float(np.prod(organelles.territory.grid.extent)) / 1e9
     for _ in range(rng.poisson(options.organelles * volume) if thick else 0):
         name, tube = thick[rng.integers(len(thick))]
@@ -134,7 +134,7 @@ def _place_microtubules(
                 aside = direction - (direction @ axis) * axis
                 aside *= place * tube.start_radius / max(1e-6, float(np.linalg.norm(aside)))
                 strand = Tube(tube.start + aside, tube.end + aside, 0.0, 0.0)
-                organelles.put(organelles.microtubules, strand, 40, neurite.name)
+                organelles.put(organelles.microtubules, strand, 40, neurite.id)
 
 
 def _place_synapses(organelles: Organelles, options: SyntheticOptions, rng: np.random.Generator) -> None:

@@ -92,7 +92,7 @@ class Territory:
         self.nearest = np.full(self.grid.shape, REACH, np.float32)
         self.second = np.full(self.grid.shape, REACH, np.float32)
 
-    def claim(self, name: int, tube: Tube, roughness: float, vigour: float) -> None:
+    def claim(self, neurite: int, tube: Tube, roughness: float, vigour: float) -> None:
         """Let a neurite claim the space in and around a tube.
 
         ``roughness`` (nm, either sign) scales the relief of the outline; ``vigour`` above 1 lets the neurite win
@@ -106,14 +106,14 @@ class Territory:
         distance += np.float32(roughness) * self.relief[box]
         np.multiply(distance, np.float32(1 / vigour), out=distance, where=distance > 0)
         owner, nearest, second = self.owner[box], self.nearest[box], self.second[box]
-        foreign = owner != name
+        foreign = owner != neurite
         np.maximum(nearest, -distance, out=nearest, where=foreign)
         np.maximum(second, -distance, out=second)
         wins = distance < nearest
         taken = wins & foreign
         np.copyto(second, nearest, where=taken)
         np.copyto(nearest, distance, where=wins)
-        np.copyto(owner, np.int32(name), where=taken)
+        np.copyto(owner, np.int32(neurite), where=taken)
         close = (foreign ^ taken) & (distance < second)
         np.copyto(second, distance, where=close)
 
@@ -143,22 +143,22 @@ class Territory:
         )
         self.owner[empty] = self.owner[tuple(where[:, empty])]
 
-    def name_pieces(self, smallest: int) -> None:
+    def give_ids(self, smallest: int) -> None:
         """Give every connected part of a neurite an id of its own: 1, 2, …
 
         Parts below ``smallest`` cells join a neighbour.
         """
-        names, pieces = np.zeros_like(self.owner), 0
-        for name, box in enumerate(ndimage.find_objects(self.owner), start=1):
+        ids, given = np.zeros_like(self.owner), 0
+        for neurite, box in enumerate(ndimage.find_objects(self.owner), start=1):
             if box is None:
                 continue
-            parts, _ = ndimage.label(self.owner[box] == name)
+            parts, _ = ndimage.label(self.owner[box] == neurite)
             sizes = np.bincount(parts.ravel())
             kept = sizes >= smallest
             kept[0] = False
             kept[1 + np.argmax(sizes[1:])] = True
-            fresh = np.where(kept, pieces + np.cumsum(kept), 0).astype(names.dtype)
-            pieces += int(kept.sum())
-            np.copyto(names[box], fresh[parts], where=kept[parts])
-        self.owner = names
+            fresh = np.where(kept, given + np.cumsum(kept), 0).astype(ids.dtype)
+            given += int(kept.sum())
+            np.copyto(ids[box], fresh[parts], where=kept[parts])
+        self.owner = ids
         self.settle()

@@ -114,5 +114,5 @@ def _grow(grid: Grid, options: SyntheticOptions, rng: np.random.Generator) -> Or
     neurites = grow_tissue(territory, options, rng)
     territory.settle()
     organelles = place_organelles(territory, neurites, options, rng)
-    territory.name_pieces(smallest=60)
+    territory.give_ids(smallest=60)
     return organelles
