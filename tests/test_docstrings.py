@@ -85,7 +85,7 @@ def parameters_of(node: ast.AST) -> set[str]:
     return {argument.arg for argument in every if argument is not None} - {"self", "cls"}
 
 
-def test_first_lines_are_short_sentences() -> None:
+def test_first_lines_are_short_sentences():
     long = {entry.place: entry.text.splitlines()[0] for entry in ALL if entry.text and first_line_is_long(entry)}
     assert not long, f"first lines of {LONGEST_SUMMARY} characters at most: {long}"
 
@@ -96,7 +96,7 @@ def first_line_is_long(entry: Documented) -> bool:
     )
 
 
-def test_parameters_are_complete_and_typed() -> None:
+def test_parameters_are_complete_and_typed():
     wrong = {}
     for entry in ALL:
         described, attributes = entries_of(entry.section("Parameters")), entries_of(entry.section("Attributes"))
@@ -107,7 +107,7 @@ def test_parameters_are_complete_and_typed() -> None:
     assert not wrong, f"`name : type` for every parameter: {wrong}"
 
 
-def test_every_public_name_is_documented() -> None:
+def test_every_public_name_is_documented():
     assert {entry.name for entry in PUBLIC} == set(clew.__all__)
     wrong = {}
     for entry in PUBLIC:
@@ -121,7 +121,7 @@ def test_every_public_name_is_documented() -> None:
 
 
 @pytest.mark.parametrize("entry", [entry for entry in ALL if ">>>" in entry.text], ids=lambda entry: entry.place)
-def test_examples_run(entry: Documented, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_examples_run(entry: Documented, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     names = {"np": np, "clew": clew}
     example = doctest.DocTestParser().get_doctest(entry.text, names, entry.place, None, 0)

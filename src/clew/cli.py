@@ -19,7 +19,7 @@ from clew.signals import signals_raised
 
 UNFINISHED, BAD_INPUT, UNFORESEEN = 1, 2, 70
 LINES, CHARACTERS = 3, 600
-"""Of the longest message."""
+"""Lines and characters of the longest message."""
 SIGNALLED = 128
 """What shells add to the number of the signal that ended a command."""
 TRACEBACK = "CLEW_TRACEBACK"

@@ -18,7 +18,7 @@ from clew.errors import InputError
 NESTING = 100
 """Levels of lists and objects in each other; what goes deeper is no description of anything."""
 REQUIRED: Any = object()
-"""In the place of a default: the key must be there."""
+"""Stands in the place of a default where the key must be there."""
 Check = Callable[[Any], bool]
 
 

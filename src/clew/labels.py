@@ -50,7 +50,7 @@ def check_same_shape(first: Any, second: Any, names: tuple[str, str]) -> None:
 
 
 def sizes_by_id(ids: NDArray[Any], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Of each entry of two lists, the sum of the sizes of all entries with its id."""
+    """Sum the sizes of all entries that have the id of each entry."""
     _, rows = np.unique(ids, return_inverse=True)
     totals = np.zeros(rows.max(initial=-1) + 1, np.int64)
     np.add.at(totals, rows, sizes)

@@ -20,9 +20,9 @@ from clew.lock import HEARTBEAT, LostLockError
 from clew.replace import disk_is_full
 
 SAME_ERRORS = 5
-"""So many tasks that fail with the same words stop a run."""
+"""This many tasks that fail with the same message stop a run."""
 ALL_ERRORS = 100
-"""So many failed tasks stop a run, whatever their words."""
+"""This many failed tasks stop a run, whatever their messages."""
 WATCH = 30.0
 """Seconds in which no task ended after which a run looks whether its workers are well."""
 KIBIBYTE = 1024

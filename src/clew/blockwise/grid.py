@@ -13,7 +13,7 @@ from clew.memory import refuse_beyond_memory
 from clew.space import Box, Triple, triple
 
 LARGEST_EDGE = 256
-"""Of a block where the user says nothing, in voxels."""
+"""Largest edge of a block, in voxels, where the user gives no shape."""
 CHUNK = 64
 """Edges of such a block are multiples of this."""
 BYTES_A_BLOCK = 8000

@@ -203,9 +203,10 @@ def edge_samples(
 def _majorities(
     ids: NDArray[np.uint64], table: OverlapTable
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]]:
-    """For each fragment its majority neuron and its voxels there and in all.
+    """Find the majority neuron of each fragment, and count its voxels.
 
-    Of several equally large neurons the majority is the one of the smallest id; its voxels in all are the annotated ones.
+    Counted are the voxels in the majority neuron, and all annotated voxels. Of several equally large neurons the
+    majority is the one of the smallest id.
     """
     listed = np.isin(table.segments, ids)
     segments, truths, counts = (array[listed] for array in (table.segments, table.truths, table.counts))

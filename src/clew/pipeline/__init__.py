@@ -31,13 +31,13 @@ COMMANDS = {
     "build_region_graph": Command("build_region_graph", "Collect the affinities between every two touching fragments."),
     "agglomerate": Command("agglomerate", "Merge regions from the best contact to the worst, into a merge tree."),
     "relabel": Command("relabel", "Cut the merge tree at a threshold and give every voxel the id of its segment."),
-    "segment": Command("segment", "From affinities to a segmentation: the four commands above in one."),
+    "segment": Command("segment", "Go from affinities to a segmentation: the four commands above in one."),
     "evaluate": Command("evaluate", "Compare a segmentation with true labels: VOI, adapted Rand error, CREMI score."),
     "evaluate_skeletons": Command(
         "evaluate_skeletons", "Compare a segmentation with skeletons: run length, splits, merges."
     ),
     "predict_blocks": Command("predict", "Predict affinities in blocks, on many workers, for volumes of any size."),
-    "segment_blocks": Command("segment", "From affinities to a segmentation in blocks: the same result as segment."),
+    "segment_blocks": Command("segment", "Go from affinities to a segmentation in blocks: the same result as segment."),
     "relabel_blocks": Command("relabel", "Cut the merge tree of segment-blocks at another threshold, in blocks."),
     "evaluate_blocks": Command(
         "evaluate", "Compare a segmentation with true labels in blocks: the scores of evaluate."

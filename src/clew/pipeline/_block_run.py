@@ -263,7 +263,7 @@ def _known_inputs(run: BlockWork, ledger: Ledger, record: Record) -> dict[str, A
 
 
 def _plain(value: Any) -> Any:
-    """As JSON has it."""
+    """Turn values into what JSON can hold."""
     return json.loads(json.dumps(value))
 
 

@@ -62,7 +62,7 @@ def changed_inputs(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[st
 
 
 def changed_parameters(before: Mapping[str, Any], now: Mapping[str, Any], places: Iterable[str] = ()) -> list[str]:
-    """The options that differ between two records, in words.
+    """List the options that differ between two records, as text.
 
     The place of an input that the record identifies does not count, nor do the options in `places`; options that an earlier
     version of clew did not have count as given as they are now.
@@ -145,7 +145,10 @@ def _described(volume: Volume) -> bytes:
 
 
 def _of_files(place: Path) -> Identity:
-    """By names, sizes, and content or, where that is much, time."""
+    """What identifies files: names, sizes, and content.
+
+    Where the content is large, the time of the last change takes its place.
+    """
     found = [(name, file, file.stat()) for name, file in islice(_files(place), MANY)]
     size = sum(state.st_size for _, _, state in found)
     small = size <= SMALL

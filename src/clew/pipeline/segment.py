@@ -60,7 +60,7 @@ def segment(
     cut: CutChoice,
     output: Output,
 ) -> None:
-    """From affinities to a segmentation: the four commands above in one.
+    """Go from affinities to a segmentation: the four commands above in one.
 
     They are extract-fragments, build-region-graph, agglomerate and relabel.
 
@@ -96,7 +96,7 @@ def segment_blocks(
     block_run: BlockRun,
     record: Record,
 ) -> None:
-    """From affinities to a segmentation in blocks: the same result as segment.
+    """Go from affinities to a segmentation in blocks: the same result as segment.
 
     The same command goes on where it was interrupted; `status` and `retry` look after the folder.
 

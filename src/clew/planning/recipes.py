@@ -27,7 +27,7 @@ from clew.space import Lengths, Triple
 from clew.training.options import SERIAL_SECTIONS, AugmentationOptions
 
 STEPS = 200_000
-"""Of a training by the paper's recipe; clew's choice."""
+"""Steps of a training by the paper's recipe; their number is clew's choice."""
 SCORE = "hist_quant_75"
 """Score of the paper's agglomeration that its recipes use."""
 TOLERANCE = 0.25
@@ -75,7 +75,7 @@ DATA_SETS: dict[str, DataSet] = {
     "segem": DataSet((26.0, 11.0, 11.0), "segem", (96, 100, 100)),
     "snemi3d": DataSet((30.0, 6.0, 6.0)),
 }  # fmt: skip
-"""By name; SNEMI3D has no recipe in the paper."""
+"""The data sets by name; SNEMI3D has no recipe in the paper."""
 
 
 def plan_data_set(name: str, volumes: Sequence[VolumeFacts], machine: MachineFacts, *, checkpoint: str) -> Plan:

@@ -10,7 +10,7 @@ from clew.space import Box, Lengths, triple
 from clew.volumes.volume import Volume
 
 SAME = 0.01
-"""Of a voxel: offsets and voxel sizes that differ by less differ by how a file rounds them."""
+"""Share of a voxel; smaller differences of offsets and voxel sizes come from how files round them."""
 
 
 def voxels_apart(outer: Volume, part: Volume) -> Lengths:

@@ -123,7 +123,7 @@ class SharedVolume:
 
     @property
     def folder(self) -> str:
-        """Of the array."""
+        """Folder of the array."""
         return join(self.path, self.name)
 
     @property

@@ -24,7 +24,7 @@ UNCHECKED = 256 << 20
 EXBIBYTE = 1 << 60
 """More than any volume holds, in bytes; from there on numbers of voxels do not fit where they are kept."""
 _INSIDES = re.compile(r" \[(?:tensorstore_spec|source locations)=")
-"""Where tensorstore begins to speak of itself; source locations until 0.1.85."""
+"""Where tensorstore begins to describe itself in a message; source locations until 0.1.85."""
 
 
 class StoredArray(Protocol):

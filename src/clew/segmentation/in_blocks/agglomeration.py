@@ -228,7 +228,7 @@ def _open_graph(
     keys: NDArray[np.uint64],
     cells: _Cells,
 ) -> OpenGraph:
-    """With the table of all regions that are named or have an edge."""
+    """Build an open graph with all regions that are listed or have an edge."""
     regions = np.unique(np.concatenate([ids, edges.ravel()]))
     bits = np.zeros(len(regions), np.uint8)
     np.bitwise_or.at(bits, np.searchsorted(regions, ids), faces)

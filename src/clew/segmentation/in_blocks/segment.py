@@ -38,7 +38,7 @@ class Undecided:
 
     @property
     def words(self) -> str:
-        """For people."""
+        """What went up, as a line of text."""
         return (
             f"level {self.level}: {self.blocks} blocks passed up {self.pairs} pairs of the forest"
             f" ({self.forest_bytes / 1e6:.2f} MB) and {self.edges} edges ({self.graph_bytes / 1e6:.2f} MB)"
@@ -89,7 +89,7 @@ def passed_up(grid: Grid, store: Store, *, forests: bool = True) -> list[Undecid
 
 
 def _passed(store: Store, level: int, places: list[Triple], *, forests: bool) -> Undecided:
-    """Of one level, a block's tables in memory at a time."""
+    """What went up from one level, with one block's tables in memory at a time."""
     pairs = forest_bytes = edges = graph_bytes = merges = 0
     for place in places:
         graph = store.load(("graph", level, *place))

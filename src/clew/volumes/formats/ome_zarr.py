@@ -25,7 +25,7 @@ SHARD_WHERE_CHUNKS = 512
 SHARD_CHUNKS = 4
 SHARD_BYTES = 128 << 20
 WRITE_RETRIES = 10
-"""Of a request to object storage, two seconds apart at most."""
+"""Retries of a request to object storage, two seconds apart at most."""
 STORING = {"store_data_equal_to_fill_value": True}
 """Option of tensorstore: chunks of nothing but zeros are stored like all others."""
 
