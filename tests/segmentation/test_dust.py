@@ -60,6 +60,11 @@ def test_removed_fragments_stay_removed_and_dust_without_neighbours_stays():
     assert join_dust(graph, np.array([1, 2, 7], np.uint64), minimum_size=0).tolist() == [1, 2, 7]
 
 
+def test_dust_joins_its_only_neighbour_even_at_score_0():
+    graph = build_region_graph(np.zeros((3, 1, 1, 3), np.uint8), np.array([[[1, 2, 2]]], np.uint64))
+    assert join_dust(graph, np.array([1, 2], np.uint64), minimum_size=2).tolist() == [1, 1]
+
+
 def test_remove_small_counts_whole_segments():
     sizes, lookup = np.array([3, 4, 5]), np.array([8, 8, 9], np.uint64)
     assert remove_small(sizes, lookup, minimum_size=6).tolist() == [8, 8, 0]

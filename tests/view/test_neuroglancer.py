@@ -130,6 +130,7 @@ def test_contrast_is_that_of_the_type_or_of_the_middle(show):
 
     assert contrast(np.zeros((2, 2, 2), np.uint8)) == [0, 255]
     assert contrast(np.full((2, 2, 2), 7, np.uint16)) == [7, 8]
+    assert contrast(np.arange(20, dtype=np.float32).reshape(20, 1, 1)) == pytest.approx([0, 19], abs=0.1)
     values = np.full((100, 3, 3), 50.0, np.float32)
     values[40:60] = np.linspace(1, 2, 20)[:, None, None]
     values[:20] = 1000
