@@ -2,6 +2,7 @@
 
 Arrays in, arrays out: `clew.extract_fragments`, `clew.build_region_graph`, `clew.agglomerate` and so on take numpy arrays.
 Files in, files out: `clew.pipeline`, of which the command line is made. All names are loaded when asked for.
+Examples in docstrings see numpy as `np` and this package as `clew`.
 """
 
 from importlib import import_module
