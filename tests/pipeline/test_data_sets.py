@@ -202,3 +202,18 @@ def test_plan_of_a_data_set(name: str, tmp_path: Path, capsys: pytest.CaptureFix
     with pytest.raises(InputError, match="voxels of fib-25 are 8×8×8 nm"):
         pipeline.plan([item], output=str(tmp_path / "b.toml"), data_set="fib-25", timing=False)
     assert not (tmp_path / "b.toml").exists()
+
+
+def test_volumes_that_belong_together_have_one_voxel_size(tmp_path: Path):
+    labels = np.ones((4, 6, 8), np.uint64)
+    for name, size in (("truth", (8, 8, 8)), ("found", (8, 8, 9))):
+        save_volume(tmp_path / f"{name}.zarr", labels, voxel_size=size)
+    with h5py.File(tmp_path / "bare.h5", "w") as file:
+        file["found"] = labels
+    with pytest.raises(InputError, match="need one size"):
+        pipeline.evaluate(f"{tmp_path}/found.zarr", f"{tmp_path}/truth.zarr")
+    save_volume(tmp_path / "affinities.zarr", np.ones((3, 4, 6, 8), np.uint8), voxel_size=(8, 8, 8))
+    with pytest.raises(InputError, match="need one size"):
+        pipeline.build_region_graph(f"{tmp_path}/affinities.zarr", f"{tmp_path}/found.zarr", str(tmp_path / "graph.h5"))
+    ((_, scores),) = pipeline.evaluate(f"{tmp_path}/bare.h5:found", f"{tmp_path}/truth.zarr")
+    assert scores.voi_sum == 0

@@ -18,6 +18,7 @@ from clew.replace import refuse_existing, written_beside
 from clew.space import Box
 from clew.volumes.affinities import affinity_offsets
 from clew.volumes.open import open_volume
+from clew.volumes.place import check_voxel_sizes
 from clew.volumes.save import record_of, refuse_output, save_volume
 from clew.volumes.volume import Volume
 
@@ -32,12 +33,30 @@ def open_affinities(path: str) -> Volume:
     return source
 
 
+def open_like(path: str, source: Volume) -> Volume:
+    """Open a volume that belongs to another one, and has its voxel size.
+
+    Where the volume says no voxel size, it takes that of the other.
+
+    Raises
+    ------
+    InputError
+        For a volume that says another voxel size.
+    """
+    try:
+        volume = open_volume(path)
+    except InputError:
+        return open_volume(path, voxel_size=source.voxel_size)
+    check_voxel_sizes(source, volume)
+    return volume
+
+
 def read_like(path: str, shape: tuple[int, ...], source: Volume) -> NDArray[Any]:
     """Read all of a volume of a given shape (z, y, x) and voxel size.
 
     The voxel size must be that of `source`.
     """
-    volume = open_volume(path, voxel_size=source.voxel_size)
+    volume = open_like(path, source)
     if volume.shape != tuple(shape):
         raise InputError(f"{path} must have the shape {tuple(shape)} of {source.source}, not {volume.shape}")
     return volume.read()

@@ -23,7 +23,7 @@ from clew.evaluation.scores import Scores, best_threshold, score_table, score_th
 from clew.labels import without_special
 from clew.pipeline._block_run import BlockWork, absolute, run_in_blocks
 from clew.pipeline._declare import Record, stage
-from clew.pipeline._files import read_ids, refuse_existing_outputs, write_scores
+from clew.pipeline._files import open_like, read_ids, refuse_existing_outputs, write_scores
 from clew.pipeline._memory import refuse_too_large
 from clew.pipeline._options import BlockRun, Blocks, Comparison, Input, LabelComparison, Output
 from clew.pipeline._progress import say
@@ -174,7 +174,7 @@ def match_volumes(segmentation: str, truth: str, box: str | None) -> Pair:
     If one is larger, it is cut to the other by the offsets in nm.
     """
     labels = open_volume(truth)
-    ids = open_volume(segmentation, voxel_size=labels.voxel_size)
+    ids = open_like(segmentation, labels)
     part = Box.parse(box, ids.shape)
     whole = box_in(labels, ids)
     there = part.shifted(whole.low).overlap(Box.whole(labels.shape))

@@ -12,7 +12,7 @@ from clew.blockwise.grid import Grid, even_blocks
 from clew.errors import InputError
 from clew.pipeline._block_run import BlockWork, absolute, run_in_blocks
 from clew.pipeline._declare import Record, stage
-from clew.pipeline._files import chosen_threshold, open_affinities, refuse_outputs, suggestion
+from clew.pipeline._files import chosen_threshold, open_affinities, open_like, refuse_outputs, suggestion
 from clew.pipeline._options import BlockRun, Blocks, Input, Mask, Output, Volumes
 from clew.pipeline._progress import say
 from clew.pipeline._protection import refuse_overlap
@@ -34,7 +34,6 @@ from clew.segmentation.options import AgglomerationChoice, CutChoice, FragmentOp
 from clew.space import Triple, triple
 from clew.volumes.in_blocks import scale_tasks, shared_scales
 from clew.volumes.location import join
-from clew.volumes.open import open_volume
 from clew.volumes.pyramid import Scale, coarser_scales
 from clew.volumes.run_store import FileStore
 from clew.volumes.shared import SharedVolume, finish_volume
@@ -138,7 +137,7 @@ def _lay_out(
     block_shape = block_shape or even_blocks(shape)
     grid = Grid(Domain.whole(shape), block_shape)
     inputs = {"affinities": affinities} | ({} if mask is None else {"mask": mask})
-    if mask is not None and open_volume(mask, voxel_size=source.voxel_size).shape != shape:
+    if mask is not None and open_like(mask, source).shape != shape:
         raise InputError(f"{mask} must have the shape {shape} of {affinities}")
     finest = Scale(shape, source.voxel_size, source.offset)
     scales = {name: [finest] for name in OUTPUTS}

@@ -21,6 +21,15 @@ def voxels_apart(outer: Volume, part: Volume) -> Lengths:
     return triple((p - o) / size for p, o, size in zip(part.offset, outer.offset, outer.voxel_size, strict=True))
 
 
+def check_voxel_sizes(outer: Volume, part: Volume) -> None:
+    """Refuse volumes that belong together and have voxels of different sizes."""
+    if any(abs(p - o) > SAME * o for p, o in zip(part.voxel_size, outer.voxel_size, strict=True)):
+        raise InputError(
+            f"{part.source} has voxels of {part.voxel_size} nm, {outer.source} of {outer.voxel_size} nm: "
+            "volumes that belong together need one size; write the right one with clew convert --voxel-size"
+        )
+
+
 def box_in(outer: Volume, part: Volume) -> Box:
     """The box of one volume (z, y, x), in its voxels, that another one covers.
 
@@ -36,11 +45,7 @@ def box_in(outer: Volume, part: Volume) -> Box:
     for volume in (outer, part):
         if volume.ndim != 3:
             raise InputError(f"{volume.source} must be one volume (z, y, x), not of shape {volume.shape}")
-    if any(abs(p - o) > SAME * o for p, o in zip(part.voxel_size, outer.voxel_size, strict=True)):
-        raise InputError(
-            f"{part.source} has voxels of {part.voxel_size} nm, {outer.source} of {outer.voxel_size} nm: "
-            "volumes that belong together need one size; write the right one with clew convert --voxel-size"
-        )
+    check_voxel_sizes(outer, part)
     if part.shape == outer.shape:
         return Box.whole(outer.shape)
     apart = voxels_apart(outer, part)
