@@ -157,6 +157,11 @@ def absolute(path: str) -> str:
     return path if "://" in path else os.path.abspath(normal_path(path))
 
 
+def volumes_folder(folder: Path, volumes: str | None) -> str:
+    """Where the volumes of a run are written: its folder, or the given place."""
+    return str(folder) if volumes is None else absolute(volumes)
+
+
 def _begin(run: BlockWork, ledger: Ledger, record: Record, *, restart: bool) -> None:
     """Note the plan, and make the outputs; what others made is never written to."""
     parameters = {

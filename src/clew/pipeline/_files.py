@@ -24,6 +24,14 @@ from clew.volumes.volume import Volume
 
 SUGGESTED = ("suggested_threshold", "suggested_score")
 """Attributes that travel from the checkpoint along the outputs: the threshold chosen in training, and its score."""
+FILE_NAMES = {
+    "affinities": "affinities.zarr",
+    "fragments": "fragments.zarr",
+    "region_graph": "region_graph.h5",
+    "merge_tree": "merge_tree.h5",
+    "segmentation": "segmentation.zarr",
+}
+"""File names of what commands hand on, inside the folder of a run."""
 
 
 def open_affinities(path: str) -> Volume:

@@ -15,6 +15,7 @@ from typing import Any
 
 from clew.documents import regular_file
 from clew.errors import InputError
+from clew.pipeline._files import FILE_NAMES
 from clew.volumes.location import HDF5_SUFFIXES, find_location
 from clew.volumes.open import IMAGE_SUFFIXES, open_volume
 from clew.volumes.save import boxes
@@ -110,7 +111,7 @@ def _file_of(path: str) -> str:
 
     The file of a bundled network, or the merge tree of a folder of segment-blocks.
     """
-    tree = Path(path) / "merge_tree.h5"
+    tree = Path(path) / FILE_NAMES["merge_tree"]
     if tree.is_file():
         return str(tree)
     if os.sep in path or os.path.exists(path):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid, even_blocks
 from clew.errors import InputError
-from clew.pipeline._block_run import BlockWork, absolute, run_in_blocks
+from clew.pipeline._block_run import BlockWork, absolute, run_in_blocks, volumes_folder
 from clew.pipeline._declare import Record, stage
 from clew.pipeline._memory import refuse_too_large
 from clew.pipeline._options import BlockRun, Blocks, GeometryOptions, Input, Output, Volumes
@@ -23,6 +23,7 @@ from clew.space import Box, Triple, triple
 from clew.volumes.in_blocks import copy_tasks, scale_tasks, shared_scales
 from clew.volumes.location import join
 from clew.volumes.open import open_volume
+from clew.volumes.place import offset_of
 from clew.volumes.pyramid import Scale, coarser_scales
 from clew.volumes.run_store import FileStore
 from clew.volumes.save import OWN, save_volume
@@ -61,7 +62,6 @@ def convert(
     refuse_overlap([source], [target])
     volume = open_volume(source, voxel_size=geometry.voxel_size, offset=geometry.offset)
     part = Box.parse(box, volume.shape)
-    start = [o + s * axis.start for o, s, axis in zip(volume.offset, volume.voxel_size, part, strict=True)]
     if box is not None or dtype != "keep":
         work = "convert" if dtype == "keep" or volume.dtype == np.uint8 else "convert --dtype uint8"
         refuse_too_large(work, source, prod((*volume.shape[:-3], *part.shape)), volume.dtype.itemsize)
@@ -72,7 +72,7 @@ def convert(
         target,
         data,
         voxel_size=volume.voxel_size,
-        offset=start,
+        offset=offset_of(volume, part.low),
         attributes=volume.attributes | record,
         overwrite=output.overwrite,
     )
@@ -129,7 +129,7 @@ def _lay_out(
     scales += coarser_scales(scales[0])
     block_shape = block_shape or even_blocks(shape)
     grid = Grid(Domain.whole(shape), block_shape)
-    path = join(str(folder) if volumes is None else absolute(volumes), "volume.zarr")
+    path = join(volumes_folder(folder, volumes), "volume.zarr")
     outputs = shared_scales(path, "volume", volume.dtype, scales, block_shape)
     store = FileStore(folder / "tables", {"source": source}, outputs, volume.voxel_size)
     kept = {name: value for name, value in volume.attributes.items() if name not in (*OWN, "inputs")}

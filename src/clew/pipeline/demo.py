@@ -17,7 +17,7 @@ from clew.evaluation.scores import evaluate
 from clew.network.bundled import open_checkpoint
 from clew.network.options import BUNDLED
 from clew.pipeline._declare import stage
-from clew.pipeline._files import chosen_threshold
+from clew.pipeline._files import FILE_NAMES, chosen_threshold
 from clew.pipeline._options import Comparison
 from clew.pipeline._progress import say
 from clew.pipeline._sample import find_sample
@@ -29,14 +29,13 @@ from clew.pipeline.evaluate import Curve, best_of, curve_figure, score_overlap
 from clew.pipeline.extract_fragments import extract_fragments
 from clew.pipeline.predict import predict
 from clew.pipeline.relabel import relabel
-from clew.pipeline.run import OUTPUTS
 from clew.pipeline.synthesize import synthesize
 from clew.training.targets import split_components
 from clew.view.figures import affinity_figure, save_figure, section_figure
 from clew.view.report import ErrorPlace, Report, ReportFigure, StageTime, write_report
 from clew.volumes.open import open_volume
 
-FILES = {"truth": "truth.zarr"} | OUTPUTS | {"raw": "raw.zarr"}
+FILES = {"truth": "truth.zarr"} | FILE_NAMES | {"raw": "raw.zarr"}
 WAY: tuple[tuple[Callable[..., None], tuple[str, ...], str], ...] = (
     (predict, ("raw",), "affinities"),
     (extract_fragments, ("affinities",), "fragments"),
@@ -111,10 +110,11 @@ def _report(directory: Path, origin: str, times: list[StageTime]) -> Report:
     volumes = {name: open_volume(directory / f"{name}.zarr") for name in names}
     arrays = {name: volume.read() for name, volume in volumes.items()}
     arrays["truth"] = split_components(arrays["truth"])
-    tree, attributes = load_merge_tree(str(directory / "merge_tree.h5"))
-    threshold = chosen_threshold(None, attributes, tree.score, "merge_tree.h5")
+    tree, attributes = load_merge_tree(str(directory / FILE_NAMES["merge_tree"]))
+    threshold = chosen_threshold(None, attributes, tree.score, FILE_NAMES["merge_tree"])
     curve = score_overlap(
-        overlap_table(arrays["fragments"], arrays["truth"]), Comparison(merge_tree=str(directory / "merge_tree.h5"))
+        overlap_table(arrays["fragments"], arrays["truth"]),
+        Comparison(merge_tree=str(directory / FILE_NAMES["merge_tree"])),
     )
     voxel_size = volumes["raw"].voxel_size
     figures = {

@@ -17,7 +17,7 @@ from clew.network.device import count_gpus, resolve_device
 from clew.network.in_blocks import prediction_tasks
 from clew.network.options import PredictionOptions
 from clew.network.prediction import check_raw, memory_of_tiles, predict_tiles, tile_edges
-from clew.pipeline._block_run import BlockWork, absolute, run_in_blocks
+from clew.pipeline._block_run import BlockWork, absolute, run_in_blocks, volumes_folder
 from clew.pipeline._declare import Record, stage
 from clew.pipeline._memory import instead
 from clew.pipeline._options import BlockRun, Blocks, Input, Network, Output, Volumes
@@ -27,6 +27,7 @@ from clew.space import Box, Lengths, Triple, triple
 from clew.volumes.affinities import affinity_attributes
 from clew.volumes.location import join
 from clew.volumes.open import open_volume
+from clew.volumes.place import offset_of
 from clew.volumes.run_store import FileStore
 from clew.volumes.save import create_volume
 from clew.volumes.shared import SharedVolume, finish_volume
@@ -125,8 +126,7 @@ class Prediction:
     @property
     def offset(self) -> Lengths:
         """Offset of the part that is predicted, in nm."""
-        raw = self.raw
-        return triple(o + s * start for o, s, start in zip(raw.offset, raw.voxel_size, self.box.low, strict=True))
+        return offset_of(self.raw, self.box.low)
 
     @property
     def attributes(self) -> Record:
@@ -158,7 +158,7 @@ def _lay_out(
     job = _open(raw, replace(network, checkpoint=checkpoint))
     block_shape = block_shape or even_blocks(job.shape)
     grid = Grid(Domain(job.box, triple(job.raw.shape)), block_shape)
-    place = str(folder) if volumes is None else absolute(volumes)
+    place = volumes_folder(folder, volumes)
     output = SharedVolume(
         join(place, "affinities.zarr"), (3, *job.shape), np.uint8, voxel_size=job.raw.voxel_size, offset=job.offset,
         block_shape=block_shape,

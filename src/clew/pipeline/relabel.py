@@ -10,9 +10,9 @@ from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid, even_blocks
 from clew.blockwise.ledger import Ledger
 from clew.errors import InputError
-from clew.pipeline._block_run import STAGE, BlockWork, absolute, run_in_blocks
+from clew.pipeline._block_run import STAGE, BlockWork, run_in_blocks, volumes_folder
 from clew.pipeline._declare import Record, stage
-from clew.pipeline._files import chosen_threshold, read_ids, refuse_outputs, save_like
+from clew.pipeline._files import FILE_NAMES, chosen_threshold, read_ids, refuse_outputs, save_like
 from clew.pipeline._memory import refuse_too_large
 from clew.pipeline._options import BlockRun, Input, Output, Volumes
 from clew.pipeline._progress import timed
@@ -93,20 +93,20 @@ def relabel_blocks(
 def _lay_out(blocks: Path, folder: Path, volumes: str | None, cut: CutChoice) -> BlockWork:
     """Open what `segment-blocks` left and lay out the run; nothing is written."""
     blocks, folder = blocks.absolute(), folder.absolute()
-    plan = Ledger(blocks).plan()
-    if plan.get(STAGE) != "segment-blocks" or not (blocks / "merge_tree.h5").exists():
+    plan, tree_file = Ledger(blocks).plan(), blocks / FILE_NAMES["merge_tree"]
+    if plan.get(STAGE) != "segment-blocks" or not tree_file.exists():
         raise InputError(f"{blocks} must be the folder of a finished run of segment-blocks")
-    path = join(plan.get("volumes") or str(blocks), "fragments.zarr")
+    path = join(plan.get("volumes") or str(blocks), FILE_NAMES["fragments"])
     fragments = open_volume(path)
     shape = triple(fragments.shape)
     block_shape = triple(plan.get("block_shape") or even_blocks(shape))
     grid = Grid(Domain.whole(shape), block_shape)
     scales = [Scale(shape, fragments.voxel_size, fragments.offset)]
     scales += coarser_scales(scales[0])
-    place = join(str(folder) if volumes is None else absolute(volumes), "segmentation.zarr")
+    place = join(volumes_folder(folder, volumes), FILE_NAMES["segmentation"])
     outputs = shared_scales(place, "segmentation", np.uint64, scales, grid.block_shape)
     store = FileStore(folder / "tables", {"fragments": path}, outputs, fragments.voxel_size, earlier=blocks / "tables")
-    tree, attributes = load_merge_tree(str(blocks / "merge_tree.h5"))
+    tree, attributes = load_merge_tree(str(tree_file))
     threshold = chosen_threshold(cut.threshold, attributes, tree.score, str(blocks))
     tasks = relabel_tasks(grid, cut.complete(threshold), score=tree.score)
     return BlockWork(

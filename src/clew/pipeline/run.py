@@ -13,18 +13,11 @@ from clew.errors import InputError
 from clew.network.bundled import bundled_names
 from clew.pipeline import COMMANDS
 from clew.pipeline._declare import check_names, command_name, stage
+from clew.pipeline._files import FILE_NAMES
 from clew.pipeline._identity import changed_inputs, changed_parameters, paths_in, record_in
 from clew.pipeline._options import is_input
 from clew.pipeline._progress import say
 
-OUTPUTS = {
-    "affinities": "affinities.zarr",
-    "fragments": "fragments.zarr",
-    "region_graph": "region_graph.h5",
-    "merge_tree": "merge_tree.h5",
-    "segmentation": "segmentation.zarr",
-}
-"""File names of the data that stages hand on, inside the run's directory."""
 WRITES = {
     "synthesize": "labels",
     "convert": "target",
@@ -55,7 +48,7 @@ PATHS = {
     "cluster",
     "json",
     "plot",
-    *OUTPUTS,
+    *FILE_NAMES,
 }
 """Parameters that are paths: relative ones start at the run file."""
 OPTIONAL = {"relabel": "region_graph", "evaluate": "merge_tree"}
@@ -158,7 +151,7 @@ def _unfold_segment(tables: Tables, directory: Path, file: Path) -> Tables:
         place = directory if named is None else Path(_beside(file, named))
         for part in SEGMENT:
             names = inspect.signature(getattr(pipeline, part)).parameters
-            made = {path: str((place / OUTPUTS[path]).absolute()) for path in names if path in SEGMENT.values()}
+            made = {path: str((place / FILE_NAMES[path]).absolute()) for path in names if path in SEGMENT.values()}
             unfolded[part] = made | {option: value for option, value in options.items() if option in names}
     return unfolded
 
@@ -171,9 +164,9 @@ def _fill_optional(calls: list[tuple[Stage, dict[str, Any]]], tables: dict[str, 
     made = [WRITES[name] for name in tables if name in WRITES]
     for function, arguments in calls:
         name = OPTIONAL.get(function.__name__)
-        wanted = name == "merge_tree" and arguments.get("segmentation") == str(directory / OUTPUTS["fragments"])
+        wanted = name == "merge_tree" and arguments.get("segmentation") == str(directory / FILE_NAMES["fragments"])
         if name in made and name not in arguments and (name == "region_graph" or wanted):
-            arguments[name] = str(directory / OUTPUTS[name])
+            arguments[name] = str(directory / FILE_NAMES[name])
 
 
 def _read(file: Path) -> tuple[dict[str, dict[str, Any]], Path]:
@@ -198,8 +191,8 @@ def _arguments(function: Stage, options: dict[str, Any], directory: Path, file: 
     """
     arguments = _given(function, options, file)
     for name, parameter in inspect.signature(function).parameters.items():
-        if name in OUTPUTS and name not in arguments and parameter.default is inspect.Parameter.empty:
-            arguments[name] = str(directory / OUTPUTS[name])
+        if name in FILE_NAMES and name not in arguments and parameter.default is inspect.Parameter.empty:
+            arguments[name] = str(directory / FILE_NAMES[name])
         elif name not in arguments and parameter.default is inspect.Parameter.empty:
             raise InputError(f"[{function.__name__}] in {file} lacks {name!r}")
     return arguments

@@ -10,9 +10,9 @@ import numpy as np
 from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid, even_blocks
 from clew.errors import InputError
-from clew.pipeline._block_run import BlockWork, absolute, run_in_blocks
+from clew.pipeline._block_run import BlockWork, absolute, run_in_blocks, volumes_folder
 from clew.pipeline._declare import Record, stage
-from clew.pipeline._files import chosen_threshold, open_affinities, open_like, refuse_outputs, suggestion
+from clew.pipeline._files import FILE_NAMES, chosen_threshold, open_affinities, open_like, refuse_outputs, suggestion
 from clew.pipeline._options import BlockRun, Blocks, Input, Mask, Output, Volumes
 from clew.pipeline._progress import say
 from clew.pipeline._protection import refuse_overlap
@@ -41,8 +41,7 @@ from clew.volumes.volume import Volume
 
 BYTES_A_VOXEL = 60
 """Memory of a worker for each voxel of a block with its context, at most."""
-TREE = "merge_tree.h5"
-WHOLE = ("fragments.zarr", "region_graph.h5", TREE, "segmentation.zarr")
+WHOLE = ("fragments", "region_graph", "merge_tree", "segmentation")
 """What `segment` writes, in this order."""
 OUTPUTS = {"pieces": np.uint32, "fragments": np.uint64, "segmentation": np.uint64}
 """The volumes of a run in blocks."""
@@ -70,7 +69,7 @@ def segment(
     directory
         Where fragments.zarr, region_graph.h5, merge_tree.h5 and segmentation.zarr are written.
     """
-    fragments, graph, tree, segmentation = (str(Path(directory) / name) for name in WHOLE)
+    fragments, graph, tree, segmentation = (str(Path(directory) / FILE_NAMES[name]) for name in WHOLE)
     refuse_overlap([affinities, mask.mask], [fragments, graph, tree, segmentation])
     refuse_outputs(output.overwrite, fragments, segmentation)
     options = _options(affinities, fragment_options, agglomeration_options, cut)
@@ -142,7 +141,7 @@ def _lay_out(
     finest = Scale(shape, source.voxel_size, source.offset)
     scales = {name: [finest] for name in OUTPUTS}
     scales["segmentation"] += coarser_scales(finest)
-    place = str(folder) if volumes is None else absolute(volumes)
+    place = volumes_folder(folder, volumes)
     outputs: dict[str, SharedVolume] = {}
     for name, dtype in OUTPUTS.items():
         outputs |= shared_scales(join(place, f"{name}.zarr"), name, dtype, scales[name], block_shape)
@@ -152,7 +151,7 @@ def _lay_out(
         folder, store, tasks + scale_tasks("segmentation", scales["segmentation"], block_shape), (source,), prod(shape),
         BYTES_A_VOXEL * prod(context_of(grid.block((0, 0, 0)), options.fragments).shape),
         partial(_finish, source=source, folder=folder, store=store, grid=grid, options=options),
-        tables=(TREE,), warm_up=compile_kernels,
+        tables=(FILE_NAMES["merge_tree"],), warm_up=compile_kernels,
     )  # fmt: skip
 
 
@@ -164,7 +163,12 @@ def _finish(
     What each level passed up is shown.
     """
     record |= suggestion(source.attributes)
-    save_merge_tree(str(folder / TREE), load_tree(store, options.agglomeration.score), dict(record), overwrite=True)
+    save_merge_tree(
+        str(folder / FILE_NAMES["merge_tree"]),
+        load_tree(store, options.agglomeration.score),
+        dict(record),
+        overwrite=True,
+    )
     for path in ("fragments", "segmentation"):
         scales = [volume for name, volume in store.outputs.items() if name.partition("-")[0] == path]
         finish_volume(scales, record)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clew.errors import InputError
-from clew.space import Box, Lengths, triple
+from clew.space import Box, Lengths, Triple, triple
 from clew.volumes.volume import Volume
 
 SAME = 0.01
@@ -19,6 +19,11 @@ def voxels_apart(outer: Volume, part: Volume) -> Lengths:
     They follow from the offsets of both.
     """
     return triple((p - o) / size for p, o, size in zip(part.offset, outer.offset, outer.voxel_size, strict=True))
+
+
+def offset_of(volume: Volume, voxel: Triple) -> Lengths:
+    """Where a voxel (z, y, x) of a volume lies, in nm."""
+    return triple(o + s * at for o, s, at in zip(volume.offset, volume.voxel_size, voxel, strict=True))
 
 
 def check_voxel_sizes(outer: Volume, part: Volume) -> None:
