@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from clew.errors import InputError
 from clew.labels import special_ids, without_special
-from clew.pipeline._files import read_ids
+from clew.pipeline._files import open_input, read_ids
 from clew.space import Box, Lengths, Triple
 from clew.training.sampling import TrainingVolume
 from clew.volumes.formats.cremi import CREMI_LAYOUT
@@ -48,7 +48,7 @@ def read_annotated(item: str) -> AnnotatedVolume:
         If raw is not uint8, labels or mask do not lie inside raw, or no voxel is annotated.
     """
     paths = paths_of(item)
-    raw, *others = (open_volume(path) for path in paths)
+    raw, *others = (open_input(path) for path in paths)
     if raw.dtype != np.uint8:
         raise InputError(f"{paths[0]} must be uint8, not {raw.dtype}; convert it with clew convert --dtype uint8")
     parts = [box_inside(raw, other) for other in others]

@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 from clew.arrays import as_ids
 from clew.errors import InputError
 from clew.pipeline._declare import Record
+from clew.pipeline._progress import warn
 from clew.replace import refuse_existing, written_beside
-from clew.space import Box
+from clew.space import Box, Lengths
 from clew.volumes.affinities import affinity_offsets
 from clew.volumes.open import open_volume
 from clew.volumes.place import check_voxel_sizes
 from clew.volumes.save import record_of, refuse_output, save_volume
 from clew.volumes.volume import Volume
+from clew.volumes.warnings import volume_warnings
 
 SUGGESTED = ("suggested_threshold", "suggested_score")
 """Attributes that travel from the checkpoint along the outputs: the threshold chosen in training, and its score."""
@@ -34,9 +36,17 @@ FILE_NAMES = {
 """File names of what commands hand on, inside the folder of a run."""
 
 
+def open_input(path: str, voxel_size: Lengths | None = None, offset: Lengths | None = None) -> Volume:
+    """Open a volume that a command reads, and say what is strange about it."""
+    volume = open_volume(path, voxel_size=voxel_size, offset=offset)
+    for text in volume_warnings(volume):
+        warn(f"{path}: {text}")
+    return volume
+
+
 def open_affinities(path: str) -> Volume:
     """An affinity volume whose first three channels are the nearest neighbours."""
-    source = open_volume(path)
+    source = open_input(path)
     affinity_offsets(source)
     return source
 
@@ -52,9 +62,9 @@ def open_like(path: str, source: Volume) -> Volume:
         For a volume that says another voxel size.
     """
     try:
-        volume = open_volume(path)
+        volume = open_input(path)
     except InputError:
-        return open_volume(path, voxel_size=source.voxel_size)
+        return open_input(path, source.voxel_size)
     check_voxel_sizes(source, volume)
     return volume
 

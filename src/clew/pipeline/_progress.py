@@ -3,6 +3,8 @@
 One line for each stage, and a bar where there are steps to count.
 """
 
+import functools
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -52,6 +54,12 @@ def counted(total: int, description: str) -> Iterator[Callable[[int], None]]:
 def say(line: str) -> None:
     """One line for the person, at once."""
     print(line, flush=True)
+
+
+@functools.cache
+def warn(line: str) -> None:
+    """One line on standard error about what is strange in an input, only once."""
+    print(f"clew: warning: {line}", file=sys.stderr, flush=True)
 
 
 def _progress() -> Any:

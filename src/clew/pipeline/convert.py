@@ -16,13 +16,13 @@ from clew.blockwise.grid import Grid, even_blocks
 from clew.errors import InputError
 from clew.pipeline._block_run import BlockWork, absolute, run_in_blocks, volumes_folder
 from clew.pipeline._declare import Record, stage
+from clew.pipeline._files import open_input
 from clew.pipeline._memory import refuse_too_large
 from clew.pipeline._options import BlockRun, Blocks, GeometryOptions, Input, Output, Volumes
 from clew.pipeline._protection import refuse_overlap
 from clew.space import Box, Triple, triple
 from clew.volumes.in_blocks import copy_tasks, scale_tasks, shared_scales
 from clew.volumes.location import join
-from clew.volumes.open import open_volume
 from clew.volumes.place import offset_of
 from clew.volumes.pyramid import Scale, coarser_scales
 from clew.volumes.run_store import FileStore
@@ -60,7 +60,7 @@ def convert(
         `uint8` scales the range of values of an image to 0..255; `keep` copies.
     """
     refuse_overlap([source], [target])
-    volume = open_volume(source, voxel_size=geometry.voxel_size, offset=geometry.offset)
+    volume = open_input(source, geometry.voxel_size, geometry.offset)
     part = Box.parse(box, volume.shape)
     if box is not None or dtype != "keep":
         work = "convert" if dtype == "keep" or volume.dtype == np.uint8 else "convert --dtype uint8"
@@ -118,7 +118,7 @@ def _lay_out(
 ) -> BlockWork:
     """Open the input and lay out the run; nothing is written."""
     source, folder = absolute(source), folder.absolute()
-    volume = open_volume(source, voxel_size=geometry.voxel_size, offset=geometry.offset)
+    volume = open_input(source, geometry.voxel_size, geometry.offset)
     if volume.ndim != 3 or volume.dtype.kind not in "ub":
         raise InputError(
             "convert-blocks copies volumes (z, y, x) of uint8, uint16, uint32 or uint64, not "

@@ -23,7 +23,7 @@ from clew.evaluation.scores import Scores, best_threshold, score_table, score_th
 from clew.labels import without_special
 from clew.pipeline._block_run import BlockWork, absolute, run_in_blocks
 from clew.pipeline._declare import Record, stage
-from clew.pipeline._files import open_like, read_ids, refuse_existing_outputs, write_scores
+from clew.pipeline._files import open_input, open_like, read_ids, refuse_existing_outputs, write_scores
 from clew.pipeline._memory import refuse_too_large
 from clew.pipeline._options import BlockRun, Blocks, Comparison, Input, LabelComparison, Output
 from clew.pipeline._progress import say
@@ -34,7 +34,6 @@ from clew.space import Box, Triple, triple
 from clew.training.targets import split_components
 from clew.view.figures import save_figure, threshold_figure
 from clew.volumes.formats.nml import is_nml
-from clew.volumes.open import open_volume
 from clew.volumes.place import box_in
 from clew.volumes.run_store import FileStore
 from clew.volumes.volume import Volume
@@ -173,7 +172,7 @@ def match_volumes(segmentation: str, truth: str, box: str | None) -> Pair:
 
     If one is larger, it is cut to the other by the offsets in nm.
     """
-    labels = open_volume(truth)
+    labels = open_input(truth)
     ids = open_like(segmentation, labels)
     part = Box.parse(box, ids.shape)
     whole = box_in(labels, ids)

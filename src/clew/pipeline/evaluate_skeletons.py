@@ -24,7 +24,7 @@ from clew.evaluation.skeletons import (
     skeleton_errors,
 )
 from clew.pipeline._declare import Record, stage
-from clew.pipeline._files import refuse_existing_outputs, write_scores
+from clew.pipeline._files import open_input, refuse_existing_outputs, write_scores
 from clew.pipeline._options import Comparison, Input, Output
 from clew.pipeline._progress import say
 from clew.pipeline._protection import refuse_overlap
@@ -32,7 +32,6 @@ from clew.pipeline._tables import load_merge_tree
 from clew.segmentation.relabel import segment_lookup
 from clew.space import Box
 from clew.volumes.formats.nml import is_nml, read_nml
-from clew.volumes.open import open_volume
 
 LISTED = 5
 """Skeletons with most errors that are named."""
@@ -106,7 +105,7 @@ def _read(segmentation: str, skeletons: str, box: str | None) -> tuple[NDArray[n
     The segmentation may be cut to a box.
     """
     traced = read_nml(skeletons)
-    volume = open_volume(segmentation)
+    volume = open_input(segmentation)
     part = Box.parse(box, volume.shape)
     segments, inside = read_nodes(volume, traced, volume.voxel_size, volume.offset)
     if box is not None:

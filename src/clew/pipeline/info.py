@@ -30,8 +30,14 @@ def _rows(path: str, voxel_size: Lengths | None) -> list[tuple[str, str]]:
     if path.endswith(".pt") or path in bundled_names():
         return open_checkpoint(path).rows()
     if Path(path).is_file() and path.endswith(".h5"):
-        return _table_rows(path) or _dataset_rows(path) or open_volume(path).rows()
-    return open_volume(path, voxel_size=voxel_size).rows()
+        return _table_rows(path) or _dataset_rows(path) or _volume_rows(path, voxel_size)
+    return _volume_rows(path, voxel_size)
+
+
+def _volume_rows(path: str, voxel_size: Lengths | None) -> list[tuple[str, str]]:
+    volume = open_volume(path, voxel_size=voxel_size)
+    volume.probe()
+    return volume.rows()
 
 
 def _table_rows(path: str) -> list[tuple[str, str]]:

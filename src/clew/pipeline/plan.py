@@ -53,6 +53,7 @@ from clew.training.timing import time_steps
 from clew.volumes.open import open_volume
 from clew.volumes.place import box_inside, embed, voxels_apart
 from clew.volumes.volume import Volume
+from clew.volumes.warnings import volume_warnings
 
 STEADY = 1.5
 """Spread of the timed steps from which the hours are called a guess."""
@@ -312,7 +313,8 @@ def _open(path: str, voxel_size: Lengths | None) -> tuple[Volume, list[Finding]]
     Train would refuse a volume without.
     """
     try:
-        return open_volume(path), []
+        volume = open_volume(path)
+        return volume, [Finding(False, f"{path}: {text}") for text in volume_warnings(volume)]
     except InputError:
         if voxel_size is None:
             raise

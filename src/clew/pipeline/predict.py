@@ -19,6 +19,7 @@ from clew.network.options import PredictionOptions
 from clew.network.prediction import check_raw, memory_of_tiles, predict_tiles, tile_edges
 from clew.pipeline._block_run import BlockWork, absolute, run_in_blocks, volumes_folder
 from clew.pipeline._declare import Record, stage
+from clew.pipeline._files import open_input
 from clew.pipeline._memory import instead
 from clew.pipeline._options import BlockRun, Blocks, Input, Network, Output, Volumes
 from clew.pipeline._progress import timed, track
@@ -26,7 +27,6 @@ from clew.pipeline._protection import refuse_overlap
 from clew.space import Box, Lengths, Triple, triple
 from clew.volumes.affinities import affinity_attributes
 from clew.volumes.location import join
-from clew.volumes.open import open_volume
 from clew.volumes.place import offset_of
 from clew.volumes.run_store import FileStore
 from clew.volumes.save import create_volume
@@ -137,7 +137,7 @@ class Prediction:
 
 def _open(raw: str, network: Network) -> Prediction:
     """Open raw and network, and check that they fit."""
-    model, source = open_checkpoint(network.checkpoint), open_volume(raw, voxel_size=network.voxel_size)
+    model, source = open_checkpoint(network.checkpoint), open_input(raw, network.voxel_size)
     try:
         check_raw(source.shape, source.dtype, model, source.voxel_size)
     except InputError as error:

@@ -12,7 +12,7 @@ from clew.blockwise.ledger import Ledger
 from clew.errors import InputError
 from clew.pipeline._block_run import STAGE, BlockWork, run_in_blocks, volumes_folder
 from clew.pipeline._declare import Record, stage
-from clew.pipeline._files import FILE_NAMES, chosen_threshold, read_ids, refuse_outputs, save_like
+from clew.pipeline._files import FILE_NAMES, chosen_threshold, open_input, read_ids, refuse_outputs, save_like
 from clew.pipeline._memory import refuse_too_large
 from clew.pipeline._options import BlockRun, Input, Output, Volumes
 from clew.pipeline._progress import timed
@@ -26,7 +26,6 @@ from clew.segmentation.segment import cut_lookup
 from clew.space import triple
 from clew.volumes.in_blocks import scale_tasks, shared_scales
 from clew.volumes.location import join
-from clew.volumes.open import open_volume
 from clew.volumes.pyramid import Scale, coarser_scales
 from clew.volumes.run_store import FileStore
 from clew.volumes.shared import finish_volume
@@ -62,7 +61,7 @@ def relabel(
     refuse_overlap([fragments, merge_tree, region_graph], [segmentation])
     tree, attributes = load_merge_tree(merge_tree)
     threshold = chosen_threshold(cut.threshold, attributes, tree.score, merge_tree)
-    source = open_volume(fragments)
+    source = open_input(fragments)
     refuse_outputs(output.overwrite, segmentation)
     refuse_too_large("relabel", fragments, prod(source.shape), 8)
     ids = read_ids(source)
@@ -97,7 +96,7 @@ def _lay_out(blocks: Path, folder: Path, volumes: str | None, cut: CutChoice) ->
     if plan.get(STAGE) != "segment-blocks" or not tree_file.exists():
         raise InputError(f"{blocks} must be the folder of a finished run of segment-blocks")
     path = join(plan.get("volumes") or str(blocks), FILE_NAMES["fragments"])
-    fragments = open_volume(path)
+    fragments = open_input(path)
     shape = triple(fragments.shape)
     block_shape = triple(plan.get("block_shape") or even_blocks(shape))
     grid = Grid(Domain.whole(shape), block_shape)

@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 from annotated_types import Ge
 
 from clew.pipeline._declare import stage
+from clew.pipeline._files import open_input
 from clew.pipeline._options import VoxelSize
 from clew.pipeline._progress import say
 from clew.view import neuroglancer
-from clew.volumes.open import open_volume
 
 Kind = Literal["image", "segmentation", "affinities"]
 
@@ -45,7 +45,7 @@ def view(
     layers = []
     for name, (path, kind, visible) in paths.items():
         if path is not None:
-            volume = open_volume(path, voxel_size=voxel_size.voxel_size)
+            volume = open_input(path, voxel_size.voxel_size)
             layers.append(neuroglancer.Layer(name, volume, kind, volume.voxel_size, volume.offset, visible))
     viewer = neuroglancer.view(layers, port=port)
     say(f"open {viewer.get_viewer_url()} in a browser; Ctrl-C ends")

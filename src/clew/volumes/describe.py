@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from clew.space import Triple
 from clew.volumes.affinities import recorded_offsets
+from clew.volumes.warnings import volume_warnings
 
 if TYPE_CHECKING:
     from clew.volumes.volume import Volume
@@ -32,7 +33,7 @@ def describe_rows(volume: "Volume", notes: Iterable[tuple[str, str]] = ()) -> li
     ]
     if volume.axes == "czyx":
         rows.append(("channel offsets", _offsets(recorded_offsets(volume))))
-    return rows + list(_recorded(volume.attributes))
+    return [*rows, *_recorded(volume.attributes), *(("warning", text) for text in volume_warnings(volume))]
 
 
 def _offsets(offsets: Iterable[Triple] | None) -> str:

@@ -33,7 +33,9 @@ class Geometry:
     voxel_size : (z, y, x) floats, optional
         In nm; None where nothing says it.
     offset : (z, y, x) floats, optional
-        Position of the first voxel in nm; None where nothing says it.
+        Position of the middle of the first voxel in nm; None where nothing says it in nm.
+    offset_voxels : (z, y, x) floats, optional
+        The same in voxels, where it is said in voxels or without a unit: in nm it follows from the voxel size in use.
     source : str
         What the voxel size was understood from, for people.
     """
@@ -42,6 +44,13 @@ class Geometry:
     voxel_size: Lengths | None = None
     offset: Lengths | None = None
     source: str = ""
+    offset_voxels: Lengths | None = None
+
+    def offset_with(self, voxel_size: Lengths) -> Lengths:
+        """The offset in nm with the voxel size in use; 0 where nothing says it."""
+        if self.offset_voxels is not None:
+            return triple(steps * length for steps, length in zip(self.offset_voxels, voxel_size, strict=True))
+        return self.offset or (0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)

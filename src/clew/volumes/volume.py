@@ -8,7 +8,7 @@ import re
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,36 @@ class StoredArray(Protocol):
     def __getitem__(self, selection: tuple[slice, ...], /) -> Any: ...
 
 
+class Missing(NamedTuple):
+    """Files that a format could hold and that are not there.
+
+    Parameters
+    ----------
+    lost, looked_at, all : int
+        Files that are missing, that were looked for, and that there would be.
+    kind : str
+        What people call them, as "chunks".
+    fill : number
+        What they are read as.
+    """
+
+    lost: int
+    looked_at: int
+    all: int
+    kind: str
+    fill: float
+
+
+class Pieces(Protocol):
+    """The files of a format that lets some be left out."""
+
+    def missing(self) -> Missing:
+        """Count those that are not there, without reading."""
+
+    def stored(self) -> tuple[slice, ...] | None:
+        """A box, in the order of the file, that is stored; None where none is found."""
+
+
 @dataclass(frozen=True)
 class Stored:
     """An array as its format found it.
@@ -57,6 +87,10 @@ class Stored:
         In stored order, None where not chunked.
     notes : tuple of (str, str)
         Further facts for `describe`.
+    warnings : tuple of str
+        What a person should know before using it, a sentence each.
+    pieces : Pieces, optional
+        The files of it, where the format lets some be left out.
     close : callable, optional
         Closes the file.
     """
@@ -69,6 +103,8 @@ class Stored:
     record: Mapping[str, Any] = field(default_factory=dict)
     chunks: tuple[int, ...] | None = None
     notes: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[str, ...] = ()
+    pieces: Pieces | None = None
     close: Callable[[], None] | None = None
 
 
@@ -126,6 +162,10 @@ class Volume:
         For people.
     chunks : tuple of int, optional
         In our order of axes, None where not chunked.
+    noticed : tuple of str
+        What its format noticed; `volume_warnings` has all there is to say.
+    pieces : Pieces, optional
+        Its files, where the format lets some be left out.
 
     Raises
     ------
@@ -142,6 +182,7 @@ class Volume:
         self.format = stored.format
         self.attributes: dict[str, Any] = dict(stored.record)
         self.metadata: dict[str, Any] = dict(stored.metadata)
+        self.noticed, self.pieces = stored.warnings, stored.pieces
         order = axis_order(stored.geometry.axes, stored.array.shape, self.source)
         self.axes = order.axes
         self._order = order.stored
@@ -149,7 +190,7 @@ class Volume:
         self.chunks = None if stored.chunks is None else tuple(int(stored.chunks[axis]) for axis in self._order)
         self.dtype = _native_dtype(stored.array.dtype, self.source)
         self.voxel_size, self.voxel_size_source = self._find_voxel_size(voxel_size)
-        given = offset if offset is not None else (stored.geometry.offset or (0.0, 0.0, 0.0))
+        given = offset if offset is not None else stored.geometry.offset_with(self.voxel_size)
         self.offset: Lengths = check_offset(given, self.source)
         if 0 in self.shape:
             raise InputError(f"{self.source} is empty: its shape is {self.shape}")
@@ -197,6 +238,19 @@ class Volume:
         else:
             block = self._read_stored(tuple(stored))
         return np.squeeze(block, dropped) if dropped else block
+
+    def probe(self) -> None:
+        """Read one voxel that is stored, to see that the volume can be read.
+
+        Raises
+        ------
+        InputError
+            As `read`.
+        """
+        middle = tuple(slice(size // 2, size // 2 + 1) for size in self._array.shape)
+        place = middle if self.pieces is None else self.pieces.stored()
+        if place is not None:
+            self._read_stored(place)
 
     def _read_stored(self, stored: tuple[slice, ...]) -> NDArray[Any]:
         try:

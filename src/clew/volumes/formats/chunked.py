@@ -8,7 +8,7 @@ import math
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ import tensorstore
 
 from clew.documents import expect
 from clew.errors import InputError
+from clew.volumes.formats.chunk_files import ChunkFiles, Place, nested_name, zarr2_name, zarr3_name
 from clew.volumes.formats.ome import multiscale, ome_geometry, scale_names
 from clew.volumes.geometry import Geometry, attribute_geometry
 from clew.volumes.listing import DatasetRow, choose_dataset
@@ -49,7 +50,7 @@ class Node:
     attributes: Mapping[str, Any]
     shape: tuple[int, ...] = ()
     dtype: str = ""
-    axes: tuple[str, ...] = field(default=())
+    chunk_name: Callable[[Place], str] = nested_name
 
 
 class TensorStoreArray:
@@ -59,6 +60,7 @@ class TensorStoreArray:
         self.store = store
         self.shape: tuple[int, ...] = tuple(store.shape)
         self.dtype: np.dtype = np.dtype(store.dtype.numpy_dtype)
+        self.fill: float = 0 if store.fill_value is None else store.fill_value.item()
 
     def __getitem__(self, selection: tuple[slice, ...]) -> Any:
         return self._wait(self.store[selection].read())
@@ -112,6 +114,7 @@ class SparseArray(TensorStoreArray):
         super().__init__(store)
         self._reopen = reopen
         self._filling: Any = None
+        self.files: ChunkFiles | None = None
 
     def __getitem__(self, selection: tuple[slice, ...]) -> Any:
         if self._filling is None:
@@ -121,6 +124,8 @@ class SparseArray(TensorStoreArray):
                 if not str(error).startswith(MISSING):
                     raise
             self._filling = self._reopen()
+        if self.files is not None:
+            self.files.refuse_others(selection)
         block = self._wait(self._filling[selection].read())
         self._reopen()
         return block
@@ -175,12 +180,14 @@ def read_node(folder: str) -> Node | None:
         if names and all(names):
             attributes.setdefault("dimension_names", names)
         dtype = str(document.get("data_type", ""))
-        return Node(folder, "zarr 3", document.get("node_type") == "array", attributes, shape, dtype)
+        is_array = document.get("node_type") == "array"
+        return Node(folder, "zarr 3", is_array, attributes, shape, dtype, zarr3_name(document))
     document = read_json(folder, ".zarray")
     if document is not None:
         attributes = read_json(folder, ".zattrs") or {}
         shape = tuple(expect(document, "shape", "a list of sizes", join(folder, ".zarray")))
-        return Node(folder, "zarr 2", True, attributes, shape, str(document.get("dtype")))
+        name = zarr2_name(expect(document, "dimension_separator", "text", join(folder, ".zarray"), "."))
+        return Node(folder, "zarr 2", True, attributes, shape, str(document.get("dtype")), name)
     attributes = read_json(folder, ".zattrs") or {}
     if attributes or read_json(folder, ".zgroup") is not None:
         return Node(folder, "zarr 2", False, attributes)
@@ -268,6 +275,9 @@ def _open_array(node: Node) -> Stored:
         metadata.update(level)
     written, read = array.store.chunk_layout.write_chunk.shape, array.store.chunk_layout.read_chunk.shape
     shards = (("shards", " × ".join(str(size) for size in written)),) if written != read else ()
+    files = None if is_remote(node.folder) else _files(node, array, written, "shards" if shards else "chunks")
+    if isinstance(array, SparseArray):
+        array.files = files
     return Stored(
         array=array,
         geometry=geometry,
@@ -277,7 +287,12 @@ def _open_array(node: Node) -> Stored:
         record=records[0] if records else {},
         chunks=tuple(read),
         notes=shards,
+        pieces=files,
     )
+
+
+def _files(node: Node, array: TensorStoreArray, chunk: tuple[int, ...], kind: str) -> ChunkFiles:
+    return ChunkFiles(node.folder, node.chunk_name, array.shape, tuple(chunk), kind, array.fill)
 
 
 def open_tensorstore(spec: dict[str, Any], source: str, *, all_chunks: bool = False) -> TensorStoreArray:

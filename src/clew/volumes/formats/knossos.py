@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from clew.documents import is_number, regular_file
 from clew.errors import InputError
 from clew.space import Box, Lengths, Triple, triple
+from clew.volumes.formats.chunk_files import ChunkFiles, Place
 from clew.volumes.geometry import Geometry
 from clew.volumes.volume import Stored
 
@@ -87,7 +88,7 @@ def open_knossos(path: str) -> Stored:
         format="KNOSSOS cubes",
         source=str(folder),
         chunks=(EDGE, EDGE, EDGE),
-        notes=(("cubes that are missing", "read as 0"),),
+        pieces=ChunkFiles(str(cubes), cube_folder, shape, (EDGE, EDGE, EDGE), "cubes"),
     )
 
 
@@ -96,10 +97,15 @@ def is_knossos(path: Path) -> bool:
     return path.name == CONFIGURATION if path.is_file() else (path / CONFIGURATION).is_file()
 
 
+def cube_folder(place: Place) -> str:
+    """The folder of the cube (z, y, x), below that of all cubes."""
+    z, y, x = place
+    return f"x{x:04d}/y{y:04d}/z{z:04d}"
+
+
 def cube_file(folder: Path, place: tuple[int, ...]) -> Path | None:
     """The raw file of the cube (z, y, x); None where there is none."""
-    z, y, x = place
-    inner = folder / f"x{x:04d}" / f"y{y:04d}" / f"z{z:04d}"
+    inner = folder / cube_folder(place)
     files = sorted(inner.glob("*.raw")) if inner.is_dir() else []
     if len(files) > 1:
         raise InputError(

@@ -10,8 +10,8 @@ from typing import Any
 
 from clew.documents import expect
 from clew.errors import InputError
-from clew.space import triple
-from clew.volumes.formats.chunked import open_tensorstore
+from clew.volumes.formats.chunk_files import ChunkFiles, Place
+from clew.volumes.formats.chunked import SparseArray, TensorStoreArray, open_tensorstore
 from clew.volumes.geometry import Geometry, check_offset, check_voxel_size
 from clew.volumes.location import is_remote, join, kvstore_spec, read_json
 from clew.volumes.outside import refuse_upwards
@@ -34,6 +34,9 @@ def open_precomputed(folder: str, dataset: str) -> Stored:
     refuse_upwards(folder, str(scale.get("key")))
     _refuse_hidden_chunks(folder, str(scale.get("key")))
     array = open_tensorstore(precomputed_spec(folder, index), source)
+    files = _files(folder, scale, array)
+    if isinstance(array, SparseArray):
+        array.files = files
     keys = ", ".join(str(scale.get("key")) for scale in scales)
     return Stored(
         array=array,
@@ -44,7 +47,22 @@ def open_precomputed(folder: str, dataset: str) -> Stored:
         record=info["clew"] if isinstance(info.get("clew"), Mapping) else {},
         chunks=tuple(array.store.chunk_layout.read_chunk.shape),
         notes=(("scales", keys),) if len(scales) > 1 else (),
+        pieces=files,
     )
+
+
+def _files(folder: str, scale: Mapping[str, Any], array: TensorStoreArray) -> ChunkFiles | None:
+    """The files of chunks of a scale; None where they are shards or far away."""
+    if is_remote(folder) or scale.get("sharding"):
+        return None
+    chunk = tuple(array.store.chunk_layout.read_chunk.shape)
+    first = scale.get("voxel_offset", (0, 0, 0))
+
+    def name(place: Place) -> str:
+        edges = zip(place, chunk, array.shape, first, strict=False)
+        return "_".join(f"{low + n * size}-{low + min((n + 1) * size, end)}" for n, size, end, low in edges)
+
+    return ChunkFiles(join(folder, str(scale["key"])), name, array.shape, chunk)
 
 
 def precomputed_spec(folder: str, scale_index: int) -> dict[str, Any]:
@@ -65,8 +83,7 @@ def _scale_index(folder: str, keys: Sequence[str], dataset: str) -> int:
 def _geometry(scale: Mapping[str, Any], source: str) -> Geometry:
     voxel_size = check_voxel_size(expect(scale, "resolution", "a list of numbers", source)[::-1], source)
     steps = check_offset(expect(scale, "voxel_offset", "a list of numbers", source, (0, 0, 0))[::-1], source)
-    offset = triple(step * length for step, length in zip(steps, voxel_size, strict=True))
-    return Geometry(AXES, voxel_size, offset, "resolution (x, y, z) in info")
+    return Geometry(AXES, voxel_size, None, "resolution (x, y, z) in info", steps)
 
 
 def _refuse_hidden_chunks(folder: str, key: str) -> None:

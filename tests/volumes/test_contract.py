@@ -1,0 +1,123 @@
+"""Each format with each fault: the values, or an error that names the file in a few lines. Never anything else.
+
+A format is a function that writes an array with a foreign library into a folder, and returns the path to open; a fault is
+a function that damages what it wrote. Where a format has not what a fault damages, that fault is not tried.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+from clew.cli import CHARACTERS, LINES
+from clew.errors import InputError
+from clew.volumes import open_volume
+from clew.volumes.warnings import volume_warnings
+from volumes.foreign import write_cubes, write_precomputed, write_tensorstore
+
+VOXEL_SIZE = (40.0, 4.0, 4.0)
+DATA = np.random.default_rng(1).integers(1, 255, (8, 12, 16), np.uint8)
+
+
+def zarr2(folder: Path) -> Path:
+    zarr.create_array(folder / "a.zarr", data=DATA, chunks=(4, 4, 4), zarr_format=2)
+    return folder / "a.zarr"
+
+
+def zarr2_nested(folder: Path) -> Path:
+    keys = {"name": "v2", "separator": "/"}
+    zarr.create_array(folder / "a.zarr", data=DATA, chunks=(4, 4, 4), zarr_format=2, chunk_key_encoding=keys)
+    return folder / "a.zarr"
+
+
+def zarr3(folder: Path) -> Path:
+    zarr.create_array(folder / "a.zarr", data=DATA, chunks=(4, 4, 4))
+    return folder / "a.zarr"
+
+
+def zarr3_sharded(folder: Path) -> Path:
+    zarr.create_array(folder / "a.zarr", data=DATA, chunks=(2, 2, 2), shards=(4, 4, 4))
+    return folder / "a.zarr"
+
+
+def n5(folder: Path) -> Path:
+    write_tensorstore("n5", folder / "a.n5", DATA.T, metadata={"blockSize": [4, 4, 4], "compression": {"type": "gzip"}})
+    return folder / "a.n5"
+
+
+def precomputed(folder: Path) -> Path:
+    write_precomputed(folder / "a", DATA, chunk_size=[4, 4, 4], key="s")
+    return folder / "a"
+
+
+def knossos(folder: Path) -> Path:
+    write_cubes(folder / "a", DATA)
+    return folder / "a"
+
+
+def pieces(path: Path) -> list[Path]:
+    """The files that hold voxels, the largest first."""
+    files = [path] if path.is_file() else [file for file in sorted(path.rglob("*")) if file.is_file()]
+    metadata = ("zarr.json", ".zarray", ".zattrs", "attributes.json", "info", "knossos.conf")
+    return sorted((file for file in files if file.name not in metadata), key=lambda file: -file.stat().st_size)
+
+
+def missing_piece(path: Path) -> None:
+    pieces(path)[0].unlink()
+
+
+def empty_piece(path: Path) -> None:
+    pieces(path)[0].write_bytes(b"")
+
+
+def truncated_piece(path: Path) -> None:
+    whole = pieces(path)[0].read_bytes()
+    pieces(path)[0].write_bytes(whole[: len(whole) // 2])
+
+
+def folder_for_a_piece(path: Path) -> None:
+    piece = pieces(path)[0]
+    piece.unlink()
+    piece.mkdir()
+
+
+FORMATS = (zarr2, zarr2_nested, zarr3, zarr3_sharded, n5, precomputed, knossos)
+FAULTS = (empty_piece, truncated_piece, folder_for_a_piece)
+MAY_LACK_PIECES = (zarr2, zarr2_nested, zarr3, zarr3_sharded, n5, precomputed)
+"""Formats that mean the fill value where a piece is missing."""
+
+
+@pytest.mark.parametrize("write", FORMATS)
+def test_what_is_whole_is_read_and_nothing_is_said(tmp_path, write):
+    volume = open_volume(write(tmp_path), voxel_size=VOXEL_SIZE)
+    volume.probe()
+    np.testing.assert_array_equal(volume.read(), DATA)
+    assert volume_warnings(volume) == []
+
+
+@pytest.mark.parametrize("write", FORMATS)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_is_damaged_is_refused(tmp_path, write, fault):
+    path = write(tmp_path)
+    fault(path)
+    with pytest.raises(InputError) as caught:
+        np.testing.assert_array_equal(open_volume(path, voxel_size=VOXEL_SIZE).read(), DATA)
+    message = str(caught.value)
+    assert path.name in message
+    assert len(message.splitlines()) <= LINES
+    assert len(message) <= CHARACTERS
+
+
+@pytest.mark.parametrize("write", MAY_LACK_PIECES)
+def test_pieces_that_are_left_out_are_counted(tmp_path, write):
+    path = write(tmp_path)
+    missing_piece(path)
+    volume = open_volume(path, voxel_size=VOXEL_SIZE)
+    (said,) = volume_warnings(volume)
+    assert re.match("1 of 24 (chunks|shards) are not stored and read as 0", said)
+    volume.probe()
+    differs = volume.read() != DATA
+    assert 0 < differs.sum() <= 64
+    assert not volume.read()[differs].any()
