@@ -7,6 +7,7 @@ a function that damages what it wrote. Where a format has not what a fault damag
 import re
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import zarr
@@ -57,6 +58,12 @@ def knossos(folder: Path) -> Path:
     return folder / "a"
 
 
+def hdf5(folder: Path) -> Path:
+    with h5py.File(folder / "a.h5", "w") as file:
+        file.create_dataset("raw", data=DATA, chunks=(4, 4, 4), compression="gzip")
+    return folder / "a.h5"
+
+
 def pieces(path: Path) -> list[Path]:
     """The files that hold voxels, the largest first."""
     files = [path] if path.is_file() else [file for file in sorted(path.rglob("*")) if file.is_file()]
@@ -83,7 +90,7 @@ def folder_for_a_piece(path: Path) -> None:
     piece.mkdir()
 
 
-FORMATS = (zarr2, zarr2_nested, zarr3, zarr3_sharded, n5, precomputed, knossos)
+FORMATS = (zarr2, zarr2_nested, zarr3, zarr3_sharded, n5, precomputed, knossos, hdf5)
 FAULTS = (empty_piece, truncated_piece, folder_for_a_piece)
 MAY_LACK_PIECES = (zarr2, zarr2_nested, zarr3, zarr3_sharded, n5, precomputed)
 """Formats that mean the fill value where a piece is missing."""

@@ -49,4 +49,4 @@ def _table_rows(path: str) -> list[tuple[str, str]]:
 
 
 def _dataset_rows(path: str) -> list[tuple[str, str]]:
-    return [(f"{path}:{row.name}", f"{row.shape} {row.dtype}") for row in list_datasets(path)]
+    return [(f"{path}:{row.name}", row.content) for row in list_datasets(path)]

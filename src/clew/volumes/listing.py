@@ -9,14 +9,23 @@ from clew.errors import InputError
 
 @dataclass(frozen=True)
 class DatasetRow:
-    """A dataset of a file or group: its name there, shape and dtype as stored."""
+    """A dataset of a file or group: its name there, shape and dtype as stored.
+
+    Or the problem: why it cannot be read.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
+    problem: str = ""
+
+    @property
+    def content(self) -> str:
+        """What it holds, for people."""
+        return self.problem or f"{self.shape} {self.dtype}"
 
     def __str__(self) -> str:
-        return f"{self.name or '.'} {self.shape} {self.dtype}"
+        return f"{self.name or '.'} {self.content}"
 
 
 def choose_dataset(container: str, name: str, rows: Callable[[], Sequence[DatasetRow]], exists: bool) -> str:

@@ -16,10 +16,11 @@ import numpy as np
 from clew.documents import parse_json, regular_file
 from clew.errors import InputError
 from clew.signals import signals_held
-from clew.volumes.formats.hdf5_links import check_links
+from clew.volumes.formats.hdf5_links import check_links, identity, open_dataset, walk
 from clew.volumes.formats.neuroproof import with_bodies
 from clew.volumes.geometry import attribute_geometry
 from clew.volumes.listing import DatasetRow, choose_dataset
+from clew.volumes.recognition import what_is
 from clew.volumes.volume import Layout, Stored, first_line
 
 CACHE_BYTES = 64 << 20
@@ -30,7 +31,18 @@ def open_file(path: str) -> h5py.File:
     try:
         return h5py.File(regular_file(path), "r", rdcc_nbytes=CACHE_BYTES, rdcc_nslots=10007, locking="best-effort")
     except OSError as error:
-        raise InputError(f"{path} cannot be read as HDF5: {first_line(error)}") from error
+        raise InputError(f"{path} cannot be read as HDF5: {_reason(path, first_line(error))}") from error
+
+
+def _reason(path: str, text: str) -> str:
+    """Why HDF5 did not open a file, with what to do."""
+    if "lock file" in text:
+        return "another program has it open for writing; close it there first"
+    if "open for" in text:
+        return f"another program is writing it, or did not close it well; if none is: h5clear --status {path}"
+    if "signature not found" in text:
+        return f"it is {what_is(path)}"
+    return text
 
 
 class OutputFile(io.RawIOBase):
@@ -126,10 +138,12 @@ def open_hdf5(path: str, dataset: str) -> Stored:
     file = open_file(path)
     try:
         check_links(file, dataset)
-        key = choose_dataset(path, dataset, lambda: _rows(file, path), _is_dataset(file, dataset))
-        check_links(file, key)
-        array = file[key]
-        levels = [read_attributes(node) for node in _upwards(array)]
+        key = choose_dataset(
+            path, dataset, lambda: _rows(file, path, aliases=bool(dataset)), _is_dataset(file, dataset)
+        )
+        warnings = check_links(file, key)
+        levels = [read_attributes(node) for node in _upwards(file[key])]
+        array = open_dataset(file, key)
         record = levels[0].get("clew")
         source = f"{path}:{key}"
         bodies = with_bodies(array, key, source)
@@ -141,6 +155,7 @@ def open_hdf5(path: str, dataset: str) -> Stored:
             metadata={**levels[-1], **levels[0]},
             record=record if isinstance(record, Mapping) else {},
             chunks=array.chunks,
+            warnings=tuple(warnings),
             notes=() if bodies is None else (bodies.note,),
             close=file.close,
         )
@@ -218,18 +233,37 @@ def _is_dataset(file: h5py.File, name: str) -> bool:
     return bool(name) and isinstance(file.get(name), h5py.Dataset)
 
 
-def _rows(file: h5py.File, path: str) -> list[DatasetRow]:
-    rows: list[DatasetRow] = []
+def _rows(file: h5py.File, path: str, aliases: bool = True) -> list[DatasetRow]:
+    """Datasets to choose from, and dead links.
 
-    def visit(name: str, node: Any) -> None:
-        if isinstance(node, h5py.Dataset) and node.shape and 3 <= len(node.shape) <= 5 and node.dtype.kind in "buif":
-            rows.append(DatasetRow(name, node.shape, str(node.dtype)))
-
+    With `aliases` also further names of one dataset.
+    """
+    rows: dict[Any, DatasetRow] = {}
     try:
-        file.visititems(visit)
-    except (OSError, RuntimeError, KeyError) as error:
+        for name, node in walk(file):
+            if isinstance(node, InputError):
+                rows[name] = DatasetRow(name, (), "", str(node))
+            elif 3 <= len(node.shape or ()) <= 5 and _is_numeric(node):
+                row = DatasetRow(name, node.shape, str(node.dtype), _problem(file, name))
+                rows.setdefault(name if aliases else identity(node), row)
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
         raise InputError(f"{path} cannot be read as HDF5: {first_line(error)}") from error
-    return rows
+    return sorted(rows.values(), key=lambda row: row.name.split("/"))
+
+
+def _problem(file: h5py.File, name: str) -> str:
+    try:
+        check_links(file, name)
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def _is_numeric(dataset: h5py.Dataset) -> bool:
+    try:
+        return dataset.dtype.kind in "buif"
+    except TypeError:  # a type that numpy does not know
+        return False
 
 
 def _upwards(node: Any) -> Iterator[Any]:
