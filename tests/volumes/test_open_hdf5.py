@@ -1,10 +1,14 @@
 """HDF5 files of others."""
 
 import json
+import subprocess
+import sys
 
 import h5py
 import numpy as np
 import pytest
+import tifffile
+from PIL import Image
 
 from clew.errors import InputError
 from clew.volumes import list_datasets, open_volume, save_volume
@@ -166,3 +170,66 @@ def test_real_volumes(real_data):
     pinky = open_volume(real_data / "pinky40_labels.h5")
     assert (pinky.voxel_size, pinky.shape) == ((40, 16, 16), (512, 512, 512))
     assert "20.48 × 8.192 × 8.192 µm" in pinky.describe()
+
+
+@pytest.mark.parametrize("name", ["raw", "a b", "a:b/c:d", "é ☃", "50%20", "x#y"])
+@pytest.mark.parametrize("form", ["{file}:{name}", "{file}:/{name}", "{file}/{name}/", "{file}:{name}/"])
+def test_names_of_datasets(tmp_path, name, form):
+    for file in ("plain.h5", "a:b.nc", "without"):
+        with h5py.File(tmp_path / file, "w") as opened:
+            opened[name] = DATA
+        volume = open_volume(form.format(file=tmp_path / file, name=name), voxel_size=VOXEL_SIZE)
+        np.testing.assert_array_equal(volume.read(), DATA)
+
+
+def test_what_is_no_array_of_numbers(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["empty"] = h5py.Empty("u1")
+        file.create_dataset("compound", (2, 2, 2), [("a", "i4")])
+        file.create_dataset("texts", (2, 2, 2), h5py.string_dtype())
+        for name, kind in ((b"time", h5py.h5t.UNIX_D32LE), (b"\xff", h5py.h5t.STD_U8LE)):
+            h5py.h5d.create(file.id, name, kind.copy(), h5py.h5s.create_simple((2, 2, 2)))
+    for name in ("empty", "compound", "texts", "time"):
+        with pytest.raises(InputError, match=rf"a\.h5:{name} holds .*; wanted bool, integers or floats"):
+            open_volume(f"{tmp_path}/a.h5:{name}", voxel_size=VOXEL_SIZE)
+    assert ["UTF-8" in row.problem for row in list_datasets(tmp_path / "a.h5")] == [True]
+
+
+def test_files_of_others_under_a_wrong_name(tmp_path):
+    tifffile.imwrite(tmp_path / "tiff.h5", DATA)
+    with h5py.File(tmp_path / "hdf5.tif", "w") as file:
+        file["raw"] = DATA
+    Image.new("L", (4, 4)).save(tmp_path / "picture.jpg")
+    (tmp_path / "picture.jpg").rename(tmp_path / "picture.tif")
+    contents = {
+        "pointer.h5": b"version https://git-lfs.github.com/spec/v1",
+        "page.h5": b"<!DOCTYPE html>",
+        "old.nc": b"CDF\1",
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    words = {
+        "tiff.h5": "it is TIFF",
+        "hdf5.tif": r"it is HDF5 \(\.h5\): rename it",
+        "picture.tif": "it is JPEG",
+        "pointer.h5": "git lfs pull",
+        "page.h5": "a web page",
+        "old.nc": "nccopy",
+    }
+    for name, word in words.items():
+        with pytest.raises(InputError, match=f"{name}.*{word}"):
+            open_volume(tmp_path / name)
+
+
+def test_a_file_that_another_program_writes(tmp_path):
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["raw"] = DATA
+    script = f"import h5py; file = h5py.File({str(path)!r}, 'r+'); print(1, flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        with pytest.raises(InputError, match="another program has it open for writing"):
+            open_volume(path)
+        writer.communicate(b"\n")
+    assert open_volume(path, voxel_size=VOXEL_SIZE).shape == DATA.shape

@@ -188,14 +188,18 @@ def _split_local(given: str) -> tuple[str, str]:
     text = normal_path(given)
     if os.path.exists(text):
         return text, ""
-    head, colon, tail = text.rpartition(":")
-    if colon and os.path.exists(head):
-        return head, tail.strip("/")
+    colons = [place for place, letter in enumerate(text) if letter == ":"]
+    for place in reversed(colons):
+        if os.path.exists(text[:place]):
+            return text[:place], text[place + 1 :].strip("/")
     for ancestor in Path(text).parents:
-        is_hdf5 = ancestor.suffix.lower() in HDF5_SUFFIXES and ancestor.is_file()
-        if is_hdf5 or (ancestor.suffix in (".zarr", ".n5") and ancestor.is_dir()):
+        if ancestor.is_file() or (ancestor.suffix in (".zarr", ".n5") and ancestor.is_dir()):
             return str(ancestor), str(Path(text).relative_to(ancestor))
-    missing = given.rpartition(":")[0] if colon and Path(head).suffix else given
+    head = given.rpartition(":")[0]
+    missing = head if Path(head).suffix else given
+    for above in (Path(missing), *Path(missing).parents):
+        if above.is_symlink() and not above.exists():
+            raise InputError(f"{above} is a link to {os.readlink(above)}, which is not there")
     raise InputError(f"there is no file or folder {missing}")
 
 

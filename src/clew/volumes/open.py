@@ -8,7 +8,8 @@ from clew.documents import regular_file
 from clew.errors import InputError
 from clew.volumes.formats.knossos import is_knossos
 from clew.volumes.listing import DatasetRow
-from clew.volumes.location import HDF5_SUFFIXES, IMAGE_SUFFIXES, Location, find_location, read_json
+from clew.volumes.location import HDF5_SUFFIXES, IMAGE_SUFFIXES, TIFF_SUFFIXES, Location, find_location, read_json
+from clew.volumes.recognition import UNKNOWN, content_of, what_is
 from clew.volumes.volume import Stored, Volume
 
 
@@ -81,6 +82,10 @@ def _open_stored(location: Location) -> Stored:
         from clew.volumes.formats.hdf5 import open_hdf5
 
         return open_hdf5(location.container, location.dataset)
+    if kind == "bigdataviewer":
+        from clew.volumes.formats.hdf5_dialects import bigdataviewer_file
+
+        return _open_stored(Location(str(bigdataviewer_file(Path(location.container))), location.dataset))
     if kind == "precomputed":
         from clew.volumes.formats.precomputed import open_precomputed
 
@@ -109,13 +114,7 @@ def _kind(location: Location) -> str:
     if is_knossos(path):
         return "knossos"
     if path.is_file():
-        if _is_hdf5(location):
-            return "hdf5"
-        if path.suffix.lower() in IMAGE_SUFFIXES:
-            return "images"
-        known = ", ".join((*HDF5_SUFFIXES, *IMAGE_SUFFIXES))
-        folders = "zarr, N5, neuroglancer precomputed, KNOSSOS cubes or sections"
-        raise InputError(f"{path} is of no known format; files end in {known}; folders are {folders}")
+        return _kind_of_file(path)
     if _is_precomputed(location.container):
         return "precomputed"
     if any((path / name).is_file() for name in ("zarr.json", ".zarray", ".zgroup", ".zattrs", "attributes.json")):
@@ -125,8 +124,27 @@ def _kind(location: Location) -> str:
     return "chunked"
 
 
+def _kind_of_file(path: Path) -> str:
+    """The kind of a file by its suffix; HDF5 also by its content."""
+    suffix, content = path.suffix.lower(), content_of(path)
+    if suffix in IMAGE_SUFFIXES:
+        if content.startswith("HDF5") or (suffix in TIFF_SUFFIXES and content.startswith(("PNG", "JPEG ("))):
+            raise InputError(f"{path} is no TIFF, it is {content}: rename it")
+        return "images"
+    if suffix in HDF5_SUFFIXES or content.startswith("HDF5"):
+        return "hdf5"
+    if suffix == ".xml":
+        return "bigdataviewer"
+    found = what_is(path)
+    if found != UNKNOWN:
+        raise InputError(f"{path} is not read: it is {found}")
+    known = ", ".join((*HDF5_SUFFIXES, *IMAGE_SUFFIXES))
+    folders = "zarr, N5, neuroglancer precomputed, KNOSSOS cubes or sections"
+    raise InputError(f"{path} is {UNKNOWN}; files end in {known}; folders are {folders}")
+
+
 def _is_hdf5(location: Location) -> bool:
-    return not location.remote and Path(location.container).suffix.lower() in HDF5_SUFFIXES
+    return not location.remote and Path(location.container).is_file() and _kind(location) == "hdf5"
 
 
 def _is_precomputed(folder: str) -> bool:

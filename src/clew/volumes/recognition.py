@@ -5,6 +5,7 @@ It is told by its first bytes, else by its suffix.
 
 from pathlib import Path
 
+UNKNOWN = "of no known format"
 CONVERT = "write it as TIFF or OME-Zarr with Fiji (Bio-Formats) or bioformats2raw"
 SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x89HDF\r\n\x1a\n", "HDF5 (.h5)"),
@@ -61,11 +62,17 @@ SUFFIXES = {
 """What to say of files that their first bytes do not tell apart."""
 
 
+def content_of(path: str | Path) -> str:
+    """What the first bytes say of a file; nothing where they say nothing."""
+    with open(path, "rb") as file:
+        head = file.read(1024)
+    return next((text for start, mark, text in SIGNATURES if head[start:].startswith(mark)), "")
+
+
 def what_is(path: str | Path) -> str:
     """What a file is and how to bring it in, as the end of a sentence "it is …"."""
     with open(path, "rb") as file:
         head = file.read(1024)
     if not head.strip(b"\0"):
         return "empty: it was cut off" if not head else "filled with zeros: copying it went wrong"
-    found = next((text for start, mark, text in SIGNATURES if head[start:].startswith(mark)), "")
-    return found or SUFFIXES.get(Path(path).suffix.lower(), "of no format that clew knows")
+    return content_of(path) or SUFFIXES.get(Path(path).suffix.lower(), UNKNOWN)

@@ -16,7 +16,9 @@ import numpy as np
 from clew.documents import parse_json, regular_file
 from clew.errors import InputError
 from clew.signals import signals_held
+from clew.volumes.formats.hdf5_dialects import Dialect, dialect, scale_key
 from clew.volumes.formats.hdf5_links import check_links, identity, open_dataset, walk
+from clew.volumes.formats.hdf5_storage import is_numeric
 from clew.volumes.formats.neuroproof import with_bodies
 from clew.volumes.geometry import attribute_geometry
 from clew.volumes.listing import DatasetRow, choose_dataset
@@ -42,7 +44,7 @@ def _reason(path: str, text: str) -> str:
         return f"another program is writing it, or did not close it well; if none is: h5clear --status {path}"
     if "signature not found" in text:
         return f"it is {what_is(path)}"
-    return text
+    return text.removeprefix("Unable to synchronously open file ").strip("()")
 
 
 class OutputFile(io.RawIOBase):
@@ -137,6 +139,7 @@ def open_hdf5(path: str, dataset: str) -> Stored:
     """Open a dataset; without a name, the only one in the file."""
     file = open_file(path)
     try:
+        dataset = scale_key(file, dataset)
         check_links(file, dataset)
         key = choose_dataset(
             path, dataset, lambda: _rows(file, path, aliases=bool(dataset)), _is_dataset(file, dataset)
@@ -146,16 +149,19 @@ def open_hdf5(path: str, dataset: str) -> Stored:
         array = open_dataset(file, key)
         record = levels[0].get("clew")
         source = f"{path}:{key}"
+        if array.shape is None or not is_numeric(array):
+            raise InputError(f"{source} holds {_content(array)}; wanted bool, integers or floats")
+        meant = dialect(file, key, array, source) or Dialect("HDF5", array)
         bodies = with_bodies(array, key, source)
         return Stored(
-            array=array if bodies is None else bodies,
-            geometry=attribute_geometry(levels, array.shape, source),
-            format="HDF5",
+            array=meant.array if bodies is None else bodies,
+            geometry=meant.geometry or attribute_geometry(levels, array.shape, source),
+            format=meant.format,
             source=source,
             metadata={**levels[-1], **levels[0]},
             record=record if isinstance(record, Mapping) else {},
             chunks=array.chunks,
-            warnings=tuple(warnings),
+            warnings=(*warnings, *meant.warnings),
             notes=() if bodies is None else (bodies.note,),
             close=file.close,
         )
@@ -243,7 +249,7 @@ def _rows(file: h5py.File, path: str, aliases: bool = True) -> list[DatasetRow]:
         for name, node in walk(file):
             if isinstance(node, InputError):
                 rows[name] = DatasetRow(name, (), "", str(node))
-            elif 3 <= len(node.shape or ()) <= 5 and _is_numeric(node):
+            elif 3 <= len(node.shape or ()) <= 5 and is_numeric(node) and name[0] != "#":  # MATLAB's own
                 row = DatasetRow(name, node.shape, str(node.dtype), _problem(file, name))
                 rows.setdefault(name if aliases else identity(node), row)
     except (OSError, RuntimeError, KeyError, ValueError) as error:
@@ -259,11 +265,14 @@ def _problem(file: h5py.File, name: str) -> str:
     return ""
 
 
-def _is_numeric(dataset: h5py.Dataset) -> bool:
+def _content(dataset: h5py.Dataset) -> str:
+    """What a dataset holds that is no array of numbers."""
+    if dataset.shape is None:
+        return "nothing"
     try:
-        return dataset.dtype.kind in "buif"
-    except TypeError:  # a type that numpy does not know
-        return False
+        return str(dataset.dtype)
+    except TypeError as error:
+        return f"a type that is not read ({error})"
 
 
 def _upwards(node: Any) -> Iterator[Any]:

@@ -15,7 +15,7 @@ from typing import Any
 import h5py
 
 from clew.errors import InputError
-from clew.volumes.formats.hdf5_storage import never_written, require_filters
+from clew.volumes.formats.hdf5_storage import is_numeric, never_written, require_filters
 from clew.volumes.outside import refuse_outside
 from clew.volumes.volume import first_line
 
@@ -99,6 +99,9 @@ def walk(file: h5py.File) -> Iterator[tuple[str, Any]]:
         if isinstance(node, h5py.Group) and (place := identity(node)) not in seen:
             seen.add(place)
             for part in node:
+                if isinstance(part, bytes):
+                    yield f"{name}/{part!r}", InputError("its name is not text in UTF-8: give it another one with h5py")
+                    continue
                 hard = isinstance(node.get(part, getlink=True), h5py.HardLink)
                 (names if hard else links).append(f"{name}/{part}".lstrip("/"))
 
@@ -132,6 +135,8 @@ def open_dataset(file: h5py.File, name: str) -> h5py.Dataset:
 def _check_storage(file: h5py.File, dataset: h5py.Dataset, hops: int) -> list[str]:
     """Refuse voxels that lie outside, or nowhere; say which were never written."""
     here = f"{file.filename}:{dataset.name.strip('/')}"
+    if dataset.shape is None or not is_numeric(dataset):
+        return []
     require_filters(dataset, here)
     _check_external(file, dataset, here)
     return _check_virtual(file, dataset, here, hops) if dataset.is_virtual else never_written(dataset, here)

@@ -33,12 +33,20 @@ def require_filters(dataset: h5py.Dataset, source: str) -> None:
     raise InputError(f"{source} is compressed with {named} (HDF5 filter {code}), which is not installed: {advice}")
 
 
+def is_numeric(dataset: h5py.Dataset) -> bool:
+    """Whether a dataset holds bool, integers or floats."""
+    try:
+        return dataset.dtype.kind in "buif"
+    except TypeError:  # a type that numpy does not know
+        return False
+
+
 def never_written(dataset: h5py.Dataset, source: str) -> list[str]:
     """A warning where part of a dataset was never written.
 
     It is read as the fill value.
     """
-    if not dataset.shape or not dataset.size or dataset.external:
+    if not dataset.size or dataset.external:
         return []
     chunks = dataset.chunks
     total = math.prod(-(-size // edge) for size, edge in zip(dataset.shape, chunks, strict=True)) if chunks else 1
