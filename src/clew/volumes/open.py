@@ -117,7 +117,10 @@ def _kind(location: Location) -> str:
         return _kind_of_file(path)
     if _is_precomputed(location.container):
         return "precomputed"
-    if any((path / name).is_file() for name in ("zarr.json", ".zarray", ".zgroup", ".zattrs", "attributes.json")):
+    if any(
+        (path / name).is_file()
+        for name in ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata", "attributes.json")
+    ):
         return "chunked"
     if any(entry.suffix.lower() in IMAGE_SUFFIXES and entry.name[0] != "." for entry in path.iterdir()):
         return "images"

@@ -7,13 +7,17 @@ import itertools
 import math
 import os
 import random
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from clew.documents import regular_file
+from clew.errors import InputError
+from clew.volumes.location import is_remote, read_bytes
 from clew.volumes.volume import Missing
 
+MOST_NAMES = 64
+"""Names in a folder that are looked at, to see how chunks are named."""
 LOOKED_AT = 20_000
 """Files that are looked for at most, which takes 0.1 s on a local disk; of more, as many are drawn by chance."""
 
@@ -22,12 +26,12 @@ Place = tuple[int, ...]
 
 @dataclass(frozen=True)
 class ChunkFiles:
-    """The local files of the chunks (or shards) of an array.
+    """The files of the chunks (or shards) of an array.
 
     Parameters
     ----------
     folder : str
-        Where the names begin.
+        Where the names begin; missing and stored ones are looked for in local folders only.
     name : callable
         Name of the file of the chunk at a place in the grid, in stored order.
     shape, chunk : tuple of int
@@ -64,12 +68,23 @@ class ChunkFiles:
 
         tensorstore takes them for missing ones.
         """
-        numbers = (
-            range(part.start // size, -(-part.stop // size)) for part, size in zip(selection, self.chunk, strict=True)
-        )
-        for place in itertools.product(*numbers):
-            if os.path.lexists(self.path(place)):
+        for place in self._touched(selection):
+            if not is_remote(self.folder) and os.path.lexists(self.path(place)):
                 regular_file(self.path(place))
+
+    def refuse_elsewhere(self, selection: tuple[slice, ...]) -> None:
+        """Refuse chunks in object storage that are named otherwise than the metadata say."""
+        place = next(self._touched(selection))
+        for name in {naming(place) for naming in NAMES.values()} - {self.name(place)}:
+            if is_remote(self.folder) and read_bytes(self.folder, name) is not None:
+                raise InputError(
+                    f"{self.folder} holds the chunk {name}, where its metadata name {self.name(place)}: "
+                    "mend the dimension_separator or chunk_key_encoding in them"
+                )
+
+    def _touched(self, selection: tuple[slice, ...]) -> Iterator[Place]:
+        sides = zip(selection, self.chunk, strict=True)
+        return itertools.product(*(range(part.start // size, -(-part.stop // size)) for part, size in sides))
 
     @property
     def grid(self) -> Place:
@@ -91,21 +106,78 @@ class ChunkFiles:
             yield tuple(reversed(place))
 
 
-def zarr3_name(document: Mapping[str, Any]) -> Callable[[Place], str]:
-    """How an array of zarr 3 names its chunks."""
-    encoding = document.get("chunk_key_encoding") or {}
-    inner = encoding.get("configuration") or {}
-    if encoding.get("name") == "v2":
-        return zarr2_name(inner.get("separator") or ".")
-    separator = inner.get("separator") or "/"
-    return lambda place: separator.join(("c", *map(str, place)))
+NAMES: dict[str, Callable[[Place], str]] = {
+    "0.0.0": lambda place: ".".join(map(str, place)),
+    "0/0/0": lambda place: "/".join(map(str, place)),
+    "c.0.0.0": lambda place: ".".join(("c", *map(str, place))),
+    "c/0/0/0": lambda place: "/".join(("c", *map(str, place))),
+}
+"""How zarr and N5 name the files of chunks, by the name of the first of three axes."""
 
 
-def zarr2_name(separator: str) -> Callable[[Place], str]:
-    """How an array of zarr 2 names its chunks."""
-    return lambda place: separator.join(map(str, place))
+def keys_that_lie(files: ChunkFiles, keys: str) -> str:
+    """How the files of chunks are named: as the metadata say, or otherwise.
+
+    Old programs wrote chunks into nested folders and did not say so.
+
+    Parameters
+    ----------
+    files : ChunkFiles
+        As the metadata say.
+    keys : str
+        The naming that the metadata say, of `NAMES`.
+
+    Returns
+    -------
+    str
+        The naming of the files that are there.
+
+    Raises
+    ------
+    InputError
+        If they are named in two ways, or none of them is one of the array.
+    """
+    found = list(first_files(files.folder))
+    lying = {key for key in NAMES if any(_is_chunk(name, NAMES[key], files.grid) for name in found)}
+    if len(lying) > 1:
+        raise InputError(
+            f"{files.folder} holds chunks in two ways, {' and '.join(sorted(lying))}; its metadata say {keys}: "
+            "move those away that are not of this array"
+        )
+    if not lying:
+        refuse_strays(files, found)
+    return lying.pop() if lying else keys
 
 
-def nested_name(place: Place) -> str:
-    """How an array of N5 names its chunks."""
-    return "/".join(map(str, place))
+def refuse_strays(files: ChunkFiles, found: Sequence[str]) -> None:
+    """Refuse an array of which nothing is stored, in a folder where other files lie."""
+    if found and files.stored() is None:
+        raise InputError(
+            f"{files.folder} holds none of the {math.prod(files.grid):,} {files.kind} that its metadata name, such as "
+            f"{files.name((0,) * len(files.grid))}; it holds {found[0]}: the metadata are of another array, or files were moved"
+        )
+
+
+def first_files(folder: str) -> Iterator[str]:
+    """Some files below a folder, those of metadata left out, by their names there."""
+    with os.scandir(folder) as entries:
+        for entry in itertools.islice((entry for entry in entries if _may_be_chunk(entry.name)), MOST_NAMES):
+            name = entry.name
+            while os.path.isdir(os.path.join(folder, name)):
+                inner = next((part for part in os.listdir(os.path.join(folder, name)) if _may_be_chunk(part)), None)
+                if inner is None:
+                    break
+                name = f"{name}/{inner}"
+            else:
+                yield name
+
+
+def _may_be_chunk(name: str) -> bool:
+    return name[0] != "." and name not in ("zarr.json", "attributes.json", "info", "provenance")
+
+
+def _is_chunk(name: str, naming: Callable[[Place], str], grid: Place) -> bool:
+    """Whether a file is that of a chunk inside a grid."""
+    place = tuple(int(part) for part in re.findall(r"\d+", name))
+    inside = len(place) == len(grid) and all(n < count for n, count in zip(place, grid, strict=True))
+    return inside and naming(place) == name

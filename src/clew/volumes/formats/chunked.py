@@ -8,7 +8,7 @@ import math
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,18 +16,18 @@ import numpy as np
 import psutil
 import tensorstore
 
-from clew.documents import expect
 from clew.errors import InputError
-from clew.volumes.formats.chunk_files import ChunkFiles, Place, nested_name, zarr2_name, zarr3_name
+from clew.volumes.formats.chunk_files import NAMES, ChunkFiles, keys_that_lie
+from clew.volumes.formats.codecs import known, reason
+from clew.volumes.formats.nodes import LEVELS_ABOVE, Node, read_node, with_keys
 from clew.volumes.formats.ome import multiscale, ome_geometry, scale_names
 from clew.volumes.geometry import Geometry, attribute_geometry
 from clew.volumes.listing import DatasetRow, choose_dataset
-from clew.volumes.location import context, is_remote, join, kvstore_spec, parent, read_json, subfolders
+from clew.volumes.location import context, is_remote, join, kvstore_spec, parent, subfolders
 from clew.volumes.volume import Stored, first_line
 
 DRIVERS = {"zarr 3": "zarr3", "zarr 2": "zarr", "N5": "n5"}
 LISTING_DEPTH = 5
-LEVELS_ABOVE = 4
 ALL_CHUNKS = "all_chunks_stored"
 """Attribute of an array: chunks of nothing but zeros are stored, too, so that one that is missing has been lost."""
 STRICT = {"fill_missing_data_reads": False}
@@ -40,19 +40,6 @@ PATIENCE = 10.0
 """Seconds after which a read is looked into."""
 
 
-@dataclass(frozen=True)
-class Node:
-    """An array or group in a folder, as its metadata file says."""
-
-    folder: str
-    format: str
-    is_array: bool
-    attributes: Mapping[str, Any]
-    shape: tuple[int, ...] = ()
-    dtype: str = ""
-    chunk_name: Callable[[Place], str] = nested_name
-
-
 class TensorStoreArray:
     """Boxes of a tensorstore as numpy arrays."""
 
@@ -60,6 +47,7 @@ class TensorStoreArray:
         self.store = store
         self.shape: tuple[int, ...] = tuple(store.shape)
         self.dtype: np.dtype = np.dtype(store.dtype.numpy_dtype)
+        self.files: ChunkFiles | None = None
         self.fill: float = 0 if store.fill_value is None else store.fill_value.item()
 
     def __getitem__(self, selection: tuple[slice, ...]) -> Any:
@@ -114,7 +102,6 @@ class SparseArray(TensorStoreArray):
         super().__init__(store)
         self._reopen = reopen
         self._filling: Any = None
-        self.files: ChunkFiles | None = None
 
     def __getitem__(self, selection: tuple[slice, ...]) -> Any:
         if self._filling is None:
@@ -124,6 +111,8 @@ class SparseArray(TensorStoreArray):
                 if not str(error).startswith(MISSING):
                     raise
             self._filling = self._reopen()
+            if self.files is not None:
+                self.files.refuse_elsewhere(selection)
         if self.files is not None:
             self.files.refuse_others(selection)
         block = self._wait(self._filling[selection].read())
@@ -164,40 +153,6 @@ def _parts(chosen: slice, step: int) -> Iterator[tuple[slice, slice]]:
         stop = min(chosen.stop, (start // step + 1) * step)
         yield slice(start, stop), slice(start - chosen.start, stop - chosen.start)
         start = stop
-
-
-def read_node(folder: str) -> Node | None:
-    """The array or group in a folder, None where its metadata are absent.
-
-    It is zarr 3, zarr 2 or N5.
-    """
-    document = read_json(folder, "zarr.json")
-    if document is not None:
-        source = join(folder, "zarr.json")
-        shape = tuple(expect(document, "shape", "a list of sizes", source, ()))
-        attributes = dict(expect(document, "attributes", "an object", source, {}))
-        names = expect(document, "dimension_names", "a list of names", source, None)
-        if names and all(names):
-            attributes.setdefault("dimension_names", names)
-        dtype = str(document.get("data_type", ""))
-        is_array = document.get("node_type") == "array"
-        return Node(folder, "zarr 3", is_array, attributes, shape, dtype, zarr3_name(document))
-    document = read_json(folder, ".zarray")
-    if document is not None:
-        attributes = read_json(folder, ".zattrs") or {}
-        shape = tuple(expect(document, "shape", "a list of sizes", join(folder, ".zarray")))
-        name = zarr2_name(expect(document, "dimension_separator", "text", join(folder, ".zarray"), "."))
-        return Node(folder, "zarr 2", True, attributes, shape, str(document.get("dtype")), name)
-    attributes = read_json(folder, ".zattrs") or {}
-    if attributes or read_json(folder, ".zgroup") is not None:
-        return Node(folder, "zarr 2", False, attributes)
-    document = read_json(folder, "attributes.json")
-    if document is not None:
-        is_array = "dimensions" in document and "dataType" in document
-        source = join(folder, "attributes.json")
-        shape = tuple(expect(document, "dimensions", "a list of sizes", source)) if is_array else ()
-        return Node(folder, "N5", is_array, document, shape, str(document.get("dataType", "")))
-    return None
 
 
 def open_chunked(folder: str, dataset: str) -> Stored:
@@ -264,8 +219,7 @@ def _only_array(folder: str, node: Node | None) -> Node:
 
 
 def _open_array(node: Node) -> Stored:
-    spec = {"driver": DRIVERS[node.format], "kvstore": kvstore_spec(node.folder)}
-    array = open_tensorstore(spec, node.folder, all_chunks=node.attributes.get(ALL_CHUNKS) is True)
+    array = _opened_array(node)
     above = list(_groups_above(node))
     geometry, depth = _geometry(node, above, array.shape)
     levels = [node.attributes, *(group.attributes for group, _ in above)]
@@ -275,9 +229,6 @@ def _open_array(node: Node) -> Stored:
         metadata.update(level)
     written, read = array.store.chunk_layout.write_chunk.shape, array.store.chunk_layout.read_chunk.shape
     shards = (("shards", " × ".join(str(size) for size in written)),) if written != read else ()
-    files = None if is_remote(node.folder) else _files(node, array, written, "shards" if shards else "chunks")
-    if isinstance(array, SparseArray):
-        array.files = files
     return Stored(
         array=array,
         geometry=geometry,
@@ -287,25 +238,57 @@ def _open_array(node: Node) -> Stored:
         record=records[0] if records else {},
         chunks=tuple(read),
         notes=shards,
-        pieces=files,
+        pieces=None if is_remote(node.folder) else array.files,
     )
 
 
-def _files(node: Node, array: TensorStoreArray, chunk: tuple[int, ...], kind: str) -> ChunkFiles:
-    return ChunkFiles(node.folder, node.chunk_name, array.shape, tuple(chunk), kind, array.fill)
+def _opened_array(node: Node) -> TensorStoreArray:
+    """The array, with its codecs by the names that tensorstore knows.
+
+    Its chunks are read where they lie.
+    """
+    document = known(node.document, node.format)
+    array = _with_document(node, document)
+    chunk = array.unit_of_writing
+    kind = "chunks" if chunk == tuple(array.store.chunk_layout.read_chunk.shape) else "shards"
+    files = ChunkFiles(node.folder, NAMES[node.keys], array.shape, chunk, kind, array.fill)
+    keys = node.keys if is_remote(node.folder) else keys_that_lie(files, node.keys)
+    if keys != node.keys:
+        other = with_keys(replace(node, document=document), keys)
+        if other is None:
+            raise InputError(f"{node.folder} holds chunks named {keys}; those of {node.format} are named {node.keys}")
+        array, files = _with_document(node, other), replace(files, name=NAMES[keys])
+    array.files = files
+    return array
 
 
-def open_tensorstore(spec: dict[str, Any], source: str, *, all_chunks: bool = False) -> TensorStoreArray:
+def _with_document(node: Node, document: Mapping[str, Any]) -> TensorStoreArray:
+    """Open an array as its metadata say, or as a document that differs says."""
+    spec: dict[str, Any] = {"driver": DRIVERS[node.format], "kvstore": kvstore_spec(node.folder)}
+    if node.consolidated or document != node.document:
+        spec |= {"metadata": dict(document), "open": True, "assume_metadata": True}
+    why = partial(reason, document=document, source=node.folder, form=node.format)
+    return open_tensorstore(spec, node.folder, all_chunks=node.attributes.get(ALL_CHUNKS) is True, why=why)
+
+
+def open_tensorstore(
+    spec: dict[str, Any], source: str, *, all_chunks: bool = False, why: Callable[[str], str] = lambda _: ""
+) -> TensorStoreArray:
     """Open for reading, from the origin on; whatever is wrong is one InputError.
 
-    Where `all_chunks` are stored, one that is missing is an error when it is read.
+    Where `all_chunks` are stored, one that is missing is an error when it is read. `why` puts messages into our words.
     """
+
+    # the words read and open would let tensorstore look at the metadata that it is not to look at
+    mode: dict[str, Any] = {} if spec.get("assume_metadata") else {"read": True, "open": True}
 
     def opened(options: Mapping[str, Any]) -> Any:
         try:
-            store = tensorstore.open({**spec, **options}, read=True, open=True, context=context()).result()
+            store = tensorstore.open({**spec, **options}, context=context(), **mode).result()
         except (ValueError, OSError, RuntimeError, NotImplementedError) as error:
-            raise InputError(f"{source} cannot be read: {first_line(error)}") from error
+            raise InputError(f"{source} cannot be read: {why(str(error)) or first_line(error)}") from error
+        if spec.get("assume_metadata") and read_node(source) is None:
+            raise InputError(f"{source} is no longer there: it was moved or removed while it was read")
         _refuse_huge_chunks(store, source)
         return store[tensorstore.d[:].translate_to[0]]
 
@@ -334,7 +317,7 @@ def _groups_above(node: Node) -> Iterator[tuple[Node, str]]:
         if up is None:
             return
         folder, path = up[0], f"{up[1]}/{path}".rstrip("/")
-        group = read_node(folder)
+        group = read_node(folder, node.consolidated)
         if group is None or group.is_array:
             return
         yield group, path

@@ -5,13 +5,15 @@ They are stored x, y, z, channel.
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any
 
 from clew.documents import expect
 from clew.errors import InputError
-from clew.volumes.formats.chunk_files import ChunkFiles, Place
+from clew.volumes.formats.chunk_files import ChunkFiles, Place, first_files, refuse_strays
 from clew.volumes.formats.chunked import SparseArray, TensorStoreArray, open_tensorstore
+from clew.volumes.formats.codecs import reason
 from clew.volumes.geometry import Geometry, check_offset, check_voxel_size
 from clew.volumes.location import is_remote, join, kvstore_spec, read_json
 from clew.volumes.outside import refuse_upwards
@@ -33,10 +35,13 @@ def open_precomputed(folder: str, dataset: str) -> Stored:
     scale, source = scales[index], f"{folder}:{index}" if index else folder
     refuse_upwards(folder, str(scale.get("key")))
     _refuse_hidden_chunks(folder, str(scale.get("key")))
-    array = open_tensorstore(precomputed_spec(folder, index), source)
+    why = partial(reason, document=scale, source=source, form="precomputed")
+    array = open_tensorstore(precomputed_spec(folder, index), source, why=why)
     files = _files(folder, scale, array)
     if isinstance(array, SparseArray):
         array.files = files
+    if files is not None and os.path.isdir(files.folder):
+        refuse_strays(files, list(first_files(files.folder)))
     keys = ", ".join(str(scale.get("key")) for scale in scales)
     return Stored(
         array=array,
