@@ -15,7 +15,7 @@ from clew.errors import InputError
 FORMATS = ("precomputed", "zarr", "zarr2", "zarr3", "n5")
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5")
 TIFF_SUFFIXES = (".tif", ".tiff")
-IMAGE_SUFFIXES = (*TIFF_SUFFIXES, ".png", ".jpg", ".jpeg")
+IMAGE_SUFFIXES = (*TIFF_SUFFIXES, ".png", ".jpg", ".jpeg", ".bmp")
 _SCHEME = re.compile(r"^[a-z0-9+]+://")
 
 

@@ -93,7 +93,7 @@ def _open_stored(location: Location) -> Stored:
     if kind == "images":
         from clew.volumes.formats.images import open_images
 
-        return open_images(location.container)
+        return open_images(location.container, location.dataset)
     if kind == "knossos":
         from clew.volumes.formats.knossos import open_knossos
 

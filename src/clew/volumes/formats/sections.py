@@ -1,0 +1,162 @@
+"""Folders of sections: an image in each file, TIFF, PNG, JPEG or BMP."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from clew.documents import regular_file
+from clew.errors import InputError
+from clew.volumes.formats.colours import LABELS, Picture, understand
+from clew.volumes.formats.images import Sections
+from clew.volumes.formats.ome_tiff import set_of
+from clew.volumes.formats.section_names import number_sections, unplaced
+from clew.volumes.formats.tiff import open_tiff, read_section
+from clew.volumes.geometry import Geometry
+from clew.volumes.location import IMAGE_SUFFIXES, TIFF_SUFFIXES, natural_key
+from clew.volumes.volume import Stored, first_line
+
+PILLOW_FORMATS = ("PNG", "JPEG", "BMP")
+"""Pillow goes by the content of a file, and starts another program for some of what it finds, such as PostScript."""
+MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16", "I;16B", "I;16L")
+"""Pillow's kinds of images that are understood; not those of printers (CMYK) and of video."""
+BY_NUMBER = "by-number"
+
+
+def open_folder(folder: Path, by_number: bool = False) -> Stored:
+    """Open a folder of sections.
+
+    Parameters
+    ----------
+    folder : Path
+    by_number : bool
+        The numbers in the names are places in a stack: sections that are absent are 0, and the first lies at its number.
+    """
+    files = [file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and file.name[0] != "."]
+    kinds = sorted({file.suffix.lower() for file in files})
+    if len(kinds) > 1 and not set(kinds) <= set(TIFF_SUFFIXES):
+        raise InputError(
+            f"{folder} mixes images of the kinds {', '.join(kinds)}; wanted sections of one kind: move the others away"
+        )
+    files.sort(key=lambda file: natural_key(file.name))
+    whole = _set_in(files, folder)
+    if whole is not None:
+        return whole
+    numbering = number_sections(files, folder)
+    files = numbering.files
+    stored = open_sections(files, f"folder of {len(files)} sections ({kinds[0][1:]})", str(folder))
+    notes = (("sections", f"{files[0].name} … {files[-1].name}"), *stored.notes)
+    stored = replace(stored, notes=notes, warnings=(*numbering.warnings, *stored.warnings))
+    if not by_number:
+        return replace(stored, warnings=(*stored.warnings, *unplaced(numbering)))
+    if numbering.numbers is None:
+        example = files[0].name
+        raise InputError(
+            f"{folder}: no number in the names ({example}) tells the sections apart; rename them, or leave out by-number"
+        )
+    return _placed(stored, numbering.numbers, files)
+
+
+def open_sections(files: Sequence[Path], kind: str, source: str) -> Stored:
+    """Open images of one shape as a volume, in the given order."""
+    first = _read_picture(files[0])
+    colours = understand(itertools.chain([first], map(_read_picture, files[1:])))
+    shape = first.values.shape[:2]
+
+    def read(number: int) -> NDArray[Any]:
+        image = colours.numbers(_read_picture(files[number]))
+        if image.shape != shape or image.dtype != colours.dtype:
+            wanted = f"{shape} {colours.dtype} as {files[0].name}"
+            raise InputError(f"{files[number]} is {image.shape} {image.dtype}; all sections must be {wanted}")
+        return image
+
+    return Stored(
+        array=Sections((len(files),), (shape[0], shape[1]), colours.dtype, read),
+        geometry=Geometry(("z", "y", "x"), source="a folder of sections carries none"),
+        format=kind,
+        source=source,
+        chunks=(1, *shape),
+        notes=colours.notes,
+        warnings=colours.warnings,
+    )
+
+
+def _placed(stored: Stored, numbers: Sequence[int], files: Sequence[Path]) -> Stored:
+    """Sections at the places that their numbers say."""
+    first, count = numbers[0], numbers[-1] - numbers[0] + 1
+    places = {number - first: index for index, number in enumerate(numbers)}
+    plane, dtype, array = stored.array.shape[1:], stored.array.dtype, stored.array
+
+    def read(place: int) -> NDArray[Any]:
+        index = places.get(place)
+        return np.zeros(plane, dtype) if index is None else array[index : index + 1, :, :][0]
+
+    said = f"placed by number: {files[0].name} is section {first}, counted from 0 where raw begins"
+    absent = (
+        f"{count - len(numbers)} of {count} sections are not there and read as 0"
+        if count > len(numbers)
+        else "none is absent"
+    )
+    return replace(
+        stored,
+        array=Sections((count,), (plane[0], plane[1]), dtype, read),
+        geometry=replace(stored.geometry, offset_voxels=(float(first), 0.0, 0.0)),
+        source=f"{stored.source}:{BY_NUMBER}",
+        warnings=(*stored.warnings, f"{said}; {absent}"),
+    )
+
+
+def _set_in(files: Sequence[Path], folder: Path) -> Stored | None:
+    """The volume whose sections or channels these files are, where the first says so."""
+    first = files[0]
+    if first.suffix.lower() not in TIFF_SUFFIXES:
+        return None
+    if (folder / "NDTiff.index").is_file():
+        return open_tiff(first)
+    named = set_of(first)
+    if not named or named == [first]:
+        return None
+    stored = open_tiff(first)
+    others = [file.name for file in files if file not in named]
+    if others:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        raise InputError(
+            f"{first} names the files of its OME-TIFF set, {others[0]}{more} not among them: name {first} instead of the folder"
+        )
+    return replace(stored, source=str(folder))
+
+
+def _read_picture(file: Path) -> Picture:
+    regular_file(file)
+    try:
+        return read_section(file) if file.suffix.lower() in TIFF_SUFFIXES else _read_with_pillow(file)
+    except (MemoryError, InputError):
+        raise
+    except Exception as error:  # decoders raise what they like
+        raise InputError(f"{file} cannot be read: {first_line(error)}") from error
+
+
+def _read_with_pillow(file: Path) -> Picture:
+    Image.MAX_IMAGE_PIXELS = None  # sections of electron microscopes are larger than Pillow expects
+    with Image.open(file, formats=PILLOW_FORMATS) as opened:
+        if opened.mode not in MODES:
+            raise InputError(f"{file} is a colour image ({opened.mode}); wanted grey, or ids: {LABELS}")
+        deep = any(str(tile[3]).endswith(";16B") for tile in opened.tile) and opened.mode[0] != "I"
+        palette = None
+        if opened.mode == "P":
+            palette = np.array(opened.getpalette("RGB"), np.uint8).reshape(-1, 3)
+        return Picture(
+            str(file), _deep(file) if deep else np.asarray(opened), palette=palette, lossy=opened.format == "JPEG"
+        )
+
+
+def _deep(file: Path) -> NDArray[Any]:
+    """A PNG with colours of 16 bit, of which Pillow would make 8."""
+    import imagecodecs
+
+    return np.asarray(imagecodecs.png_decode(file.read_bytes()))

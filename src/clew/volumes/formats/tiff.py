@@ -1,0 +1,328 @@
+"""TIFF stacks: one file of many sections, or a set of OME-TIFF files."""
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from clew.errors import InputError
+from clew.volumes.formats.colours import LABELS, Picture, understand
+from clew.volumes.formats.images import Sections
+from clew.volumes.formats.ome_tiff import check_members, ome_voxel_size, open_set
+from clew.volumes.formats.tiff_size import tiff_voxel_size
+from clew.volumes.geometry import Geometry
+from clew.volumes.outside import refuse_outside
+from clew.volumes.volume import Stored, first_line
+
+WITH_COMPANIONS = ("ome", "ndtiff", "mmstack")
+"""Kinds of TIFF, in tifffile's words, whose sections may lie in several files."""
+LOSSY = (
+    "JPEG",
+    "OJPEG",
+    "JPEG_LOSSY",
+    "WEBP",
+    "JPEG2000",
+    "APERIO_JP2000_RGB",
+    "APERIO_JP2000_YCBC",
+    "JPEGXR",
+    "JPEGXL",
+)
+"""Compressions, in tifffile's words, that may change values."""
+PHOTOMETRIC = tifffile.PHOTOMETRIC
+
+
+Axes = tuple[tuple[str, ...], tuple[int, ...], tuple[tuple[str, str], ...], tuple[str, ...]]
+"""Names of axes, their sizes, notes and warnings."""
+
+
+class Stack(NamedTuple):
+    """The images of a TIFF that are read as a volume.
+
+    Parameters
+    ----------
+    pages : sequence
+        tifffile's pages; one where all images lie in one.
+    keyframe : page
+        One whose tags hold for all.
+    axes, shape : str, tuple of int
+        tifffile's axes, and their sizes.
+    dataoffset : int, optional
+        Where the voxels begin, where they lie in one part of the file.
+    warnings : tuple of str
+    """
+
+    pages: Sequence[Any]
+    keyframe: Any
+    axes: str
+    shape: tuple[int, ...]
+    dataoffset: int | None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def plane(self) -> int:
+        """How many of the last axes belong to one image: y, x and colours."""
+        return 3 if "S" in self.axes[-3:] else 2
+
+
+def open_tiff(path: Path, number: str = "") -> Stored:
+    """Open a TIFF file.
+
+    `number` chooses one of several series of images; by default the largest is read.
+    """
+    with contextlib.ExitStack() as opened:
+        try:
+            with _damage_refused(path) as said:
+                tiff = opened.enter_context(open_set(path))
+                if tiff.is_ome:
+                    check_members(tiff, path)
+                for file in {file for series in tiff.series for file in _companions(tiff, series)}:
+                    refuse_outside(path, file)
+                stack = _choose(tiff, number, path)
+                _check_whole(tiff, stack, said, path)
+                stored = _stored(tiff, stack, path, number)
+        except InputError:
+            raise
+        except Exception as error:  # tifffile raises what it likes where tags are wrong
+            raise InputError(f"{path} cannot be read as TIFF: {first_line(error)}") from error
+        opened.pop_all()
+    return stored
+
+
+def read_section(file: Path) -> Picture:
+    """Read a TIFF file of one image; thumbnails beside it are left out."""
+    with tifffile.TiffFile(file) as tiff:
+        pages = [page for page in tiff.pages if not page.keyframe.is_reduced]
+        largest = max(pages, key=lambda page: int(np.prod(page.shape, dtype=object)))
+        count = sum(page.shape == largest.shape for page in pages)
+        if tiff.is_imagej:
+            count = max(count, int((tiff.imagej_metadata or {}).get("images", 1)))
+        if count > 1 or len(largest.axes.replace("S", "")) != 2:
+            raise InputError(
+                f"{file} holds more than one image, {file.parent} a section in each file: open it by itself"
+            )
+        return _picture(largest.keyframe, _values(largest, file), file)
+
+
+@contextlib.contextmanager
+def _damage_refused(path: Path) -> Iterator[list[str]]:
+    """Refuse a file whose later pages are cut off.
+
+    tifffile only logs that, and goes on with fewer sections. The list gets all that it warns of.
+    """
+    found: list[logging.LogRecord] = []
+    said: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: (found.append(record), said.append(record.getMessage()))  # type: ignore
+    logger = tifffile.logger()
+    propagate, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield said
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagate
+    errors = [record.getMessage() for record in found if record.levelno >= logging.ERROR]
+    if errors:
+        raise InputError(f"{path} is truncated or damaged: {errors[0].splitlines()[0]}")
+
+
+def _companions(tiff: Any, series: Any) -> set[str]:
+    """The other files in which a TIFF says that sections of a series lie."""
+    if series.kind not in WITH_COMPANIONS:  # of others, to look at all pages would read the file
+        return set()
+    return {page.parent.filehandle.path for page in series if page is not None} - {tiff.filehandle.path}
+
+
+def _choose(tiff: Any, number: str, path: Path) -> Stack:
+    """The series of images that is asked for, or the largest."""
+    series = tiff.series
+    first = series[0]
+    same = all((other.axes, other.shape, other.dtype) == (first.axes, first.shape, first.dtype) for other in series)
+    if not number and len(series) > 1 and same and first.axes in ("YX", "YXS", "SYX"):
+        pages = [other.pages[0] for other in series]
+        return Stack(pages, first.keyframe, f"I{first.axes}", (len(series), *first.shape), None)
+    if number and not (number.isdecimal() and int(number) < len(series)):
+        raise InputError(f"{path} holds no series {number} of images; it has {len(series)}: {_named(series)}")
+    sizes = [int(np.prod(other.shape, dtype=object)) for other in series]
+    index = int(number) if number else sizes.index(max(sizes))
+    chosen = series[index]
+    _refuse_between(chosen, path)
+    warnings: tuple[str, ...] = ()
+    if not number and len(series) > 1:
+        other = 1 if index == 0 else 0
+        warnings = (
+            f"it holds {len(series)} series of images, {_named(series)}; {index} is read, {path}:{other} is another",
+        )
+    shape = tuple(int(size) for size in chosen.shape)
+    offset = None if _companions(tiff, chosen) else chosen.dataoffset
+    return Stack(chosen.pages, chosen.keyframe, str(chosen.axes), shape, offset, warnings)
+
+
+def _named(series: Sequence[Any]) -> str:
+    drawn = [f"{number} of shape {tuple(one.shape)}" for number, one in enumerate(series)]
+    return ", ".join(drawn[:4]) + (", …" if len(drawn) > 4 else "")
+
+
+def _refuse_between(series: Any, path: Path) -> None:
+    """Refuse images of another shape among those of a stack.
+
+    To leave them out would move all that follow.
+    """
+    if series.kind not in ("generic", "uniform") or series.parent is None:
+        return
+    places = {page.index for page in series.pages if isinstance(page.index, int)}
+    for place in range(min(places, default=0), max(places, default=0)):
+        page = series.parent.pages[place]
+        if place not in places and not page.keyframe.is_reduced:
+            raise InputError(
+                f"{path}: image {place} has the shape {page.shape} {page.dtype}, the others {series.keyframe.shape} "
+                f"{series.dtype}; all sections must be alike"
+            )
+
+
+def _check_whole(tiff: Any, stack: Stack, said: Sequence[str], path: Path) -> None:
+    """Refuse images that metadata announce and that are not there.
+
+    tifffile reads them as zeros.
+    """
+    absent = sum(page is None for page in stack.pages)
+    if absent or (said and (tiff.is_ome or tiff.is_ndtiff) and tiff.series[0].kind not in WITH_COMPANIONS):
+        count = (
+            f"{absent} of {len(stack.pages)} images that they announce are not there" if absent else "they do not fit"
+        )
+        reason = f" ({said[0].splitlines()[0][:200]})" if said else ""
+        raise InputError(
+            f"{path}: its metadata do not describe its images: {count}{reason}; bring back what is missing"
+        )
+
+
+def _stored(tiff: Any, stack: Stack, path: Path, number: str) -> Stored:
+    names, shape, notes, warnings = _stack_axes(stack, path)
+    mapped = _mapped(path, tiff, stack)
+    planes = mapped.__getitem__ if mapped is not None else _planes(stack, path)
+    count = int(np.prod(shape[:-2], dtype=object))
+    coloured = stack.plane == 3 or stack.keyframe.photometric in (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.PALETTE)
+
+    def picture(index: int) -> Picture:
+        return _picture(stack.keyframe, planes(index), path)
+
+    array: Any
+    if coloured:
+        colours = understand(map(picture, range(count)))
+        warnings, notes = (*warnings, *colours.warnings), (*notes, *colours.notes)
+        array = Sections(
+            shape[:-2], (shape[-2], shape[-1]), colours.dtype, lambda index: colours.numbers(picture(index))
+        )
+    elif mapped is not None:
+        array = mapped.reshape(shape)
+    else:
+        array = Sections(shape[:-2], (shape[-2], shape[-1]), stack.keyframe.dtype, planes)
+    voxel_size, source, said = ome_voxel_size(tiff) if tiff.is_ome else tiff_voxel_size(tiff)
+    return Stored(
+        array=array,
+        geometry=Geometry(names, voxel_size, None, source),
+        format="OME-TIFF" if tiff.is_ome else "ImageJ TIFF" if tiff.is_imagej else "TIFF",
+        source=f"{path}:{number}" if number else str(path),
+        metadata=dict(tiff.imagej_metadata or {}),
+        chunks=(*(1 for _ in shape[:-2]), *shape[-2:]),
+        notes=notes,
+        warnings=(*stack.warnings, *warnings, *said),
+        close=tiff.close,
+    )
+
+
+def _stack_axes(stack: Stack, path: Path) -> Axes:
+    """Our names of the TIFF's axes.
+
+    A single leading axis is z, whatever the file calls it.
+    """
+    axes, shape = stack.axes, stack.shape
+    plane = axes.replace("S", "")[-2:]
+    if plane != "YX" or axes[-stack.plane :] not in ("YX", "YXS", "SYX"):
+        raise InputError(f"{path} has the axes {axes} of shape {shape}; wanted sections: y and x last")
+    sizes = dict(zip(axes, shape, strict=True))
+    leading = list(zip(axes[: -stack.plane], shape[: -stack.plane], strict=True))
+    kept = [(name, size) for name, size in leading if size > 1 or name == "Z"] or [("Z", 1)]
+    notes: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[str, ...] = ()
+    if len(kept) == 1 and kept[0][0] != "Z":
+        notes = (("stack axis", f"the file calls it {kept[0][0]}, taken as z"),)
+        called = {"C": "channels", "T": "points in time"}.get(kept[0][0])
+        warnings = (f"the file calls its {kept[0][1]} images {called}; they are taken as sections",) if called else ()
+        kept = [("Z", kept[0][1])]
+    names = (*(name.lower() for name, _ in kept), "y", "x")
+    return names, (*(size for _, size in kept), sizes["Y"], sizes["X"]), notes, warnings
+
+
+def _mapped(path: Path, tiff: Any, stack: Stack) -> Any:
+    """The images (index, y, x) where they lie in one part of this file.
+
+    They are mapped into memory.
+    """
+    if stack.dataoffset is None:
+        return None
+    dtype = np.dtype(stack.keyframe.dtype).newbyteorder(tiff.byteorder)
+    plane = stack.shape[-stack.plane :]
+    count = int(np.prod(stack.shape, dtype=object))
+    if stack.dataoffset + count * dtype.itemsize > path.stat().st_size:
+        raise InputError(f"{path} is truncated: it should hold {count} voxels of {dtype}")
+    return np.memmap(path, dtype, "r", int(stack.dataoffset), (count // int(np.prod(plane)), *plane))
+
+
+def _planes(stack: Stack, path: Path) -> Callable[[int], NDArray[Any]]:
+    """A reader of images by index: one from each page, or all from one page."""
+    plane = stack.shape[-stack.plane :]
+    count = int(np.prod(stack.shape[: -stack.plane], dtype=object))
+    if len(stack.pages) == count:
+        return lambda index: _values(stack.pages[index], path).reshape(plane)
+    if len(stack.pages) != 1:
+        raise InputError(
+            f"{path} is truncated or damaged: {count} sections are announced, {len(stack.pages)} are there"
+        )
+    whole: list[NDArray[Any]] = []
+
+    def read(index: int) -> NDArray[Any]:
+        if not whole:
+            whole.append(_values(stack.pages[0], path).reshape(count, *plane))
+        return whole[0][index]
+
+    return read
+
+
+def _values(page: Any, path: Path) -> NDArray[Any]:
+    """Decode a page; files of a set are opened for each, as there may be thousands."""
+    file = page.parent.filehandle
+    closed = file.closed
+    try:
+        if closed:
+            file.open()
+        return page.asarray()
+    except Exception as error:  # decoders raise what they like
+        name = getattr(page.keyframe.compression, "name", page.keyframe.compression)
+        raise InputError(f"{file.path} cannot be read (compression {name}): {first_line(error)}") from error
+    finally:
+        if closed:
+            file.close()
+
+
+def _picture(keyframe: Any, values: NDArray[Any], path: Path) -> Picture:
+    """What the tags of a page say of its values."""
+    photometric, samples = keyframe.photometric, values.shape[0 if keyframe.axes.startswith("S") else -1]
+    if values.ndim == 3:
+        coloured = photometric in (PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR)
+        if not coloured and not (samples == 2 and any(keyframe.extrasamples)):
+            name = getattr(photometric, "name", photometric)
+            raise InputError(f"{path} has {samples} numbers for each pixel ({name}), which is not understood; {LABELS}")
+        values = np.moveaxis(values, 0, -1) if keyframe.axes.startswith("S") else values
+    white = 2**keyframe.bitspersample - 1 if photometric == PHOTOMETRIC.MINISWHITE else None
+    palette = keyframe.colormap if photometric == PHOTOMETRIC.PALETTE else None
+    if palette is not None:
+        palette = np.asarray(palette).T
+        palette = (palette >> 8 if palette.max() > 255 else palette).astype(np.uint8)
+    lossy = getattr(keyframe.compression, "name", "") in LOSSY
+    return Picture(str(path), values, white, palette, lossy)
