@@ -57,6 +57,11 @@ def sizes_by_id(ids: NDArray[Any], sizes: NDArray[np.int64]) -> NDArray[np.int64
     return totals[rows]
 
 
+def inside_mask(mask: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which voxels of a mask are inside: all but 0 and NaN."""
+    return (mask != 0) & (mask == mask) if mask.dtype.kind == "f" else mask != 0
+
+
 def special_ids(ids: NDArray[Any]) -> NDArray[np.bool_]:
     """Which voxels have an id that says that nobody annotated them."""
     return ids >= FIRST_SPECIAL if ids.dtype == np.uint64 else np.zeros(ids.shape, bool)

@@ -69,7 +69,7 @@ def test_raw_is_read_only_as_far_as_networks_look(tmp_path: Path):
 
 def test_labels_beyond_raw_are_refused(tmp_path: Path):
     save_volume(tmp_path / "raw.zarr", np.ones((8, 8, 8), np.uint8), voxel_size=(8, 8, 8))
-    refused = [((8, 0, 0), "lie inside"), ((0, 0, -8), "lie inside"), ((4, 0, 0), "whole number of voxels")]
+    refused = [((64, 0, 0), "share no voxel"), ((0, 0, -32), "share no voxel"), ((4, 0, 0), "whole number of voxels")]
     for number, (offset, message) in enumerate(refused):
         labels = tmp_path / f"{number}.zarr"
         save_volume(labels, np.ones((8 if number == 0 else 4, 8, 4), np.uint64), voxel_size=(8, 8, 8), offset=offset)
@@ -210,10 +210,10 @@ def test_volumes_that_belong_together_have_one_voxel_size(tmp_path: Path):
         save_volume(tmp_path / f"{name}.zarr", labels, voxel_size=size)
     with h5py.File(tmp_path / "bare.h5", "w") as file:
         file["found"] = labels
-    with pytest.raises(InputError, match="need one size"):
+    with pytest.raises(InputError, match="belong together need one"):
         pipeline.evaluate(f"{tmp_path}/found.zarr", f"{tmp_path}/truth.zarr")
     save_volume(tmp_path / "affinities.zarr", np.ones((3, 4, 6, 8), np.uint8), voxel_size=(8, 8, 8))
-    with pytest.raises(InputError, match="need one size"):
+    with pytest.raises(InputError, match="belong together need one"):
         pipeline.build_region_graph(f"{tmp_path}/affinities.zarr", f"{tmp_path}/found.zarr", str(tmp_path / "graph.h5"))
     ((_, scores),) = pipeline.evaluate(f"{tmp_path}/bare.h5:found", f"{tmp_path}/truth.zarr")
     assert scores.voi_sum == 0

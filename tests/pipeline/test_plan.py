@@ -100,7 +100,7 @@ def test_serious_errors_are_named_and_strict_stops(folder: Path, tmp_path: Path,
 @pytest.mark.parametrize(
     ("change", "options", "message"),
     [
-        (lambda labels: labels[:, :40], {"offset": (0, 200, 0)}, "does not lie inside .*raw.zarr"),
+        (lambda labels: labels[:, :40], {"offset": (0, 2000, 0)}, "raw.zarr.* share no voxel"),
         (lambda labels: labels.transpose(2, 1, 0), {}, "the axes look transposed"),
         (lambda labels: labels * 0, {}, "there is nothing to learn"),
     ],
@@ -124,10 +124,10 @@ def test_places_and_voxel_sizes_must_agree(folder: Path, tmp_path: Path, capsys:
     data = write(tmp_path, raw, labels, voxel_size=(10, 10, 8))
     with pytest.raises(InputError, match="none of the volumes"):
         pipeline.plan([data], output=str(tmp_path / "mine.toml"), timing=False)
-    assert "has voxels of (10.0, 10.0, 8.0) nm" in capsys.readouterr().out
+    assert "has voxels of 10, 10, 8 nm" in capsys.readouterr().out
     data = write(tmp_path / "moved", raw, labels, offset=(0, 0, 20))
     pipeline.plan([data], output=str(tmp_path / "mine.toml"), timing=False)
-    assert "lies (0.0, 0.0, 2.0) voxels from raw by its offset" in capsys.readouterr().out
+    assert "lie in" in capsys.readouterr().out
     with pytest.raises(InputError, match="one voxel size"):
         pipeline.plan([item(folder, "thin"), item(folder, "thick")], output=str(tmp_path / "b.toml"), timing=False)
 

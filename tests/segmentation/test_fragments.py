@@ -219,6 +219,14 @@ def test_every_mask_value_but_0_is_inside(value):
     )
 
 
+def test_nan_is_outside_of_a_mask():
+    levels = np.random.default_rng(0).integers(0, 256, (3, 4, 5, 6), np.uint8)
+    mask = np.random.default_rng(1).random((4, 5, 6)) < 0.7
+    np.testing.assert_array_equal(
+        extract_fragments(levels, mask=np.where(mask, 0.5, np.nan)), extract_fragments(levels, mask=mask)
+    )
+
+
 def test_bad_mask_is_refused():
     with pytest.raises(InputError, match="shape of the volume"):
         extract_fragments(np.zeros((3, 2, 2, 2), np.uint8), mask=np.ones((2, 2, 3)))

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from clew.errors import InputError
 from clew.labels import special_ids, without_special
-from clew.pipeline._files import open_input, read_ids
+from clew.pipeline._files import open_sized, read_ids, read_mask, share
 from clew.space import Box, Lengths, Triple
 from clew.training.sampling import TrainingVolume
 from clew.volumes.formats.cremi import CREMI_LAYOUT
 from clew.volumes.open import list_datasets, open_volume
-from clew.volumes.place import box_inside, embed
+from clew.volumes.place import Overlap, embed
 from clew.volumes.volume import Volume
 
 SURROUNDINGS = 160
@@ -34,31 +34,35 @@ class AnnotatedVolume(NamedTuple):
     origin: Triple
 
 
-def read_annotated(item: str) -> AnnotatedVolume:
+def read_annotated(item: str, voxel_size: Lengths | None = None) -> AnnotatedVolume:
     """Read a volume from `FILE.h5` in CREMI layout, or `RAW,LABELS[,MASK]`.
 
     Without a mask file all voxels are annotated.
 
     Labels and mask may cover a part of raw, by their offsets: what is around them counts as not annotated, and raw is
     read only as far around as networks look. CREMI's ids for voxels that nobody annotated count as masked out.
+    `voxel_size` in nm is that of raw where it does not say it; labels and mask then have that of raw.
 
     Raises
     ------
     InputError
-        If raw is not uint8, labels or mask do not lie inside raw, or no voxel is annotated.
+        If raw is not uint8, labels or mask have other voxels than raw or share none with it, or no voxel is annotated.
     """
     paths = paths_of(item)
-    raw, *others = (open_input(path) for path in paths)
+    raw = open_sized(paths[0], voxel_size)
+    others = [open_sized(path, raw.voxel_size) for path in paths[1:]]
     if raw.dtype != np.uint8:
         raise InputError(f"{paths[0]} must be uint8, not {raw.dtype}; convert it with clew convert --dtype uint8")
-    parts = [box_inside(raw, other) for other in others]
-    box = with_surroundings(parts[0], raw)
+    parts = [share(raw, other) for other in others]
+    box = with_surroundings(parts[0].outer, raw)
     ids, mask = read_labels(others, parts, box)
     if not (ids * mask).any():
         raise InputError(f"{item} has no annotated neuron: all labels inside the mask are 0")
     values = raw.read(box)
     for path in paths:
-        open_volume(path).close()  # in a zarr that vanished meanwhile, what is missing was read as 0
+        open_volume(
+            path, voxel_size=raw.voxel_size
+        ).close()  # in a zarr that vanished meanwhile, what is missing was read as 0
     return AnnotatedVolume(TrainingVolume(values, ids, mask), raw.voxel_size, box.low)
 
 
@@ -84,16 +88,16 @@ def with_surroundings(part: Box, raw: Volume) -> Box:
 
 
 def read_labels(
-    volumes: Sequence[Volume], parts: Sequence[Box], box: Box
+    volumes: Sequence[Volume], parts: Sequence[Overlap], box: Box
 ) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
     """Read ids in a box of raw, 0 where there are none, and the annotation mask.
 
     A voxel is annotated inside the labels and the mask.
 
-    `parts` are the boxes of raw that labels and mask cover.
+    `parts` are the voxels that labels and mask share with raw.
     """
-    ids = read_ids(volumes[0])
-    labels, mask = embed(without_special(ids), parts[0], box), embed(~special_ids(ids), parts[0], box)
+    ids, place = read_ids(volumes[0], parts[0].part), parts[0].outer
+    labels, mask = embed(without_special(ids), place, box), embed(~special_ids(ids), place, box)
     if len(volumes) > 1:
-        mask &= embed(volumes[1].read() > 0, parts[1], box)
+        mask &= embed(read_mask(volumes[1], parts[1].part), parts[1].outer, box)
     return labels, mask

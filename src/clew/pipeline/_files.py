@@ -4,7 +4,8 @@ They are opened, checked against each other, and written with their record.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,16 @@ from numpy.typing import NDArray
 
 from clew.arrays import as_ids
 from clew.errors import InputError
+from clew.labels import inside_mask
 from clew.pipeline._declare import Record
 from clew.pipeline._progress import warn
 from clew.replace import refuse_existing, written_beside
 from clew.space import Box, Lengths
 from clew.volumes.affinities import affinity_offsets
 from clew.volumes.open import open_volume
-from clew.volumes.place import check_voxel_sizes
+from clew.volumes.place import Overlap, box_inside, check_voxel_sizes, overlap_of
 from clew.volumes.save import record_of, refuse_output, save_volume
-from clew.volumes.volume import Volume
+from clew.volumes.volume import PLACED, Volume
 from clew.volumes.warnings import volume_warnings
 
 SUGGESTED = ("suggested_threshold", "suggested_score")
@@ -39,45 +41,86 @@ FILE_NAMES = {
 def open_input(path: str, voxel_size: Lengths | None = None, offset: Lengths | None = None) -> Volume:
     """Open a volume that a command reads, and say what is strange about it."""
     volume = open_volume(path, voxel_size=voxel_size, offset=offset)
-    for text in volume_warnings(volume):
-        warn(f"{path}: {text}")
+    warn_all(f"{path}: {text}" for text in volume_warnings(volume))
     return volume
 
 
-def open_affinities(path: str) -> Volume:
+def open_sized(path: str, voxel_size: Lengths | None) -> Volume:
+    """Open a volume that a command reads.
+
+    Where it says no voxel size, it has the given one.
+    """
+    try:
+        return open_input(path)
+    except InputError:
+        if voxel_size is None:
+            raise
+    return open_input(path, voxel_size)
+
+
+def open_together(paths: Sequence[str], voxel_size: Lengths | None) -> list[Volume]:
+    """Open volumes that belong together.
+
+    Those that say no voxel size have the given one, or else that of the first which says one.
+    """
+    for path in () if voxel_size else paths:
+        with suppress(InputError):
+            voxel_size = open_volume(path).voxel_size
+            break
+    return [open_sized(path, voxel_size) for path in paths]
+
+
+def open_affinities(path: str, voxel_size: Lengths | None = None) -> Volume:
     """An affinity volume whose first three channels are the nearest neighbours."""
-    source = open_input(path)
+    source = open_sized(path, voxel_size)
     affinity_offsets(source)
     return source
 
 
-def open_like(path: str, source: Volume) -> Volume:
-    """Open a volume that belongs to another one, and has its voxel size.
+def cover(path: str, source: Volume) -> tuple[Volume, Box]:
+    """Open a volume (z, y, x) that covers another one, and find the box that does.
 
-    Where the volume says no voxel size, it takes that of the other.
-
-    Raises
-    ------
-    InputError
-        For a volume that says another voxel size.
+    It lies where voxel sizes and offsets say. Where the volume says no voxel size, it takes that of the other.
     """
-    try:
-        volume = open_input(path)
-    except InputError:
-        return open_input(path, source.voxel_size)
+    volume = open_sized(path, source.voxel_size)
+    if volume.ndim != 3:
+        raise InputError(f"{path} must be one volume (z, y, x), not of shape {volume.shape}")
     check_voxel_sizes(source, volume)
-    return volume
+    place = box_inside(volume, source)
+    warn_all(place.notes)
+    return volume, place.box
 
 
-def read_like(path: str, shape: tuple[int, ...], source: Volume) -> NDArray[Any]:
-    """Read all of a volume of a given shape (z, y, x) and voxel size.
+def share(outer: Volume, part: Volume) -> Overlap:
+    """The voxels that two volumes share; what a person should know about it is said."""
+    both = overlap_of(outer, part)
+    warn_all(both.notes)
+    return both
 
-    The voxel size must be that of `source`.
+
+def read_mask(volume: Volume, box: Box) -> NDArray[np.bool_]:
+    """Which voxels of a box lie inside a mask.
+
+    What becomes of values that people mean differently is said.
     """
-    volume = open_like(path, source)
-    if volume.shape != tuple(shape):
-        raise InputError(f"{path} must have the shape {tuple(shape)} of {source.source}, not {volume.shape}")
-    return volume.read()
+    values = volume.read(box)
+    inside = inside_mask(values)
+    unknown, negative = np.count_nonzero((values != 0) & ~inside), np.count_nonzero(values < 0)
+    if unknown or negative:
+        warn(f"{volume.source}: all but 0 and NaN is inside of a mask; {negative:,} voxels below 0 are inside, {unknown:,} of NaN "
+             "outside")  # fmt: skip
+    return inside
+
+
+def read_covering_mask(path: str, source: Volume) -> NDArray[np.bool_]:
+    """Which voxels of a volume lie inside a mask, which must cover it.
+
+    An InputError where none does.
+    """
+    inside = read_mask(*cover(path, source))
+    if not inside.any():
+        raise InputError(f"{path} has no voxel inside: all values but 0 and NaN are")
+    return inside
 
 
 def read_ids(volume: Volume, box: Box | None = None) -> NDArray[np.uint64]:
@@ -85,12 +128,10 @@ def read_ids(volume: Volume, box: Box | None = None) -> NDArray[np.uint64]:
     return as_ids(volume.read(... if box is None else box), volume.source)
 
 
-def read_ids_like(path: str, shape: tuple[int, ...], source: Volume) -> NDArray[np.uint64]:
-    """Read all ids of a label volume of a given shape (z, y, x) and voxel size.
-
-    The voxel size must be that of `source`.
-    """
-    return as_ids(read_like(path, shape, source), path)
+def warn_all(notes: Iterable[str]) -> None:
+    """Say each of some sentences about inputs on standard error, only once."""
+    for text in notes:
+        warn(text)
 
 
 def refuse_existing_outputs(overwrite: bool, *paths: str | None) -> None:
@@ -114,7 +155,7 @@ def save_like(source: Volume, path: str, data: NDArray[Any], record: Record, ove
 
     The path of that one is noted among the inputs.
     """
-    record |= suggestion(source.attributes)
+    record |= handed_on(source)
     save_volume(path, data, voxel_size=source.voxel_size, offset=source.offset, attributes=record, overwrite=overwrite)
 
 
@@ -125,6 +166,22 @@ def write_scores(rows: list[dict[str, Any]], path: Path, record: Record) -> None
     """
     with written_beside(path, overwrite=True) as partial:
         partial.write_text(json.dumps(record_of(record) | {"scores": rows}, indent=1, allow_nan=False) + "\n")
+
+
+def handed_on(source: Volume) -> dict[str, Any]:
+    """What is recorded with all that is made of a whole volume.
+
+    That is the suggested threshold, and where its place is not known, that.
+    """
+    return suggestion(source.attributes) | unplaced(source)
+
+
+def unplaced(source: Volume, part: Box | None = None) -> dict[str, bool]:
+    """What is recorded with a copy of a volume that does not say where it lies.
+
+    A part lies somewhere in the whole, so that nothing is recorded with it.
+    """
+    return {} if source.placed or part not in (None, Box.whole(source.shape)) else {PLACED: False}
 
 
 def suggestion(attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class VoxelSize:
     Parameters
     ----------
     voxel_size
-        Voxel size z,y,x in nm, where the volume does not say it.
+        Voxel size z,y,x in nm, where a volume does not say it.
     """
 
     voxel_size: Lengths | None = None

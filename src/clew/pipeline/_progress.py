@@ -19,7 +19,7 @@ def timed(stage: str, voxels: int) -> Iterator[None]:
     start = time.perf_counter()
     yield
     seconds = time.perf_counter() - start
-    say(f"{stage:<20} {seconds:8.1f} s   {seconds / voxels * 1e6:6.3f} s/megavoxel")
+    say(f"{stage:<20} {seconds:8.1f} s   {seconds / max(voxels, 1) * 1e6:6.3f} s/megavoxel")
 
 
 def track(items: Iterable[Item], total: int, description: str) -> Iterator[Item]:

@@ -13,7 +13,7 @@ from clew.errors import InputError
 from clew.network.options import Shape
 from clew.pipeline._annotated import read_annotated
 from clew.pipeline._declare import stage
-from clew.pipeline._options import Output
+from clew.pipeline._options import Output, VoxelSize
 from clew.pipeline._progress import say
 from clew.pipeline._protection import refuse_overlap
 from clew.replace import refuse_existing, written_beside
@@ -50,6 +50,7 @@ def augment(
     preview: str,
     crop: Shape = TrainingOptions.crop,
     seed: int = 0,
+    voxel_size: VoxelSize,
     augmentation_options: AugmentationOptions,
     output: Output,
 ) -> None:
@@ -73,7 +74,7 @@ def augment(
         raise InputError(f"the preview must be a PNG file, such as augmentation.png, not {preview}")
     refuse_overlap([data], [preview])
     refuse_existing(target, output.overwrite)
-    volume = prepare_volume(read_annotated(data).volume, 0)
+    volume = prepare_volume(read_annotated(data, voxel_size.voxel_size).volume, 0)
     z, y, x = (min(size, length) for size, length in zip(crop, volume.raw.shape, strict=True))
     training = TrainingOptions(seed=seed)
     sampler = Sampler((volume,), (z, y, x), (z, y, x), training, augmentation_options)

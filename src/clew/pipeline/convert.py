@@ -16,7 +16,7 @@ from clew.blockwise.grid import Grid, even_blocks
 from clew.errors import InputError
 from clew.pipeline._block_run import BlockWork, absolute, run_in_blocks, volumes_folder
 from clew.pipeline._declare import Record, stage
-from clew.pipeline._files import open_input
+from clew.pipeline._files import open_input, unplaced
 from clew.pipeline._memory import refuse_too_large
 from clew.pipeline._options import BlockRun, Blocks, GeometryOptions, Input, Output, Volumes
 from clew.pipeline._protection import refuse_overlap
@@ -28,6 +28,7 @@ from clew.volumes.pyramid import Scale, coarser_scales
 from clew.volumes.run_store import FileStore
 from clew.volumes.save import OWN, save_volume
 from clew.volumes.shared import finish_volume
+from clew.volumes.volume import PLACED, Volume
 
 BYTES_A_VOXEL = 40
 """Memory of a worker for each voxel of a block, at most."""
@@ -73,7 +74,7 @@ def convert(
         data,
         voxel_size=volume.voxel_size,
         offset=offset_of(volume, part.low),
-        attributes=volume.attributes | record,
+        attributes=_kept(volume) | record | unplaced(volume, part),
         overwrite=output.overwrite,
     )
 
@@ -132,11 +133,16 @@ def _lay_out(
     path = join(volumes_folder(folder, volumes), "volume.zarr")
     outputs = shared_scales(path, "volume", volume.dtype, scales, block_shape)
     store = FileStore(folder / "tables", {"source": source}, outputs, volume.voxel_size)
-    kept = {name: value for name, value in volume.attributes.items() if name not in (*OWN, "inputs")}
+    kept = {name: value for name, value in _kept(volume).items() if name not in (*OWN, "inputs")} | unplaced(volume)
     return BlockWork(
         folder, store, copy_tasks(grid) + scale_tasks("volume", scales, block_shape), (volume,), prod(shape),
         BYTES_A_VOXEL * prod(block_shape), partial(_finish, kept=kept, store=store),
     )  # fmt: skip
+
+
+def _kept(volume: Volume) -> dict[str, object]:
+    """What clew recorded with a volume, but for the word that its place is not known."""
+    return {name: value for name, value in volume.attributes.items() if name != PLACED}
 
 
 def _finish(record: Record, *, kept: dict[str, object], store: FileStore) -> None:

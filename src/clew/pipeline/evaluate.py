@@ -23,18 +23,17 @@ from clew.evaluation.scores import Scores, best_threshold, score_table, score_th
 from clew.labels import without_special
 from clew.pipeline._block_run import BlockWork, absolute, run_in_blocks
 from clew.pipeline._declare import Record, stage
-from clew.pipeline._files import open_input, open_like, read_ids, refuse_existing_outputs, write_scores
+from clew.pipeline._files import open_together, read_ids, refuse_existing_outputs, share, write_scores
 from clew.pipeline._memory import refuse_too_large
-from clew.pipeline._options import BlockRun, Blocks, Comparison, Input, LabelComparison, Output
+from clew.pipeline._options import BlockRun, Blocks, Comparison, Input, LabelComparison, Output, VoxelSize
 from clew.pipeline._progress import say
 from clew.pipeline._protection import refuse_overlap
 from clew.pipeline._tables import load_merge_tree
 from clew.segmentation.relabel import segment_lookup
-from clew.space import Box, Triple, triple
+from clew.space import Box, Lengths, Triple, triple
 from clew.training.targets import split_components
 from clew.view.figures import save_figure, threshold_figure
 from clew.volumes.formats.nml import is_nml
-from clew.volumes.place import box_in
 from clew.volumes.run_store import FileStore
 from clew.volumes.volume import Volume
 
@@ -49,6 +48,7 @@ def evaluate(
     segmentation: Input,
     truth: Input,
     *,
+    voxel_size: VoxelSize,
     comparison: LabelComparison,
     components: bool = False,
     json: str | None = None,
@@ -58,8 +58,8 @@ def evaluate(
 ) -> Curve:
     """Compare a segmentation with true labels: VOI, adapted Rand error, CREMI score.
 
-    Prints a table and returns (threshold, scores); the threshold of a single segmentation is NaN. Truth and segmentation may be
-    parts of each other, by their offsets.
+    Prints a table and returns (threshold, scores); the threshold of a single segmentation is NaN. They are compared
+    where both are, by their offsets.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def evaluate(
     refuse_existing_outputs(output.overwrite, json, plot)
     if plot and not comparison.merge_tree:
         raise InputError("evaluate: a plot over the thresholds needs --merge-tree")
-    pair = match_volumes(segmentation, truth, comparison.box)
+    pair = match_volumes(segmentation, truth, comparison.box, voxel_size.voxel_size)
     work = "evaluate --components" if components else "evaluate --border" if comparison.border else "evaluate"
     refuse_too_large(work, segmentation, prod(pair.here.shape), 16)
     ids, labels = read_ids(pair.segmentation, pair.here), read_ids(pair.truth, pair.there)
@@ -103,6 +103,7 @@ def evaluate_blocks(
     truth: Input,
     folder: str,
     *,
+    voxel_size: VoxelSize,
     comparison: LabelComparison,
     blocks: Blocks,
     block_run: BlockRun,
@@ -110,7 +111,7 @@ def evaluate_blocks(
 ) -> None:
     """Compare a segmentation with true labels in blocks: the scores of evaluate.
 
-    Truth and segmentation may be parts of each other, by their offsets.
+    They are compared where both are, by their offsets.
 
     Parameters
     ----------
@@ -123,8 +124,9 @@ def evaluate_blocks(
     """
     refuse_skeletons("evaluate-blocks", truth)
     run_in_blocks(
-        lambda: _lay_out(segmentation, truth, Path(folder), comparison, blocks.block_shape), record, block_run
-    )
+        lambda: _lay_out(segmentation, truth, Path(folder), comparison, voxel_size.voxel_size, blocks.block_shape),
+        record, block_run,
+    )  # fmt: skip
 
 
 def refuse_skeletons(command: str, truth: str) -> None:
@@ -167,25 +169,17 @@ def curve_figure(curve: Curve) -> Any:
     return threshold_figure(thresholds, splits, merges, chosen=best_of(curve)[0])
 
 
-def match_volumes(segmentation: str, truth: str, box: str | None) -> Pair:
-    """Open segmentation and truth, and find where both are.
-
-    If one is larger, it is cut to the other by the offsets in nm.
-    """
-    labels = open_input(truth)
-    ids = open_like(segmentation, labels)
+def match_volumes(segmentation: str, truth: str, box: str | None, voxel_size: Lengths | None) -> Pair:
+    """Open segmentation and truth, and find where both are, by the offsets in nm."""
+    ids, labels = open_together([segmentation, truth], voxel_size)
     part = Box.parse(box, ids.shape)
-    whole = box_in(labels, ids)
-    there = part.shifted(whole.low).overlap(Box.whole(labels.shape))
-    here = there.within(whole)
+    both = share(labels, ids)
+    here = both.part.overlap(part)
+    if here not in (part, both.part):
+        raise InputError(f"the box {part} does not lie inside {truth}, which covers {both.part} of {segmentation}")
     if here != part:
-        if there != Box.whole(labels.shape):
-            raise InputError(
-                f"{ids.source} (shape {ids.shape}, offset {ids.offset} nm) does not lie inside "
-                f"{labels.source} (shape {labels.shape}, offset {labels.offset} nm), nor the other way round"
-            )
         say(f"compared where the truth lies: {here} of {segmentation}")
-    return Pair(ids, labels, here, there)
+    return Pair(ids, labels, here, here.within(both.part).shifted(both.outer.low))
 
 
 def save_scores(curve: Curve, path: Path, record: Record) -> None:
@@ -210,11 +204,12 @@ def say_scores(curve: Curve) -> None:
 
 
 def _lay_out(
-    segmentation: str, truth: str, folder: Path, comparison: LabelComparison, block_shape: Triple | None
-) -> BlockWork:
+    segmentation: str, truth: str, folder: Path, comparison: LabelComparison, voxel_size: Lengths | None,
+    block_shape: Triple | None,
+) -> BlockWork:  # fmt: skip
     """Open the inputs and lay out the run; nothing is written."""
     segmentation, truth, folder = absolute(segmentation), absolute(truth), folder.absolute()
-    pair = match_volumes(segmentation, truth, comparison.box)
+    pair = match_volumes(segmentation, truth, comparison.box, voxel_size)
     shape = pair.there.shape
     block_shape = block_shape or even_blocks(shape)
     grid = Grid(Domain(pair.there, triple(pair.truth.shape)), block_shape)

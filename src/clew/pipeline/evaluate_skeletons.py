@@ -24,13 +24,13 @@ from clew.evaluation.skeletons import (
     skeleton_errors,
 )
 from clew.pipeline._declare import Record, stage
-from clew.pipeline._files import open_input, refuse_existing_outputs, write_scores
-from clew.pipeline._options import Comparison, Input, Output
+from clew.pipeline._files import open_sized, refuse_existing_outputs, write_scores
+from clew.pipeline._options import Comparison, Input, Output, VoxelSize
 from clew.pipeline._progress import say
 from clew.pipeline._protection import refuse_overlap
 from clew.pipeline._tables import load_merge_tree
 from clew.segmentation.relabel import segment_lookup
-from clew.space import Box
+from clew.space import Box, Lengths
 from clew.volumes.formats.nml import is_nml, read_nml
 
 LISTED = 5
@@ -53,6 +53,7 @@ def evaluate_skeletons(
     segmentation: Input,
     skeletons: Input,
     *,
+    voxel_size: VoxelSize,
     comparison: Comparison,
     minimum_nodes: Annotated[int, Gt(0)] = 1,
     json: str | None = None,
@@ -80,7 +81,7 @@ def evaluate_skeletons(
         )
     refuse_overlap([segmentation, skeletons, comparison.merge_tree], [json])
     refuse_existing_outputs(output.overwrite, json)
-    nodes, traced = _read(segmentation, skeletons, comparison.box)
+    nodes, traced = _read(segmentation, skeletons, comparison.box, voxel_size.voxel_size)
     if comparison.merge_tree:
         tree, _ = load_merge_tree(comparison.merge_tree)
         cuts = np.linspace(0, 1, comparison.thresholds).tolist()
@@ -99,13 +100,15 @@ def evaluate_skeletons(
     return curve
 
 
-def _read(segmentation: str, skeletons: str, box: str | None) -> tuple[NDArray[np.uint64], Skeletons]:
+def _read(
+    segmentation: str, skeletons: str, box: str | None, voxel_size: Lengths | None
+) -> tuple[NDArray[np.uint64], Skeletons]:
     """Segments at the nodes inside a segmentation, and the skeletons cut to it.
 
     The segmentation may be cut to a box.
     """
     traced = read_nml(skeletons)
-    volume = open_input(segmentation)
+    volume = open_sized(segmentation, voxel_size)
     part = Box.parse(box, volume.shape)
     segments, inside = read_nodes(volume, traced, volume.voxel_size, volume.offset)
     if box is not None:

@@ -3,9 +3,9 @@
 from math import prod
 
 from clew.pipeline._declare import Record, stage
-from clew.pipeline._files import open_affinities, read_like, refuse_outputs, save_like
+from clew.pipeline._files import open_affinities, read_covering_mask, refuse_outputs, save_like
 from clew.pipeline._memory import refuse_too_large
-from clew.pipeline._options import Input, Mask, Output
+from clew.pipeline._options import Input, Mask, Output, VoxelSize
 from clew.pipeline._progress import timed
 from clew.pipeline._protection import refuse_overlap
 from clew.segmentation import fragments as science
@@ -14,7 +14,14 @@ from clew.segmentation.options import FragmentOptions
 
 @stage
 def extract_fragments(
-    affinities: Input, fragments: str, *, mask: Mask, options: FragmentOptions, output: Output, record: Record
+    affinities: Input,
+    fragments: str,
+    *,
+    voxel_size: VoxelSize,
+    mask: Mask,
+    options: FragmentOptions,
+    output: Output,
+    record: Record,
 ) -> None:
     """Divide a volume into fragments that lie inside one neuron each.
 
@@ -26,10 +33,10 @@ def extract_fragments(
         Output, (z, y, x) uint64; a fragment's id is 1 + the linear index of its first voxel.
     """
     refuse_overlap([affinities, mask.mask], [fragments])
-    source = open_affinities(affinities)
+    source = open_affinities(affinities, voxel_size.voxel_size)
     refuse_outputs(output.overwrite, fragments)
     refuse_too_large("extract-fragments", affinities, prod(source.shape[1:]), 3 * source.dtype.itemsize)
-    inside = None if mask.mask is None else read_like(mask.mask, source.shape[1:], source)
+    inside = None if mask.mask is None else read_covering_mask(mask.mask, source)
     values = source.read(slice(0, 3))
     with timed("extract-fragments", values[0].size):
         ids = science.extract_fragments(values, mask=inside, options=options)

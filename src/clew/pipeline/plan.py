@@ -22,6 +22,7 @@ from clew.network.precision import has_bfloat16_units
 from clew.network.unet import UNet
 from clew.pipeline._annotated import paths_of, with_surroundings
 from clew.pipeline._declare import stage
+from clew.pipeline._files import read_mask
 from clew.pipeline._options import Output, VoxelSize
 from clew.pipeline._progress import say
 from clew.pipeline._protection import refuse_overlap
@@ -46,12 +47,12 @@ from clew.planning.examination import Examined, examine
 from clew.planning.recipes import DATA_SETS, check_voxels, plan_data_set
 from clew.ranges import Positive
 from clew.replace import refuse_existing, written_beside
-from clew.space import Box, Lengths, triple
+from clew.space import Box, Lengths
 from clew.training.options import AugmentationOptions, TrainingOptions
 from clew.training.sampling import TrainingVolume
 from clew.training.timing import time_steps
 from clew.volumes.open import open_volume
-from clew.volumes.place import box_inside, embed, voxels_apart
+from clew.volumes.place import Overlap, embed, overlap_of, same_size
 from clew.volumes.volume import Volume
 from clew.volumes.warnings import volume_warnings
 
@@ -128,7 +129,8 @@ def _usable(seen: dict[str, Examined]) -> dict[str, tuple[VolumeFacts, TrainingV
     found = {item: (each.facts, each.volume) for item, each in seen.items() if each.facts and each.volume}
     if not found:
         raise InputError("none of the volumes can be trained on, for the reasons listed above; no plan was written")
-    if len({facts.voxel_size for facts, _ in found.values()}) > 1:
+    first, *others = (facts.voxel_size for facts, _ in found.values())
+    if not all(same_size(first, other) for other in others):
         raise InputError("all volumes of a training must have one voxel size; plan those of each size separately")
     return dict(sorted(found.items(), key=lambda pair: -pair[1][0].annotated))
 
@@ -140,7 +142,8 @@ def examine_volume(item: str, voxel_size: Lengths | None) -> Examined:
     """
     paths = paths_of(item)
     raw, findings = _open(paths[0], voxel_size)
-    opened, parts = [], []
+    opened: list[Volume] = []
+    parts: list[Overlap] = []
     for path in paths[1:]:
         volume, found = _open(path, raw.voxel_size)
         part, wrong = check_place(raw, volume)
@@ -150,7 +153,7 @@ def examine_volume(item: str, voxel_size: Lengths | None) -> Examined:
             parts.append(part)
     if len(parts) < len(paths) - 1:
         return Examined(None, None, None, findings)
-    box = with_surroundings(parts[0], raw)
+    box = with_surroundings(parts[0].outer, raw)
     values, found = check_contrast(raw.read(box))
     labels, mask, wrong = read_checked_labels(opened, parts, box)
     findings += found + wrong + check_mask(labels, mask)
@@ -160,42 +163,38 @@ def examine_volume(item: str, voxel_size: Lengths | None) -> Examined:
 
 
 def read_checked_labels(
-    volumes: Sequence[Volume], parts: Sequence[Box], box: Box
+    volumes: Sequence[Volume], parts: Sequence[Overlap], box: Box
 ) -> tuple[Labels, NDArray[np.bool_], list[Finding]]:
     """Labels and mask in a box of raw, and what is wrong with the ids.
 
     They are read as training takes them.
     """
-    values = volumes[0].read()
+    values, place = volumes[0].read(parts[0].part), parts[0].outer
     special = special_ids(values)
     ids, wrong = check_ids(np.where(special, 0, values) if special.any() else values)
     if special.any():
         wrong.append(Finding(False, f"{special.mean():.1%} of the labels are CREMI's ids for voxels that nobody annotated "
                                     "(from 0xfffffffffffffffd); they are masked out"))  # fmt: skip
-    labels, mask = embed(ids, parts[0], box), embed(~special, parts[0], box)
+    labels, mask = embed(ids, place, box), embed(~special, place, box)
     if len(volumes) > 1:
-        mask &= embed(volumes[1].read() > 0, parts[1], box)
+        mask &= embed(read_mask(volumes[1], parts[1].part), parts[1].outer, box)
     return labels, mask, wrong
 
 
-def check_place(raw: Volume, other: Volume) -> tuple[Box | None, list[Finding]]:
-    """The box of raw that labels or mask cover, and findings about it.
+def check_place(raw: Volume, other: Volume) -> tuple[Overlap | None, list[Finding]]:
+    """The voxels that labels or mask share with raw, and findings about it.
 
-    The box is None where they do not lie inside raw.
+    There are none where train would refuse them.
     """
     try:
-        box = box_inside(raw, other)
+        both = overlap_of(raw, other)
     except InputError as error:
         return None, [Finding(True, str(error))]
-    apart = triple(round(steps, 2) for steps in voxels_apart(raw, other))
-    if box != Box.whole(raw.shape):
-        text = f"{other.source} covers {box} of raw by its offset; what is around it counts as not annotated"
-        return box, [Finding(False, text)]
-    if any(apart):
-        text = (f"{other.source} lies {apart} voxels from raw by its offset, which training ignores; correct the offset, or "
-                "cut both alike")  # fmt: skip
-        return box, [Finding(False, text)]
-    return box, []
+    findings = [Finding(False, text) for text in both.notes]
+    if both.outer != Box.whole(raw.shape):
+        findings.append(Finding(False, f"{other.source} covers {both.outer} of raw by its offset; what is around it "
+                                       "counts as not annotated"))  # fmt: skip
+    return both, findings
 
 
 def machine_facts(device: str, plan: Path) -> MachineFacts:

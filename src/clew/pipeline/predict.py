@@ -19,7 +19,7 @@ from clew.network.options import PredictionOptions
 from clew.network.prediction import check_raw, memory_of_tiles, predict_tiles, tile_edges
 from clew.pipeline._block_run import BlockWork, absolute, run_in_blocks, volumes_folder
 from clew.pipeline._declare import Record, stage
-from clew.pipeline._files import open_input
+from clew.pipeline._files import open_input, unplaced
 from clew.pipeline._memory import instead
 from clew.pipeline._options import BlockRun, Blocks, Input, Network, Output, Volumes
 from clew.pipeline._progress import timed, track
@@ -132,7 +132,7 @@ class Prediction:
     def attributes(self) -> Record:
         """What is recorded with the affinities beside the stage itself."""
         found = affinity_attributes(self.model.network.options.offsets[:3], "uint8") | self.model.suggestion
-        return Record(found)
+        return Record(found | unplaced(self.raw, self.box))
 
 
 def _open(raw: str, network: Network) -> Prediction:

@@ -12,9 +12,18 @@ from clew.blockwise.ledger import Ledger
 from clew.errors import InputError
 from clew.pipeline._block_run import STAGE, BlockWork, run_in_blocks, volumes_folder
 from clew.pipeline._declare import Record, stage
-from clew.pipeline._files import FILE_NAMES, chosen_threshold, open_input, read_ids, refuse_outputs, save_like
+from clew.pipeline._files import (
+    FILE_NAMES,
+    chosen_threshold,
+    open_input,
+    open_sized,
+    read_ids,
+    refuse_outputs,
+    save_like,
+    unplaced,
+)
 from clew.pipeline._memory import refuse_too_large
-from clew.pipeline._options import BlockRun, Input, Output, Volumes
+from clew.pipeline._options import BlockRun, Input, Output, Volumes, VoxelSize
 from clew.pipeline._progress import timed
 from clew.pipeline._protection import refuse_overlap
 from clew.pipeline._tables import load_merge_tree, load_region_graph
@@ -42,6 +51,7 @@ def relabel(
     *,
     cut: CutChoice,
     region_graph: Input | None = None,
+    voxel_size: VoxelSize,
     output: Output,
     record: Record,
 ) -> None:
@@ -61,7 +71,7 @@ def relabel(
     refuse_overlap([fragments, merge_tree, region_graph], [segmentation])
     tree, attributes = load_merge_tree(merge_tree)
     threshold = chosen_threshold(cut.threshold, attributes, tree.score, merge_tree)
-    source = open_input(fragments)
+    source = open_sized(fragments, voxel_size.voxel_size)
     refuse_outputs(output.overwrite, segmentation)
     refuse_too_large("relabel", fragments, prod(source.shape), 8)
     ids = read_ids(source)
@@ -110,9 +120,9 @@ def _lay_out(blocks: Path, folder: Path, volumes: str | None, cut: CutChoice) ->
     tasks = relabel_tasks(grid, cut.complete(threshold), score=tree.score)
     return BlockWork(
         folder, store, tasks + scale_tasks("segmentation", scales, grid.block_shape), (fragments,), prod(shape),
-        BYTES_A_VOXEL * prod(grid.block_shape), partial(_finish, store=store), warm_up=compile_kernels,
+        BYTES_A_VOXEL * prod(grid.block_shape), partial(_finish, store=store, place=unplaced(fragments)), warm_up=compile_kernels,
     )  # fmt: skip
 
 
-def _finish(record: Record, *, store: FileStore) -> None:
-    finish_volume(list(store.outputs.values()), record)
+def _finish(record: Record, *, store: FileStore, place: dict[str, bool]) -> None:
+    finish_volume(list(store.outputs.values()), record | place)

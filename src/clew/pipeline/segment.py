@@ -9,11 +9,10 @@ import numpy as np
 
 from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid, even_blocks
-from clew.errors import InputError
 from clew.pipeline._block_run import BlockWork, absolute, run_in_blocks, volumes_folder
 from clew.pipeline._declare import Record, stage
-from clew.pipeline._files import FILE_NAMES, chosen_threshold, open_affinities, open_like, refuse_outputs, suggestion
-from clew.pipeline._options import BlockRun, Blocks, Input, Mask, Output, Volumes
+from clew.pipeline._files import FILE_NAMES, chosen_threshold, cover, handed_on, open_affinities, refuse_outputs
+from clew.pipeline._options import BlockRun, Blocks, Input, Mask, Output, Volumes, VoxelSize
 from clew.pipeline._progress import say
 from clew.pipeline._protection import refuse_overlap
 from clew.pipeline._tables import save_merge_tree
@@ -31,7 +30,7 @@ from clew.segmentation.in_blocks.segment import (
     segmentation_tasks,
 )
 from clew.segmentation.options import AgglomerationChoice, CutChoice, FragmentOptions, SegmentationOptions
-from clew.space import Triple, triple
+from clew.space import Box, Lengths, Triple, triple
 from clew.volumes.in_blocks import scale_tasks, shared_scales
 from clew.volumes.location import join
 from clew.volumes.pyramid import Scale, coarser_scales
@@ -52,6 +51,7 @@ def segment(
     affinities: Input,
     directory: str,
     *,
+    voxel_size: VoxelSize,
     mask: Mask,
     fragment_options: FragmentOptions,
     agglomeration_options: AgglomerationChoice,
@@ -72,9 +72,10 @@ def segment(
     fragments, graph, tree, segmentation = (str(Path(directory) / FILE_NAMES[name]) for name in WHOLE)
     refuse_overlap([affinities, mask.mask], [fragments, graph, tree, segmentation])
     refuse_outputs(output.overwrite, fragments, segmentation)
-    options = _options(affinities, fragment_options, agglomeration_options, cut)
-    extract_fragments(affinities, fragments, **asdict(mask), **asdict(fragment_options), **asdict(output))
-    build_region_graph(affinities, fragments, graph, **asdict(output))
+    size = asdict(voxel_size)
+    options = _options(affinities, voxel_size.voxel_size, fragment_options, agglomeration_options, cut)
+    extract_fragments(affinities, fragments, **size, **asdict(mask), **asdict(fragment_options), **asdict(output))
+    build_region_graph(affinities, fragments, graph, **size, **asdict(output))
     agglomerate(graph, tree, **asdict(options.agglomeration), **asdict(output))
     chosen = asdict(cut) | {"threshold": options.cut.threshold}
     relabel(fragments, tree, segmentation, region_graph=graph, **chosen, **asdict(output))
@@ -85,6 +86,7 @@ def segment_blocks(
     affinities: Input,
     folder: str,
     *,
+    voxel_size: VoxelSize,
     mask: Mask,
     blocks: Blocks,
     fragment_options: FragmentOptions,
@@ -108,36 +110,40 @@ def segment_blocks(
     """
 
     def lay_out() -> BlockWork:
-        options = _options(affinities, fragment_options, agglomeration_options, cut)
-        return _lay_out(affinities, Path(folder), volumes.volumes, mask.mask, options, blocks.block_shape)
+        size = voxel_size.voxel_size
+        options = _options(affinities, size, fragment_options, agglomeration_options, cut)
+        return _lay_out(affinities, size, Path(folder), volumes.volumes, mask.mask, options, blocks.block_shape)
 
     run_in_blocks(lay_out, record, block_run)
 
 
 def _options(
-    affinities: str, fragments: FragmentOptions, agglomeration: AgglomerationChoice, cut: CutChoice
+    affinities: str,
+    voxel_size: Lengths | None,
+    fragments: FragmentOptions,
+    agglomeration: AgglomerationChoice,
+    cut: CutChoice,
 ) -> SegmentationOptions:
     """The options, with what the network stored where the user says nothing."""
-    attributes = open_affinities(affinities).attributes
+    attributes = open_affinities(affinities, voxel_size).attributes
     complete = agglomeration.complete(attributes.get("suggested_score"))
     threshold = chosen_threshold(cut.threshold, attributes, complete.score, affinities)
     return SegmentationOptions(fragments, complete, cut.complete(threshold))
 
 
 def _lay_out(
-    affinities: str, folder: Path, volumes: str | None, mask: str | None, options: SegmentationOptions,
-    block_shape: Triple | None,
+    affinities: str, voxel_size: Lengths | None, folder: Path, volumes: str | None, mask: str | None,
+    options: SegmentationOptions, block_shape: Triple | None,
 ) -> BlockWork:  # fmt: skip
     """Open the inputs and lay out the run; nothing is written."""
     check_segmentation(options)
     affinities, mask, folder = absolute(affinities), mask and absolute(mask), folder.absolute()
-    source = open_affinities(affinities)
+    source = open_affinities(affinities, voxel_size)
     shape = triple(source.shape[1:])
     block_shape = block_shape or even_blocks(shape)
     grid = Grid(Domain.whole(shape), block_shape)
     inputs = {"affinities": affinities} | ({} if mask is None else {"mask": mask})
-    if mask is not None and open_like(mask, source).shape != shape:
-        raise InputError(f"{mask} must have the shape {shape} of {affinities}")
+    places = {} if mask is None else {"mask": Box.whole(shape).within(cover(mask, source)[1]).low}
     finest = Scale(shape, source.voxel_size, source.offset)
     scales = {name: [finest] for name in OUTPUTS}
     scales["segmentation"] += coarser_scales(finest)
@@ -145,7 +151,7 @@ def _lay_out(
     outputs: dict[str, SharedVolume] = {}
     for name, dtype in OUTPUTS.items():
         outputs |= shared_scales(join(place, f"{name}.zarr"), name, dtype, scales[name], block_shape)
-    store = FileStore(folder / "tables", inputs, outputs, source.voxel_size)
+    store = FileStore(folder / "tables", inputs, outputs, source.voxel_size, places)
     tasks = segmentation_tasks(grid, options, masked=mask is not None)
     return BlockWork(
         folder, store, tasks + scale_tasks("segmentation", scales["segmentation"], block_shape), (source,), prod(shape),
@@ -162,7 +168,7 @@ def _finish(
 
     What each level passed up is shown.
     """
-    record |= suggestion(source.attributes)
+    record |= handed_on(source)
     save_merge_tree(
         str(folder / FILE_NAMES["merge_tree"]),
         load_tree(store, options.agglomeration.score),

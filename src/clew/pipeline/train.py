@@ -22,7 +22,7 @@ from clew.network.options import PRESETS, Device, Precision, PredictionOptions, 
 from clew.network.unet import UNet, seed_weights, with_descriptors
 from clew.pipeline._annotated import AnnotatedVolume, read_annotated
 from clew.pipeline._declare import Record, stage
-from clew.pipeline._options import Input
+from clew.pipeline._options import Input, VoxelSize
 from clew.pipeline._progress import say
 from clew.pipeline._protection import refuse_overlap
 from clew.pipeline._run_folder import RunFolder, training_folder
@@ -37,6 +37,7 @@ from clew.training.processes import Processes, joined
 from clew.training.sampling import TrainingVolume
 from clew.training.trainer import NotFiniteError, Trainer
 from clew.training.validation import Validation, validate
+from clew.volumes.place import same_size
 
 
 class HeldOut(NamedTuple):
@@ -160,6 +161,7 @@ def train(
     checkpoint: str,
     *,
     data: list[Input],
+    voxel_size: VoxelSize,
     held_out: str | None = None,
     start: Start,
     score: str = AgglomerationOptions.score,
@@ -188,10 +190,10 @@ def train(
         torchrun starts them on several machines.
     """
     settings = Settings(held_out, score, start, conduct, training_options, augmentation_options)
-    run_in_processes(processes, partial(_train, Path(checkpoint), data, settings, record))
+    run_in_processes(processes, partial(_train, Path(checkpoint), data, voxel_size.voxel_size, settings, record))
 
 
-def _train(checkpoint: Path, data: list[str], settings: Settings, record: Record) -> None:
+def _train(checkpoint: Path, data: list[str], voxel_size: Lengths | None, settings: Settings, record: Record) -> None:
     """Train, or continue an interrupted run, and write the best checkpoint.
 
     The run must have the same configuration.
@@ -205,7 +207,7 @@ def _train(checkpoint: Path, data: list[str], settings: Settings, record: Record
         run = None
         if processes.first:
             run = RunFolder(checkpoint, record, overwrite=conduct.overwrite, tensorboard=conduct.tensorboard)
-        read = _read_volumes(data)
+        read = _read_volumes(data, voxel_size)
         held_out = None if settings.held_out is None else _held_out(settings.held_out, read[0], settings.score)
         trainer = _make_trainer(
             [each.volume for each in read], read[0].voxel_size, held_out, settings, own_device, processes
@@ -293,13 +295,13 @@ def architecture(preset: str, offsets: list[Triple] | None) -> UNetOptions:
     return replace(PRESETS[preset], offsets=tuple(offsets))
 
 
-def _read_volumes(data: list[str]) -> list[AnnotatedVolume]:
+def _read_volumes(data: list[str], voxel_size: Lengths | None) -> list[AnnotatedVolume]:
     if not data:
         raise InputError("training needs at least one annotated volume: give --data")
-    read = [read_annotated(item) for item in data]
-    sizes = {each.voxel_size for each in read}
-    if len(sizes) > 1:
-        raise InputError(f"all training volumes must have one voxel size, not {sorted(sizes)} nm")
+    read = [read_annotated(item, voxel_size) for item in data]
+    sizes = [each.voxel_size for each in read]
+    if not all(same_size(sizes[0], size) for size in sizes):
+        raise InputError(f"all training volumes must have one voxel size, not {sorted(set(sizes))} nm")
     if not any(_has_borders(each.volume) for each in read):
         raise InputError("no training volume holds two neurons: with one label only there is no border to learn; annotate "
                          "more, or look with clew plan")  # fmt: skip

@@ -9,9 +9,9 @@ import numpy as np
 from annotated_types import Ge, Gt
 
 from clew.pipeline._declare import stage
-from clew.pipeline._files import open_affinities, read_like
+from clew.pipeline._files import open_affinities, read_covering_mask
 from clew.pipeline._memory import refuse_too_large
-from clew.pipeline._options import Mask
+from clew.pipeline._options import Mask, VoxelSize
 from clew.pipeline._progress import say
 from clew.segmentation.in_blocks import verify as science
 from clew.segmentation.options import AgglomerationOptions, CutOptions, FragmentOptions, SegmentationOptions
@@ -22,6 +22,7 @@ from clew.space import Box
 def verify_blocks(
     affinities: str,
     *,
+    voxel_size: VoxelSize,
     mask: Mask,
     box: str | None = None,
     fragment_options: FragmentOptions,
@@ -46,10 +47,10 @@ def verify_blocks(
         Of the random shapes and orders.
     """
     options = SegmentationOptions(fragment_options, agglomeration_options, cut)
-    source = open_affinities(affinities)
+    source = open_affinities(affinities, voxel_size.voxel_size)
     part = Box.parse(box, source.shape)
     refuse_too_large("verify-blocks", affinities, part.size, 3 * source.dtype.itemsize)
-    inside = None if mask.mask is None else read_like(mask.mask, source.shape[1:], source)[part]
+    inside = None if mask.mask is None else read_covering_mask(mask.mask, source)[part]
     values = source.read((slice(0, 3), *part))
     found = science.verify_blocks(values, mask=inside, options=options, trials=trials, rng=np.random.default_rng(seed))
     differences = 0

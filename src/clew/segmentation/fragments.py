@@ -13,6 +13,7 @@ from clew.blockwise.block import Block
 from clew.errors import InputError
 from clew.kernels import boundary, components, flood
 from clew.kernels._flags import ALIVE, SEED
+from clew.labels import inside_mask
 from clew.segmentation import forest
 from clew.segmentation.affinities import quantise
 from clew.segmentation.options import FragmentOptions
@@ -32,8 +33,8 @@ def extract_fragments(
     affinities : (offset, z, y, x) uint8 (0..255 = 0..1) or float in [0, 1]
         The first three channels belong to the offsets (-1, 0, 0), (0, -1, 0), (0, 0, -1); others are not looked at.
         Floats are rounded to 1/255 first, so that results do not depend on the type.
-    mask : (z, y, x) bool or integer, optional
-        Voxels outside (0) get no fragment and take part in no pair; its border, like the volume's, is no boundary.
+    mask : (z, y, x) bool or numbers, optional
+        Voxels outside (0, NaN) get no fragment and take part in no pair; its border, like the volume's, is no boundary.
     options : FragmentOptions
         See `FragmentOptions`.
 
@@ -131,4 +132,4 @@ def mask_bytes(mask: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
     mask = as_array(mask, "mask")
     if mask.shape != shape:
         raise InputError(f"the mask must have the shape of the volume, {shape}, not {mask.shape}")
-    return np.ascontiguousarray(mask != 0).view(np.uint8)
+    return np.ascontiguousarray(inside_mask(mask)).view(np.uint8)

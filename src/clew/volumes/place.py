@@ -1,6 +1,8 @@
 """Where one volume lies in another, by their offsets and voxel sizes."""
 
-from typing import Any
+import shlex
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,37 @@ from clew.volumes.volume import Volume
 
 SAME = 0.01
 """Share of a voxel; smaller differences of offsets and voxel sizes come from how files round them."""
+
+
+class Place(NamedTuple):
+    """Where one volume lies in another.
+
+    Parameters
+    ----------
+    box : Box
+        Voxels (z, y, x) of the outer volume that the other one covers; it may leave the volume.
+    notes : tuple of str
+        What a person should know about it, a sentence each.
+    """
+
+    box: Box
+    notes: tuple[str, ...] = ()
+
+
+class Overlap(NamedTuple):
+    """The voxels that two volumes share.
+
+    Parameters
+    ----------
+    outer, part : Box
+        Their box (z, y, x) in each of the volumes.
+    notes : tuple of str
+        What a person should know about it, a sentence each.
+    """
+
+    outer: Box
+    part: Box
+    notes: tuple[str, ...] = ()
 
 
 def voxels_apart(outer: Volume, part: Volume) -> Lengths:
@@ -26,63 +59,92 @@ def offset_of(volume: Volume, voxel: Triple) -> Lengths:
     return triple(o + s * at for o, s, at in zip(volume.offset, volume.voxel_size, voxel, strict=True))
 
 
+def same_size(one: Lengths, other: Lengths) -> bool:
+    """Whether two voxel sizes are one, but for how files round them."""
+    return all(abs(a - b) <= SAME * a for a, b in zip(one, other, strict=True))
+
+
 def check_voxel_sizes(outer: Volume, part: Volume) -> None:
     """Refuse volumes that belong together and have voxels of different sizes."""
-    if any(abs(p - o) > SAME * o for p, o in zip(part.voxel_size, outer.voxel_size, strict=True)):
-        raise InputError(
-            f"{part.source} has voxels of {part.voxel_size} nm, {outer.source} of {outer.voxel_size} nm: "
-            "volumes that belong together need one size; write the right one with clew convert --voxel-size"
-        )
+    one, other = outer.voxel_size, part.voxel_size
+    if same_size(one, other):
+        return
+    found = f"{part.source} has voxels of {_text(other)} nm (z, y, x), {outer.source} of {_text(one)} nm"
+    if same_size(one, other[::-1]):
+        raise InputError(f"{found}: one of them was written x, y, z; if the first: {_anew(part, 'voxel-size', one)}")
+    raise InputError(
+        f"{found}: volumes that belong together need one; give the scale of that size, resample it elsewhere, or, "
+        f"if only the size is wrong: {_anew(part, 'voxel-size', one)}"
+    )
 
 
-def box_in(outer: Volume, part: Volume) -> Box:
-    """The box of one volume (z, y, x), in its voxels, that another one covers.
+def place_in(outer: Volume, part: Volume) -> Place:
+    """Where a volume lies in another one, by voxel sizes and offsets.
 
-    The box may leave the volume.
-
-    Volumes of one shape lie on each other, whatever their offsets say.
+    Of volumes with channels, (z, y, x) counts. Volumes of one shape lie on each other where one of them says no
+    offset, and where their offsets differ by half a voxel or less.
 
     Raises
     ------
     InputError
-        For volumes that have channels or voxels of different sizes, and where no voxel of one is a voxel of the other.
+        For voxels of different sizes, and where no voxel of one is a voxel of the other.
+    """
+    check_voxel_sizes(outer, part)
+    inner, shape = triple(part.shape[-3:]), triple(outer.shape[-3:])
+    if inner != shape and sorted(inner) == sorted(shape):
+        raise InputError(f"{part.source} has the shape {inner}, {outer.source} {shape}: the axes look transposed; "
+                         "one of them has to be written anew, as (z, y, x)")  # fmt: skip
+    apart = voxels_apart(outer, part)
+    start = triple(map(round, apart))
+    whole = all(abs(exact - near) < SAME for exact, near in zip(apart, start, strict=True))
+    unplaced = [volume.source for volume in (outer, part) if not volume.placed]
+    if inner == shape and unplaced:
+        return Place(Box.whole(shape), () if whole and not any(start) else (_laid(unplaced, outer, part),))
+    if inner == shape and not whole and max(map(abs, apart)) <= 0.5 + SAME:
+        return Place(Box.whole(shape), (f"{_between(outer, part, apart)}; they are laid on each other",))
+    if not whole:
+        raise InputError(f"{_between(outer, part, apart)}: {_moved(outer, part, apart)}")
+    notes = [f"{source} does not say where it lies: its offset is taken to be 0" for source in unplaced]
+    return Place(Box.whole(inner).shifted(start), tuple(notes))
+
+
+def overlap_of(outer: Volume, part: Volume) -> Overlap:
+    """The voxels that two volumes (z, y, x) share, by voxel sizes and offsets.
+
+    Raises
+    ------
+    InputError
+        As `place_in`; for volumes that have channels, or share no voxel.
     """
     for volume in (outer, part):
         if volume.ndim != 3:
             raise InputError(f"{volume.source} must be one volume (z, y, x), not of shape {volume.shape}")
-    check_voxel_sizes(outer, part)
-    if part.shape == outer.shape:
-        return Box.whole(outer.shape)
-    apart = voxels_apart(outer, part)
-    start = triple(map(round, apart))
-    if any(abs(exact - whole) >= SAME for exact, whole in zip(apart, start, strict=True)):
-        raise InputError(
-            f"{part.source} (offset {part.offset} nm) begins {triple(round(step, 2) for step in apart)} voxels "
-            f"from {outer.source} (offset {outer.offset} nm), which is not a whole number of voxels; "
-            "write the right offset with clew convert --offset"
-        )
-    return Box.whole(part.shape).shifted(start)
+    box, notes = place_in(outer, part)
+    both = box.overlap(Box.whole(outer.shape))
+    if not both.size:
+        raise InputError(f"{part.source} {_where(part)} and {outer.source} {_where(outer)} share no voxel; if an offset is "
+                         f"wrong: {_anew(part, 'offset', outer.offset)}")  # fmt: skip
+    if both not in (box, Box.whole(outer.shape)):
+        notes = (*notes, f"only {both.size / box.size:.0%} of {part.source} lie in {outer.source}, by their offsets: "
+                         f"its voxels {both.within(box)}")  # fmt: skip
+    return Overlap(both, both.within(box), notes)
 
 
-def box_inside(outer: Volume, part: Volume) -> Box:
-    """The box of one volume, in its voxels, that another one covers.
-
-    No voxel of the box lies outside of the volume.
+def box_inside(outer: Volume, part: Volume) -> Place:
+    """Where a volume lies that must be covered by another one, wholly.
 
     Raises
     ------
     InputError
-        As `box_in`, and where some of the other volume lies outside.
+        As `place_in`, and where some of it lies outside.
     """
-    box = box_in(outer, part)
-    if not box.lies_in(Box.whole(outer.shape)):
-        turned = ": the axes look transposed" if sorted(part.shape) == sorted(outer.shape) else ""
+    place = place_in(outer, part)
+    if not place.box.lies_in(Box.whole(outer.shape)):
         raise InputError(
-            f"{part.source} (shape {part.shape}, offset {part.offset} nm) does not lie inside {outer.source} "
-            f"(shape {outer.shape}, offset {outer.offset} nm){turned}; correct its shape, or its offset with "
-            "clew convert --offset"
+            f"{outer.source} {_where(outer)} does not cover {part.source} {_where(part)}; correct its shape, or its offset: "
+            f"{_anew(outer, 'offset', part.offset)}"
         )
-    return box
+    return place
 
 
 def embed(values: NDArray[Any], part: Box, box: Box) -> NDArray[Any]:
@@ -96,3 +158,44 @@ def embed(values: NDArray[Any], part: Box, box: Box) -> NDArray[Any]:
     filled = np.zeros(box.shape, values.dtype)
     filled[both.within(box)] = values[both.within(part)]
     return filled
+
+
+def _laid(unplaced: Sequence[str], outer: Volume, part: Volume) -> str:
+    known = next(volume for volume in (outer, part) if volume.source not in unplaced[:1])
+    return (f"{unplaced[0]} does not say where it lies; having the shape of {known.source} (offset {_text(known.offset)} nm), "
+            "it is laid on it")  # fmt: skip
+
+
+def _between(outer: Volume, part: Volume, apart: Lengths) -> str:
+    """That the voxels of two volumes do not coincide."""
+    return (f"{part.source} (offset {_text(part.offset)} nm) begins ({_text(apart)}) voxels from {outer.source} (offset "
+            f"{_text(outer.offset)} nm), which is not a whole number of voxels{_convention(apart)}")  # fmt: skip
+
+
+def _convention(apart: Lengths) -> str:
+    """What half a voxel, or half a voxel less half a finer one, comes from."""
+    usual = (0.0, 0.5, 1 / 3, *(0.5 - 0.5 / factor for factor in (2, 4, 8, 16, 32, 64)))
+    rests = [abs(step - round(step)) for step in apart]
+    if all(any(abs(rest - share) < SAME for share in usual) for rest in rests):
+        return ", but what formats differ by: some give the corner of the first voxel, clew its middle"
+    return ""
+
+
+def _moved(outer: Volume, part: Volume, apart: Lengths) -> str:
+    """How to write the offset of the part anew, moved by the rest to the next voxel."""
+    rest = triple((step - round(step)) * size for step, size in zip(apart, outer.voxel_size, strict=True))
+    one = triple(o - r for o, r in zip(part.offset, rest, strict=True))
+    return f"if the first is wrong: {_anew(part, 'offset', one)}"
+
+
+def _where(volume: Volume) -> str:
+    return f"(shape {triple(volume.shape[-3:])}, offset {_text(volume.offset)} nm)"
+
+
+def _anew(volume: Volume, option: str, values: Lengths) -> str:
+    """The command that writes a volume with another size or place."""
+    return f"clew convert {shlex.quote(volume.source)} OUT.zarr --{option}={_text(values, ',')}"
+
+
+def _text(values: Sequence[float], between: str = ", ") -> str:
+    return between.join(f"{round(value, 3):.12g}" for value in values)

@@ -21,6 +21,8 @@ from clew.volumes.geometry import Geometry, axis_order, check_offset, check_voxe
 Selection = Any
 UNCHECKED = 256 << 20
 """Bytes that are read without a look at the free memory, which takes 3 ms."""
+PLACED = "placed"
+"""Attribute of what clew made of a volume that does not say its offset: false."""
 EXBIBYTE = 1 << 60
 """More than any volume holds, in bytes; from there on numbers of voxels do not fit where they are kept."""
 _INSIDES = re.compile(r" \[(?:tensorstore_spec|source locations)=")
@@ -152,6 +154,8 @@ class Volume:
         In nm.
     offset : (z, y, x) floats
         Position of the first voxel in nm.
+    placed : bool
+        Whether anything says the offset; it is 0 where nothing does.
     attributes : dict
         What clew recorded when it wrote the array ({} for a foreign file).
     metadata : dict
@@ -190,8 +194,11 @@ class Volume:
         self.chunks = None if stored.chunks is None else tuple(int(stored.chunks[axis]) for axis in self._order)
         self.dtype = _native_dtype(stored.array.dtype, self.source)
         self.voxel_size, self.voxel_size_source = self._find_voxel_size(voxel_size)
-        given = offset if offset is not None else stored.geometry.offset_with(self.voxel_size)
+        geometry = stored.geometry
+        given = offset if offset is not None else geometry.offset_with(self.voxel_size)
         self.offset: Lengths = check_offset(given, self.source)
+        said = not (geometry.offset is None and geometry.offset_voxels is None) and self.attributes.get(PLACED, True)
+        self.placed = offset is not None or bool(said)
         if 0 in self.shape:
             raise InputError(f"{self.source} is empty: its shape is {self.shape}")
         if self.nbytes >= EXBIBYTE:
