@@ -9,6 +9,7 @@ import fcntl
 import os
 import shutil
 import socket
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -78,6 +79,24 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
     """Refuse an output that exists, unless `overwrite`."""
     if path.exists() and not overwrite:
         raise InputError(f"{path} exists already: choose another name or give --overwrite")
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Refuse, before any work, an output whose folder cannot be written or made."""
+    place = Path(os.path.realpath(path))
+    above = next(folder for folder in place.parents if os.path.exists(folder))
+    if not above.is_dir():
+        raise InputError(f"{path} cannot be written: {above} is a file, not a folder")
+    try:
+        with tempfile.TemporaryFile(dir=above):
+            pass
+    except OSError as error:
+        raise _unwritable(above / place.name, error) from error
+    try:
+        os.lstat(place.with_name(f".{place.name}.partial-{this_machine()}-{'0' * 8}"))
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise InputError(f"{path} cannot be written: its name is too long") from error
 
 
 def disk_is_full(error: BaseException) -> bool:

@@ -26,7 +26,7 @@ from clew.pipeline._options import BlockRun
 from clew.pipeline._progress import counted, say, timed
 from clew.pipeline._protection import refuse_overlap
 from clew.pipeline.run import PATHS
-from clew.volumes.location import is_remote, normal_path
+from clew.volumes.location import is_remote, normal_path, split_format
 from clew.volumes.run_store import FileStore
 from clew.volumes.save import record_of
 from clew.volumes.shared import what_is_lost
@@ -154,7 +154,8 @@ def say_job(workers: Workers) -> None:
 
 def absolute(path: str) -> str:
     """The path for workers that have another working folder; addresses stay."""
-    return path if "://" in path else os.path.abspath(normal_path(path))
+    format, rest = split_format(path)
+    return path if is_remote(rest) else f"{format}{'://' if format else ''}{os.path.abspath(normal_path(rest))}"
 
 
 def volumes_folder(folder: Path, volumes: str | None) -> str:

@@ -8,7 +8,6 @@ line, the run file and the Python function all see this one signature and this o
 
 import functools
 import inspect
-import os
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
@@ -18,6 +17,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from clew.documents import brief
 from clew.errors import InputError
 from clew.pipeline._options import is_input
+from clew.volumes.location import plain_paths
 
 Function = Callable[..., Any]
 
@@ -130,7 +130,9 @@ def _check_values(stage_name: str, values: Mapping[str, Any], signature: inspect
     for name, value in values.items():
         annotation = signature.parameters[name].annotation
         if isinstance(value, str):
-            value = os.path.expanduser(value)  # the shell does it, a run file and Python do not
+            value = plain_paths(value)
+        if isinstance(value, list):
+            value = [plain_paths(part) if isinstance(part, str) else part for part in value]
         if isinstance(value, str) and is_sequence(annotation):
             value = [part.split(",") for part in value.split(";")] if ";" in value else value.split(",")
         try:

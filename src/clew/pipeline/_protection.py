@@ -10,6 +10,7 @@ from pathlib import Path
 
 from clew.errors import InputError
 from clew.network.bundled import bundled_names
+from clew.replace import refuse_unwritable
 from clew.volumes.formats.hdf5 import list_hdf5
 from clew.volumes.location import HDF5_SUFFIXES, find_location, is_remote, join, normal_path
 
@@ -18,7 +19,7 @@ STORES = (".zarr", ".n5", *HDF5_SUFFIXES)
 
 
 def refuse_overlap(inputs: Iterable[str | None], outputs: Iterable[str | None]) -> None:
-    """Refuse outputs that would replace an input, or part of it, or each other.
+    """Refuse outputs that cannot be written, or would replace an input or each other.
 
     Parameters
     ----------
@@ -30,12 +31,15 @@ def refuse_overlap(inputs: Iterable[str | None], outputs: Iterable[str | None]) 
     Raises
     ------
     InputError
-        With both names. Another dataset of the file of an input, or a new file in its folder, is allowed.
+        With both names, or the folder that cannot be written. Another dataset of the file of an input, or a new file in
+        its folder, is allowed.
     """
     given = {part: _parts(part) for item in inputs if item for part in item.split(",") if part not in bundled_names()}
     written: dict[str, Parts] = {}
     for output in filter(None, outputs):
         place = _parts(output)
+        if not is_remote(output):
+            refuse_unwritable(_file_of(place))
         for name, other in given.items():
             if _within(other, place) or (_within(place, other) and _is_store(other) and _is_there(output)):
                 raise InputError(
@@ -49,6 +53,12 @@ def refuse_overlap(inputs: Iterable[str | None], outputs: Iterable[str | None]) 
 
 def _within(inner: Parts, outer: Parts) -> bool:
     return inner[: len(outer)] == outer
+
+
+def _file_of(place: Parts) -> Path:
+    """The file or folder of an output: without the dataset in a file."""
+    files = (Path(*place[:count]) for count in range(1, len(place) + 1))
+    return next((file for file in files if file.suffix.lower() in HDF5_SUFFIXES and os.path.isfile(file)), Path(*place))
 
 
 def _is_there(path: str) -> bool:

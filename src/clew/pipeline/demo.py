@@ -30,6 +30,7 @@ from clew.pipeline.extract_fragments import extract_fragments
 from clew.pipeline.predict import predict
 from clew.pipeline.relabel import relabel
 from clew.pipeline.synthesize import synthesize
+from clew.replace import refuse_unwritable
 from clew.training.targets import split_components
 from clew.view.figures import affinity_figure, save_figure, section_figure
 from clew.view.report import ErrorPlace, Report, ReportFigure, StageTime, write_report
@@ -66,6 +67,7 @@ def demo(directory: str = "demo", *, data: str | None = None, overwrite: bool = 
         Replace the outputs of an earlier demo.
     """
     folder = Path(directory)
+    refuse_unwritable(folder / "report.html")
     folder.mkdir(parents=True, exist_ok=True)
     paths = {name: str(folder / file) for name, file in FILES.items()}
     origin = _make_volumes(paths["raw"], paths["truth"], data, overwrite)

@@ -17,6 +17,7 @@ from clew.pipeline._files import FILE_NAMES
 from clew.pipeline._identity import changed_inputs, changed_parameters, paths_in, record_in
 from clew.pipeline._options import is_input
 from clew.pipeline._progress import say
+from clew.volumes.location import split_format
 
 WRITES = {
     "synthesize": "labels",
@@ -214,9 +215,14 @@ def _beside(file: Path, path: Any) -> Any:
     """
     if isinstance(path, list):
         return [_beside(file, part) for part in path]
-    if not isinstance(path, str) or "://" in path or path in bundled_names():
+    if not isinstance(path, str) or path in bundled_names():
         return path
-    return ",".join(str(file.parent / os.path.expanduser(part.strip())) for part in path.split(","))
+    return ",".join(_one_beside(file, part.strip()) for part in path.split(","))
+
+
+def _one_beside(file: Path, path: str) -> str:
+    format, rest = split_format(path)
+    return path if "://" in rest else f"{format}{'://' if format else ''}{file.parent / os.path.expanduser(rest)}"
 
 
 def _refuse_others(function: Stage, arguments: dict[str, Any]) -> None:

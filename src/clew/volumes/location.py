@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from clew.documents import parse_json
 from clew.errors import InputError
@@ -16,7 +17,8 @@ FORMATS = ("precomputed", "zarr", "zarr2", "zarr3", "n5")
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5")
 TIFF_SUFFIXES = (".tif", ".tiff")
 IMAGE_SUFFIXES = (*TIFF_SUFFIXES, ".png", ".jpg", ".jpeg", ".bmp")
-_SCHEME = re.compile(r"^[a-z0-9+]+://")
+FILE_SCHEME = re.compile(r"^file://(?:localhost(?=/))?")
+_SCHEME = re.compile(r"^(?!file:)[a-z0-9+]+://")
 
 
 @dataclass(frozen=True)
@@ -43,16 +45,24 @@ def find_location(path: str | os.PathLike[str], dataset: str | None = None) -> L
 
     `dataset` given apart wins. A local container that does not exist is an InputError.
     """
-    text, named_format = os.fspath(path), ""
-    for name in FORMATS:
-        if text.startswith(f"{name}://"):
-            text, named_format = text[len(name) + 3 :], name
-    if text.startswith("file://"):
-        text = text[7:]
+    named_format, text = split_format(path)
     container, inner = _split_remote(text) if is_remote(text) else _split_local(text)
     if dataset is not None:
         inner = f"{inner}/{dataset}".strip("/") if inner else dataset.strip("/")
     return Location(container, inner, named_format)
+
+
+def split_format(path: str | os.PathLike[str]) -> tuple[str, str]:
+    """The format before a path, as in `zarr://path`, or nothing, and the path."""
+    text = os.fspath(path)
+    name, _, rest = text.partition("://")
+    return (name, rest) if name in FORMATS else ("", text)
+
+
+def plain_paths(text: str) -> str:
+    """Paths separated by commas without `file://`, and without `~` at the beginning."""
+    parts = [normal_path(part) if FILE_SCHEME.match(part) else part for part in text.split(",")]
+    return os.path.expanduser(",".join(parts))
 
 
 def is_remote(folder: str) -> bool:
@@ -61,11 +71,14 @@ def is_remote(folder: str) -> bool:
 
 
 def normal_path(path: str | os.PathLike[str]) -> str:
-    """A local path without `~`, `.`, `..` and slashes at its end.
+    """A local path without `file://`, `~`, `.`, `..` and slashes at its end.
 
     Links that `..` goes through are followed, as the system does it; all others stay.
     """
-    parts = Path(os.path.expanduser(path)).parts
+    text = os.fspath(path)
+    if FILE_SCHEME.match(text):
+        text = unquote(FILE_SCHEME.sub("", text))
+    parts = Path(os.path.expanduser(text)).parts
     if ".." not in parts:
         return str(Path(*parts))
     after = len(parts) - parts[::-1].index("..")
@@ -147,7 +160,12 @@ def parent(folder: str) -> tuple[str, str] | None:
 def kvstore_spec(folder: str) -> dict[str, Any]:
     """tensorstore's specification of a folder, local or on s3://, gs://, http(s)://."""
     if not is_remote(folder):
-        return {"driver": "file", "path": f"{os.path.abspath(normal_path(folder))}/"}
+        path = os.path.abspath(normal_path(folder))
+        if "\\" in path:
+            raise InputError(
+                f"{path}: zarr, N5 and precomputed cannot lie below a folder with \\ in its name: rename it"
+            )
+        return {"driver": "file", "path": f"{path}/"}
     import tensorstore
 
     try:
@@ -193,12 +211,12 @@ def _split_local(given: str) -> tuple[str, str]:
         if os.path.exists(text[:place]):
             return text[:place], text[place + 1 :].strip("/")
     for ancestor in Path(text).parents:
-        if ancestor.is_file() or (ancestor.suffix in (".zarr", ".n5") and ancestor.is_dir()):
+        if os.path.isfile(ancestor) or (ancestor.suffix in (".zarr", ".n5") and os.path.isdir(ancestor)):
             return str(ancestor), str(Path(text).relative_to(ancestor))
     head = given.rpartition(":")[0]
     missing = head if Path(head).suffix else given
     for above in (Path(missing), *Path(missing).parents):
-        if above.is_symlink() and not above.exists():
+        if os.path.islink(above) and not os.path.exists(above):
             raise InputError(f"{above} is a link to {os.readlink(above)}, which is not there")
     raise InputError(f"there is no file or folder {missing}")
 

@@ -186,7 +186,8 @@ def output_target(path: str | os.PathLike[str]) -> tuple[Path, str]:
     parts = Path(text.replace(".zarr:", ".zarr/", 1)).parts
     for place, part in enumerate(parts):
         head, colon, tail = part.partition(":")
-        if Path(head).suffix.lower() in HDF5_SUFFIXES:
+        is_folder = place + 1 < len(parts) and os.path.isdir(Path(*parts[: place + 1]))
+        if Path(head).suffix.lower() in HDF5_SUFFIXES and not is_folder:
             inner = "/".join([*([tail] if colon and tail else []), *parts[place + 1 :]])
             return Path(*parts[:place], head), inner.strip("/")
     if any(Path(part).suffix == ".zarr" for part in parts):
