@@ -78,7 +78,7 @@ def test_axes_by_name(tmp_path):
     np.testing.assert_array_equal(volume.read(), DATA)
 
 
-@pytest.mark.parametrize("value", [(8, 0, 8), (8, 8), "8nm", (8, np.nan, 8), (1, 2, 3, 4, 5)])
+@pytest.mark.parametrize("value", [(8, 0, 8), (8, 8), "eight nm", (8, np.nan, 8), (1, 2, 3, 4, 5)])
 def test_voxel_size_that_cannot_be_understood(tmp_path, value):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("raw", data=DATA).attrs["resolution"] = value

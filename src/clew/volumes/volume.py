@@ -186,7 +186,7 @@ class Volume:
         self.format = stored.format
         self.attributes: dict[str, Any] = dict(stored.record)
         self.metadata: dict[str, Any] = dict(stored.metadata)
-        self.noticed, self.pieces = stored.warnings, stored.pieces
+        self.noticed, self.pieces = (*stored.warnings, *stored.geometry.warnings), stored.pieces
         order = axis_order(stored.geometry.axes, stored.array.shape, self.source)
         self.axes = order.axes
         self._order = order.stored
@@ -195,6 +195,10 @@ class Volume:
         self.dtype = _native_dtype(stored.array.dtype, self.source)
         self.voxel_size, self.voxel_size_source = self._find_voxel_size(voxel_size)
         geometry = stored.geometry
+        if offset is None and geometry.unclear_offset:
+            raise InputError(
+                f"{self.source}: {geometry.unclear_offset}; give it in nm with clew convert --offset z,y,x"
+            )
         given = offset if offset is not None else geometry.offset_with(self.voxel_size)
         self.offset: Lengths = check_offset(given, self.source)
         said = not (geometry.offset is None and geometry.offset_voxels is None) and self.attributes.get(PLACED, True)

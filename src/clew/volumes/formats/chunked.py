@@ -6,6 +6,7 @@ They are read and written by tensorstore.
 import itertools
 import math
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -17,11 +18,14 @@ import psutil
 import tensorstore
 
 from clew.errors import InputError
+from clew.volumes.attributes import Coarse, attribute_geometry
+from clew.volumes.formats.bigdataviewer_n5 import size_beside
 from clew.volumes.formats.chunk_files import NAMES, ChunkFiles, keys_that_lie
 from clew.volumes.formats.codecs import known, reason
 from clew.volumes.formats.nodes import LEVELS_ABOVE, Node, read_node, with_keys
-from clew.volumes.formats.ome import multiscale, ome_geometry, scale_names
-from clew.volumes.geometry import Geometry, attribute_geometry
+from clew.volumes.formats.ome import multiscale, ome_geometry, own_transform, scale_names
+from clew.volumes.formats.webknossos import magnifications, webknossos_geometry
+from clew.volumes.geometry import Geometry
 from clew.volumes.listing import DatasetRow, choose_dataset
 from clew.volumes.location import context, is_remote, join, kvstore_spec, parent, subfolders
 from clew.volumes.volume import Stored, first_line
@@ -173,17 +177,19 @@ def list_chunked(folder: str) -> list[DatasetRow]:
     return list(_walk(folder, "", LISTING_DEPTH))
 
 
-def scales(node: Node | None) -> list[str]:
+def scales(folder: str, node: Node | None) -> list[str]:
     """Names of the scales of an image group, finest first; none for anything else.
 
-    They are those of OME multiscales, or N5's s0, s1, …
+    They are those of OME multiscales, of WEBKNOSSOS, or N5's s0, s1, …
     """
-    if node is None or node.is_array:
+    if node is not None and node.is_array:
         return []
-    image = multiscale(node.attributes, node.folder)
+    image = None if node is None else multiscale(node.attributes, folder)
     if image is not None:
         return scale_names(image)
-    names = [] if is_remote(node.folder) else subfolders(node.folder)
+    if found := magnifications(folder):
+        return found
+    names = [] if node is None or is_remote(folder) else subfolders(folder)
     if names and all(name[:1] == "s" and name[1:].isdigit() for name in names):
         return names
     return []
@@ -193,7 +199,7 @@ def _named_node(folder: str, node: Node | None, dataset: str) -> Node:
     found = read_node(join(folder, dataset)) if node is None or not node.is_array else None
     if found is not None:
         return found
-    names = scales(node)
+    names = scales(folder, node)
     if dataset.isdigit() and int(dataset) < len(names):
         chosen = read_node(join(folder, names[int(dataset)]))
         if chosen is not None:
@@ -205,9 +211,11 @@ def _named_node(folder: str, node: Node | None, dataset: str) -> Node:
 
 
 def _only_array(folder: str, node: Node | None) -> Node:
-    names = scales(node)
+    names = scales(folder, node)
     if names:
         name = names[0]
+    elif node is not None and "plate" in node.attributes:
+        raise InputError(f"{folder} is a plate of wells; name one image of it, such as {folder}/A/1/0")
     elif is_remote(folder):
         raise InputError(f"{folder} is no array or image with scales, or may not be read; name an array: {folder}/…")
     else:
@@ -300,13 +308,32 @@ def _geometry(node: Node, above: list[tuple[Node, str]], shape: tuple[int, ...])
 
     Else it comes from attributes.
     """
+    levels = [node.attributes, *(group.attributes for group, _ in above)]
     for group, name in above:
         image = multiscale(group.attributes, group.folder)
         geometry = ome_geometry(image, name, shape, node.folder) if image is not None else None
         if geometry is not None:
             return geometry, True
-    levels = [node.attributes, *(group.attributes for group, _ in above)]
-    return attribute_geometry(levels, shape, node.folder, reverse=node.format == "N5"), False
+        if image is not None and (transform := own_transform(image, name)):
+            levels.insert(1, transform)
+    reverse, remote = node.format == "N5", is_remote(node.folder)
+    described = None if remote else webknossos_geometry(node.folder, shape)
+    if described is not None:
+        return described, False
+    if reverse and (size := size_beside(node.folder)):
+        levels.insert(1, size)
+    found = attribute_geometry(levels, shape, node.folder, reverse=reverse, coarse=_coarse(node))
+    if remote and found.voxel_size is None:  # only then, because each look costs a request
+        described = webknossos_geometry(node.folder, shape)
+    return described or found, False
+
+
+def _coarse(node: Node) -> Coarse | None:
+    """What is known of a coarser scale, by its name s1, s2, …, or 1, 2, …"""
+    up = parent(node.folder)
+    found = re.fullmatch(r"(s?)([1-9]\d*)", up[1]) if up else None
+    finest = read_node(join(up[0], f"{found[1]}0"), node.consolidated) if up and found else None
+    return Coarse(int(found[2]), finest.attributes, finest.shape) if found and finest and finest.is_array else None
 
 
 def _groups_above(node: Node) -> Iterator[tuple[Node, str]]:
@@ -329,7 +356,7 @@ def _walk(folder: str, name: str, depth: int) -> Iterator[DatasetRow]:
         if 3 <= len(node.shape) <= 5:
             yield DatasetRow(name, node.shape, node.dtype)
         return
-    names = scales(node)
+    names = scales(folder, node)
     finest = read_node(join(folder, names[0])) if names else None
     if finest is not None:
         yield DatasetRow(name, finest.shape, finest.dtype)

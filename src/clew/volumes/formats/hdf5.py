@@ -16,11 +16,11 @@ import numpy as np
 from clew.documents import parse_json, regular_file
 from clew.errors import InputError
 from clew.signals import signals_held
+from clew.volumes.attributes import attribute_geometry
 from clew.volumes.formats.hdf5_dialects import Dialect, dialect, scale_key
 from clew.volumes.formats.hdf5_links import check_links, identity, open_dataset, walk
 from clew.volumes.formats.hdf5_storage import is_numeric
 from clew.volumes.formats.neuroproof import with_bodies
-from clew.volumes.geometry import attribute_geometry
 from clew.volumes.listing import DatasetRow, choose_dataset
 from clew.volumes.recognition import what_is
 from clew.volumes.volume import Layout, Stored, first_line

@@ -163,7 +163,7 @@ def _matlab(array: Any, source: str) -> Dialect:
 def _bigdataviewer(file: h5py.File, key: re.Match[str], array: Any, source: str) -> Dialect:
     setup, scale = int(key[2]), int(key[3])
     xml = Path(file.filename).with_suffix(".xml")
-    first = _setup_voxel_size(xml, setup) if xml.is_file() else None
+    first = setup_voxel_size(xml, setup) if xml.is_file() else None
     factors = file.get(f"s{key[2]}/resolutions")
     if not isinstance(factors, h5py.Dataset) or scale >= len(factors) or factors.shape[1:] != (3,):
         raise InputError(f"{source}: s{key[2]}/resolutions must hold three factors for each scale")
@@ -178,7 +178,7 @@ def _bigdataviewer(file: h5py.File, key: re.Match[str], array: Any, source: str)
     return Dialect("BigDataViewer HDF5", stored, Geometry(SPATIAL, voxel_size, offset, reason))
 
 
-def _setup_voxel_size(xml: Path, setup: int) -> Lengths | None:
+def setup_voxel_size(xml: Path, setup: int) -> Lengths | None:
     """Voxel size in nm (z, y, x) that the XML of BigDataViewer says.
 
     None where it has no unit of length.

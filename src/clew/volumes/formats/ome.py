@@ -5,7 +5,7 @@ from typing import Any
 
 from clew.documents import expect
 from clew.errors import InputError
-from clew.space import Lengths
+from clew.space import Lengths, triple
 from clew.volumes.geometry import SPATIAL, Geometry, nanometers
 from clew.volumes.outside import refuse_upwards
 
@@ -57,9 +57,11 @@ def ome_geometry(image: Mapping[str, Any], name: str, shape: Sequence[int], sour
     units = {axis_name: nanometers(axis.get("unit")) for axis_name, axis in zip(names, axes, strict=True)}
     if any(axis not in units for axis in SPATIAL):
         return Geometry(names)
-    if any(units[axis] is None for axis in SPATIAL):
-        return Geometry(names, source=f"its OME multiscales give a scale of {scale} without a unit of length")
     place = [names.index(axis) for axis in SPATIAL]
+    if any(units[axis] is None for axis in SPATIAL):
+        steps = triple(shift[index] / scale[index] if scale[index] else 0.0 for index in place)
+        reason = f"its OME multiscales give a scale of {scale} without a unit of length"
+        return Geometry(names, source=reason, offset_voxels=steps)
     lengths = [float(units[axis] or 0) for axis in SPATIAL]
     voxel_size = [scale[index] * length for index, length in zip(place, lengths, strict=True)]
     offset = [shift[index] * length for index, length in zip(place, lengths, strict=True)]
@@ -69,6 +71,12 @@ def ome_geometry(image: Mapping[str, Any], name: str, shape: Sequence[int], sour
         (offset[0], offset[1], offset[2]),
         "OME multiscales",
     )
+
+
+def own_transform(image: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """What a group of N5 says of one scale, as COSEM has it: `transform`."""
+    datasets = [dataset for dataset in image["datasets"] if str(dataset["path"]).strip("/") == name]
+    return {"transform": datasets[0]["transform"]} if datasets and "transform" in datasets[0] else {}
 
 
 def ome_attributes(name: str, axes: str, scales: Mapping[str, tuple[Lengths, Lengths]]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from clew.documents import expect
 from clew.errors import InputError
+from clew.space import triple
 from clew.volumes.formats.chunk_files import ChunkFiles, Place, first_files, refuse_strays
 from clew.volumes.formats.chunked import SparseArray, TensorStoreArray, open_tensorstore
 from clew.volumes.formats.codecs import reason
@@ -45,7 +46,7 @@ def open_precomputed(folder: str, dataset: str) -> Stored:
     keys = ", ".join(str(scale.get("key")) for scale in scales)
     return Stored(
         array=array,
-        geometry=_geometry(scale, source),
+        geometry=_geometry(scale, scales[0], source),
         format=f"neuroglancer precomputed ({info.get('type', 'image')}, {scale.get('encoding', 'raw')})",
         source=source,
         metadata=info,
@@ -85,10 +86,16 @@ def _scale_index(folder: str, keys: Sequence[str], dataset: str) -> int:
     raise InputError(f"{folder} has no scale {dataset}; its scales are {', '.join(keys)}, or 0 to {len(keys) - 1}")
 
 
-def _geometry(scale: Mapping[str, Any], source: str) -> Geometry:
-    voxel_size = check_voxel_size(expect(scale, "resolution", "a list of numbers", source)[::-1], source)
+def _geometry(scale: Mapping[str, Any], finest: Mapping[str, Any], source: str) -> Geometry:
+    """Scales have one corner; the middle of a larger voxel lies further in."""
+    voxel_size, fine = (
+        check_voxel_size(expect(each, "resolution", "a list of numbers", source)[::-1], source)
+        for each in (scale, finest)
+    )
     steps = check_offset(expect(scale, "voxel_offset", "a list of numbers", source, (0, 0, 0))[::-1], source)
-    return Geometry(AXES, voxel_size, None, "resolution (x, y, z) in info", steps)
+    inwards = ((1 - small / large) / 2 for small, large in zip(fine, voxel_size, strict=True))
+    middle = triple(step + more for step, more in zip(steps, inwards, strict=True))
+    return Geometry(AXES, voxel_size, None, "resolution (x, y, z) in info", middle)
 
 
 def _refuse_hidden_chunks(folder: str, key: str) -> None:
