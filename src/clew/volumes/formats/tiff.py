@@ -1,7 +1,9 @@
 """TIFF stacks: one file of many sections, or a set of OME-TIFF files."""
 
 import contextlib
+import functools
 import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,7 +68,8 @@ class Stack(NamedTuple):
     @property
     def plane(self) -> int:
         """How many of the last axes belong to one image: y, x and colours."""
-        return 3 if "S" in self.axes[-3:] else 2
+        coloured = self.axes.endswith("YXS") or self.keyframe.photometric in (PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR)
+        return 3 if coloured and "S" in self.axes[-3:] else 2
 
 
 def open_tiff(path: Path, number: str = "") -> Stored:
@@ -128,7 +131,7 @@ def _damage_refused(path: Path) -> Iterator[list[str]]:
         logger.propagate = propagate
     errors = [record.getMessage() for record in found if record.levelno >= logging.ERROR]
     if errors:
-        raise InputError(f"{path} is truncated or damaged: {errors[0].splitlines()[0]}")
+        raise InputError(f"{path} is truncated or damaged: {_brief(errors[0])}")
 
 
 def _companions(tiff: Any, series: Any) -> set[str]:
@@ -139,26 +142,28 @@ def _companions(tiff: Any, series: Any) -> set[str]:
 
 
 def _choose(tiff: Any, number: str, path: Path) -> Stack:
-    """The series of images that is asked for, or the largest."""
+    """The series of images that is asked for, or the largest; single images that are alike are one series."""
     series = tiff.series
-    first = series[0]
-    same = all((other.axes, other.shape, other.dtype) == (first.axes, first.shape, first.dtype) for other in series)
-    if not number and len(series) > 1 and same and first.axes in ("YX", "YXS", "SYX"):
-        pages = [other.pages[0] for other in series]
-        return Stack(pages, first.keyframe, f"I{first.axes}", (len(series), *first.shape), None)
+    if not series:
+        raise InputError(f"{path} holds no image")
     if number and not (number.isdecimal() and int(number) < len(series)):
         raise InputError(f"{path} holds no series {number} of images; it has {len(series)}: {_named(series)}")
-    sizes = [int(np.prod(other.shape, dtype=object)) for other in series]
-    index = int(number) if number else sizes.index(max(sizes))
-    chosen = series[index]
-    _refuse_between(chosen, path)
+    alike: dict[Any, list[int]] = {}
+    for index, one in enumerate(series):
+        single = not number and one.axes in ("YX", "YXS")
+        alike.setdefault((one.shape, one.dtype) if single else index, []).append(index)
+    groups = [[int(number)]] if number else list(alike.values())
+    group = max(groups, key=lambda group: sum(int(np.prod(series[index].shape, dtype=object)) for index in group))
+    chosen = series[group[0]]
+    left = [index for index in range(len(series)) if index not in group and not series[index].keyframe.is_reduced]
+    _refuse_between(chosen, group, left, path)
     warnings: tuple[str, ...] = ()
-    if not number and len(series) > 1:
-        other = 1 if index == 0 else 0
-        warnings = (
-            f"it holds {len(series)} series of images, {_named(series)}; {index} is read, {path}:{other} is another",
-        )
+    if left and not number:
+        warnings = (f"it holds other images, too, {_named(series)}: {path}:{left[0]} reads those of {left[0]}",)
     shape = tuple(int(size) for size in chosen.shape)
+    if len(group) > 1:
+        pages = [series[index].pages[0] for index in group]
+        return Stack(pages, chosen.keyframe, f"I{chosen.axes}", (len(group), *shape), None, warnings)
     offset = None if _companions(tiff, chosen) else chosen.dataoffset
     return Stack(chosen.pages, chosen.keyframe, str(chosen.axes), shape, offset, warnings)
 
@@ -168,37 +173,47 @@ def _named(series: Sequence[Any]) -> str:
     return ", ".join(drawn[:4]) + (", …" if len(drawn) > 4 else "")
 
 
-def _refuse_between(series: Any, path: Path) -> None:
+def _refuse_between(chosen: Any, group: Sequence[int], left: Sequence[int], path: Path) -> None:
     """Refuse images of another shape among those of a stack.
 
     To leave them out would move all that follow.
     """
-    if series.kind not in ("generic", "uniform") or series.parent is None:
-        return
-    places = {page.index for page in series.pages if isinstance(page.index, int)}
-    for place in range(min(places, default=0), max(places, default=0)):
-        page = series.parent.pages[place]
-        if place not in places and not page.keyframe.is_reduced:
-            raise InputError(
-                f"{path}: image {place} has the shape {page.shape} {page.dtype}, the others {series.keyframe.shape} "
-                f"{series.dtype}; all sections must be alike"
-            )
+    places: set[int] = set()
+    if chosen.kind in ("generic", "uniform"):
+        places = {page.index for page in chosen.pages if isinstance(page.index, int)}
+    between = [
+        place
+        for place in range(min(places, default=0), max(places, default=0))
+        if place not in places and not chosen.parent.pages[place].keyframe.is_reduced
+    ]
+    if not places:
+        between = [index for index in left if group[0] < index < group[-1]]
+    if between:
+        raise InputError(
+            f"{path}: image {between[0]} is of another kind than those before and after it ({chosen.keyframe.shape} "
+            f"{chosen.dtype}); all sections must be alike"
+        )
 
 
 def _check_whole(tiff: Any, stack: Stack, said: Sequence[str], path: Path) -> None:
-    """Refuse images that metadata announce and that are not there.
+    """Refuse images that do not fit to their metadata.
 
-    tifffile reads them as zeros.
+    tifffile reads those that are not there as zeros, and leaves out those too many.
     """
     absent = sum(page is None for page in stack.pages)
-    if absent or (said and (tiff.is_ome or tiff.is_ndtiff) and tiff.series[0].kind not in WITH_COMPANIONS):
-        count = (
-            f"{absent} of {len(stack.pages)} images that they announce are not there" if absent else "they do not fit"
-        )
-        reason = f" ({said[0].splitlines()[0][:200]})" if said else ""
+    cropped = len(stack.pages) == len(tiff.pages)  # all that are there are read; ImageJ leaves the metadata of more
+    telling = [text for text in said if not (cropped and "invalid TiffData index" in text)]
+    if absent or (telling and (tiff.is_ome or tiff.is_ndtiff or tiff.is_mmstack)):
+        count = f"{absent} of {len(stack.pages)} images are not there" if absent else "their sizes differ"
+        reason = f" ({_brief(telling[0])})" if telling else ""
         raise InputError(
-            f"{path}: its metadata do not describe its images: {count}{reason}; bring back what is missing"
+            f"{path}: its metadata do not describe its images, {count}{reason}; bring back what is missing, or save it again"
         )
+
+
+def _brief(text: str) -> str:
+    """What tifffile logs, without its description of itself."""
+    return re.sub(r"<tifffile\.\w+ [^>]*>:? ?", "", text.splitlines()[0])[:200]
 
 
 def _stored(tiff: Any, stack: Stack, path: Path, number: str) -> Stored:
@@ -242,8 +257,7 @@ def _stack_axes(stack: Stack, path: Path) -> Axes:
     A single leading axis is z, whatever the file calls it.
     """
     axes, shape = stack.axes, stack.shape
-    plane = axes.replace("S", "")[-2:]
-    if plane != "YX" or axes[-stack.plane :] not in ("YX", "YXS", "SYX"):
+    if axes[-stack.plane :] not in ("YX", "YXS", "SYX"):
         raise InputError(f"{path} has the axes {axes} of shape {shape}; wanted sections: y and x last")
     sizes = dict(zip(axes, shape, strict=True))
     leading = list(zip(axes[: -stack.plane], shape[: -stack.plane], strict=True))
@@ -252,7 +266,7 @@ def _stack_axes(stack: Stack, path: Path) -> Axes:
     warnings: tuple[str, ...] = ()
     if len(kept) == 1 and kept[0][0] != "Z":
         notes = (("stack axis", f"the file calls it {kept[0][0]}, taken as z"),)
-        called = {"C": "channels", "T": "points in time"}.get(kept[0][0])
+        called = {"C": "channels", "T": "points in time", "S": "samples of one"}.get(kept[0][0])
         warnings = (f"the file calls its {kept[0][1]} images {called}; they are taken as sections",) if called else ()
         kept = [("Z", kept[0][1])]
     names = (*(name.lower() for name, _ in kept), "y", "x")
@@ -275,23 +289,22 @@ def _mapped(path: Path, tiff: Any, stack: Stack) -> Any:
 
 
 def _planes(stack: Stack, path: Path) -> Callable[[int], NDArray[Any]]:
-    """A reader of images by index: one from each page, or all from one page."""
+    """A reader of images by index; a page may hold several."""
     plane = stack.shape[-stack.plane :]
     count = int(np.prod(stack.shape[: -stack.plane], dtype=object))
-    if len(stack.pages) == count:
+    each, rest = divmod(count, len(stack.pages) or 1)
+    if each == 1 and not rest:
         return lambda index: _values(stack.pages[index], path).reshape(plane)
-    if len(stack.pages) != 1:
+    if rest or not each:
         raise InputError(
             f"{path} is truncated or damaged: {count} sections are announced, {len(stack.pages)} are there"
         )
-    whole: list[NDArray[Any]] = []
 
-    def read(index: int) -> NDArray[Any]:
-        if not whole:
-            whole.append(_values(stack.pages[0], path).reshape(count, *plane))
-        return whole[0][index]
+    @functools.lru_cache(maxsize=1)
+    def whole(page: int) -> NDArray[Any]:
+        return _values(stack.pages[page], path).reshape(each, *plane)
 
-    return read
+    return lambda index: whole(index // each)[index % each]
 
 
 def _values(page: Any, path: Path) -> NDArray[Any]:

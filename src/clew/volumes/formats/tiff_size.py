@@ -1,5 +1,6 @@
 """The voxel size of a TIFF: ImageJ's metadata, and what its resolution tags tell."""
 
+import math
 import re
 from typing import Any
 
@@ -25,15 +26,24 @@ def tiff_voxel_size(tiff: Any) -> Size:
     units = {axis: _unit(found.get(f"{axis}unit") or found.get("unit")) for axis in "zyx"}
     scales = {axis: None if unit == "inch" else nanometers(unit) for axis, unit in units.items()}
     z, y, x = scales["z"], scales["y"], scales["x"]
-    if z is None or y is None or x is None or any(pixels == 0 for pixels, _ in resolutions):
+    spacing = _number(found.get("spacing"))
+    if spacing is None or z is None or y is None or x is None or any(pixels == 0 for pixels, _ in resolutions):
         drawn = ", ".join(dict.fromkeys(repr(unit) for unit in units.values()))
         return None, f"ImageJ metadata have spacing {found.get('spacing')} and unit {drawn}", ()
-    spacing = abs(float(found.get("spacing") or 1))
     warnings: tuple[str, ...] = ()
     if not found.get("spacing") and int(found.get("images", 1)) > 1:
         warnings = (f"ImageJ leaves out a spacing of 1: sections are taken to be 1 {units['z']} apart",)
     (y_pixels, y_lengths), (x_pixels, x_lengths) = ((pixels, lengths) for pixels, lengths in resolutions)
     return (z * spacing, y * y_lengths / y_pixels, x * x_lengths / x_pixels), "ImageJ metadata", warnings
+
+
+def _number(spacing: Any) -> float | None:
+    """What ImageJ makes of its spacing: without a sign, 1 where it is left out or 0."""
+    try:
+        length = abs(float(spacing or 1))
+    except ValueError:
+        return None
+    return length if math.isfinite(length) else None
 
 
 def _unit(text: Any) -> str:
