@@ -91,7 +91,7 @@ def test_what_does_not_belong_is_refused(names, message):
 )  # fmt: skip
 def test_numbers_that_are_no_places(numbers, said):
     found = unplaced(numbered(*(f"anno_{number:04}.png" for number in numbers)))
-    assert (said in found[0] and "--by-number" in found[0]) if said else found == ()
+    assert (said in found[0] and "FOLDER:by-number" in found[0]) if said else found == ()
 
 
 def test_names_without_numbers():

@@ -132,7 +132,7 @@ def _batch_cluster(table: Mapping[str, Any]) -> Iterator[Any]:
     try:
         import dask_jobqueue
     except ModuleNotFoundError:
-        raise InputError("batch systems need dask-jobqueue: pip install clew[cluster]") from None
+        raise InputError("batch systems need dask-jobqueue: pip install 'clew[cluster]'") from None
     options = {name: value for name, value in table.items() if name not in ("system", "jobs")}
     exports = [f"export DASK_{name.upper().replace('.', '__')}={value}" for name, value in WORKER_SETTINGS.items()]
     options["job_script_prologue"] = [*options.get("job_script_prologue", []), *SCRATCH, *exports]

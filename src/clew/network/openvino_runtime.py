@@ -52,6 +52,6 @@ class OpenvinoPredictor:
 def check_runtime(runtime: Runtime, device: str) -> None:
     """Refuse OpenVINO where it is not installed, or for any device but the CPU."""
     if runtime == "openvino" and find_spec("openvino") is None:
-        raise InputError("OpenVINO is not installed; pip install clew[openvino], or choose --runtime torch")
+        raise InputError("OpenVINO is not installed; pip install 'clew[openvino]', or choose --runtime torch")
     if runtime == "openvino" and torch.device(device).type != "cpu":
         raise InputError(f"OpenVINO predicts on the CPU, not on {device}; choose --device cpu or --runtime torch")

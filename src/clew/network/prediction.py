@@ -217,7 +217,9 @@ def check_raw(shape: tuple[int, ...], dtype: np.dtype, checkpoint: Checkpoint, v
 def check_raw_layout(shape: tuple[int, ...], dtype: np.dtype) -> None:
     """Refuse raw that is not (z, y, x) uint8, or holds no voxel."""
     if len(shape) != 3 or 0 in shape:
-        raise InputError(f"raw must be (z, y, x) with voxels, not of shape {shape}; choose a channel with clew convert")
+        raise InputError(
+            f"raw must be (z, y, x) with voxels, not of shape {shape}: write one channel of it as a volume first"
+        )
     if dtype != np.uint8:
         raise InputError(f"raw must be uint8, not {dtype}; convert it with clew convert --dtype uint8")
 

@@ -236,5 +236,5 @@ def _tensorboard() -> Any:
     try:
         from tensorboardX import SummaryWriter
     except ImportError as error:
-        raise InputError("--tensorboard needs the package tensorboardX: pip install clew[tensorboard]") from error
+        raise InputError("--tensorboard needs the package tensorboardX: pip install 'clew[tensorboard]'") from error
     return SummaryWriter

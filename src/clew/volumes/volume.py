@@ -259,9 +259,8 @@ class Volume:
             As `read`.
         """
         middle = tuple(slice(size // 2, size // 2 + 1) for size in self._array.shape)
-        place = middle if self.pieces is None else self.pieces.stored()
-        if place is not None:
-            self._read_stored(place)
+        found = None if self.pieces is None else self.pieces.stored()
+        self._read_stored(found or middle)
 
     def _read_stored(self, stored: tuple[slice, ...]) -> NDArray[Any]:
         try:

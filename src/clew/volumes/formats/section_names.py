@@ -82,7 +82,7 @@ def unplaced(numbering: Numbering) -> tuple[str, ...]:
         )
     else:
         said = f"the sections {_some([str(number) for number in numbers], 4)} are read as neighbours"
-    return (f"{said}; if the numbers are places in a stack, say --by-number, or FOLDER:by-number for the folder",)
+    return (f"{said}; if the numbers are places in a stack, give FOLDER:by-number",)
 
 
 def _without_copies(files: list[Path], folder: Path) -> tuple[list[Path], tuple[str, ...]]:
