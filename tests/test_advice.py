@@ -78,19 +78,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 CASES = {
     "info without a size": Case("info a.tif", "--voxel-size 8,8,8", ("info a.tif --voxel-size 8,8,8",)),
-    "convert without a size": Case("convert a.tif c1.zarr", "--voxel-size 8,8,8", ("convert a.tif c1.zarr --voxel-size 8,8,8",)),
-    "predict without a size": Case("predict a.tif p1.zarr", "--voxel-size 8,8,8", ("predict a.tif p1.zarr --voxel-size 8,8,8",)),
-    "evaluate without a size": Case(
-        "evaluate truth.tif truth.tif", "there is no file", ("evaluate truth.zarr truth.zarr",)
+    "convert without a size": Case(
+        "convert a.tif c1.zarr", "--voxel-size 8,8,8", ("convert a.tif c1.zarr --voxel-size 8,8,8",)
+    ),
+    "predict without a size": Case(
+        "predict a.tif p1.zarr", "--voxel-size 8,8,8", ("predict a.tif p1.zarr --voxel-size 8,8,8",)
     ),
     "plan without a size": Case(
-        "plan a.tif,truth.zarr --output p.toml", "--voxel-size z,y,x", ("plan a.tif,truth.zarr --output p.toml --voxel-size 8,8,8",)
+        "plan a.tif,truth.zarr --output p.toml",
+        "--voxel-size z,y,x",
+        ("plan a.tif,truth.zarr --output p.toml --voxel-size 8,8,8",),
     ),
     "a unit that is none": Case(
         "info two.h5:furlong", "--voxel-size z,y,x", ("info two.h5:furlong --voxel-size 8,8,8",)
     ),
     "N5 in the wrong order": Case("info a.n5", "--voxel-size z,y,x", ("info a.n5 --voxel-size 40,4,4",)),
-    "existing volume": Case("convert raw.zarr exists.zarr", "--overwrite", ("convert raw.zarr exists.zarr --overwrite",)),
+    "existing volume": Case(
+        "convert raw.zarr exists.zarr", "--overwrite", ("convert raw.zarr exists.zarr --overwrite",)
+    ),
     "existing pair": Case(
         "synthesize exists2.zarr s2.zarr --shape 16,16,16",
         "--overwrite",
@@ -111,7 +116,9 @@ CASES = {
         "--overwrite",
         ("build-region-graph affinities.zarr result/fragments.zarr result/region_graph.h5 --overwrite",),
     ),
-    "which dataset": Case("convert two.h5 d1.zarr", "as two.h5:(furlong)", ("convert two.h5:{} d1.zarr --voxel-size 8,8,8",)),
+    "which dataset": Case(
+        "convert two.h5 d1.zarr", "as two.h5:(furlong)", ("convert two.h5:{} d1.zarr --voxel-size 8,8,8",)
+    ),
     "nearest dataset": Case("info two.h5:volumes/rav", "did you mean '(volumes/raw)'", ("info two.h5:{}",)),
     "16 bit": Case(
         "predict deep.zarr p2.zarr", "clew (convert --dtype uint8)", ("{} deep.zarr u8.zarr", "predict u8.zarr p2.zarr")
@@ -134,11 +141,19 @@ CASES = {
         ),
     ),
     "skeletons for labels": Case("evaluate truth.zarr a.nml", "clew (evaluate-skeletons)", ("{} truth.zarr a.nml",)),
-    "labels for skeletons": Case("evaluate-skeletons truth.zarr truth.zarr", "clew (evaluate) ", ("{} truth.zarr truth.zarr",)),
+    "labels for skeletons": Case(
+        "evaluate-skeletons truth.zarr truth.zarr", "clew (evaluate) ", ("{} truth.zarr truth.zarr",)
+    ),
     "a misspelt command": Case("convrt raw.zarr x.zarr", 'Did you mean "(convert)"', ("{} raw.zarr x.zarr",)),
-    "no CUDA": Case("predict raw.zarr p5.zarr --device cuda", "--device cpu", ("predict raw.zarr p5.zarr --device cpu",)),
-    "a written-over chunk": Case("info lost.zarr", "clew synthesize with --overwrite", ("synthesize lost.zarr l.zarr --shape 16,16,16 --overwrite",)),
-}  # fmt: skip
+    "no CUDA": Case(
+        "predict raw.zarr p5.zarr --device cuda", "--device cpu", ("predict raw.zarr p5.zarr --device cpu",)
+    ),
+    "a chunk that was lost": Case(
+        "info lost.zarr",
+        "clew synthesize with --overwrite",
+        ("synthesize lost.zarr l.zarr --shape 16,16,16 --overwrite",),
+    ),
+}
 
 
 @pytest.mark.parametrize("name", CASES)
