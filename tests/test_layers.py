@@ -11,7 +11,7 @@ import clew
 
 ROOT = Path(clew.__file__).parent
 LAYERS = (
-    ("errors",), ("space", "ranges", "signals", "documents", "memory"), ("arrays", "replace"), ("labels", "lock"),
+    ("errors",), ("space", "ranges", "signals", "documents", "memory"), ("arrays", "grey", "replace"), ("labels", "lock"),
     ("kernels", "blockwise"), ("evaluation", "segmentation", "network"), ("training",),
     ("planning", "volumes", "synthetic", "view"), ("pipeline",), ("cli",),
 )  # fmt: skip

@@ -49,6 +49,13 @@ def run(folder, tasks, plan, *, restart=False, wave=2):
         return run_by_ledger(tasks, TableFolder(folder / "tables"), ledger, pool, wave=wave)
 
 
+def test_a_run_of_a_version_without_an_option_goes_on(tmp_path: Path):
+    run(tmp_path / "run", chain(2), {"size": 1})
+    assert run(tmp_path / "run", chain(2), {"size": 1, "new": None}).tasks == 0
+    with pytest.raises(InputError, match=r"begun with other size \(1, now 2\)"):
+        run(tmp_path / "run", chain(2), {"size": 2, "new": None})
+
+
 def test_a_second_run_does_only_what_is_left(tmp_path: Path):
     with pytest.raises(TasksFailedError, match="1 of the tasks failed and 2 wait for them"):
         run(tmp_path / "run", chain(6, broken=(3,)), {"size": 1})

@@ -123,7 +123,7 @@ def test_types_that_the_viewer_does_not_know_are_converted(show, given, kind, se
     assert volume_of(show(np.zeros((2, 2, 2), given), kind), "shown").data_type == served
 
 
-def test_contrast_is_that_of_the_type_or_of_the_middle(show):
+def test_contrast_is_that_of_the_type_or_of_the_whole_volume(show):
     def contrast(data):
         layer = show(data, "image").state.layers["shown"].layer
         return layer.to_json()["shaderControls"]["normalized"]["range"]
@@ -132,9 +132,10 @@ def test_contrast_is_that_of_the_type_or_of_the_middle(show):
     assert contrast(np.full((2, 2, 2), 7, np.uint16)) == [7, 8]
     assert contrast(np.arange(20, dtype=np.float32).reshape(20, 1, 1)) == pytest.approx([0, 19], abs=0.1)
     values = np.full((100, 3, 3), 50.0, np.float32)
-    values[40:60] = np.linspace(1, 2, 20)[:, None, None]
-    values[:20] = 1000
-    assert contrast(values) == pytest.approx([1, 50], abs=0.1)
+    values[40:60], values[:20], values[0, 0, 0] = 1, 1000, 1e9
+    values[70:] = np.nan
+    assert contrast(values) == pytest.approx([1, 1000], abs=0.1)
+    assert contrast(np.full((2, 2, 2), np.nan, np.float32)) == [0, 1]
 
 
 @pytest.mark.parametrize("kind", ["image", "affinities"])

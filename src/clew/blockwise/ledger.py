@@ -199,10 +199,10 @@ class Ledger:
             raise InputError(f"{self.folder} holds other files: give a new folder, or one of an earlier run")
 
     def _refuse_change(self, plan: Mapping[str, Any]) -> None:
-        earlier = self.plan()
-        if earlier != plan:
+        differences = _differences(self.plan(), plan)
+        if differences:
             raise InputError(
-                f"{self.folder} was begun with other {_differences(earlier, plan)}: "
+                f"{self.folder} was begun with other {differences}: "
                 "give the same values again, another folder, or --restart to begin anew"
             )
 
@@ -220,7 +220,12 @@ def remove(path: Path) -> None:
 
 
 def _differences(earlier: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
-    names = [name for name in {**earlier, **plan} if earlier.get(name) != plan.get(name)]
+    """What differs, as text.
+
+    An option that an earlier version of clew did not have counts as given as it is now.
+    """
+    earlier = {**plan, **earlier}
+    names = [name for name in earlier if earlier[name] != plan.get(name)]
     return ", ".join(f"{name} ({earlier.get(name)}, now {plan.get(name)})" for name in names)
 
 

@@ -4,7 +4,7 @@ They are records that `@stage` flattens into the signatures of commands.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from annotated_types import Gt
 
@@ -58,6 +58,26 @@ class GeometryOptions:
 
     voxel_size: Lengths | None = None
     offset: Lengths | None = None
+
+
+@dataclass(frozen=True)
+class Values:
+    """What becomes of the values of an image.
+
+    Parameters
+    ----------
+    dtype
+        `uint8` scales the grey values of an image to 0..255; `keep` copies.
+    range
+        Values low,high that become 0 and 255, for `uint8`; by default the percentiles 0.1 and 99.9 of a sample of the whole
+        volume.
+    fill
+        Value that takes the place of NaN and infinite values.
+    """
+
+    dtype: Literal["keep", "uint8"] = "keep"
+    range: tuple[float, float] | None = None
+    fill: float | None = None
 
 
 @dataclass(frozen=True)

@@ -6,19 +6,20 @@ The copy has a format that clew writes.
 from functools import partial
 from math import prod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid, even_blocks
 from clew.errors import InputError
+from clew.grey import Scaling, grey_range
 from clew.pipeline._block_run import BlockWork, absolute, run_in_blocks, volumes_folder
 from clew.pipeline._declare import Record, stage
 from clew.pipeline._files import open_input, unplaced
 from clew.pipeline._memory import refuse_too_large
-from clew.pipeline._options import BlockRun, Blocks, GeometryOptions, Input, Output, Volumes
+from clew.pipeline._options import BlockRun, Blocks, GeometryOptions, Input, Output, Values, Volumes
+from clew.pipeline._progress import say
 from clew.pipeline._protection import refuse_overlap
 from clew.space import Box, Triple, triple
 from clew.volumes.in_blocks import copy_tasks, scale_tasks, shared_scales
@@ -41,7 +42,7 @@ def convert(
     *,
     geometry: GeometryOptions,
     box: str | None = None,
-    dtype: Literal["keep", "uint8"] = "keep",
+    values: Values,
     output: Output,
     record: Record,
 ) -> None:
@@ -57,24 +58,22 @@ def convert(
         Output.
     box
         Part in voxels, as z0:z1,y0:y1,x0:x1.
-    dtype
-        `uint8` scales the range of values of an image to 0..255; `keep` copies.
     """
     refuse_overlap([source], [target])
     volume = open_input(source, geometry.voxel_size, geometry.offset)
     part = Box.parse(box, volume.shape)
-    if box is not None or dtype != "keep":
-        work = "convert" if dtype == "keep" or volume.dtype == np.uint8 else "convert --dtype uint8"
+    scaling = _scaling(volume, values)
+    changed = (scaling.range, scaling.fill) != (None, None)
+    if box is not None or changed:
+        work = "convert --dtype uint8" if changed else "convert"
         refuse_too_large(work, source, prod((*volume.shape[:-3], *part.shape)), volume.dtype.itemsize)
-    data: Any = volume if box is None and dtype == "keep" else volume.read((..., *part))
-    if dtype == "uint8":
-        data = to_uint8(data, source)
+    data: Any = scaling(volume.read((..., *part))) if box is not None or changed else volume
     save_volume(
         target,
         data,
         voxel_size=volume.voxel_size,
         offset=offset_of(volume, part.low),
-        attributes=_kept(volume) | record | unplaced(volume, part),
+        attributes=_kept(volume) | record | unplaced(volume, part) | _recorded(scaling),
         overwrite=output.overwrite,
     )
 
@@ -85,6 +84,7 @@ def convert_blocks(
     folder: str,
     *,
     geometry: GeometryOptions,
+    values: Values,
     blocks: Blocks,
     volumes: Volumes,
     block_run: BlockRun,
@@ -95,47 +95,64 @@ def convert_blocks(
     Parameters
     ----------
     source
-        Volume (z, y, x) of any format that clew reads: an image (uint8, uint16) or labels.
+        Volume (z, y, x) of any format that clew reads: an image (uint8, uint16; any type with `--dtype uint8`) or labels.
     folder
         Where volume.zarr and the state of the run are written.
     """
     run_in_blocks(
-        lambda: _lay_out(source, Path(folder), volumes.volumes, geometry, blocks.block_shape), record, block_run
+        lambda: _lay_out(source, Path(folder), volumes.volumes, geometry, values, blocks.block_shape), record, block_run
     )
 
 
-def to_uint8(image: NDArray[Any], name: str) -> NDArray[np.uint8]:
-    """An image with its range of values scaled to 0..255; uint8 stays as it is."""
-    if image.dtype == np.uint8:
-        return image
-    low, high = float(image.min()), float(image.max())
-    if not np.isfinite([low, high]).all() or low == high:
-        raise InputError(f"{name} cannot be scaled to uint8: its values go from {low} to {high}")
-    return np.rint((image.astype(np.float32) - low) * (255 / (high - low))).astype(np.uint8)
+def _scaling(volume: Volume, values: Values) -> Scaling:
+    """How the values of a volume are changed; the range is said."""
+    if values.dtype == "keep" and values.range is not None:
+        raise InputError("--range says which values become 0 and 255: give --dtype uint8, too")
+    if values.range is not None and not values.range[0] < values.range[1]:
+        raise InputError(f"--range must be low,high with low below high, not {values.range[0]:g},{values.range[1]:g}")
+    found = values.range
+    if values.dtype == "uint8" and found is None and volume.dtype != np.uint8:
+        found = grey_range(volume, volume.source)
+    if found is not None:
+        say(f"grey values {found[0]:g} to {found[1]:g} of {volume.source} become 0 to 255")
+    return Scaling(found, values.fill, volume.source)
+
+
+def _recorded(scaling: Scaling) -> dict[str, object]:
+    """What is recorded of how values were scaled."""
+    return {} if scaling.range is None else {"grey_range": list(scaling.range)}
 
 
 def _lay_out(
-    source: str, folder: Path, volumes: str | None, geometry: GeometryOptions, block_shape: Triple | None
+    source: str,
+    folder: Path,
+    volumes: str | None,
+    geometry: GeometryOptions,
+    values: Values,
+    block_shape: Triple | None,
 ) -> BlockWork:
     """Open the input and lay out the run; nothing is written."""
     source, folder = absolute(source), folder.absolute()
     volume = open_input(source, geometry.voxel_size, geometry.offset)
-    if volume.ndim != 3 or volume.dtype.kind not in "ub":
+    dtype = volume.dtype if values.dtype == "keep" else np.dtype(np.uint8)
+    if volume.ndim != 3 or dtype.kind not in "ub":
         raise InputError(
-            "convert-blocks copies volumes (z, y, x) of uint8, uint16, uint32 or uint64, not "
-            f"{volume.dtype} of shape {volume.shape}"
+            "convert-blocks copies volumes (z, y, x) of uint8, uint16, uint32 or uint64, and of other types to uint8 "
+            f"(--dtype uint8), not {volume.dtype} of shape {volume.shape}"
         )
+    scaling = _scaling(volume, values)
     shape = triple(volume.shape)
     scales = [Scale(shape, volume.voxel_size, volume.offset)]
     scales += coarser_scales(scales[0])
     block_shape = block_shape or even_blocks(shape)
     grid = Grid(Domain.whole(shape), block_shape)
     path = join(volumes_folder(folder, volumes), "volume.zarr")
-    outputs = shared_scales(path, "volume", volume.dtype, scales, block_shape)
+    outputs = shared_scales(path, "volume", dtype, scales, block_shape)
     store = FileStore(folder / "tables", {"source": source}, outputs, volume.voxel_size)
-    kept = {name: value for name, value in _kept(volume).items() if name not in (*OWN, "inputs")} | unplaced(volume)
+    kept = {name: value for name, value in _kept(volume).items() if name not in (*OWN, "inputs")}
+    kept |= unplaced(volume) | _recorded(scaling)
     return BlockWork(
-        folder, store, copy_tasks(grid) + scale_tasks("volume", scales, block_shape), (volume,), prod(shape),
+        folder, store, copy_tasks(grid, scaling) + scale_tasks("volume", scales, block_shape), (volume,), prod(shape),
         BYTES_A_VOXEL * prod(block_shape), partial(_finish, kept=kept, store=store),
     )  # fmt: skip
 

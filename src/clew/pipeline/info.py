@@ -1,7 +1,12 @@
 """`clew info`: what clew understands of a file, line by line."""
 
+import shlex
+from math import prod
 from pathlib import Path
 
+import numpy as np
+
+from clew.grey import sample_pieces
 from clew.network.bundled import bundled_names, open_checkpoint
 from clew.pipeline._declare import stage
 from clew.pipeline._options import VoxelSize
@@ -9,6 +14,7 @@ from clew.pipeline._progress import say
 from clew.space import Lengths
 from clew.volumes.open import list_datasets, open_volume
 from clew.volumes.tables import is_table, load_table
+from clew.volumes.volume import Volume
 
 
 @stage
@@ -37,7 +43,19 @@ def _rows(path: str, voxel_size: Lengths | None) -> list[tuple[str, str]]:
 def _volume_rows(path: str, voxel_size: Lengths | None) -> list[tuple[str, str]]:
     volume = open_volume(path, voxel_size=voxel_size)
     volume.probe()
-    return volume.rows()
+    return volume.rows() + _number_rows(volume)
+
+
+def _number_rows(volume: Volume) -> list[tuple[str, str]]:
+    """How many values of a sample are no numbers, and which the first is."""
+    if volume.dtype.kind != "f":
+        return []
+    bad = total = 0
+    for piece in sample_pieces(volume):
+        bad, total = bad + int(np.count_nonzero(~np.isfinite(piece))), total + piece.size
+    looked = "all" if total == prod(volume.shape) else "a sample"
+    mend = f"clew convert {shlex.quote(volume.source)} OUT.zarr --fill 0 puts 0 in their place"
+    return [("warning", f"{bad / total:.1%} of {looked} {total:,} values are NaN or infinite; {mend}")] if bad else []
 
 
 def _table_rows(path: str) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clew.grey import BLACK, WHITE, Scaling, percentiles
 from clew.planning.annotation import Finding, ranges
 
 
@@ -18,6 +19,7 @@ def check_contrast(raw: NDArray[Any]) -> tuple[NDArray[np.uint8], list[Finding]]
         findings.append(
             Finding(True, f"raw is {raw.dtype}, train wants uint8; convert it with clew convert --dtype uint8")
         )
+        findings += _check_numbers(raw)
         raw = _as_bytes(raw)
     histogram = np.bincount(raw.ravel(), minlength=256)
     levels = np.count_nonzero(histogram)
@@ -53,7 +55,16 @@ def check_raw_sections(raw: NDArray[np.uint8]) -> list[Finding]:
     return [Finding(False, f"{what}: z {ranges(where)}; {advice}") for where, what, advice in rows if where.size]
 
 
+def _check_numbers(raw: NDArray[Any]) -> list[Finding]:
+    """Find NaN and infinite values."""
+    bad = ~np.isfinite(raw)
+    if not bad.any():
+        return []
+    first = tuple(map(int, np.unravel_index(int(np.argmax(bad)), bad.shape)))
+    return [Finding(True, f"{np.count_nonzero(bad):,} voxels of raw are NaN or infinite ({bad.mean():.1%}, the first at voxel "
+                          f"{first} of what is read); convert it with --fill 0, and mask them out")]  # fmt: skip
+
+
 def _as_bytes(raw: NDArray[Any]) -> NDArray[np.uint8]:
-    values = np.nan_to_num(raw.astype(np.float32))
-    low, high = float(values.min()), float(values.max())
-    return ((values - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
+    low, high = percentiles([raw], BLACK, WHITE) or (0.0, 1.0)
+    return Scaling((low, max(high, low + 1e-12)), low, "raw")(raw)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from clew.errors import InputError
+from clew.grey import percentiles, sample_pieces
 from clew.signals import StoppedError
-from clew.space import Box
 
 if TYPE_CHECKING:
     from neuroglancer import Viewer
@@ -195,10 +195,9 @@ class _Converted:
 def _contrast(data: Any) -> list[float]:
     """The grey values that are shown as black and white.
 
-    For uint8 they are those of the type, else the range in the middle of the data.
+    For uint8 they are those of the type, else percentiles of a sample of the whole volume.
     """
     if str(getattr(data.dtype, "name", data.dtype)) == "uint8":
         return [0, 255]
-    middle = Box.whole(data.shape).middle([min(length, 32) for length in data.shape])
-    low, high = np.percentile(np.asarray(data[middle], np.float64), [0.5, 99.5])
-    return [float(low), float(high) if high > low else float(low) + 1]
+    low, high = percentiles(list(sample_pieces(data)), 0.5, 99.5) or (0.0, 1.0)
+    return [low, high if high > low else low + 1]

@@ -4,9 +4,12 @@ Volumes: `source` in, `volume` out for a copy; `NAME` in, `NAME-1`, `NAME-2`, â€
 coarse voxel is made of fine ones of its own.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid
@@ -88,11 +91,15 @@ def _slabs(box: Box) -> Iterator[Box]:
         yield Box(slice(start, min(start + SECTIONS, box.z.stop)), box.y, box.x)
 
 
-def copy_tasks(grid: Grid) -> list[Task]:
-    """Make one task of copying for each block."""
-    return [Task(partial(_copy, grid=grid, place=place), (), (("volume", *place),)) for place in grid.places()]
+def copy_tasks(grid: Grid, change: Callable[[NDArray[Any]], NDArray[Any]] = np.asarray) -> list[Task]:
+    """Make one task of copying for each block.
+
+    `change` maps the values of each voxel by itself.
+    """
+    copies = ((partial(_copy, grid=grid, place=place, change=change), place) for place in grid.places())
+    return [Task(work, (), (("volume", *place),)) for work, place in copies]
 
 
-def _copy(store: Store, *, grid: Grid, place: Triple) -> None:
+def _copy(store: Store, *, grid: Grid, place: Triple, change: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
     box = grid.block(place).owned
-    store.write("volume", box, store.read("source", box))
+    store.write("volume", box, change(store.read("source", box)))
