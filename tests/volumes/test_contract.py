@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import h5py
+import numcodecs
 import numpy as np
 import pytest
 import zarr
@@ -41,6 +42,40 @@ def zarr3(folder: Path) -> Path:
 def zarr3_sharded(folder: Path) -> Path:
     zarr.create_array(folder / "a.zarr", data=DATA, chunks=(2, 2, 2), shards=(4, 4, 4))
     return folder / "a.zarr"
+
+
+def zarr2_raw(folder: Path) -> Path:
+    zarr.create_array(folder / "a.zarr", data=DATA, chunks=(4, 4, 4), zarr_format=2, compressors=None)
+    return folder / "a.zarr"
+
+
+def zarr2_blosc(folder: Path) -> Path:
+    codec = numcodecs.Blosc()
+    zarr.create_array(folder / "a.zarr", data=DATA, chunks=(4, 4, 4), zarr_format=2, compressors=codec)
+    return folder / "a.zarr"
+
+
+def zarr3_raw(folder: Path) -> Path:
+    zarr.create_array(folder / "a.zarr", data=DATA, chunks=(4, 4, 4), compressors=None)
+    return folder / "a.zarr"
+
+
+def n5_raw(folder: Path) -> Path:
+    write_tensorstore("n5", folder / "a.n5", DATA.T, metadata={"blockSize": [4, 4, 4], "compression": {"type": "raw"}})
+    return folder / "a.n5"
+
+
+def precomputed_sharded(folder: Path) -> Path:
+    sharding = {"@type": "neuroglancer_uint64_sharded_v1", "preshift_bits": 0, "minishard_bits": 1, "shard_bits": 2,
+                "hash": "identity"}  # fmt: skip
+    write_precomputed(folder / "a", DATA, chunk_size=[4, 4, 4], key="s", sharding=sharding)
+    return folder / "a"
+
+
+def precomputed_compressed(folder: Path) -> Path:
+    blocks = {"encoding": "compressed_segmentation", "compressed_segmentation_block_size": [4, 4, 4]}
+    write_precomputed(folder / "a", DATA.astype(np.uint32), chunk_size=[4, 4, 4], key="s", **blocks)
+    return folder / "a"
 
 
 def n5(folder: Path) -> Path:
@@ -84,16 +119,31 @@ def truncated_piece(path: Path) -> None:
     pieces(path)[0].write_bytes(whole[: len(whole) // 2])
 
 
+def broken_link(path: Path) -> None:
+    piece = pieces(path)[0]
+    piece.unlink()
+    piece.symlink_to(path / "gone")
+
+
+def endless_device(path: Path) -> None:
+    piece = pieces(path)[0]
+    piece.unlink()
+    piece.symlink_to("/dev/zero")
+
+
 def folder_for_a_piece(path: Path) -> None:
     piece = pieces(path)[0]
     piece.unlink()
     piece.mkdir()
 
 
-FORMATS = (zarr2, zarr2_nested, zarr3, zarr3_sharded, n5, precomputed, knossos, hdf5)
-FAULTS = (empty_piece, truncated_piece, folder_for_a_piece)
-MAY_LACK_PIECES = (zarr2, zarr2_nested, zarr3, zarr3_sharded, n5, precomputed)
+MAY_LACK_PIECES = (
+    zarr2, zarr2_nested, zarr2_raw, zarr2_blosc, zarr3, zarr3_raw, zarr3_sharded, n5, n5_raw, precomputed,
+    precomputed_compressed,
+)  # fmt: skip
 """Formats that mean the fill value where a piece is missing."""
+FORMATS = (*MAY_LACK_PIECES, precomputed_sharded, knossos, hdf5)
+FAULTS = (empty_piece, truncated_piece, folder_for_a_piece, broken_link, endless_device)
 
 
 @pytest.mark.parametrize("write", FORMATS)
@@ -115,6 +165,16 @@ def test_what_is_damaged_is_refused(tmp_path, write, fault):
     assert path.name in message
     assert len(message.splitlines()) <= LINES
     assert len(message) <= CHARACTERS
+
+
+def test_chunks_of_a_missing_shard_of_precomputed_are_counted(tmp_path):
+    path = precomputed_sharded(tmp_path)
+    missing_piece(path)
+    volume = open_volume(path, voxel_size=VOXEL_SIZE)
+    lost = (volume.read() != DATA).sum() / 64
+    (said,) = volume_warnings(volume)
+    assert re.match(f"{round(lost)} of 24 chunks are not stored and read as 0", said)
+    assert 6 < lost <= 8
 
 
 @pytest.mark.parametrize("write", MAY_LACK_PIECES)

@@ -279,3 +279,42 @@ def test_a_plate_of_wells_is_refused_with_a_word(tmp_path):
     zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2).attrs["plate"] = {"wells": []}
     with pytest.raises(InputError, match="is a plate of wells; name one image of it, such as .*/A/1/0"):
         open_volume(tmp_path / "a.zarr")
+
+
+def ome(folder: Path, transforms, unit="nanometer", images=1, **attributes) -> Path:
+    """An image (or several) of OME-Zarr 0.4, of one scale each."""
+    group = zarr.open_group(folder / "a.zarr", mode="w", zarr_format=2)
+    axes = [{"name": name, "type": "space", "unit": unit} for name in "zyx"]
+    found = []
+    for index in range(images):
+        group.create_array(str(index), data=DATA)
+        datasets = [{"path": str(index), "coordinateTransformations": transforms[index]}]
+        found.append({"version": "0.4", "axes": axes, "datasets": datasets})
+    group.attrs.update({"multiscales": found, **attributes})
+    return folder / "a.zarr"
+
+
+def scaled(*scale):
+    return {"type": "scale", "scale": list(scale)}
+
+
+def test_each_of_two_ome_images_has_its_size(tmp_path):
+    path = ome(tmp_path, [[scaled(40, 4, 4)], [scaled(50, 8, 8)]], images=2)
+    assert [open_volume(path / name).voxel_size for name in "01"] == [(40, 4, 4), (50, 8, 8)]
+
+
+@pytest.mark.parametrize(
+    "transform", [{"type": "affine", "affine": []}, {"type": "scale", "path": "x"}, scaled(4, 4), {}], ids=str
+)
+def test_ome_transformations_that_are_not_understood_are_said(tmp_path, transform):
+    path = ome(tmp_path, [[transform]])
+    with pytest.raises(
+        InputError, match="its OME transformation .* is not understood for 3 axes; give it as --voxel-size"
+    ):
+        open_volume(path)
+    volume = open_volume(path, voxel_size=SIZE)
+    assert [text for text in volume_warnings(volume) if "is left out" in text]
+
+
+def test_attributes_help_where_ome_has_no_scale(tmp_path):
+    assert place(ome(tmp_path, [[]], resolution=[40, 4, 4])) == (SIZE, ORIGIN)

@@ -51,6 +51,17 @@ def test_the_advice_about_a_reversed_size_mends_it(tmp_path, capsys, monkeypatch
     assert "warning" not in run(capsys, "info", "OUT.zarr").out
 
 
+def test_the_advice_about_an_array_that_is_x_y_z_mends_it(tmp_path):
+    array = zarr.create_array(tmp_path / "a.zarr", data=DATA.T)
+    array.attrs.update(resolution=(5, 4, 40), offset=(1, 2, 3))
+    (said,) = volume_warnings(open_volume(tmp_path / "a.zarr"))
+    assert "give the array the attribute axis_names = ['x', 'y', 'z'] if its axes are in that order, too" in said
+    array.attrs["axis_names"] = ["x", "y", "z"]
+    volume = open_volume(tmp_path / "a.zarr")
+    assert (volume.shape, volume.voxel_size, volume.offset) == (DATA.shape, (40, 4, 5), (3, 2, 1))
+    assert volume_warnings(volume) == []
+
+
 def test_commands_say_each_once_on_standard_error(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     zarr.create_array("a b.zarr", data=DATA, chunks=(2, 6, 8), fill_value=7).attrs["resolution"] = (40, 4, 4)

@@ -51,9 +51,12 @@ def _reversed(volume: "Volume") -> Iterator[str]:
     if x < REVERSED * z:
         return
     place = f" --offset {_text(volume.offset[::-1], ',')}" if any(volume.offset) else ""
+    axes = ""
+    if volume.voxel_size_source.startswith("attribute") and volume.shape[-1] < volume.shape[-3]:
+        axes = "give the array the attribute axis_names = ['x', 'y', 'z'] if its axes are in that order, too; if only the size is: "
     yield (
         f"the voxel size {_text(volume.voxel_size, ' × ')} nm (z, y, x) looks as if it was written x, y, z: sections thinner "
-        f"than pixels; if so: {_mend(volume)} {_text(volume.voxel_size[::-1], ',')}{place}"
+        f"than pixels; {axes or 'if so: '}{_mend(volume)} {_text(volume.voxel_size[::-1], ',')}{place}"
     )
 
 

@@ -23,7 +23,7 @@ from clew.volumes.formats.bigdataviewer_n5 import size_beside
 from clew.volumes.formats.chunk_files import NAMES, ChunkFiles, keys_that_lie
 from clew.volumes.formats.codecs import known, reason
 from clew.volumes.formats.nodes import LEVELS_ABOVE, Node, read_node, with_keys
-from clew.volumes.formats.ome import multiscale, ome_geometry, own_transform, scale_names
+from clew.volumes.formats.ome import is_plate, multiscale, multiscales, ome_geometry, own_transform, scale_names
 from clew.volumes.formats.webknossos import magnifications, webknossos_geometry
 from clew.volumes.geometry import Geometry
 from clew.volumes.listing import DatasetRow, choose_dataset
@@ -214,7 +214,7 @@ def _only_array(folder: str, node: Node | None) -> Node:
     names = scales(folder, node)
     if names:
         name = names[0]
-    elif node is not None and "plate" in node.attributes:
+    elif node is not None and is_plate(node.attributes) and len(list_chunked(folder)) != 1:
         raise InputError(f"{folder} is a plate of wells; name one image of it, such as {folder}/A/1/0")
     elif is_remote(folder):
         raise InputError(f"{folder} is no array or image with scales, or may not be read; name an array: {folder}/…")
@@ -310,12 +310,14 @@ def _geometry(node: Node, above: list[tuple[Node, str]], shape: tuple[int, ...])
     """
     levels = [node.attributes, *(group.attributes for group, _ in above)]
     for group, name in above:
-        image = multiscale(group.attributes, group.folder)
-        geometry = ome_geometry(image, name, shape, node.folder) if image is not None else None
-        if geometry is not None:
-            return geometry, True
-        if image is not None and (transform := own_transform(image, name)):
-            levels.insert(1, transform)
+        for image in multiscales(group.attributes, group.folder):
+            found = ome_geometry(image, name, shape, node.folder)
+            if found is None:
+                levels[1:1] = [transform] if (transform := own_transform(image, name)) else []
+                continue
+            levels[0] = {**levels[0], "axis_names": found.axes}
+            said = None if found.voxel_size else attribute_geometry(levels, shape, node.folder, coarse=_coarse(node))
+            return (said, False) if said and said.voxel_size else (found, True)
     reverse, remote = node.format == "N5", is_remote(node.folder)
     described = None if remote else webknossos_geometry(node.folder, shape)
     if described is not None:

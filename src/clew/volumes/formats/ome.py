@@ -11,22 +11,32 @@ from clew.volumes.outside import refuse_upwards
 
 
 def multiscale(attributes: Mapping[str, Any], source: str) -> Mapping[str, Any] | None:
-    """The first multiscale image in a group's attributes, or None.
+    """The first multiscale image in a group's attributes, or None."""
+    return next(iter(multiscales(attributes, source)), None)
 
-    In 0.5 it lies under `ome`, in 0.4 at the top. Its types are checked.
+
+def multiscales(attributes: Mapping[str, Any], source: str) -> list[Mapping[str, Any]]:
+    """The multiscale images in a group's attributes.
+
+    In 0.5 they lie under `ome`, in 0.4 at the top. Their types are checked.
     """
     ome = expect(attributes, "ome", "an object", source, attributes)
-    images = expect(ome, "multiscales", "a list of objects", source, ())
-    if not images or not images[0].get("datasets"):
-        return None
-    expect(images[0], "axes", "a list of objects or names", source, ())
-    for part in (images[0], *expect(images[0], "datasets", "a list of objects", source)):
-        for transform in expect(part, "coordinateTransformations", "a list of objects", source, ()):
-            for kind in ("scale", "translation"):
-                expect(transform, kind, "a list of numbers", source, ())
-    for dataset in images[0]["datasets"]:
-        expect(dataset, "path", "text", source)
-    return images[0]
+    images = [image for image in expect(ome, "multiscales", "a list of objects", source, ()) if image.get("datasets")]
+    for image in images:
+        expect(image, "axes", "a list of objects or names", source, ())
+        for part in (image, *expect(image, "datasets", "a list of objects", source)):
+            for transform in expect(part, "coordinateTransformations", "a list of objects", source, ()):
+                for kind in ("scale", "translation"):
+                    expect(transform, kind, "a list of numbers", source, ())
+        for dataset in image["datasets"]:
+            expect(dataset, "path", "text", source)
+    return images
+
+
+def is_plate(attributes: Mapping[str, Any]) -> bool:
+    """Whether a group holds images of many wells."""
+    inner = attributes.get("ome")
+    return "plate" in attributes or (isinstance(inner, Mapping) and "plate" in inner)
 
 
 def scale_names(image: Mapping[str, Any]) -> list[str]:
@@ -51,9 +61,13 @@ def ome_geometry(image: Mapping[str, Any], name: str, shape: Sequence[int], sour
         raise InputError(f"{source}: OME multiscales name the axes {names}, the array has the shape {tuple(shape)}")
     dataset = image["datasets"][scale_names(image).index(name)]
     transforms = [*dataset.get("coordinateTransformations", []), *image.get("coordinateTransformations", [])]
+    strange = [str(transform.get("type")) for transform in transforms if not _is_known(transform, len(names))]
+    if strange:
+        reason = f"its OME transformation {strange[0]} is not understood for {len(names)} axes"
+        return Geometry(names, source=reason, warnings=(f"{reason} and is left out, with all others",))
     if not any(transform.get("type") == "scale" for transform in transforms):
         return Geometry(names, source="its OME multiscales have no scale")
-    scale, shift = _compose(transforms, len(names), source)
+    scale, shift = _compose(transforms, len(names))
     units = {axis_name: nanometers(axis.get("unit")) for axis_name, axis in zip(names, axes, strict=True)}
     if any(axis not in units for axis in SPATIAL):
         return Geometry(names)
@@ -108,19 +122,18 @@ def _axis_name(axis: Mapping[str, Any]) -> str:
     return {"channel": "c", "time": "t"}.get(name, "c" if axis.get("type") == "channel" else name)
 
 
-def _compose(transforms: Sequence[Mapping[str, Any]], count: int, source: str) -> tuple[list[float], list[float]]:
+def _is_known(transform: Mapping[str, Any], count: int) -> bool:
+    kind = transform.get("type")
+    return kind == "identity" or (kind in ("scale", "translation") and len(transform.get(str(kind), ())) == count)
+
+
+def _compose(transforms: Sequence[Mapping[str, Any]], count: int) -> tuple[list[float], list[float]]:
     """Apply the transformations in order: x ↦ scale · x + shift."""
     scale, shift = [1.0] * count, [0.0] * count
     for transform in transforms:
-        kind = transform.get("type")
-        values = transform.get(str(kind))
-        if kind == "identity":
-            continue
-        if kind not in ("scale", "translation") or not isinstance(values, Sequence) or len(values) != count:
-            raise InputError(f"{source}: OME transformation {dict(transform)} is not understood for {count} axes")
-        if kind == "scale":
-            scale = [a * float(b) for a, b in zip(scale, values, strict=True)]
-            shift = [a * float(b) for a, b in zip(shift, values, strict=True)]
-        else:
-            shift = [a + float(b) for a, b in zip(shift, values, strict=True)]
+        if transform["type"] == "scale":
+            scale = [a * float(b) for a, b in zip(scale, transform["scale"], strict=True)]
+            shift = [a * float(b) for a, b in zip(shift, transform["scale"], strict=True)]
+        elif transform["type"] == "translation":
+            shift = [a + float(b) for a, b in zip(shift, transform["translation"], strict=True)]
     return scale, shift

@@ -5,6 +5,7 @@ They are stored x, y, z, channel.
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -58,17 +59,39 @@ def open_precomputed(folder: str, dataset: str) -> Stored:
 
 
 def _files(folder: str, scale: Mapping[str, Any], array: TensorStoreArray) -> ChunkFiles | None:
-    """The files of chunks of a scale; None where they are shards or far away."""
-    if is_remote(folder) or scale.get("sharding"):
-        return None
+    """The files of the chunks of a scale.
+
+    None where they are far away, or shards by a hash.
+    """
     chunk = tuple(array.store.chunk_layout.read_chunk.shape)
+    sharding = scale.get("sharding")
+    if is_remote(folder) or (sharding and sharding.get("hash") != "identity"):
+        return None
     first = scale.get("voxel_offset", (0, 0, 0))
 
     def name(place: Place) -> str:
         edges = zip(place, chunk, array.shape, first, strict=False)
         return "_".join(f"{low + n * size}-{low + min((n + 1) * size, end)}" for n, size, end, low in edges)
 
-    return ChunkFiles(join(folder, str(scale["key"])), name, array.shape, chunk)
+    files = ChunkFiles(join(folder, str(scale["key"])), name, array.shape, chunk)
+    return replace(files, name=partial(_shard, grid=files.grid[:3], sharding=sharding)) if sharding else files
+
+
+def _shard(place: Place, grid: Place, sharding: Mapping[str, Any]) -> str:
+    """Name of the file of the shard that holds a chunk.
+
+    Its number is a part of the Morton code of the chunk.
+    """
+    code, at = 0, 0
+    for bit in range(max(grid).bit_length()):
+        for n, count in zip(place, grid, strict=False):
+            if 1 << bit < count:
+                code |= (n >> bit & 1) << at
+                at += 1
+    bits = int(sharding["shard_bits"])
+    inner = int(sharding.get("preshift_bits", 0)) + int(sharding["minishard_bits"])
+    number = (code >> inner) & ((1 << bits) - 1)
+    return f"{number:0{-(-bits // 4)}x}.shard"
 
 
 def precomputed_spec(folder: str, scale_index: int) -> dict[str, Any]:
