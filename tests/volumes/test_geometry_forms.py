@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import tensorstore
@@ -318,3 +319,12 @@ def test_ome_transformations_that_are_not_understood_are_said(tmp_path, transfor
 
 def test_attributes_help_where_ome_has_no_scale(tmp_path):
     assert place(ome(tmp_path, [[]], resolution=[40, 4, 4])) == (SIZE, ORIGIN)
+
+
+def test_scales_of_hdf5(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["raw/s0"], file["raw/s1"] = DATA, HALF
+        file["raw"].attrs["resolution"] = (40, 4, 4)
+        file["raw"].attrs["offset"] = np.array([400, 0, 0])
+    assert place(f"{tmp_path}/a.h5:raw/s0") == (SIZE, (400, 0, 0))
+    assert place(f"{tmp_path}/a.h5:raw/s1") == (COARSE, (400, 2, 2))

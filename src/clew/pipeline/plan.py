@@ -313,13 +313,18 @@ def _open(path: str, voxel_size: Lengths | None) -> tuple[Volume, list[Finding]]
     """
     try:
         volume = open_volume(path)
-        return volume, [Finding(False, f"{path}: {text}") for text in volume_warnings(volume)]
+        return volume, _strange(volume, path)
     except InputError:
         if voxel_size is None:
             raise
+    volume = open_volume(path, voxel_size=voxel_size)
     sizes = ",".join(f"{size:g}" for size in voxel_size)
     advice = f"write it anew with clew convert {path} OUT.zarr --voxel-size {sizes}"
-    return open_volume(path, voxel_size=voxel_size), [Finding(True, f"{path} does not say its voxel size; {advice}")]
+    return volume, [Finding(True, f"{path} does not say its voxel size; {advice}"), *_strange(volume, path)]
+
+
+def _strange(volume: Volume, path: str) -> list[Finding]:
+    return [Finding(False, f"{path}: {text}") for text in volume_warnings(volume)]
 
 
 def _from_file(item: str, plan: Path) -> str:

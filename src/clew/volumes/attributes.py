@@ -50,6 +50,15 @@ class Coarse:
     shape: tuple[int, ...]
 
 
+def scale_and_finest(name: str) -> tuple[int, str] | None:
+    """Index of a coarser scale and the name of the finest one.
+
+    They are told by a name s1, s2, … or 1, 2, …; None for others.
+    """
+    found = re.fullmatch(r"(s?)([1-9]\d*)", name)
+    return (int(found[2]), f"{found[1]}0") if found else None
+
+
 class Size(NamedTuple):
     """A voxel size in nm that was found, (z, y, x).
 

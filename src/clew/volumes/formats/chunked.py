@@ -6,7 +6,6 @@ They are read and written by tensorstore.
 import itertools
 import math
 import os
-import re
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -18,7 +17,7 @@ import psutil
 import tensorstore
 
 from clew.errors import InputError
-from clew.volumes.attributes import Coarse, attribute_geometry
+from clew.volumes.attributes import Coarse, attribute_geometry, scale_and_finest
 from clew.volumes.formats.bigdataviewer_n5 import size_beside
 from clew.volumes.formats.chunk_files import NAMES, ChunkFiles, keys_that_lie
 from clew.volumes.formats.codecs import known, reason
@@ -331,11 +330,11 @@ def _geometry(node: Node, above: list[tuple[Node, str]], shape: tuple[int, ...])
 
 
 def _coarse(node: Node) -> Coarse | None:
-    """What is known of a coarser scale, by its name s1, s2, …, or 1, 2, …"""
+    """What the finest scale says, for a coarser one."""
     up = parent(node.folder)
-    found = re.fullmatch(r"(s?)([1-9]\d*)", up[1]) if up else None
-    finest = read_node(join(up[0], f"{found[1]}0"), node.consolidated) if up and found else None
-    return Coarse(int(found[2]), finest.attributes, finest.shape) if found and finest and finest.is_array else None
+    found = scale_and_finest(up[1]) if up else None
+    finest = read_node(join(up[0], found[1]), node.consolidated) if up and found else None
+    return Coarse(found[0], finest.attributes, finest.shape) if found and finest and finest.is_array else None
 
 
 def _groups_above(node: Node) -> Iterator[tuple[Node, str]]:

@@ -16,7 +16,7 @@ import numpy as np
 from clew.documents import parse_json, regular_file
 from clew.errors import InputError
 from clew.signals import signals_held
-from clew.volumes.attributes import attribute_geometry
+from clew.volumes.attributes import Coarse, attribute_geometry, scale_and_finest
 from clew.volumes.formats.hdf5_dialects import Dialect, dialect, scale_key
 from clew.volumes.formats.hdf5_links import check_links, identity, open_dataset, walk
 from clew.volumes.formats.hdf5_storage import is_numeric
@@ -155,7 +155,7 @@ def open_hdf5(path: str, dataset: str) -> Stored:
         bodies = with_bodies(array, key, source)
         return Stored(
             array=meant.array if bodies is None else bodies,
-            geometry=meant.geometry or attribute_geometry(levels, array.shape, source),
+            geometry=meant.geometry or attribute_geometry(levels, array.shape, source, coarse=_coarse(file, key)),
             format=meant.format,
             source=source,
             metadata={**levels[-1], **levels[0]},
@@ -273,6 +273,16 @@ def _content(dataset: h5py.Dataset) -> str:
         return str(dataset.dtype)
     except TypeError as error:
         return f"a type that is not read ({error})"
+
+
+def _coarse(file: h5py.File, key: str) -> Coarse | None:
+    """What the finest scale says, for a coarser one."""
+    group, _, name = key.rpartition("/")
+    found = scale_and_finest(name)
+    finest = f"{group}/{found[1]}" if found else ""
+    if found is None or not _is_dataset(file, finest):
+        return None
+    return Coarse(found[0], read_attributes(file[finest]), file[finest].shape or ())
 
 
 def _upwards(node: Any) -> Iterator[Any]:
