@@ -24,6 +24,7 @@ from clew.pipeline._options import (
     Mask,
     Network,
     Output,
+    Sections,
     Volumes,
     VoxelSize,
 )
@@ -35,7 +36,7 @@ FUNCTIONS = [getattr(pipeline, name) for name in pipeline.COMMANDS]
 NETWORK, OUTPUT = (Network, PredictionOptions), (Output,)
 SEGMENT = (Mask, FragmentOptions, AgglomerationChoice, CutChoice)
 RECORDS = {
-    "info": (VoxelSize,),
+    "info": (VoxelSize, Sections),
     "extract_fragments": (Mask, FragmentOptions, Output),
     "build_region_graph": OUTPUT,
     "agglomerate": (AgglomerationChoice, Output),
@@ -48,14 +49,14 @@ RECORDS = {
     "segment_blocks": (*SEGMENT, Blocks, Volumes, BlockRun),
     "relabel_blocks": (CutChoice, Volumes, BlockRun),
     "evaluate_blocks": (LabelComparison, Blocks, BlockRun),
-    "convert_blocks": (GeometryOptions, Blocks, Volumes, BlockRun),
+    "convert_blocks": (GeometryOptions, Sections, Blocks, Volumes, BlockRun),
     "retry": (Workers,),
     "verify_blocks": (Mask, FragmentOptions, AgglomerationOptions, CutOptions),
     "plan": (VoxelSize, Output),
     "train": (TrainingOptions, AugmentationOptions),
     "augment": (AugmentationOptions, Output),
     "synthesize": (SyntheticOptions, Output),
-    "convert": (GeometryOptions, Output),
+    "convert": (GeometryOptions, Sections, Output),
     "view": (VoxelSize,),
 }
 

@@ -12,6 +12,7 @@ from clew.blockwise.worker_options import Workers
 from clew.network.options import BUNDLED, Shape
 from clew.ranges import NotNegative
 from clew.space import Lengths
+from clew.volumes.open import numbered
 
 INPUT = "input"
 Input = Annotated[str, INPUT]
@@ -78,6 +79,23 @@ class Values:
     dtype: Literal["keep", "uint8"] = "keep"
     range: tuple[float, float] | None = None
     fill: float | None = None
+
+
+@dataclass(frozen=True)
+class Sections:
+    """Where the sections of a folder lie.
+
+    Parameters
+    ----------
+    by_number
+        Put the sections of a folder where the numbers in their names say; absent ones are 0. In any command: FOLDER:by-number.
+    """
+
+    by_number: bool = False
+
+    def address(self, path: str) -> str:
+        """The address of a volume with its sections there."""
+        return numbered(path) if self.by_number else path
 
 
 @dataclass(frozen=True)

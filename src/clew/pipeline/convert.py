@@ -6,9 +6,10 @@ The copy has a format that clew writes.
 from functools import partial
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid, even_blocks
@@ -18,7 +19,7 @@ from clew.pipeline._block_run import BlockWork, absolute, run_in_blocks, volumes
 from clew.pipeline._declare import Record, stage
 from clew.pipeline._files import open_input, unplaced
 from clew.pipeline._memory import refuse_too_large
-from clew.pipeline._options import BlockRun, Blocks, GeometryOptions, Input, Output, Values, Volumes
+from clew.pipeline._options import BlockRun, Blocks, GeometryOptions, Input, Output, Sections, Values, Volumes
 from clew.pipeline._progress import say
 from clew.pipeline._protection import refuse_overlap
 from clew.space import Box, Triple, triple
@@ -33,6 +34,8 @@ from clew.volumes.volume import PLACED, Volume
 
 BYTES_A_VOXEL = 40
 """Memory of a worker for each voxel of a block, at most."""
+SLAB_BYTES = 256 << 20
+"""Bytes of sections that are looked at together, to decode chunks once."""
 
 
 @stage
@@ -41,8 +44,10 @@ def convert(
     target: str,
     *,
     geometry: GeometryOptions,
+    sections: Sections,
     box: str | None = None,
     values: Values,
+    mask: Literal["annotated"] | None = None,
     output: Output,
     record: Record,
 ) -> None:
@@ -58,9 +63,11 @@ def convert(
         Output.
     box
         Part in voxels, as z0:z1,y0:y1,x0:x1.
+    mask
+        `annotated` writes the mask of labels of which only some sections are annotated: 1 in sections with labels, else 0.
     """
     refuse_overlap([source], [target])
-    volume = open_input(source, geometry.voxel_size, geometry.offset)
+    volume = open_input(sections.address(source), geometry.voxel_size, geometry.offset)
     part = Box.parse(box, volume.shape)
     scaling = _scaling(volume, values)
     changed = (scaling.range, scaling.fill) != (None, None)
@@ -68,6 +75,8 @@ def convert(
         work = "convert --dtype uint8" if changed else "convert"
         refuse_too_large(work, source, prod((*volume.shape[:-3], *part.shape)), volume.dtype.itemsize)
     data: Any = scaling(volume.read((..., *part))) if box is not None or changed else volume
+    if mask is not None:
+        data = annotated_mask(data, source)
     save_volume(
         target,
         data,
@@ -84,6 +93,7 @@ def convert_blocks(
     folder: str,
     *,
     geometry: GeometryOptions,
+    sections: Sections,
     values: Values,
     blocks: Blocks,
     volumes: Volumes,
@@ -100,7 +110,9 @@ def convert_blocks(
         Where volume.zarr and the state of the run are written.
     """
     run_in_blocks(
-        lambda: _lay_out(source, Path(folder), volumes.volumes, geometry, values, blocks.block_shape), record, block_run
+        lambda: _lay_out(sections.address(source), Path(folder), volumes.volumes, geometry, values, blocks.block_shape),
+        record,
+        block_run,
     )
 
 
@@ -121,6 +133,30 @@ def _scaling(volume: Volume, values: Values) -> Scaling:
 def _recorded(scaling: Scaling) -> dict[str, object]:
     """What is recorded of how values were scaled."""
     return {} if scaling.range is None else {"grey_range": list(scaling.range)}
+
+
+def annotated_mask(labels: Volume | NDArray[Any], name: str) -> NDArray[np.uint8]:
+    """The mask of labels of which only some sections are annotated.
+
+    Parameters
+    ----------
+    labels : (z, y, x) integers
+        0 = not labelled.
+    name : str
+        For messages.
+
+    Returns
+    -------
+    (z, y, x) uint8
+        1 in all sections that hold a label, 0 in those in which nobody looked.
+    """
+    if len(labels.shape) != 3 or labels.dtype.kind not in "bui":
+        raise InputError(f"{name} must be labels (z, y, x), whole numbers, not {labels.dtype} of shape {labels.shape}")
+    step = max(1, min(64, SLAB_BYTES // (prod(labels.shape[1:]) * labels.dtype.itemsize)))
+    slabs = (labels[z : z + step] for z in range(0, labels.shape[0], step))
+    annotated = np.concatenate([slab.reshape(len(slab), -1).any(axis=1) for slab in slabs])
+    say(f"{int(annotated.sum())} of {len(annotated)} sections hold labels")
+    return np.broadcast_to(annotated.astype(np.uint8)[:, None, None], labels.shape)
 
 
 def _lay_out(

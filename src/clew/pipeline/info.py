@@ -9,7 +9,7 @@ import numpy as np
 from clew.grey import sample_pieces
 from clew.network.bundled import bundled_names, open_checkpoint
 from clew.pipeline._declare import stage
-from clew.pipeline._options import VoxelSize
+from clew.pipeline._options import Sections, VoxelSize
 from clew.pipeline._progress import say
 from clew.space import Lengths
 from clew.volumes.open import list_datasets, open_volume
@@ -18,7 +18,7 @@ from clew.volumes.volume import Volume
 
 
 @stage
-def info(path: str, *, voxel_size: VoxelSize) -> None:
+def info(path: str, *, voxel_size: VoxelSize, sections: Sections) -> None:
     """Show what clew understands of a volume, a table or a checkpoint.
 
     Parameters
@@ -26,7 +26,7 @@ def info(path: str, *, voxel_size: VoxelSize) -> None:
     path
         Volume (OME-Zarr, zarr, N5, HDF5 as file.h5:dataset, TIFF, precomputed), region graph, merge tree or checkpoint.
     """
-    rows = _rows(path, voxel_size.voxel_size)
+    rows = _rows(sections.address(path), voxel_size.voxel_size)
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         say(f"{name:<{width}}  {value}")

@@ -8,7 +8,15 @@ from clew.documents import regular_file
 from clew.errors import InputError
 from clew.volumes.formats.knossos import is_knossos
 from clew.volumes.listing import DatasetRow
-from clew.volumes.location import HDF5_SUFFIXES, IMAGE_SUFFIXES, TIFF_SUFFIXES, Location, find_location, read_json
+from clew.volumes.location import (
+    BY_NUMBER,
+    HDF5_SUFFIXES,
+    IMAGE_SUFFIXES,
+    TIFF_SUFFIXES,
+    Location,
+    find_location,
+    read_json,
+)
 from clew.volumes.recognition import UNKNOWN, content_of, what_is
 from clew.volumes.volume import Stored, Volume
 
@@ -56,6 +64,20 @@ def open_volume(
            [0, 0]], dtype=uint8)
     """
     return Volume(_open_stored(find_location(path, dataset)), voxel_size, offset)
+
+
+def numbered(path: str) -> str:
+    """The address of a folder whose sections lie where their numbers say.
+
+    Raises
+    ------
+    InputError
+        For anything but a folder of sections.
+    """
+    location = find_location(path)
+    if location.remote or not Path(location.container).is_dir() or _kind(location) != "images":
+        raise InputError(f"{path} is no folder of sections, whose names have numbers: leave out --by-number")
+    return f"{location.container}:{BY_NUMBER}"
 
 
 def list_datasets(path: str | os.PathLike[str]) -> list[DatasetRow]:

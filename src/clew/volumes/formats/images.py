@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clew.errors import InputError
-from clew.volumes.location import TIFF_SUFFIXES
+from clew.volumes.location import BY_NUMBER, TIFF_SUFFIXES
 from clew.volumes.volume import Stored
 
 
@@ -49,7 +49,7 @@ def open_images(path: str, part: str = "") -> Stored:
     part : str
         What of it: the number of a series of images in a TIFF, `by-number` for a folder, "" by default.
     """
-    from clew.volumes.formats.sections import BY_NUMBER, open_folder, open_sections
+    from clew.volumes.formats.sections import open_folder, open_sections
     from clew.volumes.formats.tiff import open_tiff
 
     place = Path(path)

@@ -18,14 +18,13 @@ from clew.volumes.formats.ome_tiff import set_of
 from clew.volumes.formats.section_names import number_sections, unplaced
 from clew.volumes.formats.tiff import open_tiff, read_section
 from clew.volumes.geometry import Geometry
-from clew.volumes.location import IMAGE_SUFFIXES, TIFF_SUFFIXES, natural_key
+from clew.volumes.location import BY_NUMBER, IMAGE_SUFFIXES, TIFF_SUFFIXES, natural_key
 from clew.volumes.volume import Stored, first_line
 
 PILLOW_FORMATS = ("PNG", "JPEG", "BMP")
 """Pillow goes by the content of a file, and starts another program for some of what it finds, such as PostScript."""
 MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16", "I;16B", "I;16L")
 """Pillow's kinds of images that are understood; not those of printers (CMYK) and of video."""
-BY_NUMBER = "by-number"
 
 
 def open_folder(folder: Path, by_number: bool = False) -> Stored:
@@ -97,17 +96,14 @@ def _placed(stored: Stored, numbers: Sequence[int], files: Sequence[Path]) -> St
         return np.zeros(plane, dtype) if index is None else array[index : index + 1, :, :][0]
 
     said = f"placed by number: {files[0].name} is section {first}, counted from 0 where raw begins"
-    absent = (
-        f"{count - len(numbers)} of {count} sections are not there and read as 0"
-        if count > len(numbers)
-        else "none is absent"
-    )
+    lost = count - len(numbers)
+    absent = f"{lost} of {count} sections are not there and read as 0; clew convert --mask annotated makes the mask of the others"
     return replace(
         stored,
         array=Sections((count,), (plane[0], plane[1]), dtype, read),
         geometry=replace(stored.geometry, offset_voxels=(float(first), 0.0, 0.0)),
         source=f"{stored.source}:{BY_NUMBER}",
-        warnings=(*stored.warnings, f"{said}; {absent}"),
+        warnings=(*stored.warnings, f"{said}; {absent}" if lost else said),
     )
 
 

@@ -142,7 +142,10 @@ def _companions(tiff: Any, series: Any) -> set[str]:
 
 
 def _choose(tiff: Any, number: str, path: Path) -> Stack:
-    """The series of images that is asked for, or the largest; single images that are alike are one series."""
+    """The series of images that is asked for, or the largest.
+
+    Single images that are alike are one series.
+    """
     series = tiff.series
     if not series:
         raise InputError(f"{path} holds no image")
