@@ -1,5 +1,6 @@
 """Small valid inputs of every format that clew reads, and the commands that read each."""
 
+import gzip
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import mrcfile
+import nrrd
 import numpy as np
 import tensorstore
 import tifffile
@@ -99,6 +102,13 @@ INPUTS = (
     Input("ome.ome.tif", VOLUME, reader=tifffile.imread),
     Input("packed.tif", SIZED, reader=tifffile.imread),
     Input("sections", SIZED, checksum=True, reader=_sections),
+    Input("a.npy", SIZED, reader=np.load),
+    Input("a.npz", SIZED),
+    Input("a.mrc", VOLUME),
+    Input("a.mrc.gz", VOLUME),
+    Input("a.nrrd", VOLUME),
+    Input("a.ims", VOLUME),
+    Input("a.xml", VOLUME),
     Input("one.png", SIZED[:2], checksum=True),
     Input("knossos", (VOLUME[0], "convert {input} {out}/result.zarr --box 0:24,0:24,0:24")),
     Input("trees.nml", ("evaluate-skeletons {good}/segmentation.zarr {input}",)),
@@ -168,6 +178,7 @@ def make_inputs(folder: Path) -> None:
     _write_hdf5(folder, raw, labels)
     _write_images(folder, raw)
     _write_knossos(folder / "knossos", raw)
+    _write_arrays(folder, raw)
     _write_nml(folder / "trees.nml")
     save_checkpoint(folder / "net.pt", Checkpoint(UNet(SMALL).eval(), RESOLUTION, 0.5, "mean", {"step": 3}))
     _write_segmentation(folder, labels, rng)
@@ -261,6 +272,33 @@ def _write_knossos(folder: Path, raw: np.ndarray) -> None:
     (folder / "x0000" / "y0000" / "z0000" / "cube.raw").write_bytes(cube.tobytes())
     lines = [f"scale {axis} {size};\nboundary {axis} 128;" for axis, size in zip("zyx", RESOLUTION, strict=True)]
     (folder / "knossos.conf").write_text("\n".join(lines) + "\n")
+
+
+def _write_arrays(folder: Path, raw: np.ndarray) -> None:
+    """Arrays of numpy, MRC, NRRD, Imaris and BigDataViewer."""
+    np.save(folder / "a.npy", raw)
+    np.savez_compressed(folder / "a.npz", raw)
+    with mrcfile.new(folder / "a.mrc") as file:
+        file.set_data(raw.astype(np.uint16))
+        file.voxel_size = tuple(10 * size for size in RESOLUTION[::-1])
+    (folder / "a.mrc.gz").write_bytes(gzip.compress((folder / "a.mrc").read_bytes()))
+    header = {"space dimension": 3, "space directions": np.diag(RESOLUTION[::-1]), "space units": ["nm"] * 3}
+    nrrd.write(str(folder / "a.nrrd"), raw.T, header)
+    with h5py.File(folder / "a.ims", "w") as file:
+        image = file.create_group("DataSetInfo/Image").attrs
+        for axis, name in enumerate("XYZ"):
+            image[name], image[f"ExtMin{axis}"] = (np.frombuffer(text, "S1") for text in (b"24", b"0"))
+            image[f"ExtMax{axis}"] = np.frombuffer(str(SIZE * RESOLUTION[2 - axis] / 1e3).encode(), "S1")
+        file.create_dataset("DataSet/ResolutionLevel 0/TimePoint 0/Channel 0/Data", data=raw, chunks=(16, 16, 16))
+    with h5py.File(folder / "bdv.h5", "w") as file:
+        file["s00/resolutions"] = np.ones((1, 3))
+        file.create_dataset("t00000/s00/0/cells", data=raw.astype(np.int16), chunks=(16, 16, 16))
+    (folder / "a.xml").write_text(
+        '<SpimData><SequenceDescription><ImageLoader format="bdv.hdf5"><hdf5 type="relative">bdv.h5</hdf5></ImageLoader>'
+        "<ViewSetups><ViewSetup><id>0</id><voxelSize><unit>nm</unit><size>10 10 20</size></voxelSize></ViewSetup>"
+        "</ViewSetups></SequenceDescription></SpimData>"
+    )
+    (folder / "bdv.xml").write_text((folder / "a.xml").read_text())
 
 
 def _write_nml(file: Path) -> None:

@@ -4,10 +4,13 @@ A format is a function that writes an array with a foreign library into a folder
 a function that damages what it wrote. Where a format has not what a fault damages, that fault is not tried.
 """
 
+import gzip
 import re
 from pathlib import Path
 
 import h5py
+import mrcfile
+import nrrd
 import numcodecs
 import numpy as np
 import pytest
@@ -99,6 +102,40 @@ def hdf5(folder: Path) -> Path:
     return folder / "a.h5"
 
 
+def npy(folder: Path) -> Path:
+    np.save(folder / "a.npy", DATA)
+    return folder / "a.npy"
+
+
+def npz(folder: Path) -> Path:
+    np.savez_compressed(folder / "a.npz", DATA)
+    return folder / "a.npz"
+
+
+def mrc(folder: Path) -> Path:
+    with mrcfile.new(folder / "a.mrc") as file:
+        file.set_data(DATA.astype(np.int16))
+    return folder / "a.mrc"
+
+
+def mrc_packed(folder: Path) -> Path:
+    path = mrc(folder)
+    (folder / "b.mrc.gz").write_bytes(gzip.compress(path.read_bytes()))
+    return folder / "b.mrc.gz"
+
+
+def nrrd_gzip(folder: Path) -> Path:
+    nrrd.write(str(folder / "a.nrrd"), DATA.T)
+    return folder / "a.nrrd"
+
+
+def bigdataviewer(folder: Path) -> Path:
+    with h5py.File(folder / "a.h5", "w") as file:
+        file["s00/resolutions"] = np.ones((1, 3))
+        file.create_dataset("t00000/s00/0/cells", data=DATA.astype(np.int16), chunks=(4, 4, 4), compression="gzip")
+    return folder / "a.h5"
+
+
 def pieces(path: Path) -> list[Path]:
     """The files that hold voxels, the largest first."""
     files = [path] if path.is_file() else [file for file in sorted(path.rglob("*")) if file.is_file()]
@@ -143,6 +180,7 @@ MAY_LACK_PIECES = (
 )  # fmt: skip
 """Formats that mean the fill value where a piece is missing."""
 FORMATS = (*MAY_LACK_PIECES, precomputed_sharded, knossos, hdf5)
+FORMATS += (npy, npz, mrc, mrc_packed, nrrd_gzip, bigdataviewer)
 FAULTS = (empty_piece, truncated_piece, folder_for_a_piece, broken_link, endless_device)
 
 

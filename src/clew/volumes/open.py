@@ -7,6 +7,8 @@ from pathlib import Path
 from clew.documents import regular_file
 from clew.errors import InputError
 from clew.volumes.formats.knossos import is_knossos
+from clew.volumes.formats.mrc import SUFFIXES as MRC_SUFFIXES
+from clew.volumes.formats.mrc import is_mrc
 from clew.volumes.listing import DatasetRow
 from clew.volumes.location import (
     BY_NUMBER,
@@ -19,6 +21,9 @@ from clew.volumes.location import (
 )
 from clew.volumes.recognition import UNKNOWN, content_of, what_is
 from clew.volumes.volume import Stored, Volume
+
+OTHER_SUFFIXES = {".npy": "numpy", ".npz": "numpy", ".nrrd": "NRRD", ".nhdr": "NRRD", ".xml": "bigdataviewer"}
+"""Suffixes of the other kinds of files, but for MRC."""
 
 
 def open_volume(
@@ -120,6 +125,18 @@ def _open_stored(location: Location) -> Stored:
         from clew.volumes.formats.knossos import open_knossos
 
         return open_knossos(location.container)
+    if kind == "numpy":
+        from clew.volumes.formats.numpy_files import open_numpy
+
+        return open_numpy(location.container, location.dataset)
+    if kind == "MRC":
+        from clew.volumes.formats.mrc import open_mrc
+
+        return open_mrc(location.container)
+    if kind == "NRRD":
+        from clew.volumes.formats.nrrd_files import open_nrrd
+
+        return open_nrrd(location.container)
     from clew.volumes.formats.chunked import open_chunked
 
     return open_chunked(location.container, location.dataset)
@@ -158,12 +175,14 @@ def _kind_of_file(path: Path) -> str:
         return "images"
     if suffix in HDF5_SUFFIXES or content.startswith("HDF5"):
         return "hdf5"
-    if suffix == ".xml":
-        return "bigdataviewer"
+    if suffix in OTHER_SUFFIXES:
+        return OTHER_SUFFIXES[suffix]
+    if is_mrc(path.name):
+        return "MRC"
     found = what_is(path)
     if found != UNKNOWN:
         raise InputError(f"{path} is not read: it is {found}")
-    known = ", ".join((*HDF5_SUFFIXES, *IMAGE_SUFFIXES))
+    known = ", ".join((*HDF5_SUFFIXES, *IMAGE_SUFFIXES, *OTHER_SUFFIXES, *MRC_SUFFIXES))
     folders = "zarr, N5, neuroglancer precomputed, KNOSSOS cubes or sections"
     raise InputError(f"{path} is {UNKNOWN}; files end in {known}; folders are {folders}")
 
