@@ -106,8 +106,8 @@ def test_bad_paths(tmp_path: Path, affinities: Path, capsys: pytest.CaptureFixtu
 
 def test_bad_labels(tmp_path: Path, affinities: Path, capsys: pytest.CaptureFixture):
     good = bad(tmp_path / "good.zarr", np.ones((8, 8, 8), np.uint64))
-    negative = bad(tmp_path / "negative.zarr", np.full((8, 8, 8), -1, np.int32))
-    floats = bad(tmp_path / "floats.zarr", np.ones((8, 8, 8), np.float32))
+    negative = bad(tmp_path / "negative.zarr", np.full((8, 8, 8), -7, np.int32))
+    floats = bad(tmp_path / "floats.zarr", np.full((8, 8, 8), 1.5, np.float32))
     check_refused(capsys, "must not be negative", "evaluate", good, negative)
     check_refused(capsys, "whole numbers", "evaluate", good, floats)
     check_refused(capsys, "shape", "build-region-graph", affinities, good, tmp_path / "graph.h5")

@@ -37,15 +37,32 @@ def as_array(values: Any, name: str) -> NDArray[Any]:
 
 
 def as_ids(values: Any, name: str) -> NDArray[np.uint64]:
-    """Any whole, non-negative numbers as contiguous uint64."""
+    """Any whole, non-negative numbers as contiguous uint64.
+
+    Floats are ids as far as they tell neighbouring ones apart.
+    """
     array = as_array(values, name)
     if not array.size:
         return np.zeros(array.shape, np.uint64)
-    if array.dtype.kind not in "uib":
-        raise InputError(f"{name} must be whole numbers (such as uint64), not {array.dtype}; convert them first")
-    if array.dtype.kind == "i" and array.min() < 0:
+    if array.dtype.kind == "f":
+        _check_whole(array, name)
+    if array.dtype.kind in "if" and array.min() < 0:
         raise InputError(f"{name} must not be negative, but its smallest value is {array.min()}; use 0 for background")
     return np.ascontiguousarray(array, dtype=np.uint64)
+
+
+def _check_whole(array: NDArray[Any], name: str) -> None:
+    """Refuse floats that are no ids.
+
+    These are fractions, NaN, and numbers so large that neighbouring ones are one.
+    """
+    if not (array == np.rint(array)).all() or not np.isfinite(array).all():
+        raise InputError(f"{name} must be whole numbers (such as uint64), but holds fractions, NaN or infinite values: were labels "
+                         "resampled by interpolation?")  # fmt: skip
+    limit = 2 ** (np.finfo(array.dtype).nmant + 1)
+    if array.max() >= limit:
+        raise InputError(f"{name} holds {array.dtype} that reach {array.max():.0f}: from {limit} on neighbouring ids are one "
+                         "number there; write them anew as uint64")  # fmt: skip
 
 
 def as_counts(values: Any, name: str, least: int = 0) -> NDArray[np.int64]:

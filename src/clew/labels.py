@@ -26,7 +26,7 @@ def check_label_kind(labels: Any, name: str) -> None:
         raise InputError(f"{name} must be (z, y, x), not of shape {shape}")
     if 0 in shape:
         raise InputError(f"{name} must hold at least one voxel, not be of shape {shape}")
-    if dtype.kind not in "uib":
+    if dtype.kind not in "uibf":
         raise InputError(f"{name} must be whole numbers (such as uint64), not {dtype}; convert them first")
 
 
@@ -37,6 +37,23 @@ def as_labels(labels: Any, name: str) -> Labels:
     """
     labels = labels if is_array(labels) else as_array(labels, name)
     check_label_kind(labels, name)
+    return as_ids(labels, name)
+
+
+def as_truth(labels: Any, name: str) -> Labels:
+    """Check labels that people made, and return them as contiguous uint64.
+
+    −1, −2 and −3 say that nobody annotated a voxel, as CREMI's ids for it, which they are in 64 bits.
+    """
+    labels = labels if is_array(labels) else as_array(labels, name)
+    check_label_kind(labels, name)
+    if np.dtype(labels.dtype).kind in "if":
+        labels = as_array(labels, name)
+        unknown = special_ids(labels)
+        if unknown.any():
+            ids = as_ids(np.where(unknown, 0, labels), name)
+            ids[unknown] = labels[unknown].astype(np.int64).astype(np.uint64)
+            return ids
     return as_ids(labels, name)
 
 
@@ -63,7 +80,12 @@ def inside_mask(mask: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def special_ids(ids: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which voxels have an id that says that nobody annotated them."""
+    """Which voxels have an id that says that nobody annotated them.
+
+    Signed numbers have −1 to −3 in the place of CREMI's.
+    """
+    if ids.dtype.kind in "if":
+        return (ids < 0) & (ids >= -3) & (ids == np.rint(ids))
     return ids >= FIRST_SPECIAL if ids.dtype == np.uint64 else np.zeros(ids.shape, bool)
 
 

@@ -85,8 +85,8 @@ def test_relabelling_refuses_unknown_segments_and_unequal_lists():
     ("segmentation", "truth", "message"),
     [
         (np.zeros((2, 2, 2), int), np.zeros((2, 2, 3), int), "one shape"),
-        (np.zeros((2, 2, 2)), np.zeros((2, 2, 2), int), "segmentation must be whole numbers"),
-        (np.zeros((2, 2, 2), int), np.full((2, 2, 2), -3), "truth must not be negative"),
+        (np.full((2, 2, 2), 0.5), np.zeros((2, 2, 2), int), "segmentation must be whole numbers"),
+        (np.zeros((2, 2, 2), int), np.full((2, 2, 2), -4), "truth must not be negative"),
         (np.zeros((0, 2, 2), int), np.zeros((0, 2, 2), int), "at least one voxel"),
         (np.zeros((2, 2), int), np.zeros((2, 2), int), r"\(z, y, x\)"),
     ],

@@ -8,6 +8,7 @@ from clew.planning.annotation import (
     check_holes,
     check_ids,
     check_mask,
+    check_pairs,
     check_pieces,
     check_sections,
     check_sizes,
@@ -69,8 +70,7 @@ def test_sound_volume_has_no_serious_finding(sound: SyntheticVolume):
         (np.array([[[3, 255]]], np.uint8), "the largest of uint8", True),
         (np.array([[[3, 65535]]], np.uint16), "the largest of uint16", True),
         (np.array([[[3, 2.5]]], np.float32), "resampled by interpolation", True),
-        (np.array([[[3, 2.0**25]]], np.float32), "above 16777216 ids run together", True),
-        (np.array([[[3, 2]]], np.float32), "convert them to uint64", True),
+        (np.array([[[3, 2.0**25]]], np.float32), "from 16777216 on ids run together", True),
         (np.array([[[3, np.nan]]], np.float64), "fractions or NaN", True),
     ],
 )
@@ -257,3 +257,26 @@ def test_contrast(sound: SyntheticVolume):
 def test_ranges():
     assert ranges([3, 4, 5, 9]) == "3–5, 9"
     assert ranges(range(0, 40, 2)).endswith("14 and 12 more")
+
+
+@pytest.mark.parametrize(("thick", "axis", "name"), [(1, 0, "z"), (1, 2, "x"), (2, 0, "")])
+def test_single_sections_do_not_train_the_axis_across(thick, axis, name):
+    mask = np.zeros((20, 16, 16), bool)
+    for first in range(4, 20, 5):
+        mask[first : first + thick] = True
+    found = check_pairs(mask.swapaxes(0, axis))
+    assert [finding.serious for finding in found] == [True] * len(name)
+    number = np.count_nonzero(mask[:, 1:] & mask[:, :-1])
+    for finding in found:
+        assert finding.text.startswith(
+            f"0 pairs of neighbouring annotated voxels along {name} ({number:,} along another"
+        )
+        assert f"affinities along {name} are never trained" in finding.text
+
+
+def test_few_pairs_of_sections_are_said():
+    mask = np.zeros((40, 16, 16), bool)
+    mask[::2], mask[1] = True, True
+    (found,) = check_pairs(mask)
+    assert not found.serious
+    assert found.text.startswith("512 pairs")

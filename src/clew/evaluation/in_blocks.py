@@ -11,7 +11,7 @@ from clew.blockwise.store import Store, as_record, as_table
 from clew.blockwise.tasks import Task, keys
 from clew.evaluation.border import mask_borders
 from clew.evaluation.overlap import OverlapTable, merge_tables, overlap_table
-from clew.labels import as_labels, without_special
+from clew.labels import as_truth, without_special
 from clew.space import Lengths, Triple
 
 
@@ -60,7 +60,7 @@ def _count(store: Store, *, grid: Grid, place: Triple, border: Border | None) ->
     block = grid.block(place)
     reach = (0, 0, 0) if border is None else border.reach
     context = block.grown(reach, reach)
-    truth = without_special(as_labels(store.read("truth", context), "truth"))
+    truth = without_special(as_truth(store.read("truth", context), "truth"))
     if border is not None:
         truth = mask_borders(truth, border.voxel_size, border.distance)
     table = overlap_table(store.read("segmentation", block.owned), truth[block.owned.within(context)])

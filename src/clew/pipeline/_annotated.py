@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from clew.errors import InputError
 from clew.labels import special_ids, without_special
-from clew.pipeline._files import open_sized, read_ids, read_mask, share
+from clew.pipeline._files import open_sized, read_mask, read_truth, share
 from clew.space import Box, Lengths, Triple
 from clew.training.sampling import TrainingVolume
 from clew.volumes.formats.cremi import CREMI_LAYOUT
@@ -96,7 +96,7 @@ def read_labels(
 
     `parts` are the voxels that labels and mask share with raw.
     """
-    ids, place = read_ids(volumes[0], parts[0].part), parts[0].outer
+    ids, place = read_truth(volumes[0], parts[0].part), parts[0].outer
     labels, mask = embed(without_special(ids), place, box), embed(~special_ids(ids), place, box)
     if len(volumes) > 1:
         mask &= embed(read_mask(volumes[1], parts[1].part), parts[1].outer, box)

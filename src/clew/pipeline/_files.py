@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from clew.arrays import as_ids
 from clew.errors import InputError
-from clew.labels import inside_mask
+from clew.labels import as_truth, inside_mask
 from clew.pipeline._declare import Record
 from clew.pipeline._progress import warn
 from clew.replace import refuse_existing, written_beside
@@ -126,6 +126,14 @@ def read_covering_mask(path: str, source: Volume) -> NDArray[np.bool_]:
 def read_ids(volume: Volume, box: Box | None = None) -> NDArray[np.uint64]:
     """The ids of a label volume, or of a box in it."""
     return as_ids(volume.read(... if box is None else box), volume.source)
+
+
+def read_truth(volume: Volume, box: Box | None = None) -> NDArray[np.uint64]:
+    """The ids of labels that people made, or of a box in them.
+
+    −1 to −3 become CREMI's ids for voxels that nobody annotated.
+    """
+    return as_truth(volume.read(... if box is None else box), volume.source)
 
 
 def warn_all(notes: Iterable[str]) -> None:

@@ -5,6 +5,7 @@ The truth is true labels; scores are a table, JSON and a plot.
 
 import dataclasses
 import math
+from contextlib import suppress
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -23,7 +24,16 @@ from clew.evaluation.scores import Scores, best_threshold, score_table, score_th
 from clew.labels import without_special
 from clew.pipeline._block_run import BlockWork, absolute, run_in_blocks
 from clew.pipeline._declare import Record, stage
-from clew.pipeline._files import open_together, read_ids, refuse_existing_outputs, share, write_scores
+from clew.pipeline._files import (
+    FILE_NAMES,
+    open_together,
+    read_ids,
+    read_truth,
+    refuse_existing_outputs,
+    share,
+    write_scores,
+)
+from clew.pipeline._identity import identify
 from clew.pipeline._memory import refuse_too_large
 from clew.pipeline._options import BlockRun, Blocks, Comparison, Input, LabelComparison, Output, VoxelSize
 from clew.pipeline._progress import say
@@ -34,6 +44,7 @@ from clew.space import Box, Lengths, Triple, triple
 from clew.training.targets import split_components
 from clew.view.figures import save_figure, threshold_figure
 from clew.volumes.formats.nml import is_nml
+from clew.volumes.open import open_volume
 from clew.volumes.run_store import FileStore
 from clew.volumes.volume import Volume
 
@@ -82,7 +93,7 @@ def evaluate(
     pair = match_volumes(segmentation, truth, comparison.box, voxel_size.voxel_size)
     work = "evaluate --components" if components else "evaluate --border" if comparison.border else "evaluate"
     refuse_too_large(work, segmentation, prod(pair.here.shape), 16)
-    ids, labels = read_ids(pair.segmentation, pair.here), read_ids(pair.truth, pair.there)
+    ids, labels = read_ids(pair.segmentation, pair.here), read_truth(pair.truth, pair.there)
     labels = without_special(labels)
     if comparison.border:
         labels = mask_borders(labels, pair.truth.voxel_size, comparison.border)
@@ -93,7 +104,7 @@ def evaluate(
     if json:
         save_scores(curve, Path(json), record)
     if plot:
-        save_figure(curve_figure(curve), plot)
+        save_figure(curve_figure(curve, used_threshold(str(comparison.merge_tree))), plot)
     return curve
 
 
@@ -162,11 +173,27 @@ def best_of(curve: Curve) -> tuple[float, Scores]:
     return best_threshold([threshold for threshold, _ in curve], [scores for _, scores in curve])
 
 
-def curve_figure(curve: Curve) -> Any:
-    """VOI split, merge and sum over the threshold."""
+def used_threshold(merge_tree: str) -> float | None:
+    """The threshold at which the segmentation beside a merge tree was cut.
+
+    None where there is none that was made of this tree.
+    """
+    with suppress(InputError):
+        made = open_volume(Path(merge_tree).parent / FILE_NAMES["segmentation"]).attributes
+        trees = made.get("inputs", {}).get("merge_tree")
+        if made.get("stage") == "relabel" and trees == identify(merge_tree):
+            return float(made["threshold"])
+        if made.get("stage") == "segment-blocks":
+            given = made["parameters"]["threshold"]
+            return float(made["suggested_threshold"] if given is None else given)
+    return None
+
+
+def curve_figure(curve: Curve, used: float | None) -> Any:
+    """VOI split, merge and sum over the threshold, and the one that was used."""
     thresholds = [threshold for threshold, _ in curve]
     splits, merges = ([getattr(scores, name) for _, scores in curve] for name in ("voi_split", "voi_merge"))
-    return threshold_figure(thresholds, splits, merges, chosen=best_of(curve)[0])
+    return threshold_figure(thresholds, splits, merges, chosen=used)
 
 
 def match_volumes(segmentation: str, truth: str, box: str | None, voxel_size: Lengths | None) -> Pair:

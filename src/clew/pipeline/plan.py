@@ -174,7 +174,7 @@ def read_checked_labels(
     ids, wrong = check_ids(np.where(special, 0, values) if special.any() else values)
     if special.any():
         wrong.append(Finding(False, f"{special.mean():.1%} of the labels are CREMI's ids for voxels that nobody annotated "
-                                    "(from 0xfffffffffffffffd); they are masked out"))  # fmt: skip
+                                    "(from 0xfffffffffffffffd, or −1 to −3); they are masked out"))  # fmt: skip
     labels, mask = embed(ids, place, box), embed(~special, place, box)
     if len(volumes) > 1:
         mask &= embed(read_mask(volumes[1], parts[1].part), parts[1].outer, box)

@@ -23,9 +23,10 @@ from clew.network.unet import UNet, seed_weights, with_descriptors
 from clew.pipeline._annotated import AnnotatedVolume, read_annotated
 from clew.pipeline._declare import Record, stage
 from clew.pipeline._options import Input, VoxelSize
-from clew.pipeline._progress import say
+from clew.pipeline._progress import say, warn
 from clew.pipeline._protection import refuse_overlap
 from clew.pipeline._run_folder import RunFolder, training_folder
+from clew.planning.annotation import annotated_pairs
 from clew.segmentation.agglomeration import parse_score
 from clew.segmentation.options import AgglomerationOptions, FragmentOptions
 from clew.signals import Interruption
@@ -305,6 +306,9 @@ def _read_volumes(data: list[str], voxel_size: Lengths | None) -> list[Annotated
     if not any(_has_borders(each.volume) for each in read):
         raise InputError("no training volume holds two neurons: with one label only there is no border to learn; annotate "
                          "more, or look with clew plan")  # fmt: skip
+    pairs = sum(annotated_pairs(each.volume.mask)[0] for each in read)
+    if not pairs:
+        warn("no two annotated sections are neighbours, so that affinities along z are never trained; see clew plan")
     return read
 
 

@@ -25,6 +25,8 @@ LARGE_SHARE = 0.01
 """Share of the labelled voxels from which errors of their kind are serious."""
 THICK = (3, 5, 5)
 """A gap between objects that does not hold a box of these voxels (z, y, x) is taken for a membrane."""
+FEW_PAIRS = 0.2
+"""Below this share of the annotated pairs of another axis, an axis is hardly trained; two sections at a place have half."""
 LISTED = 3
 """Examples that a finding names, the worst first."""
 
@@ -238,6 +240,29 @@ def check_sections(labels: Labels, mask: Mask) -> list[Finding]:
     return findings
 
 
+def annotated_pairs(mask: Mask) -> Triple:
+    """Pairs of neighbouring annotated voxels along z, y and x.
+
+    Affinities are learnt from them.
+    """
+    return triple(int(np.count_nonzero(mask[here] & mask[there])) for here, there in face_pairs()[::2])
+
+
+def check_pairs(mask: Mask) -> list[Finding]:
+    """Find annotation that teaches little or nothing along an axis.
+
+    Single sections do so along z.
+    """
+    pairs, findings = annotated_pairs(mask), []
+    for name, number in zip("zyx", pairs, strict=True):
+        if number < FEW_PAIRS * max(pairs):
+            trained = "hardly" if number else "never"
+            text = (f"{number:,} pairs of neighbouring annotated voxels along {name} ({max(pairs):,} along another axis): "
+                    f"affinities along {name} are {trained} trained; annotate at least two neighbouring sections at each place")  # fmt: skip
+            findings.append(Finding(number == 0, text))
+    return findings
+
+
 def check_mask(labels: Labels, mask: Mask) -> list[Finding]:
     """Find a mask that leaves nothing over or hides labels; and much background."""
     if not mask.any():
@@ -333,13 +358,13 @@ def _many_pieces(found: Components, ids: Labels, owner: NDArray[np.int64], large
 
 
 def _whole_numbers(labels: NDArray[Any]) -> tuple[NDArray[np.int64], list[Finding]]:
-    text = f"labels are {labels.dtype}, train wants whole numbers; convert them to uint64"
+    text = ""
     exact = 2.0 ** (np.finfo(labels.dtype).nmant + 1)
     if not np.isfinite(labels).all() or (labels != np.rint(labels)).any():
         text = f"labels are {labels.dtype} with fractions or NaN: were they resampled by interpolation? write them anew"
-    elif labels.max() > exact:
-        text = f"labels are {labels.dtype} and reach {labels.max():.0f}: above {exact:.0f} ids run together; write them anew"
-    return np.nan_to_num(labels).clip(-1, 2.0**62).astype(np.int64), [Finding(True, text)]
+    elif labels.max() >= exact:
+        text = f"labels are {labels.dtype} and reach {labels.max():.0f}: from {exact:.0f} on ids run together; write them anew"
+    return np.nan_to_num(labels).clip(-1, 2.0**62).astype(np.int64), [Finding(True, text)] if text else []
 
 
 def _first(where: Mask) -> str:

@@ -11,6 +11,7 @@ from clew.planning.annotation import (
     Labels,
     Statistics,
     check_holes,
+    check_pairs,
     check_pieces,
     check_sections,
     check_sizes,
@@ -80,6 +81,7 @@ def examine(
         *check_pieces(components),
         *check_holes(labels, mask),
         *check_sections(labels, mask),
+        *check_pairs(mask),
         *check_registration(raw, labels, mask),
         *check_axes(statistics, voxel_size),
     ]
