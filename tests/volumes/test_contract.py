@@ -205,6 +205,13 @@ def test_what_is_damaged_is_refused(tmp_path, write, fault):
     assert len(message) <= CHARACTERS
 
 
+def test_cubes_that_are_left_out_are_counted(tmp_path):
+    write_cubes(tmp_path / "a", np.ones((200, 9, 10), np.uint8), missing={(0, 0, 0)})
+    volume = open_volume(tmp_path / "a")
+    volume.probe()
+    assert volume_warnings(volume) == ["1 of 2 cubes are not stored and read as 0"]
+
+
 def test_chunks_of_a_missing_shard_of_precomputed_are_counted(tmp_path):
     path = precomputed_sharded(tmp_path)
     missing_piece(path)

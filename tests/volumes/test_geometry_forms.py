@@ -80,6 +80,14 @@ ZARR = {
     "by axis": ({"resolution": {"x": 4, "y": 4, "z": 40}}, {}, {}),
     "one unit": ({"resolution": [0.04, 0.004, 0.004], "unit": "micrometer"}, {}, {}),
     "COSEM": ({}, {"transform": COSEM[0]}, {"transform": COSEM[1]}),
+    "axes that are objects": (
+        {},
+        *(
+            {"axes": [{"name": "z", "unit": "um"}, {"name": "y", "unit": "nm"}, {"name": "x", "unit": "nm"}],
+             "resolution": [0.04, pixel, pixel], "offset": [0, inwards, inwards]}
+            for pixel, inwards in ((4, 0), (8, 2))
+        ),
+    ),
     "factors of the group": ({"resolution": [40, 4, 4], "downsamplingFactors": [[1, 1, 1], [1, 2, 2]]}, {}, {}),
 }  # fmt: skip
 

@@ -134,7 +134,7 @@ def test_n5_is_transposed(tmp_path, attributes):
 
 def test_n5_resolution_that_must_be_in_the_other_order_is_refused(tmp_path):
     write_tensorstore("n5", tmp_path / "a.n5", DATA.T, metadata={"resolution": [40, 4, 4]})
-    with pytest.raises(InputError, match=r"probably written \(z, y, x\): say which with --voxel-size"):
+    with pytest.raises(InputError, match=r"probably written \(z, y, x\); give it as --voxel-size"):
         open_volume(tmp_path / "a.n5")
 
 

@@ -74,10 +74,12 @@ class Size(NamedTuple):
 def named_axes(attributes: Attributes, count: int) -> tuple[str, ...] | None:
     """Axis names from `axis_names`, `axes`, `axistags`, `dimension_names`, … or None."""
     for key in ("axis_names", "axes", "axistags", "dimension_names", "_ARRAY_DIMENSIONS", "DIMENSION_LABELS"):
-        value = attributes.get(key)
+        value: Any = attributes.get(key)
         if isinstance(value, Mapping):
             tags = value.get("axes")
             value = [tag.get("key") for tag in tags if isinstance(tag, Mapping)] if tags and is_list(tags) else None
+        if is_list(value) and all(isinstance(part, Mapping) for part in value):
+            value = [part.get("name") for part in value]
         if isinstance(value, str):
             value = [part.strip() for part in value.split(",")] if "," in value else list(value)
         if not isinstance(value, Sequence) or not all(isinstance(name, str) and name for name in value):
@@ -159,7 +161,7 @@ def _refuse_other_order(size: Size) -> None:
     if size.key in ("resolution", "voxel_size") and z < x:
         raise InputError(
             f"the attribute {size.key} means sections of {z:g} and pixels of {x:g} nm "
-            "in N5's order (x, y, z); it was probably written (z, y, x): say which with --voxel-size z,y,x"
+            "in N5's order (x, y, z); it was probably written (z, y, x)"
         )
 
 
@@ -269,7 +271,7 @@ def _has(attributes: Attributes, key: str, inner: str) -> bool:
 
 def _value(attributes: Attributes, key: str, inner: str, order: Sequence[str]) -> tuple[Any, Any, Sequence[str]]:
     """What an attribute says, in which unit, in which order of axes."""
-    value, units = attributes[key], attributes.get("units", attributes.get("unit"))
+    value, units = attributes[key], attributes.get("units", attributes.get("unit", _units_of_axes(attributes)))
     if key == "transform":
         names = value.get("axes", order)
         if not is_list(names) or not all(isinstance(name, str) for name in names):
@@ -278,6 +280,13 @@ def _value(attributes: Attributes, key: str, inner: str, order: Sequence[str]) -
     if isinstance(value, Mapping) and "dimensions" in value:
         return value["dimensions"], value.get("unit"), order
     return value, units, order
+
+
+def _units_of_axes(attributes: Attributes) -> list[Any] | None:
+    """The units of axes that are described as objects."""
+    axes: Any = attributes.get("axes")
+    described = bool(axes) and is_list(axes) and all(isinstance(axis, Mapping) for axis in axes)
+    return [axis.get("unit") for axis in axes] if described else None
 
 
 def _lengths(value: Any, units: Any, order: Sequence[str], key: str) -> Lengths:

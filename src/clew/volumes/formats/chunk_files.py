@@ -18,6 +18,8 @@ from clew.volumes.volume import Missing
 
 MOST_NAMES = 64
 """Names in a folder that are looked at, to see how chunks are named."""
+MOST_FOLDERS = 4
+"""Folders in it of which a file is looked at."""
 LOOKED_AT = 20_000
 """Files that are looked for at most, which takes 0.1 s on a local disk; of more, as many are drawn by chance."""
 
@@ -160,16 +162,23 @@ def refuse_strays(files: ChunkFiles, found: Sequence[str]) -> None:
 
 def first_files(folder: str) -> Iterator[str]:
     """Some files below a folder, those of metadata left out, by their names there."""
+    folders = 0
+    for entry in _first_entries(folder, MOST_NAMES):
+        name = entry.name
+        if entry.is_dir():
+            folders += 1
+        while folders <= MOST_FOLDERS and os.path.isdir(os.path.join(folder, name)):
+            inner = next(iter(_first_entries(os.path.join(folder, name), 1)), None)
+            if inner is None:
+                break
+            name = f"{name}/{inner.name}"
+        if not os.path.isdir(os.path.join(folder, name)):
+            yield name
+
+
+def _first_entries(folder: str, most: int) -> list[os.DirEntry[str]]:
     with os.scandir(folder) as entries:
-        for entry in itertools.islice((entry for entry in entries if _may_be_chunk(entry.name)), MOST_NAMES):
-            name = entry.name
-            while os.path.isdir(os.path.join(folder, name)):
-                inner = next((part for part in os.listdir(os.path.join(folder, name)) if _may_be_chunk(part)), None)
-                if inner is None:
-                    break
-                name = f"{name}/{inner}"
-            else:
-                yield name
+        return list(itertools.islice((entry for entry in entries if _may_be_chunk(entry.name)), most))
 
 
 def _may_be_chunk(name: str) -> bool:
