@@ -14,27 +14,29 @@ def forests(draw):
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     pairs = rng.integers(1, max(count, 1) + 1, (draw(st.integers(0, 40)) if count > 1 else 0, 2))
     pairs = pairs[pairs[:, 0] != pairs[:, 1]]
-    seeded, frozen = (np.append(0, rng.random(count) < share).astype(np.uint8) for share in rng.random(2))
-    return pairs, seeded, frozen
+    kinds = np.append(0, rng.choice(3, count, p=rng.dirichlet((1, 1, 1)))).astype(np.uint8)
+    frozen = np.append(0, rng.random(count) < rng.random()).astype(np.uint8)
+    return pairs, draw(st.integers(0, len(pairs))), kinds, frozen
 
 
 @settings(max_examples=200, deadline=None)
 @given(forests(), st.sampled_from([np.uint32, np.int64]))
 def test_decided_and_waiting_pairs(forest, dtype):
-    pairs, seeded, frozen = forest
-    roots, kept = kernels.decide_pairs(pairs.astype(dtype), seeded, frozen)
-    sets, waiting = naive.decided_pairs(pairs.tolist(), seeded, frozen)
-    assert kept.tolist() == waiting
+    pairs, zeros, kinds, frozen = forest
+    made = kernels.decide_pairs(pairs.astype(dtype), zeros, kinds, frozen)
+    sets, waiting = naive.decided_pairs(pairs.tolist(), zeros, kinds, frozen)
+    assert made.kept.tolist() == waiting
     for members in sets:
-        chosen = [one for one in members if seeded[one] or frozen[one]] or members
-        assert {int(roots[one]) for one in members} <= set(chosen)
-        assert len({int(roots[one]) for one in members}) == 1
+        chosen = [one for one in members if kinds[one] == 2 or frozen[one]] or members
+        (root,) = {int(made.roots[one]) for one in members}
+        assert root in chosen
+        assert made.kinds[root] == max(kinds[one] for one in members)
 
 
 @settings(max_examples=100, deadline=None)
 @given(forests())
 def test_indices_of_roots(forest):
-    roots, _ = kernels.decide_pairs(*forest)
+    roots = kernels.decide_pairs(*forest).roots
     indices, used = kernels.index_roots(roots)
     assert used.tolist() == sorted(set(roots.tolist()))
     assert [used[index] for index in indices] == roots.tolist()

@@ -21,6 +21,38 @@ def voxel_pairs(levels, mask, per_section=False):
     return sorted(pairs, key=lambda pair: (-pair[0], pair[1]))
 
 
+def objects(levels, mask, threshold, per_section=False):
+    """Voxels in a pair above the threshold."""
+    return {end for pair in voxel_pairs(levels, mask, per_section) if pair[0] > threshold * 255 for end in pair[2:]}
+
+
+def steps_outward(inside, mask, per_section=False):
+    """15 - steps to the surface inside of objects, 14 + steps to an object outside; at most 15 steps are looked at."""
+    voxels = [voxel for voxel in np.ndindex(mask.shape) if mask[voxel]]
+    result = np.zeros(mask.shape, np.uint8)
+    for voxel in np.ndindex(mask.shape):
+        others = [other for other in voxels if (other in inside) != (voxel in inside)]
+        gaps = [
+            sum(abs(p - q) for p, q in zip(voxel, other, strict=True))
+            for other in others
+            if not per_section or voxel[0] == other[0]
+        ]
+        nearest = min([15, *gaps])
+        result[voxel] = 15 - nearest if voxel in inside else 14 + nearest
+    return result
+
+
+def ranked_pairs(levels, mask, threshold, per_section=False):
+    """All pairs in strict order: strength, then steps of both voxels, then index; those of 0 only where both can be reached."""
+    steps = steps_outward(objects(levels, mask, threshold, per_section), mask, per_section).astype(int)
+    pairs = [
+        (strength, steps[one] + steps[other], index, one, other)
+        for strength, index, one, other in voxel_pairs(levels, mask, per_section)
+        if strength > 0 or max(steps[one], steps[other]) < 29
+    ]
+    return sorted(pairs, key=lambda pair: (-pair[0], *pair[1:3]))
+
+
 def mean_levels(levels, mask, per_section=False):
     """(sum, count) of each voxel's own pairs."""
     found = {voxel: [0, 0] for voxel in np.ndindex(mask.shape)}
@@ -109,40 +141,53 @@ class Sets:
         return list({id(group): group for group in self.of.values()}.values())
 
 
-def seeded_forest(levels, mask, seeds, low, per_section=False):
-    """Kruskal over all pairs of at least `low`; two components with a seed are never united."""
-    pairs = [pair for pair in voxel_pairs(levels, mask, per_section) if pair[0] >= low]
-    alive = {voxel for pair in pairs for voxel in pair[2:]} | set(zip(*np.nonzero(seeds), strict=True))
+def seeded_forest(levels, mask, seeds, low, threshold=0.5, per_section=False):
+    """Kruskal over all pairs of at least `low`; two components with a seed are never united.
+
+    By pairs of 0, no two that hold a seed or a voxel of an object are. A component with such a voxel is a fragment.
+    """
+    pairs = [pair for pair in ranked_pairs(levels, mask, threshold, per_section) if pair[0] >= low]
+    alive = {voxel for pair in pairs for voxel in pair[3:]}
+    seeded = set(zip(*np.nonzero(seeds), strict=True))
+    held = seeded | (objects(levels, mask, threshold, per_section) & alive)
     sets = Sets(np.ndindex(mask.shape))
     for group in seed_sets(seeds, per_section):
         first = min(group)
         for voxel in group:
             sets.unite(first, voxel)
-    for _, _, one, other in pairs:
-        if not (any(seeds[v] for v in sets.of[one]) and any(seeds[v] for v in sets.of[other])):
+    for strength, _, _, one, other in pairs:
+        apart = seeded if strength > 0 else held
+        if not (sets.of[one] & apart and sets.of[other] & apart):
             sets.unite(one, other)
-    groups = [group & alive for group in sets.groups() if any(seeds[v] for v in group)]
-    return canonical([group for group in groups if group], mask.shape)
+    return canonical([group for group in sets.groups() if group & held], mask.shape)
 
 
-def decided_pairs(pairs, seeded, frozen):
+def decided_pairs(pairs, zeros, kinds, frozen):
     """Sets of components that join, and rows of the pairs that wait: those of the forest of all that may not choose.
 
-    Seeds are one there; all pairs are gone through, however late.
+    Kinds are 0 (holds nothing), 1 (a voxel of an object) and 2 (a seed). Seeds are one there, as is, from the pairs of 0 on, what
+    need not wait and holds anything; all pairs are gone through, however late.
     """
-    sets = [{number} for number in range(1, len(seeded))]
-    groups = [{number for number in range(len(seeded)) if number == 0 or seeded[number]}]
-    groups += [{number} for number in range(1, len(seeded)) if not seeded[number]]
+    sets = [{number} for number in range(1, len(kinds))]
+    groups = [{number for number in range(len(kinds)) if number == 0 or kinds[number] == 2}]
+    groups += [{number} for number in range(1, len(kinds)) if kinds[number] != 2]
     waiting = []
     for row, (one, other) in enumerate(pairs):
+        whole = 2 if row < zeros else 1
+        if row == zeros:
+            ended = {0}.union(*(s for s in sets if any(kinds[end] for end in s) and not any(frozen[end] for end in s)))
+            hub = set().union(*(group for group in groups if group & ended))
+            groups = [hub, *(group for group in groups if not group & ended)]
         mine, theirs = (next(found for found in sets if end in found) for end in (one, other))
-        may_not = [any(seeded[end] or frozen[end] for end in found) for found in (mine, theirs)]
-        if mine is theirs:
+        if mine is theirs or all(any(kinds[end] >= whole for end in found) for found in (mine, theirs)):
             continue
+        may_not = [any(kinds[end] >= whole or frozen[end] for end in found) for found in (mine, theirs)]
         if not all(may_not):
             sets = [found for found in sets if found is not mine and found is not theirs] + [mine | theirs]
             continue
-        owners = [next(end for end in found if seeded[end] or frozen[end]) for found in (mine, theirs)]
+        owners = [
+            next((end for end in found if kinds[end] == 2 or frozen[end]), min(found)) for found in (mine, theirs)
+        ]
         one_group, other_group = (next(group for group in groups if owner in group) for owner in owners)
         if one_group is not other_group:
             groups = [g for g in groups if g is not one_group and g is not other_group] + [one_group | other_group]
@@ -150,18 +195,24 @@ def decided_pairs(pairs, seeded, frozen):
     return sets, waiting
 
 
-def affinity_watershed(levels, mask, low, high, per_section=False):
-    """Every voxel unites along its first pair in strict order; pairs of at least `high` always unite."""
+def affinity_watershed(levels, mask, low, high, threshold=0.5, per_section=False):
+    """Every voxel unites along its first pair in strict order; pairs of at least `high` always unite.
+
+    Pairs of 0 unite only what is in no other pair with what is.
+    """
     sets = Sets(np.ndindex(mask.shape))
-    alive, chosen = set(), set()
-    for strength, _, one, other in voxel_pairs(levels, mask, per_section):
+    chosen, held = set(), set()
+    for strength, _, _, one, other in ranked_pairs(levels, mask, threshold, per_section):
         if strength < low:
             break
-        if strength >= high or one not in chosen or other not in chosen:
+        if strength > 0:
+            if strength >= high or one not in chosen or other not in chosen:
+                sets.unite(one, other)
+            held |= {one, other}
+        elif not (sets.of[one] & held and sets.of[other] & held):
             sets.unite(one, other)
         chosen |= {one, other}
-        alive |= {one, other}
-    return canonical([group & alive for group in sets.groups() if group & alive], mask.shape)
+    return canonical([group for group in sets.groups() if group & held], mask.shape)
 
 
 def seeded_flood(levels, mask, seeds, low, per_section=False):

@@ -162,6 +162,16 @@ def failing_at_times():
     return misbehave
 
 
+def test_affinities_without_any_object_are_said_to_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    dark = str(tmp_path / "dark.zarr")
+    save_volume(dark, np.zeros((3, 8, 8, 8), np.uint8), voxel_size=(1, 1, 1))
+    pipeline.segment(dark, str(tmp_path / "whole"), threshold=0.5)
+    pipeline.segment_blocks(dark, str(tmp_path / "blocks"), threshold=0.5, block_shape=(4, 8, 8), workers=1)
+    said = f"{dark}/s0 holds no fragments: no affinity inside the mask is above --boundary-threshold 0.5"
+    assert capsys.readouterr().out.count(said) == 2
+    assert not open_volume(tmp_path / "blocks" / "segmentation.zarr").read().any()
+
+
 def test_outputs_of_other_programs_are_not_touched(folder: Path, tmp_path: Path):
     theirs = tmp_path / "there" / "volume.zarr"
     save_volume(theirs, np.ones((4, 4, 4), np.uint8), voxel_size=(1, 1, 1))

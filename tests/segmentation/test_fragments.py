@@ -49,16 +49,25 @@ def fragments_of(levels, mask, method, options):
     )
 
 
-@pytest.mark.parametrize(
-    ("method", "twin"), [("seeded-forest", naive.seeded_forest), ("seeded-flood", naive.seeded_flood)]
-)
+@settings(max_examples=300, deadline=None)
+@given(cases())
+def test_forest_equals_its_naive_twin(case):
+    levels, mask, options = case
+    threshold, per_section = options["boundary_threshold"], options["per_section"]
+    seeds = naive_seeds(levels, mask, options)
+    for voxel in zip(*np.nonzero(seeds), strict=True):
+        seeds[voxel] = voxel in naive.objects(levels, mask, threshold, per_section)
+    expected = naive.seeded_forest(levels, mask, seeds, 255 * options["low"], threshold, per_section)
+    np.testing.assert_array_equal(fragments_of(levels, mask, "seeded-forest", options), expected)
+
+
 @settings(max_examples=150, deadline=None)
 @given(cases())
-def test_growing_from_seeds_equals_its_naive_twin(method, twin, case):
+def test_flood_equals_its_naive_twin(case):
     levels, mask, options = case
     seeds = naive_seeds(levels, mask, options)
-    expected = twin(levels, mask, seeds, 255 * options["low"], options["per_section"])
-    np.testing.assert_array_equal(fragments_of(levels, mask, method, options), expected)
+    expected = naive.seeded_flood(levels, mask, seeds, 255 * options["low"], options["per_section"])
+    np.testing.assert_array_equal(fragments_of(levels, mask, "seeded-flood", options), expected)
 
 
 @settings(max_examples=200, deadline=None)
@@ -66,12 +75,59 @@ def test_growing_from_seeds_equals_its_naive_twin(method, twin, case):
 def test_affinity_watershed_equals_its_naive_twin(case):
     levels, mask, options = case
     expected = naive.affinity_watershed(
-        levels, mask, 255 * options["low"], 255 * options["high"], options["per_section"]
+        levels, mask, 255 * options["low"], 255 * options["high"], options["boundary_threshold"], options["per_section"]
     )
     np.testing.assert_array_equal(fragments_of(levels, mask, "affinity-watershed", options), expected)
 
 
 METHODS = ("seeded-forest", "affinity-watershed", "seeded-flood")
+
+
+@st.composite
+def boxes_in_membranes(draw):
+    """Boxes with walls of 4 voxels between them, of affinity 0 or darkest in the middle; their labels."""
+    counts = [draw(st.integers(1, 3)) for _ in range(3)]
+    labels = np.kron(np.arange(1, 1 + np.prod(counts), dtype=np.uint64).reshape(counts), np.ones((9, 9, 9), np.uint64))
+    depth = np.full(labels.shape, 9.0)
+    for axis, count in enumerate(counts):
+        for wall in range(9, 9 * count, 9):
+            depth = np.minimum(depth, np.abs(np.indices(labels.shape)[axis] + 0.5 - wall))
+    inside = depth > 2
+    targets = [inside & np.roll(inside, 1, axis) for axis in range(3)]
+    slope = draw(st.sampled_from([0, 50]))
+    return np.stack([np.where(target, 255, slope * depth) for target in targets]).astype(np.uint8), labels
+
+
+@pytest.mark.parametrize("method", ["seeded-forest", "affinity-watershed"])
+@settings(max_examples=30, deadline=None)
+@given(boxes_in_membranes())
+def test_objects_share_their_membranes(method, case):
+    affinities, labels = case
+    fragments = extract_fragments(affinities, options=FragmentOptions(method=method))
+    assert len(np.unique(fragments)) == len(np.unique(labels))
+    assert len({*zip(fragments.flat, labels.flat, strict=True)}) == len(np.unique(labels))
+
+
+def test_pairs_of_affinity_0_reach_15_steps():
+    affinities = np.zeros((3, 3, 3, 80), np.uint8)
+    affinities[:, :, :, :9] = affinities[:, :, :, 75:] = 255
+    for method in ("seeded-forest", "affinity-watershed"):
+        fragments = extract_fragments(affinities, options=FragmentOptions(method=method))
+        assert np.unique(np.flatnonzero(fragments == 0) % 80).tolist() == list(range(9 + 14, 74 - 14))
+        assert len(np.unique(fragments)) == 3
+
+
+@pytest.mark.parametrize("method", ["seeded-forest", "affinity-watershed"])
+def test_nothing_is_a_fragment_where_all_affinities_are_0(method):
+    assert not extract_fragments(np.zeros((3, 4, 5, 6), np.uint8), options=FragmentOptions(method=method)).any()
+
+
+def test_an_object_without_a_seed_is_a_fragment():
+    """The seed of the large box is the only one within the window; nothing above 0 joins the small one to it."""
+    affinities = np.zeros((3, 5, 5, 12), np.uint8)
+    affinities[:, :, :, :6] = 255
+    affinities[:, 1:3, 1:3, 8:10] = 255
+    assert len(np.unique(extract_fragments(affinities, options=FragmentOptions(low=0.1)))) == 3
 
 
 @pytest.fixture(scope="module")

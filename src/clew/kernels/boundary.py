@@ -110,3 +110,42 @@ def _measure_heights(affinities, mask, across, row, heights):
             for x in range(out.size):
                 total, count = np.int32(row.totals[x]), np.int32(row.counts[x])
                 out[x] = 255 - (2 * total + count) // (2 * count) if count > 0 else 0
+
+
+def voxels_of_pairs(affinities: np.ndarray, mask: np.ndarray, least: int, per_section: bool) -> np.ndarray:
+    """Mark the voxels that are in a pair of at least this affinity, (z, y, x) uint8.
+
+    Of all their pairs, with successors too. Parameters as for `interior_voxels`.
+    """
+    found = np.zeros(affinities.shape[1:], np.uint8)
+    _mark_pairs(affinities, mask, least, not per_section, _new_row(affinities), found)
+    return found
+
+
+@inline
+def _mark_others(values, least, here, others, marks):
+    """Mark the voxels of a row whose pairs with those of another are strong."""
+    for x in range(values.size):
+        marks[x] |= np.uint8(values[x] >= least) & here[x] & others[x]
+
+
+@bare_kernel
+def _mark_pairs(affinities, mask, least, across, row, found):
+    _, depth, height, width = affinities.shape
+    strong = row.counts
+    for z in range(depth):
+        for y in range(height):
+            here, marks = _voxels(mask, row, z, y), found[z, y]
+            if across and z > 0:
+                _mark_others(affinities[0, z, y], least, here, _voxels(mask, row, z - 1, y), marks)
+            if across and z + 1 < depth:
+                _mark_others(affinities[0, z + 1, y], least, here, _voxels(mask, row, z + 1, y), marks)
+            if y > 0:
+                _mark_others(affinities[1, z, y], least, here, _voxels(mask, row, z, y - 1), marks)
+            if y + 1 < height:
+                _mark_others(affinities[1, z, y + 1], least, here, _voxels(mask, row, z, y + 1), marks)
+            strong[:] = 0
+            _mark_others(affinities[2, z, y, 1:], least, here[1:], here[: width - 1], strong[1:])
+            for x in range(width - 1):
+                marks[x] |= strong[x] | strong[x + 1]
+            marks[width - 1] |= strong[width - 1]

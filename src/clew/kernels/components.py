@@ -5,7 +5,7 @@ Parents are linear voxel indices (C order): uint32 while the volume has fewer th
 
 import numpy as np
 
-from clew.kernels._flags import LINK_X, LINK_Y, LINK_Z, SEED
+from clew.kernels._flags import HELD, LINK_X, LINK_Y, LINK_Z, NOTHING, OBJECT, SEED, SEEDED
 from clew.kernels._jit import at, bare_kernel, inline
 from clew.kernels._union_find import root
 
@@ -124,18 +124,18 @@ def index_components(flags: np.ndarray, parents: np.ndarray) -> tuple[np.ndarray
     -------
     firsts : (components + 1,) uint64
         1 + index of the smallest voxel of each component.
-    seeded : (components + 1,) uint8
-        1 for a component with a seed.
+    kinds : (components + 1,) uint8
+        What each component holds.
     """
     count = _count_roots(flags.reshape(-1), parents)
     firsts = np.zeros(count + 1, np.uint64)
-    seeded = np.zeros(count + 1, np.uint8)
-    _index(flags.reshape(-1), parents, firsts, seeded)
-    return firsts, seeded
+    kinds = np.full(count + 1, NOTHING, np.uint8)
+    _index(flags.reshape(-1), parents, firsts, kinds)
+    return firsts, kinds
 
 
 @bare_kernel
-def _index(flags, parents, firsts, seeded):
+def _index(flags, parents, firsts, kinds):
     """One pass: a parent is a smaller voxel, which has its index already."""
     count = np.int64(0)
     for i in range(flags.size):
@@ -148,8 +148,8 @@ def _index(flags, parents, firsts, seeded):
             count += 1
             parents[i] = count
             firsts[count] = np.uint64(i + 1)
-        if flags[i] & SEED:
-            seeded[at(parents[i])] = 1
+        if flags[i] >= OBJECT:
+            kinds[at(parents[i])] = max(kinds[at(parents[i])], np.uint8(SEEDED if flags[i] & SEED else HELD))
 
 
 def first_voxels(indices: np.ndarray, count: int) -> np.ndarray:

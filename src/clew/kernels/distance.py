@@ -8,6 +8,7 @@ makes each pass a minimum over a short list of shifts.
 
 import numpy as np
 
+from clew.kernels._flags import FAR, INNERMOST, OUTSIDE
 from clew.kernels._jit import inline, kernel
 from clew.space import Box
 
@@ -101,3 +102,88 @@ def _along_depth(distance, height, cap, first, stop):
         lines[cap : cap + depth] = distance[:, y]
         for z in range(first, stop):
             _relax(distance[z - first, y], lines, z + cap, cap)
+
+
+_STRIDES = (1, 2, 4, 8)
+"""Together as far as `INNERMOST` and `FAR` are from the surface."""
+
+
+def steps_outward(objects: np.ndarray, per_section: bool) -> np.ndarray:
+    """How far outward each voxel is, in steps along the axes; see `_flags`.
+
+    The border of the volume is no surface.
+
+    Parameters
+    ----------
+    objects : (z, y, x) uint8
+        1 inside of an object.
+    per_section : bool
+        Steps in the plane only.
+
+    Returns
+    -------
+    (z, y, x) uint8
+    """
+    depth, _, width = objects.shape
+    steps = np.empty(objects.shape, np.int8)
+    _walk_planes(objects, np.empty(width + 2 * _STRIDES[-1], np.int8), steps)
+    if not per_section:
+        _walk_depth(steps.reshape(depth, -1))
+    return steps.view(np.uint8)
+
+
+@inline
+def _learn(here, one, other, length):
+    """What a voxel learns from two others, so many steps away.
+
+    Inside how near the surface is, outside how near an object.
+    """
+    inward = max(here, np.int8(min(max(one, other), np.int8(OUTSIDE)) - length))
+    outward = min(here, np.int8(max(min(one, other), np.int8(OUTSIDE - 1)) + length))
+    return inward if here < OUTSIDE else outward
+
+
+@inline
+def _step(target, others):
+    for x in range(target.size):
+        target[x] = _learn(target[x], others[x], others[x], np.int8(1))
+
+
+@inline
+def _along_line(row, line):
+    """All steps along a row, by 1, 2, 4, 8 at once.
+
+    The `line` has room for the row and as many voxels as the longest stride at either end, which repeat the outermost: they say
+    nothing that these do not say better.
+    """
+    margin, width = _STRIDES[-1], row.size
+    for length in _STRIDES:
+        line[:margin] = row[0]
+        line[margin : margin + width] = row
+        line[margin + width :] = row[width - 1]
+        left, right = line[margin - length :], line[margin + length :]
+        for x in range(width):
+            row[x] = _learn(row[x], left[x], right[x], np.int8(length))
+
+
+@kernel
+def _walk_planes(objects, line, steps):
+    depth, height, width = objects.shape
+    for z in range(depth):
+        for y in range(height):
+            row = steps[z, y]
+            for x in range(width):
+                row[x] = np.int8(INNERMOST) if objects[z, y, x] else np.int8(FAR)
+            _along_line(row, line)
+            if y > 0:
+                _step(row, steps[z, y - 1])
+        for y in range(height - 2, -1, -1):
+            _step(steps[z, y], steps[z, y + 1])
+
+
+@kernel
+def _walk_depth(planes):
+    for z in range(1, planes.shape[0]):
+        _step(planes[z], planes[z - 1])
+    for z in range(planes.shape[0] - 2, -1, -1):
+        _step(planes[z], planes[z + 1])

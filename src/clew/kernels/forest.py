@@ -9,71 +9,113 @@ from typing import NamedTuple
 
 import numpy as np
 
-from clew.kernels._jit import at, bare_kernel
+from clew.kernels._flags import HELD, SEEDED
+from clew.kernels._jit import at, bare_kernel, inline
 from clew.kernels._union_find import root
 
 
 class _Forest(NamedTuple):
     """Components while they join.
 
-    Seeded, frozen (components + 1,) uint8; parents (components + 1,), which have joined; groups (components + 1,),
+    Kinds, frozen (components + 1,) uint8; parents (components + 1,), which have joined; groups (components + 1,),
     those of the spanning forest of the waiting pairs, where all seeds are in group 0.
     """
 
-    seeded: np.ndarray
+    kinds: np.ndarray
     frozen: np.ndarray
     parents: np.ndarray
     groups: np.ndarray
 
 
-def decide_pairs(pairs: np.ndarray, seeded: np.ndarray, frozen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+class Decisions(NamedTuple):
+    """What came of components, and what has to wait.
+
+    Parameters
+    ----------
+    roots : (components + 1,), as the pairs
+        The component that each has joined; the one that could not choose, where there is one.
+    kinds : (components + 1,) uint8
+        What each root holds now.
+    kept : (waiting,) int64
+        Rows of the pairs that have to wait, ascending; no more than there are frozen components without a seed.
+    """
+
+    roots: np.ndarray
+    kinds: np.ndarray
+    kept: np.ndarray
+
+
+def decide_pairs(pairs: np.ndarray, zeros: int, kinds: np.ndarray, frozen: np.ndarray) -> Decisions:
     """Kruskal's method where some components may not choose.
 
     Because not all of their pairs are known.
 
-    A component that is neither seeded nor frozen joins along its best pair. Of the pairs of two others, at least one of
-    them without a seed, those are kept that are in the maximum spanning forest of these components, all seeds taken
-    for one: no other pair can be chosen later (the weakest pair of a cycle is never in the forest).
+    A component that is neither seeded nor frozen joins along its best pair; along a pair of affinity 0 only if it holds nothing,
+    for one that holds something is whole then. Of the pairs of two others that may be united, those are kept that are in the
+    maximum spanning forest of these components, all that are whole taken for one: no other pair can be chosen later (the
+    weakest pair of a cycle is never in the forest).
 
     Parameters
     ----------
     pairs : (pairs, 2) unsigned or signed integer
         Components to unite, best first.
-    seeded, frozen : (components + 1,) uint8
+    zeros : int
+        Row of the first pair of affinity 0.
+    kinds, frozen : (components + 1,) uint8
+        What each component holds, and whether it has to wait.
 
     Returns
     -------
-    roots : (components + 1,), as `pairs`
-        The component that each has joined; the seeded or frozen one, where there is one.
-    kept : (waiting,) int64
-        Rows of the pairs that have to wait, ascending; no more than there are frozen components without a seed.
+    Decisions
     """
-    parents = np.arange(seeded.size, dtype=pairs.dtype)
-    groups = np.where(seeded, pairs.dtype.type(0), parents)
-    kept = np.empty(np.count_nonzero(frozen & (seeded == 0)), np.int64)
-    count = _decide(pairs, _Forest(seeded, frozen, parents, groups), kept)
+    kinds = kinds.copy()
+    parents = np.arange(kinds.size, dtype=pairs.dtype)
+    groups = np.where(kinds == SEEDED, pairs.dtype.type(0), parents)
+    kept = np.empty(np.count_nonzero(frozen[kinds < SEEDED]), np.int64)
+    count = _decide(pairs, zeros, _Forest(kinds, frozen, parents, groups), kept)
     _flatten(parents)
-    return parents, kept[:count]
+    return Decisions(parents, kinds, kept[:count])
+
+
+@inline
+def _end_whole(forest):
+    """Take what holds something for a seed's, unless it has to wait.
+
+    Returns how many there are.
+    """
+    count = 0
+    for i in range(1, forest.kinds.size):
+        if forest.parents[i] == i and forest.kinds[i] == HELD and not forest.frozen[i]:
+            forest.groups[i] = 0
+            count += 1
+    return count
 
 
 @bare_kernel
-def _decide(pairs, forest, kept):
-    seeded, frozen, parents, groups = forest
+def _decide(pairs, zeros, forest, kept):
+    kinds, frozen, parents, groups = forest
     count = 0
-    left = kept.size  # each kept pair and each union decides one component: when none is left, no later pair matters
-    for i in range(1, seeded.size):
-        left += (seeded[i] | frozen[i]) == 0
+    whole = SEEDED
+    left = 0  # each kept pair and each union decides one component: when none is left, no later pair matters
+    for i in range(1, kinds.size):
+        left += kinds[i] < SEEDED
     for i in range(pairs.shape[0]):
+        if i == zeros:
+            whole = HELD
+            left -= _end_whole(forest)
         if left == 0:
             break
         one, other = root(parents, np.int64(pairs[i, 0])), root(parents, np.int64(pairs[i, 1]))
-        if one == other or (seeded[at(one)] and seeded[at(other)]):
+        if one == other or (kinds[at(one)] >= whole and kinds[at(other)] >= whole):
             continue
-        if not (seeded[at(other)] or frozen[at(other)]):
+        both = max(kinds[at(one)], kinds[at(other)])
+        if not (kinds[at(other)] >= whole or frozen[at(other)]):
             parents[at(other)] = one
+            kinds[at(one)] = both
             left -= 1
-        elif not (seeded[at(one)] or frozen[at(one)]):
+        elif not (kinds[at(one)] >= whole or frozen[at(one)]):
             parents[at(one)] = other
+            kinds[at(other)] = both
             left -= 1
         else:
             group, other_group = root(groups, one), root(groups, other)

@@ -1,4 +1,4 @@
-"""Pairs of voxels in which two basins touch, in strict order.
+"""Pairs of voxels in which two basins touch, in strict order (see `_flags`).
 
 Kruskal's method goes through them.
 """
@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from clew.kernels._flags import FAR, NOTHING, RANKS, SEEDED, STEP_BITS
 from clew.kernels._jit import at, bare_kernel, inline
 
 CHUNK = 1 << 22
-"""Pairs collected before another array is begun, so that none grows. 5 bytes a pair until they are sorted, then 8 (12 with
+"""Pairs collected before another array is begun, so that none grows. 6 bytes a pair until they are sorted, then 8 (12 with
 indices): a sixth less memory than with basins from the start."""
 FARTHEST = 1 << 30
 """A chunk covers fewer voxels: 4 · voxel + channel is kept in 32 bits."""
@@ -25,25 +26,23 @@ _CHANNEL, _CHANNEL_BITS = 3, 2
 class Pairs(NamedTuple):
     """Pairs of voxels of two basins in strict order.
 
-    Strongest first, ties by the pair's index 3 · voxel + channel.
-
     Parameters
     ----------
     ends : (pairs, 2) uint32 or int64
         The two basins.
     indices : (pairs,) uint32
         None where they were not asked for.
-    stops : (256,) int64
-        The row after the last pair of each strength.
+    stops : (RANKS,) int64
+        The row after the last pair of each rank.
     """
 
     ends: np.ndarray
     indices: np.ndarray
     stops: np.ndarray
 
-    def strengths(self, rows: np.ndarray) -> np.ndarray:
-        """(rows,) uint8: the affinities of the pairs in some rows."""
-        return (255 - np.searchsorted(self.stops[::-1], rows, side="right")).astype(np.uint8)
+    def ranks(self, rows: np.ndarray) -> np.ndarray:
+        """(rows,) uint16: the ranks of the pairs in some rows."""
+        return np.searchsorted(self.stops, rows, side="right").astype(np.uint16)
 
 
 class _Volume(NamedTuple):
@@ -53,15 +52,17 @@ class _Volume(NamedTuple):
     ----------
     levels : (3, voxels) uint8
     basins : (voxels,) uint32 or int64, 0 for none
-    seeded : (basins + 1,) uint8
-    steps : (3,) uint64, from a voxel back to its predecessors in z, y and x
+    kinds : (basins + 1,) uint8
+    steps : (voxels,) uint8, outward
+    back : (3,) uint64, from a voxel to its predecessors in z, y and x
     height, width : rows of a section, voxels of a row
     """
 
     levels: np.ndarray
     basins: np.ndarray
-    seeded: np.ndarray
+    kinds: np.ndarray
     steps: np.ndarray
+    back: np.ndarray
     height: int
     width: int
 
@@ -80,17 +81,18 @@ class _Recent(NamedTuple):
 class _Chunk(NamedTuple):
     """Pairs as they are found.
 
-    (room,) uint32 4 · voxel + channel counted from the chunk's first voxel, (room,) uint8 strength.
+    (room,) uint32 4 · voxel + channel counted from the chunk's first voxel, (room,) uint16 rank.
     """
 
     codes: np.ndarray
-    strengths: np.ndarray
+    ranks: np.ndarray
 
 
 def touching_pairs(
     affinities: np.ndarray,
     basins: np.ndarray,
-    seeded: np.ndarray,
+    kinds: np.ndarray,
+    steps: np.ndarray,
     low: int,
     per_section: bool,
     *,
@@ -98,7 +100,7 @@ def touching_pairs(
 ) -> Pairs:
     """Pairs of voxels of two basins with affinity ≥ `low`, in strict order.
 
-    The basins are not both seeded.
+    The basins are not both seeded. Pairs of affinity 0 are left out where either voxel is `FAR`, or both basins hold something.
 
     Pairs that come after another pair of the same two basins are left out where that is noticed cheaply.
 
@@ -107,7 +109,10 @@ def touching_pairs(
     affinities : (3, z, y, x) uint8
     basins : (voxels,) uint32 or int64
         Index of each voxel's basin, 0 for none.
-    seeded : (basins + 1,) uint8
+    kinds : (basins + 1,) uint8
+        What each basin holds.
+    steps : (z, y, x) uint8
+        Outward, 0..FAR.
     low : int
     per_section : bool
         Pairs in the plane only.
@@ -118,23 +123,23 @@ def touching_pairs(
     -------
     Pairs
     """
-    if seeded[1:].all():  # no pair can join two of them: a block's affinity watershed took 1.6 times as long
-        return Pairs(np.empty((0, 2), basins.dtype), np.empty(0, np.uint32), np.zeros(256, np.int64))
+    if (kinds[1:] == SEEDED).all():  # no pair can join two of them: a block's affinity watershed took 1.6 times as long
+        return Pairs(np.empty((0, 2), basins.dtype), np.empty(0, np.uint32), np.zeros(RANKS, np.int64))
     _, depth, height, width = affinities.shape
-    steps = np.array([height * width, width, 1], np.uint64)
-    volume = _Volume(affinities.reshape(3, -1), basins, seeded, steps, height, width)
-    counts = np.zeros(256, np.int64)
-    recent = _Recent(np.zeros(RECENT, basins.dtype), np.zeros(RECENT, basins.dtype), np.zeros(RECENT, np.uint8))
+    back = np.array([height * width, width, 1], np.uint64)
+    volume = _Volume(affinities.reshape(3, -1), basins, kinds, steps.reshape(-1), back, height, width)
+    counts = np.zeros(RANKS, np.int64)
+    recent = _Recent(np.zeros(RECENT, basins.dtype), np.zeros(RECENT, basins.dtype), np.zeros(RECENT, np.uint16))
     contacts, room = np.empty(3 * width + 1, np.uint32), min(CHUNK, 3 * basins.size) + 3 * width + 1
     chunks, row = [], 0
     while row < depth * height:
-        chunk = _Chunk(np.empty(room, np.uint32), np.empty(room, np.uint8))
+        chunk = _Chunk(np.empty(room, np.uint32), np.empty(room, np.uint16))
         rows = row, min(row + FARTHEST // width, depth * height)
         row, found = _collect(volume, low, not per_section, rows, recent, contacts, counts, chunk)
-        chunks.append((_Chunk(chunk.codes[:found], chunk.strengths[:found]), rows[0] * width))
+        chunks.append((_Chunk(chunk.codes[:found], chunk.ranks[:found]), rows[0] * width))
     ends = np.empty((counts.sum(), 2), basins.dtype)
     indices = np.empty(len(ends) if indexed else 0, np.uint32)
-    stops = counts[::-1].cumsum()[::-1] - counts
+    stops = counts.cumsum() - counts
     for chunk, start in chunks:
         _sort(volume, chunk, start, stops, ends, indices)
     return Pairs(ends, indices, stops)
@@ -163,18 +168,18 @@ def _find_contacts(row, above, before, contacts):
 
 
 @inline
-def _outdone(recent, one, other, strength):
-    """1 where a pair as strong was seen lately between the two basins.
+def _outdone(recent, one, other, rank):
+    """1 where a pair of no later rank was seen lately between the two basins.
 
     Remembers this one.
     """
     slot = ((at(one) * at(_SPREAD)) ^ at(other)) & at(RECENT - 1)
     again = (recent.ones[slot] == one) & (recent.others[slot] == other)
-    best = recent.best[slot] * np.uint8(again)
+    best = recent.best[slot] if again else np.uint16(RANKS)
     recent.ones[slot] = one
     recent.others[slot] = other
-    recent.best[slot] = max(best, strength)
-    return again & (strength <= best)
+    recent.best[slot] = min(best, rank)
+    return rank >= best
 
 
 @bare_kernel
@@ -183,7 +188,7 @@ def _collect(volume, low, across, rows, recent, contacts, counts, chunk):
 
     It stops after the last row, or when the chunk is nearly full.
     """
-    basins, seeded, width = volume.basins, volume.seeded, volume.width
+    basins, kinds, steps, width = volume.basins, volume.kinds, volume.steps, volume.width
     plane = volume.height * width
     found = at(0)
     row, last = rows
@@ -193,19 +198,24 @@ def _collect(volume, low, across, rows, recent, contacts, counts, chunk):
         here = basins[start : start + width]
         # where there is no row before, a row is compared with itself: no contact
         above = here if row < volume.height or not across else basins[start - plane : start - plane + width]
-        before = here if row % volume.height == 0 else basins[start - width : start]
+        ahead = here if row % volume.height == 0 else basins[start - width : start]
         base = np.uint32(4 * (start - first))
-        for i in range(_find_contacts(here, above, before, contacts)):
+        for i in range(_find_contacts(here, above, ahead, contacts)):
             channel = at(contacts[i] & _CHANNEL)
             voxel = at(start) + at(contacts[i] >> _CHANNEL_BITS)
+            before = voxel - volume.back[channel]
             strength = volume.levels[channel, voxel]
-            one, other = basins[voxel], basins[voxel - volume.steps[channel]]
-            use = (strength >= low) & (one != 0) & (other != 0) & ((seeded[at(one)] & seeded[at(other)]) == 0)
-            use &= not _outdone(recent, one, other, strength)
+            one, other = basins[voxel], basins[before]
+            near, far = steps[voxel], steps[before]
+            least = min(kinds[at(one)], kinds[at(other)])
+            use = (strength >= low) & (one != 0) & (other != 0) & (least < SEEDED)
+            use &= (strength > 0) | ((least == NOTHING) & (near < FAR) & (far < FAR))
+            rank = np.uint16(((255 - np.int64(strength)) << STEP_BITS) | (np.int64(near) + np.int64(far)))
+            use = use and not _outdone(recent, one, other, rank)
             chunk.codes[found] = base + contacts[i]
-            chunk.strengths[found] = strength
+            chunk.ranks[found] = rank
             found += at(use)
-            counts[strength] += np.int64(use)
+            counts[rank] += np.int64(use)
         row += 1
     return row, np.int64(found)
 
@@ -217,11 +227,11 @@ def _sort(volume, chunk, start, starts, ends, indices):
     The chunk begins with the voxel `start`.
     """
     for i in range(chunk.codes.size):
-        place = at(starts[chunk.strengths[i]])
-        starts[chunk.strengths[i]] += 1
+        place = at(starts[chunk.ranks[i]])
+        starts[chunk.ranks[i]] += 1
         channel = at(chunk.codes[i] & _CHANNEL)
         voxel = at(start) + at(chunk.codes[i] >> _CHANNEL_BITS)
         ends[place, 0] = volume.basins[voxel]
-        ends[place, 1] = volume.basins[voxel - volume.steps[channel]]
+        ends[place, 1] = volume.basins[voxel - volume.back[channel]]
         if indices.size:
             indices[place] = np.uint32(at(3) * voxel + channel)

@@ -1,7 +1,7 @@
 """Which pairs of voxels every voxel picks, and the links that follow.
 
-Pairs have a strict order: stronger first, then smaller index; the pair of voxel v and channel c has index 3 · v + c.
-Bytes of flags and links as in `_flags`. All loops go along rows in x over small integers, so that they vectorise.
+Order of pairs and bytes of flags and links as in `_flags`; the pair of voxel v and channel c has index 3 · v + c. All loops go
+along rows in x over small integers, so that they vectorise.
 """
 
 from typing import NamedTuple
@@ -9,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 
 from clew.kernels._flags import (
-    ALIVE,
+    FAR,
     LINK_X,
     LINK_Y,
     LINK_Z,
-    PICK_BITS,
-    PICKS,
+    OBJECT,
+    OUTSIDE,
     SEED,
     X_AFTER,
     X_BEFORE,
@@ -27,51 +27,65 @@ from clew.kernels._jit import bare_kernel, inline
 
 NEVER = 256
 """A strength that no pair reaches."""
+_AFFINITY, _DEPTH, _BIT = np.uint16(8), np.uint16(3), np.uint16(7)
+"""What a candidate is packed of, so that the largest is the first pair in strict order: affinity << 8 | depth of the other voxel
+(`FAR` - its steps) << 3 | bit of the pair."""
 
 
 class _Volume(NamedTuple):
     """What is read of a volume.
 
-    Affinities (3, z, y, x) uint8, mask (z, y, x) uint8 or of no size for everywhere, and whether pairs in z count.
+    Affinities (3, z, y, x) uint8, mask (z, y, x) uint8 or of no size for everywhere, steps (z, y, x) uint8, and whether pairs in z
+    count.
     """
 
     affinities: np.ndarray
     mask: np.ndarray
+    steps: np.ndarray
     across: bool
 
 
 class _Row(NamedTuple):
-    """Strengths of the pairs of a row of voxels, uint16.
+    """Candidates of a row of voxels, (x,) uint16.
 
-    1 + affinity where both voxels are inside, else 0.
+    They are affinity << 8 | depth of the other voxel << 3; 0 where there is no pair.
 
     Parameters
     ----------
-    z_before, y_before, y_after, z_after : (x,)
-    along : (x + 1,), with the voxel before in x; one place on, with the voxel after
-    best : (x,), strength << 6 | the bit of the pair: the maximum is the first pair in strict order
+    z_before, y_before, x_before, x_after, y_after, z_after : (x,)
+        By the place of the other voxel.
+    best : (x,)
+        The largest, with the bit of its pair.
     inside, outside : (x,) uint8, ones and zeros
     """
 
     z_before: np.ndarray
     y_before: np.ndarray
+    x_before: np.ndarray
+    x_after: np.ndarray
     y_after: np.ndarray
     z_after: np.ndarray
-    along: np.ndarray
     best: np.ndarray
     inside: np.ndarray
     outside: np.ndarray
 
 
-def best_picks(affinities: np.ndarray, mask: np.ndarray, low: int, high: int, per_section: bool) -> np.ndarray:
+def best_picks(
+    affinities: np.ndarray, mask: np.ndarray, steps: np.ndarray, low: int, high: int, per_section: bool
+) -> np.ndarray:
     """Flags with the best pair of every voxel, and all its strong pairs.
 
-    The best must be at least `low`, and strong pairs at least `high`.
+    The best must be at least `low`, and strong pairs at least `high`. A pair of affinity 0 is never strong, and is picked only
+    where neither voxel is `FAR`.
+
+    A voxel of an object is one that is inside, or, where there are strong pairs, one in a pair above 0.
 
     Parameters
     ----------
     affinities : (3, z, y, x) uint8
     mask : (z, y, x) uint8, 1 inside, or of shape (0, 0, 0) for everywhere
+    steps : (z, y, x) uint8
+        Outward, 0..FAR.
     low, high : int, 0..255, or `NEVER`
     per_section : bool
         Pairs in the plane only.
@@ -82,11 +96,8 @@ def best_picks(affinities: np.ndarray, mask: np.ndarray, low: int, high: int, pe
     """
     flags = np.empty(affinities.shape[1:], np.uint8)
     width = flags.shape[2]
-    sides = np.zeros((5, width), np.uint16)
-    row = _Row(
-        *sides[:4], np.zeros(width + 1, np.uint16), sides[4], np.ones(width, np.uint8), np.zeros(width, np.uint8)
-    )
-    _pick(_Volume(affinities, mask, not per_section), low, high, row, flags)
+    row = _Row(*np.zeros((7, width), np.uint16), np.ones(width, np.uint8), np.zeros(width, np.uint8))
+    _pick(_Volume(affinities, mask, steps, not per_section), low, high, row, flags)
     return flags
 
 
@@ -96,70 +107,87 @@ def _voxels(volume, row, z, y):
 
 
 @inline
-def _measure(volume, row, channel, z, y, strengths):
-    """Strengths of the pairs (voxel, predecessor) of one channel in a row.
+def _measure(volume, row, channel, place, other, candidates):
+    """Candidates of the pairs of one channel between a row and another.
 
-    0 where there is no such row.
+    The later of the two rows is at `place`.
     """
+    z, y = place
     back_z, back_y = np.int64(channel == 0), np.int64(channel == 1)
     _, depth, height, width = volume.affinities.shape
     if back_z <= z < depth and back_y <= y < height and (volume.across or channel > 0):
-        values = volume.affinities[channel, z, y]
+        values, steps = volume.affinities[channel, z, y], volume.steps[other]
         here, there = _voxels(volume, row, z, y), _voxels(volume, row, z - back_z, y - back_y)
         for x in range(width):
-            strengths[x] = (np.uint16(values[x]) + np.uint16(1)) * np.uint16(here[x] & there[x])
+            candidates[x] = _pack(values[x], steps[x], here[x] & there[x])
     else:
-        strengths[:] = 0
+        candidates[:] = 0
+
+
+@inline
+def _pack(affinity, steps, inside):
+    return ((np.uint16(affinity) << _AFFINITY) | (np.uint16(FAR - steps) << _DEPTH)) * np.uint16(inside)
 
 
 @inline
 def _measure_row(volume, row, z, y):
-    """Strengths of all pairs of the voxels of a row."""
-    _measure(volume, row, 0, z, y, row.z_before)
-    _measure(volume, row, 1, z, y, row.y_before)
-    _measure(volume, row, 1, z, y + 1, row.y_after)
-    _measure(volume, row, 0, z + 1, y, row.z_after)
-    values, here = volume.affinities[2, z, y], _voxels(volume, row, z, y)
+    """Candidates of the voxels of a row."""
+    _measure(volume, row, 0, (z, y), (z - 1, y), row.z_before)
+    _measure(volume, row, 1, (z, y), (z, y - 1), row.y_before)
+    _measure(volume, row, 1, (z, y + 1), (z, y + 1), row.y_after)
+    _measure(volume, row, 0, (z + 1, y), (z + 1, y), row.z_after)
+    values, steps, here = volume.affinities[2, z, y], volume.steps[z, y], _voxels(volume, row, z, y)
     for x in range(1, values.size):
-        row.along[x] = (np.uint16(values[x]) + np.uint16(1)) * np.uint16(here[x] & here[x - 1])
+        both = here[x] & here[x - 1]
+        row.x_before[x] = _pack(values[x], steps[x - 1], both)
+        row.x_after[x - 1] = _pack(values[x], steps[x], both)
 
 
 @inline
-def _better(best, strengths, start, bit):
+def _better(best, candidates, bit):
     for x in range(best.size):
-        best[x] = max(best[x], np.uint16((strengths[x + start] << PICK_BITS) | (1 << bit)))
+        best[x] = max(best[x], np.uint16(candidates[x] | np.uint16(bit)))
 
 
 @inline
-def _strong(picks, strengths, start, bit, least):
+def _flag(best, steps, least, everywhere, flags):
+    """The pick of the best pair, where it counts; whether it is of an object."""
+    for x in range(flags.size):
+        positive = best[x] >= np.uint16(1) << _AFFINITY
+        reached = (best[x] >= np.uint16(1) << _DEPTH) & (steps[x] < FAR)
+        use = (best[x] >= least) & (positive | reached)
+        held = positive & (everywhere | (steps[x] < OUTSIDE))
+        flags[x] = np.uint8(use) * (np.uint8(1 << (best[x] & _BIT)) | np.uint8(OBJECT) * np.uint8(held))
+
+
+@inline
+def _strong(picks, candidates, bit, least):
     for x in range(picks.size):
-        picks[x] |= np.uint8(1 << bit) if strengths[x + start] >= least else np.uint8(0)
+        picks[x] |= np.uint8(1 << bit) if candidates[x] >= least else np.uint8(0)
 
 
 @bare_kernel
 def _pick(volume, low, high, row, flags):
-    best = row.best
-    least = np.uint16((low + 1) << PICK_BITS)
+    least, strong = np.uint16(low << _AFFINITY), np.uint16(max(high, 1) << _AFFINITY)
     for z in range(flags.shape[0]):
         for y in range(flags.shape[1]):
             _measure_row(volume, row, z, y)
-            best[:] = 0
-            _better(best, row.z_before, 0, Z_BEFORE)
-            _better(best, row.y_before, 0, Y_BEFORE)
-            _better(best, row.along, 0, X_BEFORE)
-            _better(best, row.along, 1, X_AFTER)
-            _better(best, row.y_after, 0, Y_AFTER)
-            _better(best, row.z_after, 0, Z_AFTER)
+            row.best[:] = 0
+            _better(row.best, row.z_before, Z_BEFORE)
+            _better(row.best, row.y_before, Y_BEFORE)
+            _better(row.best, row.x_before, X_BEFORE)
+            _better(row.best, row.x_after, X_AFTER)
+            _better(row.best, row.y_after, Y_AFTER)
+            _better(row.best, row.z_after, Z_AFTER)
             picks = flags[z, y]
-            for x in range(picks.size):
-                picks[x] = np.uint8(best[x] & PICKS) | np.uint8(ALIVE) if best[x] >= least else np.uint8(0)
+            _flag(row.best, volume.steps[z, y], least, high < NEVER, picks)
             if high < NEVER:
-                _strong(picks, row.z_before, 0, Z_BEFORE, high + 1)
-                _strong(picks, row.y_before, 0, Y_BEFORE, high + 1)
-                _strong(picks, row.along, 0, X_BEFORE, high + 1)
-                _strong(picks, row.along, 1, X_AFTER, high + 1)
-                _strong(picks, row.y_after, 0, Y_AFTER, high + 1)
-                _strong(picks, row.z_after, 0, Z_AFTER, high + 1)
+                _strong(picks, row.z_before, Z_BEFORE, strong)
+                _strong(picks, row.y_before, Y_BEFORE, strong)
+                _strong(picks, row.x_before, X_BEFORE, strong)
+                _strong(picks, row.x_after, X_AFTER, strong)
+                _strong(picks, row.y_after, Y_AFTER, strong)
+                _strong(picks, row.z_after, Z_AFTER, strong)
 
 
 def hold_seeds(flags: np.ndarray, seeds: np.ndarray) -> None:
@@ -173,7 +201,7 @@ def hold_seeds(flags: np.ndarray, seeds: np.ndarray) -> None:
 @bare_kernel
 def _hold(flags, seeds):
     for i in range(flags.size):
-        flags[i] = np.uint8((flags[i] & ALIVE) | SEED) if seeds[i] else flags[i]
+        flags[i] = np.uint8((flags[i] & OBJECT) | SEED) if seeds[i] else flags[i]
 
 
 def pick_links(flags: np.ndarray) -> np.ndarray:

@@ -6,10 +6,11 @@ from clew.pipeline._declare import Record, stage
 from clew.pipeline._files import open_affinities, read_covering_mask, refuse_outputs, save_like
 from clew.pipeline._memory import refuse_too_large
 from clew.pipeline._options import Input, Mask, Output, VoxelSize
-from clew.pipeline._progress import timed
+from clew.pipeline._progress import say, timed
 from clew.pipeline._protection import refuse_overlap
 from clew.segmentation import fragments as science
 from clew.segmentation.options import FragmentOptions
+from clew.volumes.volume import Volume
 
 
 @stage
@@ -40,4 +41,12 @@ def extract_fragments(
     values = source.read(slice(0, 3))
     with timed("extract-fragments", values[0].size):
         ids = science.extract_fragments(values, mask=inside, options=options)
+    if not ids.any():
+        say(nothing_inside(source, options))
     save_like(source, fragments, ids, record, output.overwrite)
+
+
+def nothing_inside(affinities: Volume, options: FragmentOptions) -> str:
+    """What to say of affinities that hold no object."""
+    highest = f"--boundary-threshold {options.boundary_threshold:g}"
+    return f"{affinities.source} holds no fragments: no affinity inside the mask is above {highest}"

@@ -18,7 +18,7 @@ from clew.pipeline._protection import refuse_overlap
 from clew.pipeline._tables import save_merge_tree
 from clew.pipeline.agglomerate import agglomerate
 from clew.pipeline.build_region_graph import build_region_graph
-from clew.pipeline.extract_fragments import extract_fragments
+from clew.pipeline.extract_fragments import extract_fragments, nothing_inside
 from clew.pipeline.relabel import relabel
 from clew.segmentation.in_blocks.agglomeration import load_tree
 from clew.segmentation.in_blocks.forest import context_of
@@ -169,16 +169,14 @@ def _finish(
     What each level passed up is shown.
     """
     record |= handed_on(source)
-    save_merge_tree(
-        str(folder / FILE_NAMES["merge_tree"]),
-        load_tree(store, options.agglomeration.score),
-        dict(record),
-        overwrite=True,
-    )
+    tree = load_tree(store, options.agglomeration.score)
+    save_merge_tree(str(folder / FILE_NAMES["merge_tree"]), tree, dict(record), overwrite=True)
     for path in ("fragments", "segmentation"):
         scales = [volume for name, volume in store.outputs.items() if name.partition("-")[0] == path]
         finish_volume(scales, record)
     for level in passed_up(grid, store, forests=not is_flood(options))[:-1]:
         say(level.words)
+    if not len(tree.fragments):
+        say(nothing_inside(source, options.fragments))
     if is_flood(options):
         say("seeded-flood is approximate at block borders: other blocks give other fragments there")

@@ -13,10 +13,18 @@ from numpy.typing import NDArray
 
 from clew.blockwise.block import Block, plane_of
 from clew.kernels import components, forest, watershed
+from clew.kernels._flags import HELD, OUTSIDE, SEEDED, ZERO
 from clew.kernels.voxel_pairs import touching_pairs
 from clew.segmentation.options import FragmentOptions
-from clew.segmentation.seeds import find_seeds, level_of
+from clew.segmentation.seeds import find_seeds, find_steps, level_of
 from clew.space import Box
+
+
+class Picks(NamedTuple):
+    """Flags and steps outward of the voxels that a block sees, (z, y, x) uint8."""
+
+    flags: NDArray[np.uint8]
+    steps: NDArray[np.uint8]
 
 
 class Components(NamedTuple):
@@ -28,23 +36,24 @@ class Components(NamedTuple):
         1 + smallest voxel.
     firsts : (n + 1,) uint64
         1 + smallest voxel that has a pair strong enough, 0 for none: what will be the id of the fragment.
-    seeded, frozen : (n + 1,) uint8
+    kinds, frozen : (n + 1,) uint8
+        What each holds; whether it has to wait.
     """
 
     ids: NDArray[np.uint64]
     firsts: NDArray[np.uint64]
-    seeded: NDArray[np.uint8]
+    kinds: NDArray[np.uint8]
     frozen: NDArray[np.uint8]
 
 
 class Edges(NamedTuple):
     """Pairs of voxels of two components.
 
-    (m, 2) indices of the components, (m,) uint8 strengths, and (m,) int64 3 · voxel + channel.
+    (m, 2) indices of the components, (m,) uint16 ranks, and (m,) int64 3 · voxel + channel.
     """
 
     ends: np.ndarray
-    strengths: NDArray[np.uint8]
+    ranks: NDArray[np.uint16]
     indices: NDArray[np.int64]
 
 
@@ -58,19 +67,20 @@ class Forest:
         1 + smallest voxel of each component, ascending.
     firsts : (n,) uint64
         1 + smallest voxel that has a pair strong enough, 0 for none: what will be the id of the fragment.
-    seeded : (n,) uint8
+    kinds : (n,) uint8
+        What each holds.
     ends : (m, 2) uint64
         The ids of the components of each pair.
-    strengths : (m,) uint8
+    ranks : (m,) uint16
     indices : (m,) int64
         3 · voxel + channel.
     """
 
     ids: NDArray[np.uint64]
     firsts: NDArray[np.uint64]
-    seeded: NDArray[np.uint8]
+    kinds: NDArray[np.uint8]
     ends: NDArray[np.uint64]
-    strengths: NDArray[np.uint8]
+    ranks: NDArray[np.uint16]
     indices: NDArray[np.int64]
 
 
@@ -91,9 +101,7 @@ class Decided(NamedTuple):
     waiting: Forest
 
 
-def pick_flags(
-    levels: np.ndarray, inside: np.ndarray, block: Block, context: Box, options: FragmentOptions
-) -> NDArray[np.uint8]:
+def pick_pairs(levels: np.ndarray, inside: np.ndarray, block: Block, context: Box, options: FragmentOptions) -> Picks:
     """Picks and seeds of the voxels that the block sees.
 
     They come from the levels (and mask) of its context.
@@ -101,16 +109,18 @@ def pick_flags(
     near_box = block.grown((2, 2, 2), (1, 1, 1))
     near = near_box.within(context)
     seeded = options.method == "seeded-forest"
+    steps = find_steps(levels, inside, options, near)
     flags = watershed.best_picks(
         np.ascontiguousarray(levels[(slice(None), *near)]),
-        np.ascontiguousarray(inside[near]) if inside.size else inside,
+        np.ascontiguousarray(inside[near]) if inside.size else inside, steps,
         level_of(options.low), watershed.NEVER if seeded else level_of(options.high), options.per_section,
     )  # fmt: skip
-    flags = np.ascontiguousarray(flags[block.seen.within(near_box)])
+    seen = block.seen.within(near_box)
+    flags, steps = np.ascontiguousarray(flags[seen]), np.ascontiguousarray(steps[seen])
     if seeded:
         seeds = find_seeds(levels, inside, options, block.seen.within(context))
-        watershed.hold_seeds(flags, np.ascontiguousarray(seeds))
-    return flags
+        watershed.hold_seeds(flags, np.ascontiguousarray(seeds & (steps < OUTSIDE)))
+    return Picks(flags, steps)
 
 
 def find_components(flags: np.ndarray, indices: np.ndarray, block: Block, options: FragmentOptions) -> Components:
@@ -121,26 +131,35 @@ def find_components(flags: np.ndarray, indices: np.ndarray, block: Block, option
     components.unite_links(watershed.pick_links(flags), indices)
     if options.method == "seeded-forest":
         components.unite_touching_seeds(flags, indices, options.per_section)
-    firsts, seeded = components.index_components(flags, indices)
-    if options.method == "affinity-watershed":
-        seeded[1:] = 1
-    frozen = np.zeros(len(seeded), np.uint8)
+    firsts, kinds = components.index_components(flags, indices)
+    if options.method == "affinity-watershed":  # every object is a fragment
+        kinds[kinds == HELD] = SEEDED
+    frozen = np.zeros(len(kinds), np.uint8)
     for axis, side in block.faces():
         frozen[plane_of(indices.reshape(flags.shape), axis, side)] = 1
     frozen[0] = 0
-    return Components(firsts, firsts, seeded, frozen)
+    return Components(firsts, firsts, kinds, frozen)
 
 
-def decide(levels: np.ndarray, indices: np.ndarray, found: Components, options: FragmentOptions) -> Decided:
+def decide(
+    levels: np.ndarray, steps: np.ndarray, indices: np.ndarray, found: Components, options: FragmentOptions
+) -> Decided:
     """Decide what can be decided with the pairs of the voxels that a block sees.
 
     Pairs keep their voxels only where some may wait: 4 of 17 bytes a pair at the peak.
     """
     pairs = touching_pairs(
-        levels, indices, found.seeded, level_of(options.low), options.per_section, indexed=bool(found.frozen.any())
+        levels,
+        indices,
+        found.kinds,
+        steps,
+        level_of(options.low),
+        options.per_section,
+        indexed=bool(found.frozen.any()),
     )
-    roots, kept = forest.decide_pairs(pairs.ends, found.seeded, found.frozen)
-    return settle(found, roots, Edges(pairs.ends[kept], pairs.strengths(kept), pairs.indices[kept].astype(np.int64)))
+    made = forest.decide_pairs(pairs.ends, int(pairs.stops[ZERO - 1]), found.kinds, found.frozen)
+    edges = Edges(pairs.ends[made.kept], pairs.ranks(made.kept), pairs.indices[made.kept].astype(np.int64))
+    return settle(found._replace(kinds=made.kinds), made.roots, edges)
 
 
 def settle(found: Components, roots: NDArray[Any], edges: Edges) -> Decided:
@@ -150,11 +169,11 @@ def settle(found: Components, roots: NDArray[Any], edges: Edges) -> Decided:
     """
     indices, used = forest.index_roots(roots)
     ids, lowest = (forest.smallest(values, indices, len(used)) for values in (found.ids, found.firsts))
-    seeded, waits = found.seeded[used], found.frozen[used] != 0
+    kinds, waits = found.kinds[used], found.frozen[used] != 0
     ends = indices[edges.ends]
     waits[ends] = True
-    final = np.where(waits, ids, np.where(seeded != 0, lowest, np.uint64(0)))
+    final = np.where(waits, ids, np.where(kinds >= HELD, lowest, np.uint64(0)))
     rows = np.flatnonzero(waits)
     rows = rows[np.argsort(ids[rows], kind="stable")]
-    waiting = Forest(ids[rows], lowest[rows], seeded[rows], ids[ends], edges.strengths, edges.indices)
+    waiting = Forest(ids[rows], lowest[rows], kinds[rows], ids[ends], edges.ranks, edges.indices)
     return Decided(final, indices, waiting)

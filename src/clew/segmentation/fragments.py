@@ -12,7 +12,7 @@ from clew.arrays import as_array
 from clew.blockwise.block import Block
 from clew.errors import InputError
 from clew.kernels import boundary, components, flood
-from clew.kernels._flags import ALIVE, SEED
+from clew.kernels._flags import SEED, SEEDED
 from clew.labels import inside_mask
 from clew.segmentation import forest
 from clew.segmentation.affinities import quantise
@@ -41,7 +41,7 @@ def extract_fragments(
     Returns
     -------
     (z, y, x) uint64
-        0 where no pair is strong enough (but for seeds), or no seed can be reached.
+        0 where no pair is strong enough, or no object can be reached.
 
     Raises
     ------
@@ -51,7 +51,8 @@ def extract_fragments(
     Notes
     -----
     Exact at block borders: `seeded-forest` and `affinity-watershed` are decided by a strict order of all voxel pairs
-    (stronger first, then smaller index 3 · voxel + channel). `seeded-flood` is approximate at block borders.
+    (stronger first, then deeper inside an object or nearer to one, then smaller index 3 · voxel + channel). Pairs of
+    affinity 0 never join two objects. `seeded-flood` is approximate at block borders.
 
     Examples
     --------
@@ -91,12 +92,12 @@ def _exact(levels: np.ndarray, inside: np.ndarray, options: FragmentOptions) -> 
     """
     block = Block.whole(levels.shape[1:])
     result = np.empty(math.prod(block.owned.shape), np.uint64)
-    flags = forest.pick_flags(levels, inside, block, block.owned, options)
+    picks = forest.pick_pairs(levels, inside, block, block.owned, options)
     indices = components.indices_in(result)
-    found = forest.find_components(flags, indices, block, options)
+    found = forest.find_components(picks.flags, indices, block, options)
     ids = found.firsts
-    if not found.seeded[1:].all():
-        decided = forest.decide(levels, indices, found, options)
+    if (found.kinds[1:] < SEEDED).any():
+        decided = forest.decide(levels, picks.steps, indices, found, options)
         ids = decided.ids[decided.indices]
     components.spread_ids(ids, result)
     return result.reshape(block.owned.shape)
@@ -104,7 +105,7 @@ def _exact(levels: np.ndarray, inside: np.ndarray, options: FragmentOptions) -> 
 
 def _seeded_flood(levels: np.ndarray, inside: np.ndarray, options: FragmentOptions) -> np.ndarray:
     shape = levels.shape[1:]
-    flags = find_seeds(levels, inside, options) * np.uint8(SEED | ALIVE)
+    flags = find_seeds(levels, inside, options) * np.uint8(SEED)
     result = np.empty(flags.size, np.uint64)
     indices = components.indices_in(result)
     indices[:] = np.arange(flags.size, dtype=indices.dtype)

@@ -28,8 +28,8 @@ class FragmentOptions:
     boundary_threshold
         A voxel whose mean affinity is at most this is boundary; seeds are the voxels farthest from it.
     low
-        A pair of weaker affinity never joins two voxels; 0 leaves no voxel that a seed can reach without a fragment
-        (`seeded-flood`: a voxel of smaller mean affinity stays 0).
+        A pair of weaker affinity never joins two voxels; 0 leaves no voxel without a fragment, but for those more than 14 steps
+        outside of all objects whose affinities are all 0 (`seeded-flood`: a voxel of smaller mean affinity stays 0).
     high
         `affinity-watershed` only: a pair of at least this affinity always joins its two voxels.
     seed_window

@@ -1,12 +1,36 @@
-"""Seeds of fragments: the voxels that are farthest from the boundary."""
+"""Seeds of fragments: the voxels that are farthest from the boundary.
+
+And how far outward from the depth of objects each voxel is.
+"""
 
 import math
 
 import numpy as np
 
 from clew.kernels import boundary, distance, seeds
+from clew.kernels._flags import FAR, OUTSIDE
 from clew.segmentation.options import FragmentOptions
 from clew.space import Box
+
+STEPS_CONTEXT = FAR - OUTSIDE + 1
+"""Voxels around a box that decide the steps of its voxels, and the pairs of these."""
+
+
+def find_steps(
+    levels: np.ndarray, inside: np.ndarray, options: FragmentOptions, wanted: Box | None = None
+) -> np.ndarray:
+    """How far outward each voxel is; see `steps_outward`.
+
+    What is in a pair above the boundary threshold is inside of an object; nothing outside of the mask is a surface or an object.
+    Needs a context of `STEPS_CONTEXT` voxels, no more. Parameters and result as for `find_seeds`.
+    """
+    least = _last_below(options.boundary_threshold) + 1
+    objects = boundary.voxels_of_pairs(levels, inside, least, options.per_section)
+    steps = distance.steps_outward(objects, options.per_section)
+    if inside.size:
+        within = distance.steps_outward(objects | (inside ^ 1), options.per_section)
+        steps = np.where(objects, within, steps)
+    return steps if wanted is None else np.ascontiguousarray(steps[wanted])
 
 
 def find_seeds(

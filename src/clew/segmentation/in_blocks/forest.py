@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from clew.blockwise.block import Block, global_indices, plane_of
 from clew.errors import InputError
 from clew.kernels import forest
+from clew.kernels._flags import ZERO
 from clew.segmentation.affinities import quantise
-from clew.segmentation.forest import Components, Edges, Forest, decide, find_components, pick_flags, settle
+from clew.segmentation.forest import Components, Edges, Forest, decide, find_components, pick_pairs, settle
 from clew.segmentation.fragments import check_options, mask_bytes
 from clew.segmentation.options import FragmentOptions
+from clew.segmentation.seeds import STEPS_CONTEXT
 from clew.space import Box, Triple
 
 LARGEST_BLOCK = 2**30
@@ -62,11 +64,12 @@ class Renames(NamedTuple):
 def context_of(block: Block, options: FragmentOptions) -> Box:
     """The voxels that `start_forest` needs to know around a block.
 
-    One for picks, cap and window for seeds.
+    One for picks, `STEPS_CONTEXT` for steps outward, cap and window for seeds; one more for pairs with successors.
 
     A boundary at the distance of the cap, or farther, makes no difference.
     """
-    reach = 0 if options.method == "affinity-watershed" else options.distance_cap - 1 + options.seed_window // 2
+    seeds = 0 if options.method == "affinity-watershed" else options.distance_cap - 1 + options.seed_window // 2
+    reach = max(STEPS_CONTEXT, seeds)
     across = 0 if options.per_section else reach
     return block.grown((across + 2, reach + 2, reach + 2), (across + 1, reach + 1, reach + 1))
 
@@ -102,13 +105,13 @@ def start_forest(
         raise InputError(f"a block's affinities must be of shape {context.shape}, not {affinities.shape[1:]}")
     levels = quantise(affinities)
     inside = mask_bytes(mask, levels.shape[1:])
-    flags = pick_flags(levels, inside, block, context, options)
-    indices = np.empty(flags.size, np.uint32)
-    components = find_components(flags, indices, block, options)
+    picks = pick_pairs(levels, inside, block, context, options)
+    indices = np.empty(picks.flags.size, np.uint32)
+    components = find_components(picks.flags, indices, block, options)
     seen = np.ascontiguousarray(levels[(slice(None), *block.seen.within(context))])
-    decided = decide(seen, indices, components, options)
+    decided = decide(seen, picks.steps, indices, components, options)
     ids = _global_ids(decided.ids, block)
-    box = indices.reshape(flags.shape)
+    box = indices.reshape(picks.flags.shape)
     return BlockFragments(
         forest.look_up(box[block.owned.within(block.seen)], decided.indices), ids,
         _global_forest(decided.waiting, block),
@@ -172,16 +175,16 @@ def join_forests(forests: Sequence[Forest], tokens: Tokens, block: Block) -> tup
     count = len(sets) + 1
     ids = forest.smallest(np.concatenate([part.ids for part in forests]), rows, count)
     firsts = forest.smallest(np.concatenate([part.firsts for part in forests]), rows, count)
-    seeded = np.zeros(count, np.uint8)
-    np.maximum.at(seeded, rows, np.concatenate([part.seeded for part in forests]))
+    kinds = np.zeros(count, np.uint8)
+    np.maximum.at(kinds, rows, np.concatenate([part.kinds for part in forests]))
     outer = ~block.holds_alone(tokens.voxels)
     owners = set_of[np.searchsorted(old, tokens.owners)] + 1
     frozen = np.zeros(count, np.uint8)
     frozen[owners[outer]] = 1
-    pairs, strengths, indices = _edges_in_order(forests, old, set_of)
-    roots, kept = forest.decide_pairs(pairs, seeded, frozen)
-    edges = Edges(pairs[kept], strengths[kept], indices[kept])
-    decided = settle(Components(ids, firsts, seeded, frozen), roots, edges)
+    every = _edges_in_order(forests, old, set_of)
+    made = forest.decide_pairs(every.ends, int(np.searchsorted(every.ranks, ZERO)), kinds, frozen)
+    edges = Edges(*(part[made.kept] for part in every))
+    decided = settle(Components(ids, firsts, made.kinds, frozen), made.roots, edges)
     new = decided.ids[decided.indices]
     left = _distinct(Tokens(tokens.voxels[outer], new[owners[outer]]))
     return decided.waiting, left, Renames(old, new[set_of + 1])
@@ -230,15 +233,13 @@ def _unite_shared(old: NDArray[np.uint64], tokens: Tokens) -> NDArray[np.int64]:
     return forest.unite_indices(owners[same], owners[same + 1], len(old))
 
 
-def _edges_in_order(
-    forests: Sequence[Forest], old: NDArray[np.uint64], set_of: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]:
-    """All pairs, best first, as (indices of their components, strengths, indices)."""
-    strengths = np.concatenate([part.strengths for part in forests])
+def _edges_in_order(forests: Sequence[Forest], old: NDArray[np.uint64], set_of: NDArray[np.int64]) -> Edges:
+    """All pairs, best first."""
+    ranks = np.concatenate([part.ranks for part in forests])
     indices = np.concatenate([part.indices for part in forests])
-    order = np.lexsort((indices, 255 - strengths))
+    order = np.lexsort((indices, ranks))
     ends = np.concatenate([part.ends for part in forests])[order]
-    return set_of[np.searchsorted(old, ends)] + 1, strengths[order], indices[order]
+    return Edges(set_of[np.searchsorted(old, ends)] + 1, ranks[order], indices[order])
 
 
 def _distinct(tokens: Tokens) -> Tokens:
