@@ -76,6 +76,8 @@ ZARR = {
     "text": ({"resolution": "[40, 4, 4]"}, {}, {"offset": "0, 2, 2"}),
     "text with a unit": ({"resolution": "40 nm, 4nm, 4 nm"}, {}, {}),
     "text in microns": ({"resolution": "0.04 x 0.004 x 0.004 um"}, {}, {}),
+    "text beside a unit": ({"resolution": "0.04,0.004,0.004", "units": "um"}, {}, {}),
+    "each with its unit": ({"resolution": ["40 nm", "4 nm", "4 nm"], "offset": ""}, {}, {}),
     "numbers as text": ({"resolution": ["40", "4", "4.0"]}, {}, {}),
     "by axis": ({"resolution": {"x": 4, "y": 4, "z": 40}}, {}, {}),
     "one unit": ({"resolution": [0.04, 0.004, 0.004], "unit": "micrometer"}, {}, {}),
@@ -140,7 +142,7 @@ def test_a_ratio_of_shapes_that_is_no_factor_is_asked_for(tmp_path):
 UNCLEAR = [
     {"resolution": [4, 4]}, {"resolution": [40, 4, 0]}, {"resolution": "forty"}, {"resolution": None},
     {"resolution": [1, 1, 1], "unit": "pixel"}, {"resolution": [40, 4, 4], "units": ["s", "s", "s"]},
-    {"transform": {"axes": 5, "scale": [40, 4, 4]}}, {"pixelResolution": {"unit": "um"}}, {"resolution": ["a", 4, 4]},
+    {"resolution": [0.04, 4, 4], "units": ["um", "nm"]}, {"transform": {"axes": 5, "scale": [40, 4, 4]}}, {"pixelResolution": {"unit": "um"}}, {"resolution": ["a", 4, 4]},
 ]  # fmt: skip
 
 

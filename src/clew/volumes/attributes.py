@@ -265,7 +265,7 @@ def _said(attributes: Attributes, order: Sequence[str], depth: int) -> Size | No
 
 def _has(attributes: Attributes, key: str, inner: str) -> bool:
     if key != "transform":
-        return key in attributes
+        return attributes.get(key) not in (None, "", [], ())
     return isinstance(attributes.get(key), Mapping) and inner in attributes[key]
 
 
@@ -291,12 +291,15 @@ def _units_of_axes(attributes: Attributes) -> list[Any] | None:
 
 def _lengths(value: Any, units: Any, order: Sequence[str], key: str) -> Lengths:
     """Values of an attribute as nm (z, y, x); without a unit they are nm."""
+    value = ", ".join(value) if is_list(value) and all(isinstance(part, str) for part in value) else value
     lengths = _by_axis(value, order, key)
-    units = _UNIT.findall(_NUMBER.sub(" ", value)) if isinstance(value, str) and _NUMBER.search(value) else units
-    units = [part for part in units if part != "x"] or None if isinstance(value, str) and is_list(units) else units
-    names = list(units) if is_list(units) else [units] * len(order)
-    names = names * len(order) if len(names) == 1 else names
+    inside = _UNIT.findall(_NUMBER.sub(" ", value)) if isinstance(value, str) else []
+    units = [unit for unit in inside if unit != "x"] or units
+    names = list(units) if is_list(units) else [units]
+    names = names[:1] * len(order) if len(set(map(str, names))) == 1 else names
     spatial = [name for name in order if name in SPATIAL]
+    if names and len(names) not in (len(order), len(spatial)):
+        raise InputError(f"the units {brief(units)} of {key} must be one for each axis")
     by_name = dict(zip(order if len(names) == len(order) else spatial, names, strict=False))
     factors = [_factor(by_name.get(axis), units, key) for axis in SPATIAL]
     return triple(length * factor for length, factor in zip(lengths, factors, strict=True))
