@@ -3,6 +3,7 @@
 import gzip
 import json
 import shutil
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,6 +113,8 @@ INPUTS = (
     Input("one.png", SIZED[:2], checksum=True),
     Input("knossos", (VOLUME[0], "convert {input} {out}/result.zarr --box 0:24,0:24,0:24")),
     Input("trees.nml", ("evaluate-skeletons {good}/segmentation.zarr {input}",)),
+    Input("trees.zip", ("evaluate-skeletons {good}/segmentation.zarr {input}",)),
+    Input("tree.swc", ("evaluate-skeletons {good}/segmentation.zarr {input} --unit nm",)),
     Input("net.pt", ("info {input}", "predict {good}/ours.zarr {out}/result.zarr --checkpoint {input}"), checksum=True),
     Input(
         "affinities.zarr",
@@ -180,6 +183,9 @@ def make_inputs(folder: Path) -> None:
     _write_knossos(folder / "knossos", raw)
     _write_arrays(folder, raw)
     _write_nml(folder / "trees.nml")
+    with zipfile.ZipFile(folder / "trees.zip", "w") as archive:
+        archive.write(folder / "trees.nml", "trees.nml")
+    (folder / "tree.swc").write_text("# a neuron\n1 0 20 30 80 1 -1\n2 0 40 30 80 1 1\n3 0 60 30 80 1 2\n")
     save_checkpoint(folder / "net.pt", Checkpoint(UNet(SMALL).eval(), RESOLUTION, 0.5, "mean", {"step": 3}))
     _write_segmentation(folder, labels, rng)
     shutil.copytree(folder / "ours.zarr", folder / "raw.zarr")

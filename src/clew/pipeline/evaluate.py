@@ -44,6 +44,7 @@ from clew.space import Box, Lengths, Triple, triple
 from clew.training.targets import split_components
 from clew.view.figures import save_figure, threshold_figure
 from clew.volumes.formats.nml import is_nml
+from clew.volumes.formats.swc import SUFFIX as SWC_SUFFIX
 from clew.volumes.open import open_volume
 from clew.volumes.run_store import FileStore
 from clew.volumes.volume import Volume
@@ -142,7 +143,7 @@ def evaluate_blocks(
 
 def refuse_skeletons(command: str, truth: str) -> None:
     """Send those who compare with skeletons to the command for it."""
-    if is_nml(truth):
+    if is_nml(truth) or Path(truth).suffix.lower() == SWC_SUFFIX:
         raise InputError(f"{command} compares with labels, and {truth} holds skeletons: use clew evaluate-skeletons")
 
 

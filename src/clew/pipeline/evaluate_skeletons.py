@@ -6,7 +6,7 @@ Expected run length, splits and merges.
 import dataclasses
 import math
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from annotated_types import Gt
@@ -32,6 +32,7 @@ from clew.pipeline._tables import load_merge_tree
 from clew.segmentation.relabel import segment_lookup
 from clew.space import Box, Lengths
 from clew.volumes.formats.nml import is_nml, read_nml
+from clew.volumes.formats.swc import read_swc, swc_files
 
 LISTED = 5
 """Skeletons with most errors that are named."""
@@ -55,6 +56,7 @@ def evaluate_skeletons(
     *,
     voxel_size: VoxelSize,
     comparison: Comparison,
+    unit: Literal["nm", "um", "voxels"] | None = None,
     minimum_nodes: Annotated[int, Gt(0)] = 1,
     json: str | None = None,
     output: Output,
@@ -69,19 +71,24 @@ def evaluate_skeletons(
     segmentation
         Segmentation (z, y, x), or the fragments of the merge tree.
     skeletons
-        Traced neurons, an .nml file; nodes outside the segmentation are left out.
+        Traced neurons: an .nml file (also zipped), an .swc file or a folder of such, one a neuron; nodes outside the
+        segmentation are left out.
+    unit
+        Unit of SWC, which does not say it: nm, um, or voxels of the segmentation.
     minimum_nodes
         Nodes of a skeleton that a segment must hold to count as its part, in splits and merges.
     json
         Write the scores to this file.
     """
-    if not is_nml(skeletons):
+    if not is_nml(skeletons) and not swc_files(skeletons):
         raise InputError(
-            f"evaluate-skeletons compares with an .nml file, not {skeletons}: use clew evaluate for labels"
+            f"evaluate-skeletons compares with an .nml or .swc file, not {skeletons}: use clew evaluate for labels"
         )
+    if not is_nml(skeletons) and unit is None:
+        raise InputError(f"{skeletons} is SWC, which does not say its unit: give --unit nm, --unit um or --unit voxels")
     refuse_overlap([segmentation, skeletons, comparison.merge_tree], [json])
     refuse_existing_outputs(output.overwrite, json)
-    nodes, traced = _read(segmentation, skeletons, comparison.box, voxel_size.voxel_size)
+    nodes, traced = _read(segmentation, skeletons, unit, comparison.box, voxel_size.voxel_size)
     if comparison.merge_tree:
         tree, _ = load_merge_tree(comparison.merge_tree)
         cuts = np.linspace(0, 1, comparison.thresholds).tolist()
@@ -101,14 +108,16 @@ def evaluate_skeletons(
 
 
 def _read(
-    segmentation: str, skeletons: str, box: str | None, voxel_size: Lengths | None
+    segmentation: str, skeletons: str, unit: str | None, box: str | None, voxel_size: Lengths | None
 ) -> tuple[NDArray[np.uint64], Skeletons]:
     """Segments at the nodes inside a segmentation, and the skeletons cut to it.
 
     The segmentation may be cut to a box.
     """
-    traced = read_nml(skeletons)
+    traced = read_nml(skeletons) if is_nml(skeletons) else None
     volume = open_sized(segmentation, voxel_size)
+    if traced is None:
+        traced = read_swc(skeletons, {"nm": (1.0,) * 3, "um": (1e3,) * 3}.get(unit or "", volume.voxel_size))
     part = Box.parse(box, volume.shape)
     segments, inside = read_nodes(volume, traced, volume.voxel_size, volume.offset)
     if box is not None:

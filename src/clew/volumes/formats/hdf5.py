@@ -137,37 +137,43 @@ def list_hdf5(path: str) -> list[DatasetRow]:
 
 def open_hdf5(path: str, dataset: str) -> Stored:
     """Open a dataset; without a name, the only one in the file."""
-    file = open_file(path)
-    try:
-        dataset = scale_key(file, dataset)
-        check_links(file, dataset)
-        key = choose_dataset(
-            path, dataset, lambda: _rows(file, path, aliases=bool(dataset)), _is_dataset(file, dataset)
-        )
-        warnings = check_links(file, key)
-        levels = [read_attributes(node) for node in _upwards(file[key])]
-        array = open_dataset(file, key)
-        record = levels[0].get("clew")
-        source = f"{path}:{key}"
-        if array.shape is None or not is_numeric(array):
-            raise InputError(f"{source} holds {_content(array)}; wanted bool, integers or floats")
-        meant = dialect(file, key, array, source) or Dialect("HDF5", array)
-        bodies = with_bodies(array, key, source)
-        return Stored(
-            array=meant.array if bodies is None else bodies,
-            geometry=meant.geometry or attribute_geometry(levels, array.shape, source, coarse=_coarse(file, key)),
-            format=meant.format,
-            source=source,
-            metadata={**levels[-1], **levels[0]},
-            record=record if isinstance(record, Mapping) else {},
-            chunks=array.chunks,
-            warnings=(*warnings, *meant.warnings),
-            notes=() if bodies is None else (bodies.note,),
-            close=file.close,
-        )
-    except BaseException:
-        file.close()
-        raise
+    with ExitStack() as opened:
+        file = opened.enter_context(open_file(path))
+        try:
+            stored = _stored_in(file, path, dataset)
+        except InputError:
+            raise
+        except (OSError, RuntimeError, KeyError, ValueError) as error:  # what HDF5 says of damaged files
+            raise InputError(f"{path} cannot be read as HDF5: {first_line(error)}") from error
+        opened.pop_all()
+    return stored
+
+
+def _stored_in(file: h5py.File, path: str, dataset: str) -> Stored:
+    dataset = scale_key(file, dataset)
+    check_links(file, dataset)
+    key = choose_dataset(path, dataset, lambda: _rows(file, path, aliases=bool(dataset)), _is_dataset(file, dataset))
+    warnings = check_links(file, key)
+    levels = [read_attributes(node) for node in _upwards(file[key])]
+    array = open_dataset(file, key)
+    record = levels[0].get("clew")
+    source = f"{path}:{key}"
+    if array.shape is None or not is_numeric(array):
+        raise InputError(f"{source} holds {_content(array)}; wanted bool, integers or floats")
+    meant = dialect(file, key, array, source) or Dialect("HDF5", array)
+    bodies = with_bodies(array, key, source)
+    return Stored(
+        array=meant.array if bodies is None else bodies,
+        geometry=meant.geometry or attribute_geometry(levels, array.shape, source, coarse=_coarse(file, key)),
+        format=meant.format,
+        source=source,
+        metadata={**levels[-1], **levels[0]},
+        record=record if isinstance(record, Mapping) else {},
+        chunks=array.chunks,
+        warnings=(*warnings, *meant.warnings),
+        notes=() if bodies is None else (bodies.note,),
+        close=file.close,
+    )
 
 
 def read_attributes(node: Any) -> dict[str, Any]:

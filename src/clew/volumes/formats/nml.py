@@ -1,6 +1,8 @@
 """Skeletons of KNOSSOS and WEBKNOSSOS: NML files."""
 
 import math
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -10,20 +12,21 @@ import numpy as np
 from clew.documents import brief, regular_file
 from clew.errors import InputError
 from clew.evaluation.skeletons import Skeletons
+from clew.memory import refuse_beyond_memory
 from clew.space import Lengths
 from clew.volumes.geometry import check_voxel_size, nanometers
 from clew.volumes.volume import first_line
 
-NML_SUFFIX = ".nml"
+NML_SUFFIX, ZIP_SUFFIX = ".nml", ".zip"
 LARGEST = 2.0**53
 """No id or position is larger: beyond, floats cannot hold every whole number."""
 
 
 def read_nml(path: str) -> Skeletons:
-    """Read the trees of an NML file; each is a skeleton.
+    """Read the trees of an NML file, or of the only one in a zip file.
 
-    Nodes stand there in voxels (x, y, z), counted from 0 as WEBKNOSSOS does, and the voxel size as `scale` in nm. Trees
-    without a node are left out.
+    Each tree is a skeleton. Nodes stand there in voxels (x, y, z), counted from 0 as WEBKNOSSOS does, and the voxel size
+    as `scale` in nm. Trees without a node are left out.
 
     Raises
     ------
@@ -31,10 +34,10 @@ def read_nml(path: str) -> Skeletons:
         If there is no such file, it is no NML, says no voxel size, or an edge names a node that is not there.
     """
     try:
-        root = ElementTree.parse(regular_file(path)).getroot()
+        root = ElementTree.fromstring(_content(path))
     except InputError:
         raise
-    except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:
+    except (OSError, ElementTree.ParseError, ValueError, LookupError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path} cannot be read as NML: {first_line(error)}") from error
     scale = root.find("parameters/scale")
     trees = [tree for tree in root.iter("thing") if tree.find("nodes/node") is not None]
@@ -68,7 +71,22 @@ def read_nml(path: str) -> Skeletons:
 
 def is_nml(path: str) -> bool:
     """Whether a path is one of skeletons, by its name."""
-    return Path(path).suffix.lower() == NML_SUFFIX
+    return Path(path).suffix.lower() in (NML_SUFFIX, ZIP_SUFFIX)
+
+
+def _content(path: str) -> bytes:
+    """The text of an NML file, also of one that WEBKNOSSOS zipped."""
+    file = regular_file(path)
+    if file.suffix.lower() != ZIP_SUFFIX:
+        return file.read_bytes()
+    with zipfile.ZipFile(file) as archive:
+        names = [name for name in archive.namelist() if name.lower().endswith(NML_SUFFIX)]
+        if len(names) != 1:
+            raise InputError(
+                f"{path} must hold one {NML_SUFFIX} file, not {len(names)}: unpack it, and give one of them"
+            )
+        refuse_beyond_memory(2 * archive.getinfo(names[0]).file_size, f"to read {path}", "give a part of it")
+        return archive.read(names[0])
 
 
 def _position(element: Any, path: str) -> Lengths:

@@ -1,7 +1,6 @@
 """Arrays of numpy: `.npy`, and `.npz` with one array or `file.npz:name`."""
 
 import zipfile
-import zlib
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,6 @@ from clew.volumes.listing import DatasetRow, choose_dataset
 from clew.volumes.volume import Stored, first_line
 
 SUFFIXES = (".npy", ".npz")
-_REFUSED = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError)
-"""What numpy raises for files that are damaged, cut off, or hold Python objects, which are never loaded."""
 
 
 def open_numpy(path: str, dataset: str) -> Stored:
@@ -30,7 +27,9 @@ def open_numpy(path: str, dataset: str) -> Stored:
             array, source = _member(path, dataset)
         else:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except _REFUSED as error:
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # numpy reads the header as Python, and raises what that raises
         raise InputError(f"{path} cannot be read as an array of numpy: {first_line(error)}") from error
     geometry = Geometry(default_axes(array.shape, source), source="an array of numpy carries none")
     return Stored(array, geometry, "numpy", source)
