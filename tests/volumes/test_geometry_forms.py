@@ -142,7 +142,8 @@ def test_a_ratio_of_shapes_that_is_no_factor_is_asked_for(tmp_path):
 UNCLEAR = [
     {"resolution": [4, 4]}, {"resolution": [40, 4, 0]}, {"resolution": "forty"}, {"resolution": None},
     {"resolution": [1, 1, 1], "unit": "pixel"}, {"resolution": [40, 4, 4], "units": ["s", "s", "s"]},
-    {"resolution": [0.04, 4, 4], "units": ["um", "nm"]}, {"transform": {"axes": 5, "scale": [40, 4, 4]}}, {"pixelResolution": {"unit": "um"}}, {"resolution": ["a", 4, 4]},
+    {"resolution": [0.04, 4, 4], "units": ["um", "nm"]}, {"transform": {"axes": 5, "scale": [40, 4, 4]}}, {"pixelResolution": {"unit": "um"}},
+    {"resolution": ["a", 4, 4]},
 ]  # fmt: skip
 
 
@@ -338,3 +339,38 @@ def test_scales_of_hdf5(tmp_path):
         file["raw"].attrs["offset"] = np.array([400, 0, 0])
     assert place(f"{tmp_path}/a.h5:raw/s0") == (SIZE, (400, 0, 0))
     assert place(f"{tmp_path}/a.h5:raw/s1") == (COARSE, (400, 2, 2))
+
+
+@pytest.mark.parametrize("factors", [[2, 2, 0], [2, -2, 1], "none", [2, 2], None, [[2, 2, 1]]], ids=str)
+def test_damaged_factors_are_asked_for(tmp_path, factors):
+    path = n5_pyramid(tmp_path, {"resolution": [4, 4, 40]}, {}, {})
+    metadata = path / "s1/attributes.json"
+    metadata.write_text(json.dumps(json.loads(metadata.read_text()) | {"downsamplingFactors": factors}))
+    with pytest.raises(InputError, match="downsamplingFactors must be three (positive )?numbers"):
+        open_volume(path / "s1")
+    assert open_volume(path / "s1", voxel_size=COARSE).voxel_size == COARSE
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"dataLayers": None}, {"dataLayers": [3]}, {"scale": None}, {"scale": {"factor": "a", "unit": 5}}, {"scale": [0, 1, 1]},
+        {"dataLayers": [{"name": "color", "mags": [{"path": "color/1", "axisOrder": {"x": "a", "y": 0, "z": None}}]}]},
+        {"dataLayers": [{"name": 5, "mags": [{"path": "color/1", "mag": [0, 0, 0]}], "boundingBox": {"topLeft": "here"}}]},
+        {"dataLayers": [{"name": "color", "mags": ["1"]}]},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_damaged_description_of_webknossos_is_one_line(tmp_path, properties):
+    path = webknossos(tmp_path / "a", "zarr", "cxyz", **properties)
+    for name in ("", "/color", "/color/1"):
+        try:
+            assert open_volume(f"{path}{name}").voxel_size == SIZE
+        except InputError as error:
+            assert "\n" not in str(error)
+
+
+def test_other_xml_beside_an_n5_does_not_matter(tmp_path):
+    path = bigstitcher(tmp_path, "nm", "4 4 40")
+    (tmp_path / "broken.xml").write_text("<a>")
+    assert place(path / "s1") == (COARSE, INWARDS)

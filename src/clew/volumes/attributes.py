@@ -3,6 +3,7 @@
 What is not understood is no error here: the voxel size and the offset may be given.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -200,18 +201,25 @@ def _is_of_finest(own: Size, levels: Sequence[Attributes], order: Sequence[str],
 def _said_factors(levels: Sequence[Attributes], order: Sequence[str], coarse: Coarse | None) -> Lengths | None:
     """Voxels of the finest scale in one of the array, if attributes say it."""
     if "downsamplingFactors" in levels[0]:
-        return _by_axis(levels[0]["downsamplingFactors"], order, "downsamplingFactors")
+        return _factors(levels[0]["downsamplingFactors"], order, "downsamplingFactors")
     for attributes in levels[1:]:
         for key in ("downsamplingFactors", "scales"):
             rows: Any = attributes.get(key)
             if coarse and is_list(rows) and coarse.index < len(rows) and is_list(rows[coarse.index]):
-                return _by_axis(rows[coarse.index], order, key)
+                return _factors(rows[coarse.index], order, key)
     return None
+
+
+def _factors(value: Any, order: Sequence[str], key: str) -> Lengths:
+    factors = _by_axis(value, order, key)
+    if not all(math.isfinite(factor) and factor > 0 for factor in factors):
+        raise InputError(f"the attribute {key} must be three positive numbers, not {brief(value)}")
+    return factors
 
 
 def _ratio(coarse: Coarse | None, stored: Sequence[str], shape: Sequence[int]) -> Lengths | str | None:
     """The factors that shapes show; text where they are no whole numbers."""
-    if coarse is None or len(coarse.shape) != len(shape):
+    if coarse is None or len(coarse.shape) != len(shape) or 0 in shape:
         return None
     sizes = [(coarse.shape[stored.index(axis)], shape[stored.index(axis)]) for axis in SPATIAL]
     factors = [max(round(fine / size), 1) for fine, size in sizes]

@@ -1,9 +1,11 @@
 """N5 of BigDataViewer and BigStitcher: the voxel size stands in an XML beside it."""
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from clew.errors import InputError
 from clew.volumes.location import is_remote
 
 _PLACE = re.compile(r"(.+)/setup(\d+)/timepoint\d+/s\d+")
@@ -26,8 +28,9 @@ def size_beside(folder: str) -> dict[str, Any]:
 
     root = Path(found[1]).resolve()
     for xml in sorted(root.parent.glob("*.xml"))[:MOST_FILES]:
-        name = (read_xml(xml).findtext("SequenceDescription/ImageLoader/n5") or "").strip()
-        size = setup_voxel_size(xml, int(found[2])) if name and (xml.parent / name).resolve() == root else None
-        if size is not None:
-            return {"pixelResolution": {"dimensions": list(size[::-1]), "unit": "nm"}}
+        with suppress(InputError):  # XML of other programs may lie there
+            name = (read_xml(xml).findtext("SequenceDescription/ImageLoader/n5") or "").strip()
+            size = setup_voxel_size(xml, int(found[2])) if name and (xml.parent / name).resolve() == root else None
+            if size is not None:
+                return {"pixelResolution": {"dimensions": list(size[::-1]), "unit": "nm"}}
     return {}

@@ -163,6 +163,8 @@ def refuse_strays(files: ChunkFiles, found: Sequence[str]) -> None:
 def first_files(folder: str) -> Iterator[str]:
     """Some files below a folder, those of metadata left out, by their names there."""
     folders = 0
+    if not os.path.isdir(folder):
+        return
     for entry in _first_entries(folder, MOST_NAMES):
         name = entry.name
         if entry.is_dir():

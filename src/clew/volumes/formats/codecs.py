@@ -55,8 +55,9 @@ def reason(message: str, document: Mapping[str, Any], source: str, form: str) ->
         Name of the array, and its format.
     """
     codec = _NOT_A_CODEC.search(message)
-    if "filters are not supported" in message:
-        names = ", ".join(str(part.get("id")) for part in document["filters"])
+    filters: Any = document.get("filters")
+    if "filters are not supported" in message and is_list(filters):
+        names = ", ".join(str(part.get("id")) for part in filters if isinstance(part, Mapping))
         return f"its chunks went through the filter {names}, which clew does not undo; {_rewrite(source, form)}"
     if codec:
         return f"its chunks are compressed by {codec[1]}, which clew does not know; {_rewrite(source, form)}"

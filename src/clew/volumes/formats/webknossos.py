@@ -129,8 +129,9 @@ def _mags(layer: Mapping[str, Any], found: DataSet) -> list[tuple[str, _Mag]]:
         name = "-".join(f"{factor:g}" for factor in (factors[:1] if len(set(factors)) == 1 else factors))
         path = str(PurePosixPath(str(entry.get("path") or f"{layer.get('name')}/{name}")))
         order = dict(expect(entry, "axisOrder", "an object", _source(found), {}))
-        if len(factors) == 3:
-            rows.append((path, _Mag(triple(factors[::-1]), order if set(SPATIAL) <= set(order) else {})))
+        whole = set(SPATIAL) <= set(order) and all(isinstance(at, int) for at in order.values())
+        if len(factors) == 3 and min(factors) > 0:
+            rows.append((path, _Mag(triple(factors[::-1]), order if whole else {})))
     return rows
 
 
