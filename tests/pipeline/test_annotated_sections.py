@@ -4,6 +4,7 @@ from importlib import import_module
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from clew.errors import InputError
@@ -69,3 +70,20 @@ def test_by_number_in_the_commands(tmp_path, capsys):
     np.testing.assert_array_equal(open_volume(tmp_path / "run/volume.zarr/s0").read(), whole)
     assert run("convert", tmp_path / "run/volume.zarr", tmp_path / "a.zarr", "--by-number") == 2
     assert "is no folder of sections, whose names have numbers: leave out --by-number" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["folder", "stack", "zarr"])
+def test_labels_in_jpeg_are_refused(tmp_path, capsys, form):
+    raw, truth = str(tmp_path / "raw.zarr"), str(tmp_path / "truth.zarr")
+    assert run("synthesize", raw, truth, "--shape", "16,32,32") == 0
+    labels = open_volume(truth).read().astype(np.uint8)
+    (tmp_path / "a").mkdir()
+    for z, section in enumerate(labels):
+        Image.fromarray(section).save(tmp_path / f"a/{z}.jpg")
+    tifffile.imwrite(tmp_path / "a.tif", labels, compression="jpeg", photometric="minisblack")
+    path = tmp_path / {"folder": "a", "stack": "a.tif", "zarr": "a"}[form]
+    if form == "zarr":
+        assert run("convert", path, tmp_path / "a.zarr", "--voxel-size", "10,10,10") == 0
+        path = tmp_path / "a.zarr"
+    assert run("evaluate", path, truth) == 2
+    assert "was compressed as JPEG, which changes values: its ids are damaged" in capsys.readouterr().err

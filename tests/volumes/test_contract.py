@@ -14,7 +14,9 @@ import nrrd
 import numcodecs
 import numpy as np
 import pytest
+import tifffile
 import zarr
+from PIL import Image
 
 from clew.cli import CHARACTERS, LINES
 from clew.errors import InputError
@@ -136,6 +138,47 @@ def bigdataviewer(folder: Path) -> Path:
     return folder / "a.h5"
 
 
+def tiff(folder: Path) -> Path:
+    tifffile.imwrite(folder / "a.tif", DATA, photometric="minisblack", metadata={"axes": "ZYX"})
+    return folder / "a.tif"
+
+
+def tiff_lzw(folder: Path) -> Path:
+    tifffile.imwrite(
+        folder / "a.tif", DATA, photometric="minisblack", metadata={"axes": "ZYX"}, compression="lzw", bigtiff=True
+    )
+    return folder / "a.tif"
+
+
+def tiff_sections(folder: Path) -> Path:
+    (folder / "a").mkdir()
+    for number, section in enumerate(DATA):
+        tifffile.imwrite(folder / f"a/{number}.tif", section, photometric="minisblack", compression="zlib")
+    return folder / "a"
+
+
+def png_sections(folder: Path) -> Path:
+    (folder / "a").mkdir()
+    for number, section in enumerate(DATA):
+        Image.fromarray(section).save(folder / f"a/{number}.png")
+    return folder / "a"
+
+
+def ome_tiff_set(folder: Path) -> Path:
+    """A file for each section, and each names all."""
+    (folder / "a").mkdir()
+    planes = "".join(
+        f'<TiffData FirstZ="{z}" IFD="0" PlaneCount="1"><UUID FileName="{z}.ome.tif">urn:uuid:{z}</UUID></TiffData>'
+        for z in range(len(DATA))
+    )
+    for z, section in enumerate(DATA):
+        pixels = 'DimensionOrder="XYZCT" Type="uint8" SizeX="16" SizeY="12" SizeZ="8" SizeC="1" SizeT="1"'
+        image = f'<Image ID="Image:0"><Pixels ID="Pixels:0" {pixels}>{planes}</Pixels></Image>'
+        text = f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:{z}">{image}</OME>'
+        tifffile.imwrite(folder / f"a/{z}.ome.tif", section, description=text, metadata=None)
+    return folder / "a"
+
+
 def pieces(path: Path) -> list[Path]:
     """The files that hold voxels, the largest first."""
     files = [path] if path.is_file() else [file for file in sorted(path.rglob("*")) if file.is_file()]
@@ -179,7 +222,9 @@ MAY_LACK_PIECES = (
     precomputed_compressed,
 )  # fmt: skip
 """Formats that mean the fill value where a piece is missing."""
-FORMATS = (*MAY_LACK_PIECES, precomputed_sharded, knossos, hdf5)
+FORMATS = (
+    *MAY_LACK_PIECES, precomputed_sharded, knossos, hdf5, tiff, tiff_lzw, tiff_sections, png_sections, ome_tiff_set,
+)  # fmt: skip
 FORMATS += (npy, npz, mrc, mrc_packed, nrrd_gzip, bigdataviewer)
 FAULTS = (empty_piece, truncated_piece, folder_for_a_piece, broken_link, endless_device)
 

@@ -23,7 +23,7 @@ from clew.volumes.affinities import affinity_offsets
 from clew.volumes.open import open_volume
 from clew.volumes.place import Overlap, box_inside, check_voxel_sizes, overlap_of
 from clew.volumes.save import record_of, refuse_output, save_volume
-from clew.volumes.volume import PLACED, Volume
+from clew.volumes.volume import LOSSY, PLACED, Volume
 from clew.volumes.warnings import volume_warnings
 
 SUGGESTED = ("suggested_threshold", "suggested_score")
@@ -124,7 +124,15 @@ def read_covering_mask(path: str, source: Volume) -> NDArray[np.bool_]:
 
 
 def read_ids(volume: Volume, box: Box | None = None) -> NDArray[np.uint64]:
-    """The ids of a label volume, or of a box in it."""
+    """The ids of a label volume, or of a box in it.
+
+    An InputError for those that went through a compression that changes values.
+    """
+    if LOSSY in volume.attributes:
+        raise InputError(
+            f"{volume.source} was compressed as {volume.attributes[LOSSY]}, which changes values: its ids are damaged; take "
+            "labels from before, or save them as PNG or TIFF with LZW"
+        )
     return as_ids(volume.read(... if box is None else box), volume.source)
 
 

@@ -23,6 +23,8 @@ UNCHECKED = 256 << 20
 """Bytes that are read without a look at the free memory, which takes 3 ms."""
 PLACED = "placed"
 """Attribute of what clew made of a volume that does not say its offset: false."""
+LOSSY = "lossy"
+"""Attribute of images whose compression changed values, and of what clew made of them: its name."""
 EXBIBYTE = 1 << 60
 """More than any volume holds, in bytes; from there on numbers of voxels do not fit where they are kept."""
 _INSIDES = re.compile(r" \[(?:tensorstore_spec|source locations)=")
@@ -84,7 +86,7 @@ class Stored:
     metadata : mapping
         Attributes as stored.
     record : mapping
-        What clew recorded when it wrote the array ({} for a foreign file).
+        What clew recorded when it wrote the array; for a foreign file only `LOSSY`, where it is so.
     chunks : tuple of int, optional
         In stored order, None where not chunked.
     notes : tuple of (str, str)

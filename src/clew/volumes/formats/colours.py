@@ -31,15 +31,15 @@ class Picture:
         The number that black has in a file in which 0 is white.
     palette : (n, 3) uint8, optional
         The colours that the values are indices of.
-    lossy : bool
-        Whether the compression changes values.
+    lossy : str
+        The name of a compression that changes values.
     """
 
     source: str
     values: NDArray[Any]
     white: int | None = None
     palette: NDArray[np.uint8] | None = None
-    lossy: bool = False
+    lossy: str = ""
 
 
 @dataclass(frozen=True)

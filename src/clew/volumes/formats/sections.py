@@ -19,7 +19,7 @@ from clew.volumes.formats.section_names import number_sections, unplaced
 from clew.volumes.formats.tiff import open_tiff, read_section
 from clew.volumes.geometry import Geometry
 from clew.volumes.location import BY_NUMBER, IMAGE_SUFFIXES, TIFF_SUFFIXES, natural_key
-from clew.volumes.volume import Stored, first_line
+from clew.volumes.volume import LOSSY, Stored, first_line
 
 PILLOW_FORMATS = ("PNG", "JPEG", "BMP")
 """Pillow goes by the content of a file, and starts another program for some of what it finds, such as PostScript."""
@@ -79,6 +79,7 @@ def open_sections(files: Sequence[Path], kind: str, source: str) -> Stored:
         geometry=Geometry(("z", "y", "x"), source="a folder of sections carries none"),
         format=kind,
         source=source,
+        record={LOSSY: first.lossy} if first.lossy else {},
         chunks=(1, *shape),
         notes=colours.notes,
         warnings=colours.warnings,
@@ -147,7 +148,10 @@ def _read_with_pillow(file: Path) -> Picture:
         if opened.mode == "P":
             palette = np.array(opened.getpalette("RGB"), np.uint8).reshape(-1, 3)
         return Picture(
-            str(file), _deep(file) if deep else np.asarray(opened), palette=palette, lossy=opened.format == "JPEG"
+            str(file),
+            _deep(file) if deep else np.asarray(opened),
+            palette=palette,
+            lossy="JPEG" if opened.format == "JPEG" else "",
         )
 
 

@@ -19,22 +19,12 @@ from clew.volumes.formats.ome_tiff import check_members, ome_voxel_size, open_se
 from clew.volumes.formats.tiff_size import tiff_voxel_size
 from clew.volumes.geometry import Geometry
 from clew.volumes.outside import refuse_outside
-from clew.volumes.volume import Stored, first_line
+from clew.volumes.volume import LOSSY, Stored, first_line
 
 WITH_COMPANIONS = ("ome", "ndtiff", "mmstack")
 """Kinds of TIFF, in tifffile's words, whose sections may lie in several files."""
-LOSSY = (
-    "JPEG",
-    "OJPEG",
-    "JPEG_LOSSY",
-    "WEBP",
-    "JPEG2000",
-    "APERIO_JP2000_RGB",
-    "APERIO_JP2000_YCBC",
-    "JPEGXR",
-    "JPEGXL",
-)
-"""Compressions, in tifffile's words, that may change values."""
+CHANGING = ("JPEG", "OJPEG", "JPEG_LOSSY")
+"""Compressions, in tifffile's words, that change values."""
 PHOTOMETRIC = tifffile.PHOTOMETRIC
 
 
@@ -247,6 +237,7 @@ def _stored(tiff: Any, stack: Stack, path: Path, number: str) -> Stored:
         format="OME-TIFF" if tiff.is_ome else "ImageJ TIFF" if tiff.is_imagej else "TIFF",
         source=f"{path}:{number}" if number else str(path),
         metadata=dict(tiff.imagej_metadata or {}),
+        record={LOSSY: lossy} if (lossy := _lossy(stack.keyframe)) else {},
         chunks=(*(1 for _ in shape[:-2]), *shape[-2:]),
         notes=notes,
         warnings=(*stack.warnings, *warnings, *said),
@@ -340,5 +331,9 @@ def _picture(keyframe: Any, values: NDArray[Any], path: Path) -> Picture:
     if palette is not None:
         palette = np.asarray(palette).T
         palette = (palette >> 8 if palette.max() > 255 else palette).astype(np.uint8)
-    lossy = getattr(keyframe.compression, "name", "") in LOSSY
-    return Picture(str(path), values, white, palette, lossy)
+    return Picture(str(path), values, white, palette, _lossy(keyframe))
+
+
+def _lossy(keyframe: Any) -> str:
+    name = getattr(keyframe.compression, "name", "")
+    return name if name in CHANGING else ""
