@@ -19,7 +19,7 @@ from clew.pipeline._declare import Record
 from clew.pipeline._progress import warn
 from clew.replace import refuse_existing, written_beside
 from clew.space import Box, Lengths
-from clew.volumes.affinities import affinity_offsets
+from clew.volumes.affinities import affinity_offsets, check_affinity_values
 from clew.volumes.open import open_volume
 from clew.volumes.place import Overlap, box_inside, check_voxel_sizes, overlap_of
 from clew.volumes.save import record_of, refuse_output, save_volume
@@ -74,6 +74,7 @@ def open_affinities(path: str, voxel_size: Lengths | None = None) -> Volume:
     """An affinity volume whose first three channels are the nearest neighbours."""
     source = open_sized(path, voxel_size)
     affinity_offsets(source)
+    warn_all(f"{path}: {text}" for text in check_affinity_values(source))
     return source
 
 

@@ -70,8 +70,8 @@ class Values:
     dtype
         `uint8` scales the grey values of an image to 0..255; `keep` copies.
     range
-        Values low,high that become 0 and 255, for `uint8`; by default the percentiles 0.1 and 99.9 of a sample of the whole
-        volume.
+        Values low,high that become 0 and 255, for `uint8` (high,low inverts); by default the percentiles 0.1 and 99.9 of a
+        sample of the whole volume.
     fill
         Value that takes the place of NaN and infinite values.
     """

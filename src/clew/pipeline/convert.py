@@ -23,6 +23,7 @@ from clew.pipeline._options import BlockRun, Blocks, GeometryOptions, Input, Out
 from clew.pipeline._progress import say
 from clew.pipeline._protection import refuse_overlap
 from clew.space import Box, Triple, triple
+from clew.volumes.affinities import affinity_attributes, recorded_offsets
 from clew.volumes.in_blocks import copy_tasks, scale_tasks, shared_scales
 from clew.volumes.location import join
 from clew.volumes.place import offset_of
@@ -82,7 +83,7 @@ def convert(
         data,
         voxel_size=volume.voxel_size,
         offset=offset_of(volume, part.low),
-        attributes=_kept(volume) | record | unplaced(volume, part) | _recorded(scaling),
+        attributes=_kept(volume, data.dtype) | record | unplaced(volume, part) | _recorded(scaling),
         overwrite=output.overwrite,
     )
 
@@ -120,8 +121,8 @@ def _scaling(volume: Volume, values: Values) -> Scaling:
     """How the values of a volume are changed; the range is said."""
     if values.dtype == "keep" and values.range is not None:
         raise InputError("--range says which values become 0 and 255: give --dtype uint8, too")
-    if values.range is not None and not values.range[0] < values.range[1]:
-        raise InputError(f"--range must be low,high with low below high, not {values.range[0]:g},{values.range[1]:g}")
+    if values.range is not None and values.range[0] == values.range[1]:
+        raise InputError(f"--range must be two values, which become 0 and 255, not twice {values.range[0]:g}")
     found = values.range
     if values.dtype == "uint8" and found is None and volume.dtype != np.uint8:
         found = grey_range(volume, volume.source)
@@ -185,7 +186,7 @@ def _lay_out(
     path = join(volumes_folder(folder, volumes), "volume.zarr")
     outputs = shared_scales(path, "volume", dtype, scales, block_shape)
     store = FileStore(folder / "tables", {"source": source}, outputs, volume.voxel_size)
-    kept = {name: value for name, value in _kept(volume).items() if name not in (*OWN, "inputs")}
+    kept = {name: value for name, value in _kept(volume, dtype).items() if name not in (*OWN, "inputs")}
     kept |= unplaced(volume) | _recorded(scaling)
     return BlockWork(
         folder, store, copy_tasks(grid, scaling) + scale_tasks("volume", scales, block_shape), (volume,), prod(shape),
@@ -193,9 +194,14 @@ def _lay_out(
     )  # fmt: skip
 
 
-def _kept(volume: Volume) -> dict[str, object]:
-    """What clew recorded with a volume, but for the word that its place is not known."""
-    return {name: value for name, value in volume.attributes.items() if name != PLACED}
+def _kept(volume: Volume, dtype: np.dtype) -> dict[str, object]:
+    """What is recorded with a volume and holds for a copy of it.
+
+    That its place is not known is left out.
+    """
+    kept = {name: value for name, value in volume.attributes.items() if name != PLACED}
+    offsets = recorded_offsets(volume) if volume.axes == "czyx" else None
+    return kept | ({} if offsets is None else affinity_attributes(offsets, dtype))
 
 
 def _finish(record: Record, *, kept: dict[str, object], store: FileStore) -> None:

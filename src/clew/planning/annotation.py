@@ -258,7 +258,8 @@ def check_pairs(mask: Mask) -> list[Finding]:
         if number < FEW_PAIRS * max(pairs):
             trained = "hardly" if number else "never"
             text = (f"{number:,} pairs of neighbouring annotated voxels along {name} ({max(pairs):,} along another axis): "
-                    f"affinities along {name} are {trained} trained; annotate two neighbouring sections or more at each place")  # fmt: skip
+                    f"affinities along {name} are {trained} trained; annotate two neighbouring sections or more at "
+                    "each place")  # fmt: skip
             findings.append(Finding(number == 0, text))
     return findings
 

@@ -63,7 +63,7 @@ def _check_layout(affinities: np.ndarray) -> None:
 def _value_message(channel: np.ndarray) -> str:
     unreal = channel.size - int(np.count_nonzero(np.isfinite(channel)))
     if unreal:
-        return f"affinities must be in [0, 1]: {unreal} values of a channel are NaN or infinite"
+        return f"affinities must be in [0, 1]: {unreal} values of a channel are NaN or infinite (clew convert --fill 0)"
     return (
         f"affinities must be in [0, 1]: a channel reaches from {channel.min():.6g} to {channel.max():.6g}"
         " (divide by 255, or apply the sigmoid, first)"

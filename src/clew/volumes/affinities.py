@@ -1,15 +1,24 @@
 """What an affinity array records: offsets, value range, polarity."""
 
+import json
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from clew.errors import InputError
+from clew.grey import sample_pieces
 from clew.space import NEAREST_OFFSETS, Triple
 from clew.volumes.volume import Volume
 
 POLARITY = "high means the same object"
+OFFSETS = ("offsets", "neighborhood", "nhood", "affs_nhood")
+"""Attributes in which programs record the offsets of channels."""
+SCALES = (1, 100, 127, 255, 32767, 65535)
+"""What programs write for an affinity of 1, where it is not said."""
+LOW = 0.5
+"""Below this share of affinities above a half they look inverted: within objects, most of a volume, they are high."""
 
 
 def affinity_attributes(offsets: Sequence[Sequence[int]], dtype: Any) -> dict[str, Any]:
@@ -47,8 +56,10 @@ def affinity_offsets(volume: Volume) -> tuple[Triple, ...]:
     """
     if volume.axes != "czyx" or volume.shape[0] < 3:
         found = f"{volume.source} is ({', '.join(volume.axes)}) of shape {volume.shape}"
-        raise InputError(f"affinities must be (offset, z, y, x) with 3 offsets or more; {found}")
-    polarity = volume.attributes.get("polarity", POLARITY)
+        raise InputError(
+            f"affinities must be (offset, z, y, x) with 3 offsets or more; {found}; maps of boundaries are not affinities"
+        )
+    polarity = volume.attributes.get("polarity", volume.metadata.get("polarity", POLARITY))
     if polarity != POLARITY:
         raise InputError(f"{volume.source}: affinities must have polarity {POLARITY!r}, not {polarity!r}")
     recorded = recorded_offsets(volume)
@@ -62,20 +73,60 @@ def affinity_offsets(volume: Volume) -> tuple[Triple, ...]:
     if recorded[:3] != NEAREST_OFFSETS:
         raise InputError(
             f"{volume.source}: the first three offsets must be {NEAREST_OFFSETS} (z, y, x), found {recorded[:3]}; "
-            "reorder the channels (and shift those of opposite sign by a voxel)"
+            "reorder the channels (and shift those of opposite sign by a voxel), as on the page Convert of the documentation"
         )
     return recorded
+
+
+def check_affinity_values(volume: Volume) -> list[str]:
+    """What looks strange about the values of affinities, by a sample.
+
+    Nothing of them is read where clew recorded their range.
+
+    Raises
+    ------
+    InputError
+        For values that are not 0 to 255 in uint8, or 0 to 1 in floats; with the command that brings them there.
+    """
+    if "value_range" in volume.attributes:
+        return []
+    if volume.dtype.kind == "b":
+        raise InputError(f"{volume.source}: affinities must be uint8 or floats, not bool: {_scaled(volume, '')}")
+    values = np.concatenate([piece[:3].ravel() for piece in sample_pieces(volume)])
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return []
+    most, one = float(values.max()), 255 if volume.dtype == np.uint8 else 1
+    wanted = next((scale for scale in SCALES if most <= scale), most)
+    strange = most == 1 or one == 1 if volume.dtype.kind in "ui" else most > one
+    if strange and values.min() >= 0:
+        raise InputError(
+            f"{volume.source}: affinities must be 0 to 255 in uint8, or 0 to 1 in floats; a sample of these {volume.dtype} "
+            f"reaches {most:g}; if {wanted:g} means the same object: {_scaled(volume, f'0,{wanted:g}')}"
+        )
+    high = np.count_nonzero(values > one / 2) / values.size
+    if high >= LOW or not most:
+        return []
+    return [f"only {high:.0%} of the affinities are above a half, but high must mean the same object; if 0 does here, as in a map "
+            f"of boundaries: {_scaled(volume, f'{one},0')}"]  # fmt: skip
+
+
+def _scaled(volume: Volume, values: str) -> str:
+    """The command that brings affinities to 0 to 255."""
+    scale = f" --range {values}" if values else ""
+    return f"clew convert {shlex.quote(volume.source)} OUT.zarr --dtype uint8{scale}"
 
 
 def recorded_offsets(volume: Volume) -> tuple[Triple, ...] | None:
     """Offsets as recorded by clew or others, None where there are none.
 
-    The attributes are `offsets` and `neighborhood`.
+    The attributes are those of `OFFSETS`, as numbers or as JSON text.
     """
     for attributes in (volume.attributes, volume.metadata):
-        for key in ("offsets", "neighborhood"):
+        for key in OFFSETS:
             value = attributes.get(key)
             try:
+                value = json.loads(value) if isinstance(value, str) else value
                 steps = [tuple(int(step) for step in offset) for offset in value or ()]
             except (TypeError, ValueError):
                 continue
