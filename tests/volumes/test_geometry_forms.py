@@ -142,8 +142,8 @@ def test_a_ratio_of_shapes_that_is_no_factor_is_asked_for(tmp_path):
 UNCLEAR = [
     {"resolution": [4, 4]}, {"resolution": [40, 4, 0]}, {"resolution": "forty"}, {"resolution": None},
     {"resolution": [1, 1, 1], "unit": "pixel"}, {"resolution": [40, 4, 4], "units": ["s", "s", "s"]},
-    {"resolution": [0.04, 4, 4], "units": ["um", "nm"]}, {"transform": {"axes": 5, "scale": [40, 4, 4]}}, {"pixelResolution": {"unit": "um"}},
-    {"resolution": ["a", 4, 4]},
+    {"resolution": [0.04, 4, 4], "units": ["um", "nm"]}, {"transform": {"axes": 5, "scale": [40, 4, 4]}},
+    {"pixelResolution": {"unit": "um"}}, {"resolution": ["a", 4, 4]},
 ]  # fmt: skip
 
 
