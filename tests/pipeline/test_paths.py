@@ -173,7 +173,7 @@ OUTPUTS: dict[str, Callable[[str, str], object]] = {
     "build-region-graph": lambda data, place: pipeline.build_region_graph(
         f"{data}/affinities.zarr", f"{data}/truth.zarr", f"{place}/a.h5"
     ),
-    "agglomerate": lambda data, place: pipeline.agglomerate(f"{data}/a.h5", f"{place}/a.h5"),
+    "agglomerate": lambda data, place: pipeline.agglomerate(f"{data}/a.h5", f"{place}/b.h5"),
     "relabel": lambda data, place: pipeline.relabel(
         f"{data}/truth.zarr", f"{data}/a.h5", f"{place}/a.zarr", threshold=0.5
     ),
@@ -224,3 +224,22 @@ def test_links_that_lead_nowhere_and_backslashes(source, tmp_path):
     shutil.copytree(source / "raw.zarr", tmp_path / "a\\b" / "raw.zarr")
     with pytest.raises(InputError, match=r"a\\b.*rename it"):
         clew.open_volume(tmp_path / "a\\b" / "raw.zarr")
+
+
+@pytest.mark.parametrize(
+    "command", ["build-region-graph", "agglomerate", "relabel", "evaluate", "evaluate-skeletons", "convert"]
+)
+def test_a_missing_input_is_named_before_an_existing_output(tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.h5", "a.json", "a.zarr"):
+        Path(name).write_text("")
+    calls: dict[str, Callable[[], object]] = {
+        "build-region-graph": lambda: pipeline.build_region_graph("none.zarr", "none.zarr", "a.h5"),
+        "agglomerate": lambda: pipeline.agglomerate("none.h5", "a.h5"),
+        "relabel": lambda: pipeline.relabel("none.zarr", "none.h5", "a.zarr", threshold=0.5),
+        "evaluate": lambda: pipeline.evaluate("none.zarr", "none.zarr", json="a.json"),
+        "evaluate-skeletons": lambda: pipeline.evaluate_skeletons("none.zarr", "none.nml", json="a.json"),
+        "convert": lambda: pipeline.convert("none.zarr", "a.zarr"),
+    }
+    with pytest.raises(InputError, match=r"there is no file or folder none\.(zarr|h5)$"):
+        calls[command]()

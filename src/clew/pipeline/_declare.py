@@ -17,9 +17,11 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from clew.documents import brief
 from clew.errors import InputError
 from clew.pipeline._options import is_input
-from clew.volumes.location import plain_paths
+from clew.volumes.location import find_location, plain_paths
 
 Function = Callable[..., Any]
+CHECKPOINTS = ("checkpoint", "initial")
+"""Options whose values may be names of bundled networks."""
 
 
 class Record(dict[str, Any]):
@@ -49,6 +51,8 @@ def stage(function: Function) -> Function:
         except TypeError as error:
             raise InputError(f"{command_name(function)}: {error}") from error
         values = _check_values(command_name(function), values, signature)
+        if not values.get("dry_run"):
+            _refuse_missing(values, signature)
         given = {name: value for name, value in values.items() if name in own}
         for name, record in records.items():
             given[name] = record(**{field.name: values[field.name] for field in fields(record) if field.name in values})
@@ -141,6 +145,16 @@ def _check_values(stage_name: str, values: Mapping[str, Any], signature: inspect
             problem = error.errors()[0]["msg"][0].lower() + error.errors()[0]["msg"][1:]
             raise InputError(f"{stage_name}: {name.replace('_', '-')}: {problem}, not {brief(value)}") from error
     return checked
+
+
+def _refuse_missing(values: Mapping[str, Any], signature: inspect.Signature) -> None:
+    """Refuse inputs that are not there, before anything is said of outputs.
+
+    Checkpoints say so themselves, with the networks that clew comes with.
+    """
+    for name, value in values.items():
+        if isinstance(value, str) and is_input(signature.parameters[name].annotation) and name not in CHECKPOINTS:
+            find_location(value)
 
 
 def _flat_documentation(function: Function, records: Mapping[str, type]) -> str:
