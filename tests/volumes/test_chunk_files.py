@@ -13,13 +13,17 @@ import numcodecs
 import numpy as np
 import pytest
 import zarr
-from zarr.codecs import numcodecs as renamed
 
 from clew.errors import InputError
 from clew.volumes import open_volume
 from clew.volumes.formats.chunk_files import NAMES
 from clew.volumes.warnings import volume_warnings
 from volumes.foreign import write_tensorstore
+
+try:
+    from zarr.codecs import numcodecs as renamed
+except ImportError:  # zarr before 3.1
+    from numcodecs import zarr3 as renamed
 
 DATA = np.random.default_rng(3).integers(1, 60_000, (8, 12, 16), np.uint16)
 VOXEL_SIZE = (40.0, 4.0, 4.0)
