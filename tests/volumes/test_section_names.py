@@ -151,6 +151,25 @@ def test_sections_placed_by_number(tmp_path):
         open_volume(f"{tmp_path}/b:by-number", voxel_size=SIZE)
 
 
+def test_sections_in_the_order_of_their_names(tmp_path):
+    """Numbers that begin anew on each wafer look like tiles."""
+    data = np.random.default_rng(0).integers(0, 256, (6, 5, 6), np.uint8)
+    write(
+        tmp_path / "a", {(1 + z // 3, 9 + z % 3): section for z, section in enumerate(data)}, "W0{0[0]}_Sec{0[1]}.png"
+    )
+    with pytest.raises(InputError, match=r"looks like tiles or channels: 2 numbers .*FOLDER:by-name"):
+        open_volume(tmp_path / "a", voxel_size=SIZE)
+    np.testing.assert_array_equal(open_volume(f"{tmp_path}/a:by-name", voxel_size=SIZE).read(), data)
+
+
+def test_folders_of_images_are_named(tmp_path):
+    for name in ("z10", "z9"):
+        (tmp_path / "a" / name).mkdir(parents=True)
+        Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "a" / name / "0.png")
+    with pytest.raises(InputError, match=r"a holds 2 folders of images \(z9, …\): name one of them, as .*/a/z9"):
+        open_volume(tmp_path / "a", voxel_size=SIZE)
+
+
 def test_upper_case_bmp_and_what_systems_leave(tmp_path):
     data = np.random.default_rng(0).integers(0, 256, (12, 5, 6), np.uint8)
     for name in ("s_{}.PNG", "s_{}.bmp", "s_{}.TIFF"):

@@ -17,8 +17,8 @@ FORMATS = ("precomputed", "zarr", "zarr2", "zarr3", "n5")
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5")
 TIFF_SUFFIXES = (".tif", ".tiff")
 IMAGE_SUFFIXES = (*TIFF_SUFFIXES, ".png", ".jpg", ".jpeg", ".bmp")
-BY_NUMBER = "by-number"
-"""In the place of a dataset: the sections of a folder lie where the numbers in their names say."""
+BY_NUMBER, BY_NAME = "by-number", "by-name"
+"""In the place of a dataset: the sections of a folder lie where their numbers say, or are in the order of their names."""
 FILE_SCHEME = re.compile(r"^file://(?:localhost(?=/))?")
 _SCHEME = re.compile(r"^(?!file:)[a-z0-9+]+://")
 

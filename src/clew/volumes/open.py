@@ -18,6 +18,7 @@ from clew.volumes.location import (
     Location,
     find_location,
     read_json,
+    subfolders,
 )
 from clew.volumes.recognition import UNKNOWN, content_of, what_is
 from clew.volumes.volume import Stored, Volume
@@ -163,7 +164,20 @@ def _kind(location: Location) -> str:
         return "chunked"
     if any(entry.suffix.lower() in IMAGE_SUFFIXES and entry.name[0] != "." for entry in path.iterdir()):
         return "images"
+    if not location.dataset and path.suffix not in (".zarr", ".n5"):
+        _refuse_folders_of_images(location.container)
     return "chunked"
+
+
+def _refuse_folders_of_images(folder: str) -> None:
+    """Refuse a folder that holds folders of images, as of tiles or of channels."""
+    inner = subfolders(folder)
+    held = Path(folder, inner[0]) if inner else None
+    if held and any(file.suffix.lower() in IMAGE_SUFFIXES for file in held.iterdir()):
+        raise InputError(
+            f"{folder} holds {len(inner)} folders of images ({inner[0]}, …): name one of them, as {held}; "
+            "stitch tiles, and bring all sections into one folder"
+        )
 
 
 def _kind_of_file(path: Path) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clew.errors import InputError
-from clew.volumes.location import BY_NUMBER, TIFF_SUFFIXES
+from clew.volumes.location import BY_NAME, BY_NUMBER, TIFF_SUFFIXES
 from clew.volumes.volume import Stored
 
 
@@ -47,16 +47,18 @@ def open_images(path: str, part: str = "") -> Stored:
     path : str
         A file or folder.
     part : str
-        What of it: the number of a series of images in a TIFF, `by-number` for a folder, "" by default.
+        What of it: the number of a series of images in a TIFF, `by-number` or `by-name` for a folder, "" by default.
     """
     from clew.volumes.formats.sections import open_folder, open_sections
     from clew.volumes.formats.tiff import open_tiff
 
     place = Path(path)
     if place.is_dir():
-        if part not in ("", BY_NUMBER):
-            raise InputError(f"{path} is a folder of sections and holds no {part}; wanted {path} or {path}:{BY_NUMBER}")
-        return open_folder(place, by_number=part == BY_NUMBER)
+        if part not in ("", BY_NUMBER, BY_NAME):
+            raise InputError(
+                f"{path} is a folder of sections and holds no {part}; wanted {path}, :{BY_NUMBER} or :{BY_NAME}"
+            )
+        return open_folder(place, part)
     if place.suffix.lower() in TIFF_SUFFIXES:
         return open_tiff(place, part)
     if part:

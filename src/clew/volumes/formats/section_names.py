@@ -148,8 +148,8 @@ def _uncounted(
     varying = [column for column in columns if len(set(column)) > 1]
     if not keys and 2 * len(files) >= math.prod(len(set(column)) for column in varying):
         raise InputError(
-            f"{folder} looks like tiles or channels: {len(varying)} numbers change in the names ({_ends(files)}) and none counts "
-            "the sections; stitch tiles, put each channel in a folder of its own, or rename sections so that one number counts them"
+            f"{folder} looks like tiles or channels: {len(varying)} numbers change in the names ({_ends(files)}), none counts the "
+            "sections; stitch tiles, give each channel a folder of its own; to read them in the order of their names: FOLDER:by-name"
         )
     ordered = [column for column in keys if column == sorted(column)]
     if len(ordered) < len(varying):

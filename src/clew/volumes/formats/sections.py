@@ -15,10 +15,10 @@ from clew.errors import InputError
 from clew.volumes.formats.colours import LABELS, Picture, understand
 from clew.volumes.formats.images import Sections
 from clew.volumes.formats.ome_tiff import set_of
-from clew.volumes.formats.section_names import number_sections, unplaced
+from clew.volumes.formats.section_names import Numbering, number_sections, unplaced
 from clew.volumes.formats.tiff import open_tiff, read_section
 from clew.volumes.geometry import Geometry
-from clew.volumes.location import BY_NUMBER, IMAGE_SUFFIXES, TIFF_SUFFIXES, natural_key
+from clew.volumes.location import BY_NAME, BY_NUMBER, IMAGE_SUFFIXES, TIFF_SUFFIXES, natural_key
 from clew.volumes.volume import LOSSY, Stored, first_line
 
 PILLOW_FORMATS = ("PNG", "JPEG", "BMP")
@@ -27,14 +27,15 @@ MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16", "I;16B", "I;16L")
 """Pillow's kinds of images that are understood; not those of printers (CMYK) and of video."""
 
 
-def open_folder(folder: Path, by_number: bool = False) -> Stored:
+def open_folder(folder: Path, order: str = "") -> Stored:
     """Open a folder of sections.
 
     Parameters
     ----------
     folder : Path
-    by_number : bool
-        The numbers in the names are places in a stack: sections that are absent are 0, and the first lies at its number.
+    order : str
+        By default sections are neighbours in the order of their numbers. `by-number`: the numbers are places in a stack; sections
+        that are absent are 0, and the first lies at its number. `by-name`: all images, in the natural order of their names.
     """
     files = [file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and file.name[0] != "."]
     kinds = sorted({file.suffix.lower() for file in files})
@@ -46,12 +47,12 @@ def open_folder(folder: Path, by_number: bool = False) -> Stored:
     whole = _set_in(files, folder)
     if whole is not None:
         return whole
-    numbering = number_sections(files, folder)
+    numbering = Numbering(files, None) if order == BY_NAME else number_sections(files, folder)
     files = numbering.files
     stored = open_sections(files, f"folder of {len(files)} sections ({kinds[0][1:]})", str(folder))
     notes = (("sections", f"{files[0].name} … {files[-1].name}"), *stored.notes)
     stored = replace(stored, notes=notes, warnings=(*numbering.warnings, *stored.warnings))
-    if not by_number:
+    if order != BY_NUMBER:
         return replace(stored, warnings=(*stored.warnings, *unplaced(numbering)))
     if numbering.numbers is None:
         example = files[0].name

@@ -193,10 +193,11 @@ def _check_whole(tiff: Any, stack: Stack, said: Sequence[str], path: Path) -> No
 
     tifffile reads those that are not there as zeros, and leaves out those too many.
     """
-    absent = sum(page is None for page in stack.pages)
+    may_lack = tiff.is_ome or tiff.is_ndtiff or tiff.is_mmstack
+    absent = sum(page is None for page in stack.pages) if may_lack else 0
     cropped = len(stack.pages) == len(tiff.pages)  # all that are there are read; ImageJ leaves the metadata of more
     telling = [text for text in said if not (cropped and "invalid TiffData index" in text)]
-    if absent or (telling and (tiff.is_ome or tiff.is_ndtiff or tiff.is_mmstack)):
+    if absent or (telling and may_lack):
         count = f"{absent} of {len(stack.pages)} images are not there" if absent else "their sizes differ"
         reason = f" ({_brief(telling[0])})" if telling else ""
         raise InputError(
