@@ -19,7 +19,7 @@ from clew.volumes.volume import first_line
 
 NML_SUFFIX, ZIP_SUFFIX = ".nml", ".zip"
 LARGEST = 2.0**53
-"""No id or position is larger: beyond, floats cannot hold every whole number."""
+"""No position is larger: beyond, floats cannot hold every whole number."""
 
 
 def read_nml(path: str) -> Skeletons:
@@ -56,7 +56,7 @@ def read_nml(path: str) -> Skeletons:
         for node in tree.iterfind("nodes/node"):
             index[node.get("id")] = len(positions)
             positions.append(_position(node, path))
-            ids.append(int(_number(tree, "id", path)))
+            ids.append(_id(tree, path))
         for edge in tree.iterfind("edges/edge"):
             ends = [index.get(edge.get(end)) for end in ("source", "target")]
             if None in ends:
@@ -91,6 +91,13 @@ def _content(path: str) -> bytes:
 
 def _position(element: Any, path: str) -> Lengths:
     return _number(element, "z", path), _number(element, "y", path), _number(element, "x", path)
+
+
+def _id(tree: Any, path: str) -> int:
+    """The id of a tree, which may be larger than floats can tell apart."""
+    text = tree.get("id", "").strip()
+    whole = text.isdecimal() and len(text) < 20 and int(text) < 2**63
+    return int(text) if whole else int(_number(tree, "id", path))
 
 
 def _number(element: Any, name: str, path: str) -> float:
