@@ -123,6 +123,11 @@ CASES = {
     "16 bit": Case(
         "predict deep.zarr p2.zarr", "clew (convert --dtype uint8)", ("{} deep.zarr u8.zarr", "predict u8.zarr p2.zarr")
     ),
+    "channels": Case(
+        "predict channels.zarr p3.zarr",
+        "clew (convert --channel 0)",
+        ("{} channels.zarr c0.zarr", "predict c0.zarr p3.zarr"),
+    ),
     "another size than the network's": Case(
         "predict coarse.zarr p4.zarr", "--voxel-size", ("predict coarse.zarr p4.zarr --voxel-size 8,8,8",)
     ),

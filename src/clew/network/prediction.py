@@ -218,7 +218,7 @@ def check_raw_layout(shape: tuple[int, ...], dtype: np.dtype) -> None:
     """Refuse raw that is not (z, y, x) uint8, or holds no voxel."""
     if len(shape) != 3 or 0 in shape:
         raise InputError(
-            f"raw must be (z, y, x) with voxels, not of shape {shape}: write one channel of it as a volume first"
+            f"raw must be (z, y, x) with voxels, not of shape {shape}; choose a channel: clew convert --channel 0"
         )
     if dtype != np.uint8:
         raise InputError(f"raw must be uint8, not {dtype}; convert it with clew convert --dtype uint8")

@@ -6,9 +6,10 @@ The copy has a format that clew writes.
 from functools import partial
 from math import prod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from annotated_types import Ge
 from numpy.typing import NDArray
 
 from clew.blockwise.block import Domain
@@ -33,6 +34,8 @@ from clew.volumes.save import OWN, save_volume
 from clew.volumes.shared import finish_volume
 from clew.volumes.volume import PLACED, Volume
 
+OF_AFFINITIES = ("offsets", "value_range", "polarity")
+"""What is recorded with affinities and says nothing of one channel."""
 BYTES_A_VOXEL = 40
 """Memory of a worker for each voxel of a block, at most."""
 SLAB_BYTES = 256 << 20
@@ -47,6 +50,7 @@ def convert(
     geometry: GeometryOptions,
     sections: Sections,
     box: str | None = None,
+    channel: Annotated[int, Ge(0)] | None = None,
     values: Values,
     mask: Literal["annotated"] | None = None,
     output: Output,
@@ -64,6 +68,8 @@ def convert(
         Output.
     box
         Part in voxels, as z0:z1,y0:y1,x0:x1.
+    channel
+        Number of the channel of a volume (c, z, y, x) to copy as (z, y, x), counted from 0.
     mask
         `annotated` writes the mask of labels of which only some sections are annotated: 1 in sections with labels, else 0.
     """
@@ -72,10 +78,12 @@ def convert(
     part = Box.parse(box, volume.shape)
     scaling = _scaling(volume, values)
     changed = (scaling.range, scaling.fill) != (None, None)
-    if box is not None or changed:
+    read_whole = box is not None or changed or channel is not None
+    if read_whole:
         work = "convert --dtype uint8" if changed else "convert"
         refuse_too_large(work, source, prod((*volume.shape[:-3], *part.shape)), volume.dtype.itemsize)
-    data: Any = scaling(volume.read((..., *part))) if box is not None or changed else volume
+    channels = ... if channel is None else _channel(channel, volume)
+    data: Any = scaling(volume.read((channels, *part))) if read_whole else volume
     if mask is not None:
         data = annotated_mask(data, source)
     save_volume(
@@ -83,7 +91,7 @@ def convert(
         data,
         voxel_size=volume.voxel_size,
         offset=offset_of(volume, part.low),
-        attributes=_kept(volume, data.dtype) | record | unplaced(volume, part) | _recorded(scaling),
+        attributes=_kept(volume, data.dtype, channel) | record | unplaced(volume, part) | _recorded(scaling),
         overwrite=output.overwrite,
     )
 
@@ -194,12 +202,22 @@ def _lay_out(
     )  # fmt: skip
 
 
-def _kept(volume: Volume, dtype: np.dtype) -> dict[str, object]:
+def _channel(channel: int, volume: Volume) -> int:
+    if volume.ndim != 4 or channel >= volume.shape[0]:
+        raise InputError(
+            f"{volume.source} has no channel {channel}: its axes are {volume.axes}, its shape {volume.shape}"
+        )
+    return channel
+
+
+def _kept(volume: Volume, dtype: np.dtype, channel: int | None = None) -> dict[str, object]:
     """What is recorded with a volume and holds for a copy of it.
 
-    That its place is not known is left out.
+    That its place is not known is left out, and what affinities are is left out for one channel of them.
     """
     kept = {name: value for name, value in volume.attributes.items() if name != PLACED}
+    if channel is not None:
+        return {name: value for name, value in kept.items() if name not in OF_AFFINITIES}
     offsets = recorded_offsets(volume) if volume.axes == "czyx" else None
     return kept | ({} if offsets is None else affinity_attributes(offsets, dtype))
 

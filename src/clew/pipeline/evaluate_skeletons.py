@@ -127,6 +127,10 @@ def _read(
     if not inside.any():
         raise InputError(f"no node of {skeletons} lies inside {segmentation}; check voxel size and offset")
     cut = crop_skeletons(traced, inside)
+    if not cut.lengths.sum() > 0:
+        raise InputError(
+            f"no edge of {skeletons} has a length inside {segmentation}; check unit, voxel size and offset"
+        )
     count = len(np.unique(cut.skeletons))
     outside = f"; {np.count_nonzero(~inside)} nodes lie outside and are left out" if not inside.all() else ""
     say(f"{count} skeletons, {cut.lengths.sum() / 1000:.4g} µm, {len(cut.positions)} nodes{outside}")
