@@ -151,6 +151,26 @@ def test_resolution_tags_are_a_hint_where_no_printer_wrote_them(tmp_path):
         assert ("its resolution says pixels of 4 × 4 nm, nothing says z" in str(caught.value)) == said
 
 
+@pytest.mark.parametrize(("code", "name"), [(48124, "JETRAW"), (32766, "NEXT"), (60000, "60000")])
+def test_compressions_that_nothing_decodes_are_named(tmp_path, code, name):
+    tifffile.imwrite(tmp_path / "a.tif", DATA[0], compression="zlib", **GREY)
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+b") as tiff:
+        tiff.pages[0].tags["Compression"].overwrite(code)
+    with pytest.raises(InputError, match=rf"a\.tif cannot be read \(compression {name}; save it with LZW or without"):
+        opened(tmp_path / "a.tif").probe()
+
+
+def test_orientation_is_said(tmp_path):
+    for value, said in ((1, False), (4, True)):
+        tifffile.imwrite(
+            tmp_path / "a.tif", DATA, extratags=[("Orientation", "H", 1, value, True)], metadata=None, **GREY
+        )
+        check(tmp_path / "a.tif")
+        assert (
+            "(Orientation 4); they are read as stored" in " ".join(volume_warnings(opened(tmp_path / "a.tif")))
+        ) == said
+
+
 def test_no_image_at_all(tmp_path):
     with tifffile.TiffWriter(tmp_path / "a.tif"):
         pass

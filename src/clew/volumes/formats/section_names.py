@@ -61,7 +61,7 @@ def number_sections(files: list[Path], folder: Path) -> Numbering:
         other = [column for column in keys if sorted(order, key=column.__getitem__) != order]
         files = [files[place] for place in order]
         warnings += (f"other numbers in the names go another way; the order is {_ends(files)}",) * bool(other)
-        return Numbering(files, sorted(counter), warnings)
+        return Numbering(files, _places(sorted(counter)), warnings)
     return _uncounted(files, columns, keys, warnings, folder)
 
 
@@ -149,13 +149,17 @@ def _uncounted(
     if not keys and 2 * len(files) >= math.prod(len(set(column)) for column in varying):
         raise InputError(
             f"{folder} looks like tiles or channels: {len(varying)} numbers change in the names ({_ends(files)}), none counts the "
-            "sections; stitch tiles, give each channel a folder of its own; to read them in the order of their names: FOLDER:by-name"
+            "sections; stitch tiles, give each channel a folder of its own; to read all in the order of the names: FOLDER:by-name"
         )
     ordered = [column for column in keys if column == sorted(column)]
     if len(ordered) < len(varying):
         warnings += (f"several numbers change in the names; sections are in the order {_ends(files)}",)
-    counting = ordered[-1] if ordered and ordered[-1][-1] < STAMP else None
-    return Numbering(files, counting, warnings)
+    return Numbering(files, _places(ordered[-1]) if ordered else None, warnings)
+
+
+def _places(numbers: Column) -> Column | None:
+    """Ascending numbers, if they can be those of sections."""
+    return numbers if numbers[-1] < STAMP else None
 
 
 def _some(texts: Sequence[str], count: int) -> str:

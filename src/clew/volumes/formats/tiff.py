@@ -25,6 +25,8 @@ WITH_COMPANIONS = ("ome", "ndtiff", "mmstack")
 """Kinds of TIFF, in tifffile's words, whose sections may lie in several files."""
 CHANGING = ("JPEG", "OJPEG", "JPEG_LOSSY")
 """Compressions, in tifffile's words, that change values."""
+NOT_DECODED = re.compile("not supported|not a known|could not import|requires the")
+"""tifffile's words where no decoder is there."""
 PHOTOMETRIC = tifffile.PHOTOMETRIC
 
 
@@ -241,9 +243,16 @@ def _stored(tiff: Any, stack: Stack, path: Path, number: str) -> Stored:
         record={LOSSY: lossy} if (lossy := _lossy(stack.keyframe)) else {},
         chunks=(*(1 for _ in shape[:-2]), *shape[-2:]),
         notes=notes,
-        warnings=(*stack.warnings, *warnings, *said),
+        warnings=(*stack.warnings, *warnings, *said, *_turned(stack.keyframe)),
         close=tiff.close,
     )
+
+
+def _turned(keyframe: Any) -> tuple[str, ...]:
+    """What to say of images that are to be shown turned or mirrored; no program for stacks does it."""
+    value = keyframe.tags["Orientation"].value if "Orientation" in keyframe.tags else 1
+    text = f"the file says that its images are to be shown turned or mirrored (Orientation {int(value)}); they are read as stored"
+    return (text,) if value not in (0, 1) else ()
 
 
 def _stack_axes(stack: Stack, path: Path) -> Axes:
@@ -312,7 +321,10 @@ def _values(page: Any, path: Path) -> NDArray[Any]:
         return page.asarray()
     except Exception as error:  # decoders raise what they like
         name = getattr(page.keyframe.compression, "name", page.keyframe.compression)
-        raise InputError(f"{file.path} cannot be read (compression {name}): {first_line(error)}") from error
+        mend = "; save it with LZW or without compression" if NOT_DECODED.search(str(error)) else ""
+        raise InputError(
+            f"{file.path} cannot be read (compression {name}{mend}): {_brief(first_line(error))}"
+        ) from error
     finally:
         if closed:
             file.close()
