@@ -29,6 +29,8 @@ EXBIBYTE = 1 << 60
 """More than any volume holds, in bytes; from there on numbers of voxels do not fit where they are kept."""
 _INSIDES = re.compile(r" \[(?:tensorstore_spec|source locations)=")
 """Where tensorstore begins to describe itself in a message; source locations until 0.1.85."""
+_DAMAGED = re.compile(r'^[A-Z_]+: (?:Error opening "\w+" driver: )?(?:Error reading [^"]*local file "([^"]+)": )+')
+"""How tensorstore begins to say that it cannot make sense of a file."""
 
 
 class StoredArray(Protocol):
@@ -362,7 +364,8 @@ def first_line(error: BaseException) -> str:
     What tensorstore says of its own insides is left out.
     """
     text = str(error).strip() or type(error).__name__
-    return _INSIDES.split(text.splitlines()[0])[0][:300]
+    line = _INSIDES.split(text.splitlines()[0])[0]
+    return _DAMAGED.sub(r"\1 is damaged or not understood: ", line)[:300]
 
 
 def _native_dtype(dtype: Any, source: str) -> np.dtype:
