@@ -212,7 +212,7 @@ def test_volumes_that_belong_together_have_one_voxel_size(tmp_path: Path):
         file["found"] = labels
     with pytest.raises(InputError, match="belong together need one"):
         pipeline.evaluate(f"{tmp_path}/found.zarr", f"{tmp_path}/truth.zarr")
-    save_volume(tmp_path / "affinities.zarr", np.ones((3, 4, 6, 8), np.uint8), voxel_size=(8, 8, 8))
+    save_volume(tmp_path / "affinities.zarr", np.full((3, 4, 6, 8), 255, np.uint8), voxel_size=(8, 8, 8))
     with pytest.raises(InputError, match="belong together need one"):
         pipeline.build_region_graph(f"{tmp_path}/affinities.zarr", f"{tmp_path}/found.zarr", str(tmp_path / "graph.h5"))
     ((_, scores),) = pipeline.evaluate(f"{tmp_path}/bare.h5:found", f"{tmp_path}/truth.zarr")
