@@ -242,3 +242,12 @@ def test_what_was_never_written_is_said(folder):
     assert volume_warnings(open_volume(path, voxel_size=SIZE)) == [
         f"50 % of {path} is in none of its sources and read as 7"
     ]
+
+
+def test_a_source_that_goes_while_the_volume_is_open_is_named(folder):
+    path = virtual(folder / "v.h5", (8, 6, 8), [(np.s_[:4], source("a")), (np.s_[4:], source("b"))])
+    volume = open_volume(path, voxel_size=SIZE)
+    np.testing.assert_array_equal(volume[1:3], DATA[1:3])
+    (folder / "b.h5").rename(folder / "moved.h5")
+    with pytest.raises(InputError, match=r"v\.h5:v takes data from b\.h5, which is not there"):
+        volume.read()

@@ -18,7 +18,7 @@ from clew.errors import InputError
 from clew.signals import signals_held
 from clew.volumes.attributes import Coarse, attribute_geometry, scale_and_finest
 from clew.volumes.formats.hdf5_dialects import Dialect, dialect, scale_key
-from clew.volumes.formats.hdf5_links import check_links, identity, open_dataset, walk
+from clew.volumes.formats.hdf5_links import Virtual, check_links, identity, open_dataset, walk
 from clew.volumes.formats.hdf5_storage import is_numeric
 from clew.volumes.formats.neuroproof import with_bodies
 from clew.volumes.listing import DatasetRow, choose_dataset
@@ -160,7 +160,7 @@ def _stored_in(file: h5py.File, path: str, dataset: str) -> Stored:
     source = f"{path}:{key}"
     if array.shape is None or not is_numeric(array):
         raise InputError(f"{source} holds {_content(array)}; wanted bool, integers or floats")
-    meant = dialect(file, key, array, source) or Dialect("HDF5", array)
+    meant = dialect(file, key, array, source) or Dialect("HDF5", Virtual(array) if array.is_virtual else array)
     bodies = with_bodies(array, key, source)
     return Stored(
         array=meant.array if bodies is None else bodies,

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
+from numpy.typing import NDArray
 
 from clew.errors import InputError
 from clew.volumes.formats.hdf5_storage import is_numeric, never_written, require_filters
@@ -74,6 +76,27 @@ def check_links(file: h5py.File, name: str, hops: int = HOPS, source: str = "") 
                 return check_links(other, rest, hops - 1, here)
         return check_links(file, rest if rest.startswith("/") else f"{node.name}/{rest}", hops - 1, here)
     return _check_storage(file, node, hops) if isinstance(node, h5py.Dataset) else []
+
+
+class Virtual:
+    """A virtual dataset whose source files must be there at each read.
+
+    HDF5 opens a source when it is first read, and reads zeros where it has gone by then.
+    """
+
+    def __init__(self, dataset: h5py.Dataset):
+        self._dataset = dataset
+        self._here = f"{dataset.file.filename}:{dataset.name.strip('/')}"
+        names = {source.file_name for source in dataset.virtual_sources()} - {THIS_FILE}
+        self._names = sorted(name.replace("%%", "%") for name in names if PATTERN not in name)
+        self.shape: tuple[int, ...] = dataset.shape
+        self.dtype: np.dtype = dataset.dtype
+
+    def __getitem__(self, selection: tuple[slice, ...]) -> NDArray[Any]:
+        for name in self._names:
+            _place_of(self._dataset.file, name, self._here, VIRTUAL_PREFIX)
+        block: NDArray[Any] = self._dataset[selection]
+        return block
 
 
 def walk(file: h5py.File) -> Iterator[tuple[str, Any]]:
@@ -260,7 +283,18 @@ def _below(start: int, stride: int, count: int, block: int, size: int) -> int:
 
 @contextlib.contextmanager
 def _opened_inside(file: h5py.File, name: str, here: str, variable: str) -> Iterator[h5py.File]:
-    """Open another file where HDF5 looks for it.
+    """Open another file where HDF5 looks for it."""
+    found = _place_of(file, name, here, variable)
+    try:
+        other = h5py.File(found, "r", locking="best-effort")
+    except OSError as error:
+        raise InputError(f"{found}, from which {here} takes data, cannot be read: {first_line(error)}") from error
+    with other:
+        yield other
+
+
+def _place_of(file: h5py.File, name: str, here: str, variable: str) -> Path:
+    """Where HDF5 looks for another file.
 
     Refused by an InputError if it is nowhere, or outside of the folder.
     """
@@ -272,9 +306,4 @@ def _opened_inside(file: h5py.File, name: str, here: str, variable: str) -> Iter
     if found is None:
         raise InputError(f"{here} takes data from {name}, which is not there")
     refuse_outside(path, found)
-    try:
-        other = h5py.File(found, "r", locking="best-effort")
-    except OSError as error:
-        raise InputError(f"{found}, from which {here} takes data, cannot be read: {first_line(error)}") from error
-    with other:
-        yield other
+    return found
