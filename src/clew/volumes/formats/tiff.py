@@ -249,7 +249,7 @@ def _stored(tiff: Any, stack: Stack, path: Path, number: str) -> Stored:
 
 
 def _turned(keyframe: Any) -> tuple[str, ...]:
-    """What to say of images that are to be shown turned or mirrored; no program for stacks does it."""
+    """What to say of images that are to be shown turned or mirrored."""
     value = keyframe.tags["Orientation"].value if "Orientation" in keyframe.tags else 1
     text = f"the file says that its images are to be shown turned or mirrored (Orientation {int(value)}); they are read as stored"
     return (text,) if value not in (0, 1) else ()
