@@ -68,6 +68,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         '<node id="1" x="1" y="1" z="1"/><node id="2" x="5" y="5" z="5"/></nodes><edges><edge source="1" target="2"/></edges>'
         "</thing></things>"
     )
+    (folder / "a.swc").write_text("1 0 80 80 80 1 -1\n2 0 160 80 80 1 1\n")
+    pipeline.convert_blocks(str(folder / "raw.zarr"), str(folder / "run"), block_shape=(48, 48, 48), workers=1)
     pipeline.segment(str(folder / "affinities.zarr"), str(folder / "result"), threshold=0.5)
     for name in ("exists.zarr", "exists2.zarr"):
         clew.save_volume(folder / name, volume.raw, voxel_size=SIZE)
@@ -127,6 +129,14 @@ CASES = {
         "predict channels.zarr p3.zarr",
         "clew (convert --channel 0)",
         ("{} channels.zarr c0.zarr", "predict c0.zarr p3.zarr"),
+    ),
+    "other blocks": Case(
+        "convert-blocks raw.zarr run --block-shape 32,32,32 --workers 1",
+        "--restart",
+        ("convert-blocks raw.zarr run --block-shape 32,32,32 --workers 1 --restart",),
+    ),
+    "SWC without a unit": Case(
+        "evaluate-skeletons truth.zarr a.swc", "give (--unit nm)", ("evaluate-skeletons truth.zarr a.swc {}",)
     ),
     "another size than the network's": Case(
         "predict coarse.zarr p4.zarr", "--voxel-size", ("predict coarse.zarr p4.zarr --voxel-size 8,8,8",)
