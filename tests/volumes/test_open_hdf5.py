@@ -208,7 +208,21 @@ def test_files_of_others_under_a_wrong_name(tmp_path):
     }
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
+    contents = {
+        "a.czi": b"ZISRAWFILE", "a.vsi": b"II*\0", "without": b"\x93NUMPY", "a.nii": b"a" * 344 + b"n+1\0", "a.swc": b"1 0 1",
+        "a.dm4": b"\0\0\0\x04\0\0", "a.mhd": b"ObjectType = Image", "a.txt": b"hello",
+    }  # fmt: skip
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
     words = {
+        "a.czi": "CZI of Zeiss.*bioformats2raw",
+        "a.vsi": "a file of Olympus",
+        "without": r"a numpy array \(\.npy\): rename it",
+        "a.nii": "NIfTI.*nibabel",
+        "a.swc": "clew evaluate-skeletons",
+        "a.dm4": "DM4 of Gatan",
+        "a.mhd": "MetaImage",
+        "a.txt": "of no known format; files end in .h5",
         "tiff.h5": "it is TIFF",
         "hdf5.tif": r"it is HDF5 \(\.h5\): rename it",
         "picture.tif": "it is JPEG",

@@ -33,7 +33,7 @@ SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\0\0\0\x04\0", f"DM4 of Gatan: {CONVERT}"),
     (344, b"n+1", "NIfTI: write it as TIFF with Fiji, or as .npy with nibabel"),
     (128, b"DICM", f"DICOM: {CONVERT}"),
-    (0, b"\x1f\x8b", "compressed with gzip: unpack it with gunzip"),
+    (0, b"\x1f\x8b", "compressed with gzip: unpack it with gunzip, then try again"),
     (0, b"BZh", "compressed with bzip2: unpack it with bunzip2"),
     (0, b"\xfd7zXZ", "compressed with xz: unpack it with unxz"),
     (0, b"7z\xbc\xaf", "a 7z archive: unpack it first"),
@@ -57,6 +57,10 @@ SUFFIXES = {
     ".vol": "raw voxels without a header: open it in Fiji (Import, Raw) and write a TIFF",
     ".raw": "raw voxels without a header: open it in Fiji (Import, Raw) and write a TIFF",
     ".am": "Amira: write it as TIFF with Amira or Fiji",
+    ".swc": "skeletons, for clew evaluate-skeletons",
+    ".nml": "skeletons, for clew evaluate-skeletons",
+    ".mha": "MetaImage: write it as TIFF or NRRD with Fiji",
+    ".mhd": "MetaImage: write it as TIFF or NRRD with Fiji",
     ".img": "NIfTI or Analyze: write it as TIFF with Fiji",
 }
 """What to say of files that their first bytes do not tell apart."""
@@ -75,4 +79,7 @@ def what_is(path: str | Path) -> str:
         head = file.read(1024)
     if not head.strip(b"\0"):
         return "empty: it was cut off" if not head else "filled with zeros: copying it went wrong"
-    return content_of(path) or SUFFIXES.get(Path(path).suffix.lower(), UNKNOWN)
+    content, by_suffix = content_of(path), SUFFIXES.get(Path(path).suffix.lower(), UNKNOWN)
+    if content.endswith(")") and by_suffix == UNKNOWN:  # a format that is read under its suffix
+        return f"{content}: rename it so"
+    return by_suffix if not content or (content.startswith("TIFF") and by_suffix != UNKNOWN) else content
