@@ -69,6 +69,11 @@ def test_nan_is_refused_or_filled(tmp_path, capsys):
     source = of_type(tmp_path / "raw.zarr", data)
     with pytest.raises(InputError, match=r"3,072 NaN or infinite values.*--fill 0"):
         pipeline.convert(source, str(tmp_path / "a.zarr"), dtype="uint8")
+    with pytest.raises(InputError, match="NaN or infinite values"):
+        pipeline.convert_blocks(source, str(tmp_path / "c"), dtype="uint8", workers=1)
+    for fill in (np.nan, np.inf, 1e300):
+        with pytest.raises(InputError, match="--fill must be a number"):
+            pipeline.convert(source, str(tmp_path / "a.zarr"), fill=fill)
     pipeline.info(source)
     assert "12.5% of all 24,576 values are NaN" in capsys.readouterr().out
     pipeline.convert(source, str(tmp_path / "a.zarr"), dtype="uint8", fill=0)

@@ -58,10 +58,16 @@ def test_what_looks_inverted_is_said_and_the_advice_turns_it(tmp_path, data):
 
 
 @pytest.mark.parametrize("name", ["offsets", "neighborhood", "nhood", "affs_nhood"])
-@pytest.mark.parametrize("form", [json.dumps, np.array, lambda offsets: np.array(offsets, np.float64)])
+@pytest.mark.parametrize("form", [json.dumps, np.array, np.ravel, lambda offsets: np.array(offsets, np.float64)])
 def test_offsets_are_understood_as_numbers_and_as_text(tmp_path, name, form):
     path = write(tmp_path, np.concatenate([BYTES, BYTES]), **{name: form(NEAR + FAR)})
     assert affinity_offsets(open_volume(path)) == tuple(NEAR + FAR)
+
+
+@pytest.mark.parametrize("offsets", ["oops", [1.0, 2.0], "[[1, 2]]"])
+def test_offsets_that_are_not_understood_are_not_guessed(tmp_path, offsets):
+    with pytest.raises(InputError, match=r"attribute offsets must be offsets \(z, y, x\)"):
+        affinity_offsets(open_volume(write(tmp_path, BYTES, offsets=offsets)))
 
 
 def test_a_foreign_polarity_is_not_overlooked(tmp_path):

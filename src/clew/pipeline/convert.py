@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid, even_blocks
 from clew.errors import InputError
-from clew.grey import Scaling, grey_range
+from clew.grey import Scaling, grey_range, sample_pieces
 from clew.pipeline._block_run import BlockWork, absolute, run_in_blocks, volumes_folder
 from clew.pipeline._declare import Record, stage
 from clew.pipeline._files import open_input, unplaced
@@ -131,12 +131,18 @@ def _scaling(volume: Volume, values: Values) -> Scaling:
         raise InputError("--range says which values become 0 and 255: give --dtype uint8, too")
     if values.range is not None and values.range[0] == values.range[1]:
         raise InputError(f"--range must be two values, which become 0 and 255, not twice {values.range[0]:g}")
+    if values.fill is not None and not abs(values.fill) <= float(np.finfo(np.float32).max):
+        raise InputError(f"--fill must be a number that the output can hold, not {values.fill:g}")
     found = values.range
     if values.dtype == "uint8" and found is None and volume.dtype != np.uint8:
         found = grey_range(volume, volume.source)
     if found is not None:
         say(f"grey values {found[0]:g} to {found[1]:g} of {volume.source} become 0 to 255")
-    return Scaling(found, values.fill, volume.source)
+    scaling = Scaling(found, values.fill, volume.source)
+    if found is not None and values.fill is None and volume.dtype.kind == "f":
+        for piece in sample_pieces(volume):  # so that a long run does not fail at its end
+            scaling(piece)
+    return scaling
 
 
 def _recorded(scaling: Scaling) -> dict[str, object]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from clew.documents import brief
 from clew.errors import InputError
 from clew.grey import sample_pieces
 from clew.space import NEAREST_OFFSETS, Triple
@@ -65,6 +66,12 @@ def affinity_offsets(volume: Volume) -> tuple[Triple, ...]:
     recorded = recorded_offsets(volume)
     channels = volume.shape[0]
     if recorded is None:
+        unknown = [key for key in OFFSETS if volume.metadata.get(key)]
+        if unknown:
+            raise InputError(
+                f"{volume.source}: the attribute {unknown[0]} must be offsets (z, y, x), three numbers for each channel, "
+                f"not {brief(volume.metadata[unknown[0]])}"
+            )
         if channels == 3:
             return NEAREST_OFFSETS
         raise InputError(f"{volume.source} has {channels} channels and does not record their offsets")
@@ -124,10 +131,11 @@ def recorded_offsets(volume: Volume) -> tuple[Triple, ...] | None:
     """
     for attributes in (volume.attributes, volume.metadata):
         for key in OFFSETS:
-            value = attributes.get(key)
+            value: Any = attributes.get(key)
             try:
                 value = json.loads(value) if isinstance(value, str) else value
-                steps = [tuple(int(step) for step in offset) for offset in value or ()]
+                value = np.reshape(value, (-1, 3)) if np.ndim(value) == 1 else value
+                steps = [tuple(int(step) for step in offset) for offset in (() if value is None else value)]
             except (TypeError, ValueError):
                 continue
             if steps and all(len(offset) == 3 for offset in steps):
