@@ -186,7 +186,8 @@ def decided_pairs(pairs, zeros, kinds, frozen):
             sets = [found for found in sets if found is not mine and found is not theirs] + [mine | theirs]
             continue
         owners = [
-            next((end for end in found if kinds[end] == 2 or frozen[end]), min(found)) for found in (mine, theirs)
+            next((end for end in found if kinds[end] == 2 or frozen[end]), max(found, key=lambda end: kinds[end]))
+            for found in (mine, theirs)
         ]
         one_group, other_group = (next(group for group in groups if owner in group) for owner in owners)
         if one_group is not other_group:
