@@ -82,3 +82,11 @@ def test_zipped_nml(tmp_path):
     (tmp_path / "a.zip").write_bytes(b"PK\3\4")
     with pytest.raises(InputError, match=r"a\.zip cannot be read as NML"):
         read_nml(str(tmp_path / "a.zip"))
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        archive.writestr("a.nml", NML)
+    damaged = bytearray((tmp_path / "b.zip").read_bytes())
+    sizes = damaged.index(b"PK\1\2") + 20
+    damaged[sizes : sizes + 8] = (10_000).to_bytes(4, "little") * 2
+    (tmp_path / "b.zip").write_bytes(damaged)
+    with pytest.raises(InputError, match=r"b\.zip cannot be read as NML"):
+        read_nml(str(tmp_path / "b.zip"))

@@ -37,7 +37,16 @@ def read_nml(path: str) -> Skeletons:
         root = ElementTree.fromstring(_content(path))
     except InputError:
         raise
-    except (OSError, ElementTree.ParseError, ValueError, LookupError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        OSError,
+        ElementTree.ParseError,
+        ValueError,
+        LookupError,
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+    ) as error:
         raise InputError(f"{path} cannot be read as NML: {first_line(error)}") from error
     scale = root.find("parameters/scale")
     trees = [tree for tree in root.iter("thing") if tree.find("nodes/node") is not None]
