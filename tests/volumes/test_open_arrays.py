@@ -12,6 +12,7 @@ import pytest
 
 from clew.errors import InputError
 from clew.volumes import open_volume
+from clew.volumes.warnings import volume_warnings
 
 DATA = np.random.default_rng(0).integers(0, 100, (5, 6, 7), np.uint8)
 SIZE = (40.0, 4.0, 8.0)
@@ -143,6 +144,22 @@ def test_nrrd(tmp_path, encoding, detached):
         data.unlink()
         with pytest.raises(InputError, match=r"a\.nhdr takes its data from a\.raw.*, which is not there"):
             open_volume(path)
+
+
+def test_space_directions_of_nrrd(tmp_path):
+    header = {"space dimension": 3, "space units": ["nm"] * 3, "space origin": [30.0, 20.0, 10.0]}
+    path = str(tmp_path / "a.nrrd")
+    nrrd.write(path, DATA, header | {"space directions": np.diag([40.0, 4, 8])[:, ::-1]})  # z is fastest in the file
+    volume = open_volume(path)
+    np.testing.assert_array_equal(volume.read(), DATA)
+    assert (volume.voxel_size, volume.offset) == ((40, 4, 8), (10, 20, 30))
+    nrrd.write(path, DATA.T, header | {"space directions": np.diag([-8.0, -4, 40])})
+    volume = open_volume(path)
+    np.testing.assert_array_equal(volume.read(), DATA)
+    assert (volume.voxel_size, volume.offset) == (SIZE, (0, 0, 0))
+    assert "x and y run backwards in space" in volume_warnings(volume)[0]
+    nrrd.write(path, DATA.T, header | {"space directions": [[8, 1, 0], [-1, 4, 0], [0, 0, 40]]})
+    assert "its space directions are oblique" in volume_warnings(open_volume(path))[0]
 
 
 def test_channels_and_sizes_of_nrrd(tmp_path):
