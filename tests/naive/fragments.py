@@ -26,8 +26,8 @@ def objects(levels, mask, threshold, per_section=False):
     return {end for pair in voxel_pairs(levels, mask, per_section) if pair[0] > threshold * 255 for end in pair[2:]}
 
 
-def steps_outward(inside, mask, per_section=False):
-    """15 - steps to the surface inside of objects, 14 + steps to an object outside; at most 15 steps are looked at."""
+def steps_outward(inside, mask, per_section=False, most=15):
+    """15 - steps to the surface inside of objects, 14 + steps to an object outside, 29 where `most` steps do not reach one."""
     voxels = [voxel for voxel in np.ndindex(mask.shape) if mask[voxel]]
     result = np.zeros(mask.shape, np.uint8)
     for voxel in np.ndindex(mask.shape):
@@ -37,14 +37,14 @@ def steps_outward(inside, mask, per_section=False):
             for other in others
             if not per_section or voxel[0] == other[0]
         ]
-        nearest = min([15, *gaps])
-        result[voxel] = 15 - nearest if voxel in inside else 14 + nearest
+        nearest = min([most, *gaps])
+        result[voxel] = 15 - nearest if voxel in inside else 14 + nearest if nearest < most else 29
     return result
 
 
-def ranked_pairs(levels, mask, threshold, per_section=False):
+def ranked_pairs(levels, mask, threshold, per_section=False, most=15):
     """All pairs in strict order: strength, then steps of both voxels, then index; those of 0 only where both can be reached."""
-    steps = steps_outward(objects(levels, mask, threshold, per_section), mask, per_section).astype(int)
+    steps = steps_outward(objects(levels, mask, threshold, per_section), mask, per_section, most).astype(int)
     pairs = [
         (strength, steps[one] + steps[other], index, one, other)
         for strength, index, one, other in voxel_pairs(levels, mask, per_section)
@@ -141,12 +141,12 @@ class Sets:
         return list({id(group): group for group in self.of.values()}.values())
 
 
-def seeded_forest(levels, mask, seeds, low, threshold=0.5, per_section=False):
+def seeded_forest(levels, mask, seeds, low, threshold=0.5, per_section=False, most=15):
     """Kruskal over all pairs of at least `low`; two components with a seed are never united.
 
     By pairs of 0, no two that hold a seed or a voxel of an object are. A component with such a voxel is a fragment.
     """
-    pairs = [pair for pair in ranked_pairs(levels, mask, threshold, per_section) if pair[0] >= low]
+    pairs = [pair for pair in ranked_pairs(levels, mask, threshold, per_section, most) if pair[0] >= low]
     alive = {voxel for pair in pairs for voxel in pair[3:]}
     seeded = set(zip(*np.nonzero(seeds), strict=True))
     held = seeded | (objects(levels, mask, threshold, per_section) & alive)
@@ -196,14 +196,14 @@ def decided_pairs(pairs, zeros, kinds, frozen):
     return sets, waiting
 
 
-def affinity_watershed(levels, mask, low, high, threshold=0.5, per_section=False):
+def affinity_watershed(levels, mask, low, high, threshold=0.5, per_section=False, most=15):
     """Every voxel unites along its first pair in strict order; pairs of at least `high` always unite.
 
     Pairs of 0 unite only what is in no other pair with what is.
     """
     sets = Sets(np.ndindex(mask.shape))
     chosen, held = set(), set()
-    for strength, _, _, one, other in ranked_pairs(levels, mask, threshold, per_section):
+    for strength, _, _, one, other in ranked_pairs(levels, mask, threshold, per_section, most):
         if strength < low:
             break
         if strength > 0:

@@ -43,6 +43,10 @@ def naive_seeds(levels, mask, options):
     )
 
 
+def most(options):
+    return min(options["distance_cap"], 15)
+
+
 def fragments_of(levels, mask, method, options):
     return extract_fragments(
         levels, mask=None if mask.all() else mask, options=FragmentOptions(method=method, **options)
@@ -57,7 +61,7 @@ def test_forest_equals_its_naive_twin(case):
     seeds = naive_seeds(levels, mask, options)
     for voxel in zip(*np.nonzero(seeds), strict=True):
         seeds[voxel] = voxel in naive.objects(levels, mask, threshold, per_section)
-    expected = naive.seeded_forest(levels, mask, seeds, 255 * options["low"], threshold, per_section)
+    expected = naive.seeded_forest(levels, mask, seeds, 255 * options["low"], threshold, per_section, most(options))
     np.testing.assert_array_equal(fragments_of(levels, mask, "seeded-forest", options), expected)
 
 
@@ -75,8 +79,9 @@ def test_flood_equals_its_naive_twin(case):
 def test_affinity_watershed_equals_its_naive_twin(case):
     levels, mask, options = case
     expected = naive.affinity_watershed(
-        levels, mask, 255 * options["low"], 255 * options["high"], options["boundary_threshold"], options["per_section"]
-    )
+        levels, mask, 255 * options["low"], 255 * options["high"], options["boundary_threshold"], options["per_section"],
+        most(options),
+    )  # fmt: skip
     np.testing.assert_array_equal(fragments_of(levels, mask, "affinity-watershed", options), expected)
 
 

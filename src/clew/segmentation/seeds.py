@@ -12,8 +12,10 @@ from clew.kernels._flags import FAR, OUTSIDE
 from clew.segmentation.options import FragmentOptions
 from clew.space import Box
 
-STEPS_CONTEXT = FAR - OUTSIDE + 1
-"""Voxels around a box that decide the steps of its voxels, and the pairs of these."""
+
+def most_steps(options: FragmentOptions) -> int:
+    """Steps from the surface after which all voxels count as equally far."""
+    return min(options.distance_cap, FAR - OUTSIDE + 1)
 
 
 def find_steps(
@@ -22,7 +24,7 @@ def find_steps(
     """How far outward each voxel is; see `steps_outward`.
 
     What is in a pair above the boundary threshold is inside of an object; nothing outside of the mask is a surface or an object.
-    Needs a context of `STEPS_CONTEXT` voxels, no more. Parameters and result as for `find_seeds`.
+    Needs a context of `most_steps` voxels, no more. Parameters and result as for `find_seeds`.
     """
     least = _last_below(options.boundary_threshold) + 1
     objects = boundary.voxels_of_pairs(levels, inside, least, options.per_section)
@@ -30,7 +32,15 @@ def find_steps(
     if inside.size:
         within = distance.steps_outward(objects | (inside ^ 1), options.per_section)
         steps = np.where(objects, within, steps)
-    return steps if wanted is None else np.ascontiguousarray(steps[wanted])
+    return _end_after(most_steps(options), steps if wanted is None else np.ascontiguousarray(steps[wanted]))
+
+
+def _end_after(most: int, steps: np.ndarray) -> np.ndarray:
+    """Steps that end after fewer than those of the kernel."""
+    if most > FAR - OUTSIDE:
+        return steps
+    outer = np.where(steps < OUTSIDE - 1 + most, steps, np.uint8(FAR))
+    return np.where(steps < OUTSIDE, np.maximum(steps, np.uint8(OUTSIDE - most)), outer)
 
 
 def find_seeds(

@@ -23,7 +23,7 @@ from clew.segmentation.affinities import quantise
 from clew.segmentation.forest import Components, Edges, Forest, decide, find_components, pick_pairs, settle
 from clew.segmentation.fragments import check_options, mask_bytes
 from clew.segmentation.options import FragmentOptions
-from clew.segmentation.seeds import STEPS_CONTEXT
+from clew.segmentation.seeds import most_steps
 from clew.space import Box, Triple
 
 LARGEST_BLOCK = 2**30
@@ -64,12 +64,12 @@ class Renames(NamedTuple):
 def context_of(block: Block, options: FragmentOptions) -> Box:
     """The voxels that `start_forest` needs to know around a block.
 
-    One for picks, `STEPS_CONTEXT` for steps outward, cap and window for seeds; one more for pairs with successors.
+    One for picks, `most_steps` outward, cap and window for seeds; one more for pairs with successors.
 
     A boundary at the distance of the cap, or farther, makes no difference.
     """
     seeds = 0 if options.method == "affinity-watershed" else options.distance_cap - 1 + options.seed_window // 2
-    reach = max(STEPS_CONTEXT, seeds)
+    reach = max(most_steps(options), seeds)
     across = 0 if options.per_section else reach
     return block.grown((across + 2, reach + 2, reach + 2), (across + 1, reach + 1, reach + 1))
 

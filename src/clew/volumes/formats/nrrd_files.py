@@ -59,7 +59,7 @@ def _check_data_file(path: Path, header: Mapping[str, Any]) -> None:
 def _axes(
     header: Mapping[str, Any], shape: tuple[int, ...], path: str
 ) -> tuple[tuple[str, ...], list[int], tuple[str, ...]]:
-    """Names of the axes, slowest first, the numbers of z, y and x, and what a person should know of them.
+    """Names of the axes, slowest first, the numbers of z, y and x, and warnings.
 
     Numbers count in the order of the file, from the fastest.
     """
@@ -81,7 +81,10 @@ def _axes(
 
 
 def _directions(header: Mapping[str, Any], places: list[int]) -> tuple[str, tuple[str, ...]]:
-    """Which of x, y and z the axes of the file are, from the fastest, and a warning where they are not along these."""
+    """Which of x, y and z the axes of the file are, from the fastest.
+
+    With a warning where they are not along these.
+    """
     if header.get("space directions") is None:
         return "xyz", ()
     directions = np.array([header["space directions"][axis] for axis in places], float)
