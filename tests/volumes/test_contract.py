@@ -251,6 +251,41 @@ def test_what_is_damaged_is_refused(tmp_path, write, fault):
     assert len(message) <= CHARACTERS
 
 
+@pytest.mark.parametrize("write", MAY_LACK_PIECES)
+def test_an_empty_chunk_is_called_empty(tmp_path, write):
+    path = write(tmp_path)
+    empty_piece(path)
+    with pytest.raises(InputError, match=f"{pieces(path)[-1].name} is empty"):
+        open_volume(path, voxel_size=VOXEL_SIZE).read()
+
+
+def another_size(file: Path) -> None:
+    tifffile.imwrite(file, DATA[0, 1:], photometric="minisblack")
+
+
+def other_numbers(file: Path) -> None:
+    tifffile.imwrite(file, DATA[0].astype(np.uint16), photometric="minisblack")
+
+
+def cut_off(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-4])
+
+
+@pytest.mark.parametrize("fault", [another_size, other_numbers, cut_off, lambda file: file.write_bytes(b"")])
+def test_a_section_that_does_not_fit_is_seen_without_reading_all(tmp_path, fault):
+    path = tiff_sections(tmp_path)
+    fault(path / "2.tif")
+    with pytest.raises(InputError, match=r"2\.tif (is|cannot be read: it is empty)"):
+        open_volume(path, voxel_size=VOXEL_SIZE).probe()
+
+
+def test_a_picture_of_another_size_is_seen_without_reading_all(tmp_path):
+    path = png_sections(tmp_path)
+    Image.fromarray(DATA[0, 1:]).save(path / "2.png")
+    with pytest.raises(InputError, match=r"2\.png is \(11, 16\)"):
+        open_volume(path, voxel_size=VOXEL_SIZE).probe()
+
+
 def test_cubes_that_are_left_out_are_counted(tmp_path):
     write_cubes(tmp_path / "a", np.ones((200, 9, 10), np.uint8), missing={(0, 0, 0)})
     volume = open_volume(tmp_path / "a")

@@ -4,6 +4,7 @@ It has a shape, a voxel size and an offset; boxes of it are read as numpy arrays
 """
 
 import math
+import os
 import re
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -97,6 +98,8 @@ class Stored:
         What a person should know before using it, a sentence each.
     pieces : Pieces, optional
         The files of it, where the format lets some be left out.
+    look : callable, optional
+        Looks at what is quickly seen of all its files, and raises InputError where one does not fit; for `Volume.probe`.
     close : callable, optional
         Closes the file.
     """
@@ -111,6 +114,7 @@ class Stored:
     notes: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
     pieces: Pieces | None = None
+    look: Callable[[], None] | None = None
     close: Callable[[], None] | None = None
 
 
@@ -265,6 +269,8 @@ class Volume:
         middle = tuple(slice(size // 2, size // 2 + 1) for size in self._array.shape)
         found = None if self.pieces is None else self.pieces.stored()
         self._read_stored(found or middle)
+        if self._stored.look is not None:
+            self._stored.look()
 
     def _read_stored(self, stored: tuple[slice, ...]) -> NDArray[Any]:
         try:
@@ -365,7 +371,12 @@ def first_line(error: BaseException) -> str:
     """
     text = str(error).strip() or type(error).__name__
     line = _INSIDES.split(text.splitlines()[0])[0]
-    return _DAMAGED.sub(r"\1 is damaged or not understood: ", line)[:300]
+    return _DAMAGED.sub(lambda found: f"{found[1]} is {_damage(found[1])}: ", line)[:300]
+
+
+def _damage(path: str) -> str:
+    empty = os.path.isfile(path) and not os.path.getsize(path)
+    return "empty (0 bytes), it was cut off" if empty else "damaged or not understood"
 
 
 def _native_dtype(dtype: Any, source: str) -> np.dtype:

@@ -91,16 +91,29 @@ def open_tiff(path: Path, number: str = "") -> Stored:
 def read_section(file: Path) -> Picture:
     """Read a TIFF file of one image; thumbnails beside it are left out."""
     with tifffile.TiffFile(file) as tiff:
-        pages = [page for page in tiff.pages if not page.keyframe.is_reduced]
-        largest = max(pages, key=lambda page: int(np.prod(page.shape, dtype=object)))
-        count = sum(page.shape == largest.shape for page in pages)
-        if tiff.is_imagej:
-            count = max(count, int((tiff.imagej_metadata or {}).get("images", 1)))
-        if count > 1 or len(largest.axes.replace("S", "")) != 2:
-            raise InputError(
-                f"{file} holds more than one image, {file.parent} a section in each file: open it by itself"
-            )
-        return _picture(largest.keyframe, _values(largest, file), file)
+        page = _only_image(tiff, file)
+        return _picture(page.keyframe, _values(page, file), file)
+
+
+def section_header(file: Path) -> tuple[tuple[int, ...], str]:
+    """The size (y, x) and dtype that the header of a TIFF file of one image says."""
+    with tifffile.TiffFile(file) as tiff:
+        page = _only_image(tiff, file)
+        ends = [start + size for start, size in zip(page.dataoffsets, page.databytecounts, strict=True)]
+        if max(ends, default=0) > tiff.filehandle.size:
+            raise InputError(f"{file} is truncated: it has {tiff.filehandle.size} bytes, its header says {max(ends)}")
+        return (page.keyframe.imagelength, page.keyframe.imagewidth), str(page.keyframe.dtype)
+
+
+def _only_image(tiff: Any, file: Path) -> Any:
+    pages = [page for page in tiff.pages if not page.keyframe.is_reduced]
+    largest = max(pages, key=lambda page: int(np.prod(page.shape, dtype=object)))
+    count = sum(page.shape == largest.shape for page in pages)
+    if tiff.is_imagej:
+        count = max(count, int((tiff.imagej_metadata or {}).get("images", 1)))
+    if count > 1 or len(largest.axes.replace("S", "")) != 2:
+        raise InputError(f"{file} holds more than one image, {file.parent} a section in each file: open it by itself")
+    return largest
 
 
 @contextlib.contextmanager
