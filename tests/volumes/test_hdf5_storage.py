@@ -175,6 +175,23 @@ def test_a_prefix_of_hdf5_is_followed(folder, monkeypatch):
         assert int(done.stdout) == DATA.sum()
 
 
+def test_a_list_says_what_cannot_be_read(folder, capsys):
+    with h5py.File(folder / "v.h5", "w") as file:
+        file["whole"] = DATA
+        file.create_dataset("unwritten", DATA.shape, DATA.dtype, chunks=DATA.shape)
+        chunk = file.create_dataset("damaged", data=DATA, chunks=DATA.shape, compression="gzip").id.get_chunk_info(0)
+    with (folder / "v.h5").open("r+b") as stored:
+        stored.seek(chunk.byte_offset)
+        stored.write(bytes(chunk.size))
+    info(str(folder / "v.h5"))
+    damaged, unwritten, said, whole = capsys.readouterr().out.splitlines()
+    assert "damaged cannot be read" in damaged
+    assert unwritten.endswith(str(DATA.dtype))
+    assert said.startswith("warning")
+    assert "never written" in said
+    assert whole.endswith(str(DATA.dtype))
+
+
 def test_links_are_listed_and_read_and_dead_ones_named(folder, capsys):
     with h5py.File(folder / "v.h5", "w") as file:
         file["stored/a"] = DATA

@@ -66,7 +66,10 @@ def test_what_is_not_there(tmp_path):
     with pytest.raises(InputError, match=r"a\.txt is of no known format"):
         open_volume(tmp_path / "a.txt")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="holds no array"):
+    with pytest.raises(InputError, match="holds no array .*it is an empty folder"):
+        open_volume(tmp_path / "empty")
+    (tmp_path / "empty/a.ser").write_text("x")
+    with pytest.raises(InputError, match=r"holds no array .*a\.ser, which is a series of FEI: write it as TIFF"):
         open_volume(tmp_path / "empty")
 
 

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
+from clew.errors import InputError
 from clew.grey import sample_pieces
 from clew.network.bundled import bundled_names, open_checkpoint
 from clew.pipeline._declare import stage
 from clew.pipeline._options import Sections, VoxelSize
 from clew.pipeline._progress import say
 from clew.space import Lengths
+from clew.volumes.listing import DatasetRow
 from clew.volumes.open import list_datasets, open_volume
 from clew.volumes.tables import is_table, load_table
 from clew.volumes.volume import Volume
@@ -67,4 +69,16 @@ def _table_rows(path: str) -> list[tuple[str, str]]:
 
 
 def _dataset_rows(path: str) -> list[tuple[str, str]]:
-    return [(f"{path}:{row.name}", row.content) for row in list_datasets(path)]
+    return [found for row in list_datasets(path) for found in _dataset(f"{path}:{row.name}", row)]
+
+
+def _dataset(address: str, row: DatasetRow) -> list[tuple[str, str]]:
+    """A dataset in a list, with what keeps it from being read."""
+    if row.problem:
+        return [(address, row.problem)]
+    try:
+        with open_volume(address, voxel_size=(1, 1, 1), offset=(0, 0, 0)) as volume:  # they are not shown
+            volume.probe()
+            return [(address, row.content), *(("warning", text) for text in volume.noticed)]
+    except InputError as error:
+        return [(address, f"{row.content}; {error}")]

@@ -61,6 +61,8 @@ SUFFIXES = {
     ".nml": "skeletons, for clew evaluate-skeletons",
     ".mha": "MetaImage: write it as TIFF or NRRD with Fiji",
     ".mhd": "MetaImage: write it as TIFF or NRRD with Fiji",
+    ".vss": "a segmentation of VAST: export it there as images",
+    ".vsv": "an image stack of VAST: export it there as images",
     ".img": "NIfTI or Analyze: write it as TIFF with Fiji",
 }
 """What to say of files that their first bytes do not tell apart."""
