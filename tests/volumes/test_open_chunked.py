@@ -255,6 +255,8 @@ def test_a_scale_that_is_announced_but_missing(tmp_path):
         ((7, 11), None, "must have 3 axes"),
         ((2, 2, 5, 7, 11), None, "more than channels"),
         ((50, 60, 70, 3), None, "seems to have its channels last"),
+        ((12, 60, 70, 3), None, "seems to have its channels last"),
+        ((1, 12, 60, 70, 2), None, "seems to have its channels last"),
         ((5, 7, 11), ("t", "y", "x"), r"needs the axes z, y and x, each once; its axes are \(t=5, y=7, x=11\)"),
         ((3, 2, 5, 7, 11), ("t", "c", "z", "y", "x"), "more than channels"),
     ],

@@ -92,7 +92,7 @@ def default_axes(shape: Sequence[int], source: str, reverse: bool = False) -> tu
     if not 3 <= count <= 5:
         raise InputError(f"{source} must have 3 axes (z, y, x) or 4 (c, z, y, x), not the shape {tuple(shape)}")
     names = ("t", "c", "z", "y", "x")[5 - count :]
-    if not reverse and count == 4 and shape[-1] <= 4 and shape[0] > 16:
+    if not reverse and count > 3 and shape[-1] <= 4 and (shape[-4] > 16 or min(shape[-3:-1]) > 16):
         raise InputError(
             f"{source} of shape {tuple(shape)} seems to have its channels last; wanted (c, z, y, x): "
             "transpose it, or name its axes in the attribute axis_names"
