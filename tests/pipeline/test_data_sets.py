@@ -67,6 +67,12 @@ def test_raw_is_read_only_as_far_as_networks_look(tmp_path: Path):
     np.testing.assert_array_equal(volume.mask, expected[:, :, 40:380])
 
 
+def test_raw_alone_is_no_annotated_volume(tmp_path: Path):
+    save_volume(tmp_path / "raw.zarr", np.zeros((3, 4, 5), np.uint8), voxel_size=(8, 8, 8))
+    with pytest.raises(InputError, match=r"raw\.zarr holds no volumes/raw, .*: give raw and labels as RAW,LABELS"):
+        read_annotated(str(tmp_path / "raw.zarr"))
+
+
 def test_labels_beyond_raw_are_refused(tmp_path: Path):
     save_volume(tmp_path / "raw.zarr", np.ones((8, 8, 8), np.uint8), voxel_size=(8, 8, 8))
     refused = [((64, 0, 0), "share no voxel"), ((0, 0, -32), "share no voxel"), ((4, 0, 0), "whole number of voxels")]

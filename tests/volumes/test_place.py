@@ -86,6 +86,11 @@ def test_what_must_cover_another_volume_does(tmp_path: Path, start):
     assert box_inside(follow(tmp_path, str(caught.value)), part).box == Box.whole((3, 4, 5))
 
 
+def test_what_is_smaller_is_not_to_be_moved(tmp_path: Path):
+    with pytest.raises(InputError, match=r"does not cover .*; it is smaller: make one that covers it wholly$"):
+        box_inside(volume(tmp_path, (4, 8, 4)), volume(tmp_path, (3, 4, 5)))
+
+
 @pytest.mark.parametrize("start", [(1, 0, 0), (0, 0, 320), (-1000, 7, 0)])
 def test_volumes_of_one_shape_and_another_place_are_not_laid_on_each_other(tmp_path: Path, start):
     outer, part = volume(tmp_path, (3, 4, 5)), volume(tmp_path, (3, 4, 5), offset=nanometres(start))

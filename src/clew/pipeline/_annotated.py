@@ -74,6 +74,10 @@ def paths_of(item: str) -> list[str]:
     paths = item.split(",")
     if len(paths) == 1:
         present = {row.name for row in list_datasets(item)}
+        if not any(f"{name}/".startswith(f"{CREMI_LAYOUT[0]}/") for name in present):
+            raise InputError(
+                f"{item} holds no {CREMI_LAYOUT[0]}, as a file in the layout of CREMI: give raw and labels as RAW,LABELS"
+            )
         paths = [f"{item}:{name}" for name in CREMI_LAYOUT[:2]]
         paths += [f"{item}:{CREMI_LAYOUT[2]}"] if CREMI_LAYOUT[2] in present else []
     if len(paths) > 3:

@@ -140,9 +140,11 @@ def box_inside(outer: Volume, part: Volume) -> Place:
     """
     place = place_in(outer, part)
     if not place.box.lies_in(Box.whole(outer.shape)):
+        smaller = any(size < wanted for size, wanted in zip(outer.shape, part.shape[-3:], strict=True))
+        mend = f"correct its shape, or its offset: {_anew(outer, 'offset', part.offset)}"
         raise InputError(
-            f"{outer.source} {_where(outer)} does not cover {part.source} {_where(part)}; correct its shape, or its offset: "
-            f"{_anew(outer, 'offset', part.offset)}"
+            f"{outer.source} {_where(outer)} does not cover {part.source} {_where(part)}; "
+            + ("it is smaller: make one that covers it wholly" if smaller else mend)
         )
     return place
 

@@ -255,7 +255,8 @@ def _layout(
     """Check what is to be written."""
     sizes, kind = tuple(int(size) for size in shape), np.dtype(dtype).newbyteorder("=")
     if kind.name not in DTYPES:
-        raise InputError(f"{name}: cannot write {kind}; wanted one of {', '.join(DTYPES)}")
+        mend = "; clew convert --dtype uint8 scales an image to grey values" if kind.kind == "f" else ""
+        raise InputError(f"{name}: cannot write {kind}; wanted one of {', '.join(DTYPES)}{mend}")
     order = axes or {3: "zyx", 4: "czyx"}.get(len(sizes), "")
     if order not in ("zyx", "czyx") or len(order) != len(sizes):
         raise InputError(f"{name}: wanted an array (z, y, x) or (c, z, y, x), not axes {axes!r} of shape {sizes}")
