@@ -80,8 +80,8 @@ def test_components_of_a_larger_random_volume():
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (np.zeros((2, 2, 2), np.float32), "whole numbers"),
-        (np.full((2, 2, 2), -1), "negative"),
+        (np.full((2, 2, 2), 0.5, np.float32), "whole numbers"),
+        (np.full((2, 2, 2), -7), "negative"),
         (np.zeros((2, 2), np.uint64), r"\(z, y, x\)"),
         (np.zeros((0, 2, 2), np.uint64), "at least one voxel"),
     ],

@@ -26,6 +26,7 @@ from clew.pipeline._options import BlockRun
 from clew.pipeline._progress import counted, say, timed
 from clew.pipeline._protection import refuse_overlap
 from clew.pipeline.run import PATHS
+from clew.replace import refuse_unwritable
 from clew.volumes.location import is_remote, normal_path, split_format
 from clew.volumes.run_store import FileStore
 from clew.volumes.save import record_of
@@ -86,6 +87,7 @@ def run_in_blocks(lay_out: Callable[[], BlockWork], record: Record, options: Blo
     if options.dry_run:
         say_job(options)
         return
+    refuse_unwritable(Path(record["parameters"]["folder"]))
     run = lay_out()
     ledger = Ledger(run.folder)
     record["parameters"]["folder"] = str(run.folder)

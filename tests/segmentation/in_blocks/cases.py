@@ -36,6 +36,7 @@ def affinity_cases(draw):
     shape = levels.shape[1:]
     if draw(st.booleans()):
         levels = np.maximum(levels, rng.choice([0, 200, 255], (3, *shape), p=[0.4, 0.3, 0.3])).astype(np.uint8)
+    levels[rng.random(levels.shape) > draw(st.sampled_from([1, 1, 0.3, 0.1]))] = 0
     affinities = as_bytes_or_floats(draw, levels)
     mask = rng.random(shape) < draw(st.sampled_from([0.9, 0.6])) if draw(st.booleans()) else None
     options = FragmentOptions(

@@ -24,7 +24,7 @@ def fragments_in_blocks(affinities, block_shape, options, mask=None, rng=None):
     return store.volumes["fragments"]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(affinity_cases())
 def test_equals_the_whole(case):
     affinities, mask, options, block_shape, rng = case
