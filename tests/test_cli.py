@@ -104,6 +104,20 @@ def test_bad_paths(tmp_path: Path, affinities: Path, capsys: pytest.CaptureFixtu
     check_refused(capsys, "no checkpoint", "predict", affinities, tmp_path / "out.zarr", "--checkpoint", "none.pt")
 
 
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        (["--voxel-size", "40x8x8"], "3 numbers joined by commas, such as 8,8,8, not '40x8x8'"),
+        (["--voxel-size", "40,8"], "3 numbers joined by commas"),
+        (["--offset", "1,2,3,4"], "3 numbers joined by commas"),
+        (["--range", "5"], "2 numbers joined by commas"),
+        (["--voxel-size", "40", "8", "8"], "Values of one option are joined by commas: 8,8,8"),
+    ],
+)
+def test_numbers_that_belong_together(tmp_path: Path, capsys: pytest.CaptureFixture, options, wanted):
+    check_refused(capsys, wanted, "convert", bad(tmp_path / "a.zarr", np.ones((4, 4, 4), np.uint8)), "b.zarr", *options)
+
+
 def test_bad_labels(tmp_path: Path, affinities: Path, capsys: pytest.CaptureFixture):
     good = bad(tmp_path / "good.zarr", np.ones((8, 8, 8), np.uint64))
     negative = bad(tmp_path / "negative.zarr", np.full((8, 8, 8), -7, np.int32))

@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _run(arguments: list[str]) -> None:
-    from cyclopts import CycloptsError
+    from cyclopts import CycloptsError, UnusedCliTokensError
 
     rest: list[str] = []
     try:
@@ -46,7 +46,8 @@ def _run(arguments: list[str]) -> None:
             app.config = _options_from(config, rest)
         app(rest)
     except CycloptsError as error:
-        _stop(" ".join(str(error).split()), BAD_INPUT)
+        spaces = " Values of one option are joined by commas: 8,8,8" if isinstance(error, UnusedCliTokensError) else ""
+        _stop(" ".join(str(error).split()) + spaces, BAD_INPUT)
     except InputError as error:
         _stop(str(error), BAD_INPUT)
     except UnfinishedError as error:

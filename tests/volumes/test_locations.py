@@ -66,6 +66,9 @@ def test_what_is_not_there(tmp_path):
     with pytest.raises(InputError, match=r"a\.txt is of no known format"):
         open_volume(tmp_path / "a.txt")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "above/mag1").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"holds no array .*; if one of its folders does, name it: \S+above/mag1$"):
+        open_volume(tmp_path / "above")
     with pytest.raises(InputError, match="holds no array .*it is an empty folder"):
         open_volume(tmp_path / "empty")
     (tmp_path / "empty/a.ser").write_text("x")

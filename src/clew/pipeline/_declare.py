@@ -142,9 +142,20 @@ def _check_values(stage_name: str, values: Mapping[str, Any], signature: inspect
         try:
             checked[name] = TypeAdapter(annotation).validate_python(value)
         except ValidationError as error:
-            problem = error.errors()[0]["msg"][0].lower() + error.errors()[0]["msg"][1:]
-            raise InputError(f"{stage_name}: {name.replace('_', '-')}: {problem}, not {brief(value)}") from error
+            first = error.errors()[0]
+            counted = first["type"] in ("missing", "too_long") or first["type"].endswith("_parsing")
+            problem = _numbers_wanted(annotation) * counted or first["msg"][0].lower() + first["msg"][1:]
+            raise InputError(f"{stage_name}: {name.replace('_', '-')}: {problem}, not {brief(values[name])}") from error
     return checked
+
+
+def _numbers_wanted(annotation: Any) -> str:
+    """What to type for an option of a fixed count of numbers; "" for others."""
+    for kind in (annotation, *get_args(annotation)):
+        parts = get_args(kind)
+        if get_origin(kind) is tuple and all((get_args(part) or (part,))[0] in (int, float) for part in parts):
+            return f"wanted {len(parts)} numbers joined by commas, such as {','.join('8' * len(parts))}"
+    return ""
 
 
 def _refuse_missing(values: Mapping[str, Any], signature: inspect.Signature) -> None:

@@ -59,8 +59,13 @@ def choose_dataset(container: str, name: str, rows: Callable[[], Sequence[Datase
 
 def _instead(container: str) -> str:
     """What a folder without an array holds: nothing, or a file and what it is."""
-    if is_remote(container) or not os.path.isdir(container) or subfolders(container):
+    if is_remote(container) or not os.path.isdir(container):
         return ""
+    inner = subfolders(container)
+    if inner:
+        return (
+            f"; if one of its folders does, name it: {', '.join(os.path.join(container, name) for name in inner[:3])}"
+        )
     files = [entry for entry in Path(container).iterdir() if entry.name[0] != "." and entry.is_file()]
     if not files:
         return ": it is an empty folder"

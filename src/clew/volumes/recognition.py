@@ -26,6 +26,7 @@ SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"NRRD", "NRRD (.nrrd)"),
     (208, b"MAP", "MRC (.mrc)"),
     (0, b"MATLAB 5.0", "MATLAB before 7.3: save it there again with save('file.mat', 'A', '-v7.3')"),
+    (0, b"WKW", "WKW of WEBKNOSSOS: write it as zarr with webknossos (pip install webknossos)"),
     (0, b"ZISRAWFILE", f"CZI of Zeiss: {CONVERT}"),
     (0, b"\x70\0\0\0", f"LIF of Leica: {CONVERT}"),
     (0, b"\xda\xce\xbe\x0a", f"ND2 of Nikon: {CONVERT}"),
