@@ -259,6 +259,34 @@ def test_an_empty_chunk_is_called_empty(tmp_path, write):
         open_volume(path, voxel_size=VOXEL_SIZE).read()
 
 
+@pytest.mark.parametrize("compression", [None, "lzw"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda section: (section[:4], "minisblack"),
+        lambda section: (section.astype(np.uint16), "minisblack"),
+        lambda section: (section, "miniswhite"),
+    ],
+)
+def test_an_image_of_another_kind_inside_a_stack_is_refused(tmp_path, compression, change):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for number, section in enumerate(DATA):
+            values, photometric = change(section) if number == 2 else (section, "minisblack")
+            file.write(values, photometric=photometric, compression=compression, metadata=None)
+    with pytest.raises(InputError, match=r"a\.tif: image 2 is of another kind"):
+        open_volume(tmp_path / "a.tif", voxel_size=VOXEL_SIZE).read()
+    with pytest.raises(InputError, match=r"a\.tif: image 2 is of another kind"):
+        open_volume(tmp_path / "a.tif", voxel_size=VOXEL_SIZE).probe()
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.png"])
+@pytest.mark.parametrize(("content", "said"), [(b"", "empty"), (b"<html>", "a web page"), (b"GIF8", "GIF")])
+def test_what_is_no_image_is_named(tmp_path, name, content, said):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=f"{name} cannot be read( as TIFF)?: it is {said}"):
+        open_volume(tmp_path / name, voxel_size=VOXEL_SIZE)
+
+
 def another_size(file: Path) -> None:
     tifffile.imwrite(file, DATA[0, 1:], photometric="minisblack")
 

@@ -86,3 +86,23 @@ def what_is(path: str | Path) -> str:
     if content.endswith(")") and by_suffix == UNKNOWN:  # a format that is read under its suffix
         return f"{content}: rename it so"
     return by_suffix if not content or (content.startswith("TIFF") and by_suffix != UNKNOWN) else content
+
+
+def reason(path: str | Path, said: str, *own: str) -> str:
+    """Why a file cannot be read.
+
+    Parameters
+    ----------
+    path : str or Path
+    said : str
+        What the library of its format says.
+    own : str
+        How `what_is` calls files of that format.
+
+    Returns
+    -------
+    str
+        What the file is instead, where that is known, else what the library says.
+    """
+    what = what_is(path)
+    return said if what == UNKNOWN or what.startswith(own) else f"it is {what}"

@@ -20,7 +20,7 @@ from clew.volumes.formats.section_names import Numbering, number_sections, unpla
 from clew.volumes.formats.tiff import open_tiff, read_section, section_header
 from clew.volumes.geometry import Geometry
 from clew.volumes.location import BY_NAME, BY_NUMBER, IMAGE_SUFFIXES, TIFF_SUFFIXES, natural_key
-from clew.volumes.recognition import UNKNOWN, what_is
+from clew.volumes.recognition import reason
 from clew.volumes.volume import LOSSY, Stored, first_line
 
 PILLOW_FORMATS = ("PNG", "JPEG", "BMP")
@@ -172,13 +172,8 @@ def _damage_named(file: Path) -> Iterator[None]:
     except (MemoryError, InputError):
         raise
     except Exception as error:  # decoders raise what they like
-        what = what_is(file)
-        reason = (
-            first_line(error)
-            if what == UNKNOWN or what.startswith(("TIFF", "PNG", "JPEG (", "a Windows"))
-            else f"it is {what}"
-        )
-        raise InputError(f"{file} cannot be read: {reason}") from error
+        own = ("TIFF",) if file.suffix.lower() in TIFF_SUFFIXES else ("PNG", "JPEG (", "a Windows")
+        raise InputError(f"{file} cannot be read: {reason(file, first_line(error), *own)}") from error
 
 
 def _read_with_pillow(file: Path) -> Picture:

@@ -4,7 +4,7 @@ import contextlib
 import functools
 import logging
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from clew.volumes.formats.ome_tiff import check_members, ome_voxel_size, open_se
 from clew.volumes.formats.tiff_size import tiff_voxel_size
 from clew.volumes.geometry import Geometry
 from clew.volumes.outside import refuse_outside
+from clew.volumes.recognition import reason
 from clew.volumes.volume import LOSSY, Stored, first_line
 
 WITH_COMPANIONS = ("ome", "ndtiff", "mmstack")
@@ -27,6 +28,8 @@ CHANGING = ("JPEG", "OJPEG", "JPEG_LOSSY")
 """Compressions, in tifffile's words, that change values."""
 NOT_DECODED = re.compile("not supported|not a known|could not import|requires the")
 """tifffile's words where no decoder is there."""
+LOOKED_AT = 500
+"""Headers that are looked at, at most, where the others are taken for such; each takes 0.06 ms."""
 PHOTOMETRIC = tifffile.PHOTOMETRIC
 
 
@@ -48,6 +51,8 @@ class Stack(NamedTuple):
     dataoffset : int, optional
         Where the voxels begin, where they lie in one part of the file.
     warnings : tuple of str
+    assumed : bool
+        Whether tifffile takes the images between the first and the last for such as these, without a look.
     """
 
     pages: Sequence[Any]
@@ -56,6 +61,7 @@ class Stack(NamedTuple):
     shape: tuple[int, ...]
     dataoffset: int | None
     warnings: tuple[str, ...] = ()
+    assumed: bool = False
 
     @property
     def plane(self) -> int:
@@ -83,7 +89,7 @@ def open_tiff(path: Path, number: str = "") -> Stored:
         except InputError:
             raise
         except Exception as error:  # tifffile raises what it likes where tags are wrong
-            raise InputError(f"{path} cannot be read as TIFF: {first_line(error)}") from error
+            raise InputError(f"{path} cannot be read as TIFF: {reason(path, first_line(error), 'TIFF')}") from error
         opened.pop_all()
     return stored
 
@@ -173,7 +179,8 @@ def _choose(tiff: Any, number: str, path: Path) -> Stack:
         pages = [series[index].pages[0] for index in group]
         return Stack(pages, chosen.keyframe, f"I{chosen.axes}", (len(group), *shape), None, warnings)
     offset = None if _companions(tiff, chosen) else chosen.dataoffset
-    return Stack(chosen.pages, chosen.keyframe, str(chosen.axes), shape, offset, warnings)
+    assumed = chosen.kind == "uniform"
+    return Stack(chosen.pages, chosen.keyframe, str(chosen.axes), shape, offset, warnings, assumed)
 
 
 def _named(series: Sequence[Any]) -> str:
@@ -203,6 +210,18 @@ def _refuse_between(chosen: Any, group: Sequence[int], left: Sequence[int], path
         )
 
 
+def _check_alike(stack: Stack, path: Path, indices: Iterable[int]) -> None:
+    """Refuse images of another size or kind, which tifffile would read as the first."""
+    for index in indices if stack.assumed else ():
+        page = stack.pages[index]
+        found = page.aspage() if isinstance(page, tifffile.TiffFrame) else page
+        if (found.hash, found.photometric) != (stack.keyframe.hash, stack.keyframe.photometric):
+            raise InputError(
+                f"{path}: image {index} is of another kind than the first ({found.shape} {found.dtype}, not "
+                f"{stack.keyframe.shape} {stack.keyframe.dtype}, or stored in another way); all sections must be alike"
+            )
+
+
 def _check_whole(tiff: Any, stack: Stack, said: Sequence[str], path: Path) -> None:
     """Refuse images that do not fit to their metadata.
 
@@ -230,6 +249,9 @@ def _stored(tiff: Any, stack: Stack, path: Path, number: str) -> Stored:
     mapped = _mapped(path, tiff, stack)
     planes = mapped.__getitem__ if mapped is not None else _planes(stack, path)
     count = int(np.prod(shape[:-2], dtype=object))
+    some = range(0, len(stack.pages), 1 + len(stack.pages) // LOOKED_AT)
+    if mapped is not None:
+        _check_alike(stack, path, some)
     coloured = stack.plane == 3 or stack.keyframe.photometric in (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.PALETTE)
 
     def picture(index: int) -> Picture:
@@ -257,6 +279,7 @@ def _stored(tiff: Any, stack: Stack, path: Path, number: str) -> Stored:
         chunks=(*(1 for _ in shape[:-2]), *shape[-2:]),
         notes=notes,
         warnings=(*stack.warnings, *warnings, *said, *_turned(stack.keyframe)),
+        look=lambda: _check_alike(stack, path, some),
         close=tiff.close,
     )
 
@@ -311,7 +334,14 @@ def _planes(stack: Stack, path: Path) -> Callable[[int], NDArray[Any]]:
     count = int(np.prod(stack.shape[: -stack.plane], dtype=object))
     each, rest = divmod(count, len(stack.pages) or 1)
     if each == 1 and not rest:
-        return lambda index: _values(stack.pages[index], path).reshape(plane)
+        seen: set[int] = set()
+
+        def one(index: int) -> NDArray[Any]:
+            _check_alike(stack, path, {index} - seen)
+            seen.add(index)
+            return _values(stack.pages[index], path).reshape(plane)
+
+        return one
     if rest or not each:
         raise InputError(
             f"{path} is truncated or damaged: {count} sections are announced, {len(stack.pages)} are there"
