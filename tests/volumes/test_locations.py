@@ -62,6 +62,9 @@ def test_local_locations(tmp_path):
 def test_what_is_not_there(tmp_path):
     with pytest.raises(InputError, match=r"there is no file or folder .*none\.zarr$"):
         open_volume(tmp_path / "none.zarr")
+    for nothing in ("", "zarr://"):
+        with pytest.raises(InputError, match="a path is empty"):
+            open_volume(nothing)
     (tmp_path / "a.txt").write_text("x")
     with pytest.raises(InputError, match=r"a\.txt is of no known format"):
         open_volume(tmp_path / "a.txt")

@@ -50,6 +50,24 @@ def test_numpy_files_that_are_none(tmp_path):
             open_volume(tmp_path / name, voxel_size=SIZE)
 
 
+@pytest.mark.parametrize("suffix", ["npy", "npz", "mrc", "nrrd"])
+def test_arrays_that_are_empty_or_pointers(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    for content, said in ((b"", "empty"), (b"version https://git-lfs", "a pointer of Git LFS")):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=f"cannot be read as .*: it is {said}"):
+            open_volume(path, voxel_size=SIZE)
+
+
+def test_mrc_of_programs_that_know_no_size(tmp_path):
+    with mrcfile.new(tmp_path / "a.mrc") as file:
+        file.set_data(DATA.astype(np.int16))
+        file.voxel_size = 1.0
+    (said,) = volume_warnings(open_volume(tmp_path / "a.mrc"))
+    assert "voxels of 1 Å" in said
+    assert "--voxel-size" in said
+
+
 def write_mrc(path: Path, data: np.ndarray, **header) -> Path:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

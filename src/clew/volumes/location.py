@@ -48,6 +48,8 @@ def find_location(path: str | os.PathLike[str], dataset: str | None = None) -> L
     `dataset` given apart wins. A local container that does not exist is an InputError.
     """
     named_format, text = split_format(path)
+    if not text:
+        raise InputError("a path is empty; wanted the path of a file or folder")
     container, inner = _split_remote(text) if is_remote(text) else _split_local(text)
     if dataset is not None:
         inner = f"{inner}/{dataset}".strip("/") if inner else dataset.strip("/")

@@ -14,6 +14,7 @@ from clew.documents import regular_file
 from clew.errors import InputError
 from clew.space import Lengths, triple
 from clew.volumes.geometry import NANOMETERS, Geometry
+from clew.volumes.recognition import reason
 from clew.volumes.volume import Stored, first_line
 
 SUFFIXES = (".mrc", ".rec", ".map", ".st", ".ali")
@@ -30,6 +31,8 @@ BYTES = (
     "bytes of MRC are signed (-128 to 127), as the format says; if bright voxels are negative here, the program meant 0 to 255: "
     "write it again with IMOD (newstack -mode 0)"
 )
+
+UNIT = "its header says voxels of 1 Å, as programs do that know no size: give --voxel-size z,y,x in nm unless they are"
 
 
 class FourBits:
@@ -67,7 +70,9 @@ def open_mrc(path: str) -> Stored:
             warnings.simplefilter("ignore")  # of headers that are not quite to the letter
             header, whole = _read(mrcfile, path)
     except (OSError, ValueError, EOFError, zlib.error) as error:
-        raise InputError(f"{path} cannot be read as MRC: {first_line(error)}") from error
+        raise InputError(
+            f"{path} cannot be read as MRC: {reason(path, first_line(error), 'MRC', 'compressed')}"
+        ) from error
     mode, axes = int(header.mode), _axes(header, path)
     shape = tuple(int(size) for size in (header.nz, header.ny, header.nx))
     start = 1024 + int(header.nsymbt)
@@ -83,7 +88,7 @@ def open_mrc(path: str) -> Stored:
         geometry=Geometry(axes, voxel_size, None, source),
         format=f"MRC (mode {mode})",
         source=path,
-        warnings=(BYTES,) if mode == 0 and not of_imod else (),
+        warnings=(*(BYTES,) * (mode == 0 and not of_imod), *(UNIT,) * _is_unit(voxel_size)),
     )
 
 
@@ -129,3 +134,7 @@ def _voxel_size(header: Any) -> Lengths | None:
     if min(cell) <= 0 or min(grid) <= 0:
         return None
     return triple(NANOMETERS["å"] * length / size for length, size in zip(cell, grid, strict=True))
+
+
+def _is_unit(voxel_size: Lengths | None) -> bool:
+    return voxel_size is not None and bool(np.allclose(voxel_size, NANOMETERS["å"]))

@@ -13,6 +13,7 @@ from clew.memory import refuse_beyond_memory
 from clew.space import Lengths, triple
 from clew.volumes.geometry import Geometry, default_axes, nanometers
 from clew.volumes.outside import refuse_outside
+from clew.volumes.recognition import reason
 from clew.volumes.volume import Stored, first_line
 
 SUFFIXES = (".nrrd", ".nhdr")
@@ -39,7 +40,7 @@ def open_nrrd(path: str) -> Stored:
     except InputError:
         raise
     except Exception as error:  # pynrrd raises what it likes for damaged files
-        raise InputError(f"{path} cannot be read as NRRD: {first_line(error)}") from error
+        raise InputError(f"{path} cannot be read as NRRD: {reason(path, first_line(error), 'NRRD')}") from error
     axes, spatial, warnings = _axes(header, array.shape, path)
     voxel_size, offset, source = _place(header, spatial)
     geometry = Geometry(axes, voxel_size, None if warnings else offset, source, warnings=warnings)

@@ -10,6 +10,7 @@ from clew.errors import InputError
 from clew.memory import refuse_beyond_memory
 from clew.volumes.geometry import Geometry, default_axes
 from clew.volumes.listing import DatasetRow, choose_dataset
+from clew.volumes.recognition import reason
 from clew.volumes.volume import Stored, first_line
 
 SUFFIXES = (".npy", ".npz")
@@ -30,7 +31,8 @@ def open_numpy(path: str, dataset: str) -> Stored:
     except (InputError, MemoryError):
         raise
     except Exception as error:  # numpy reads the header as Python, and raises what that raises
-        raise InputError(f"{path} cannot be read as an array of numpy: {first_line(error)}") from error
+        why = reason(path, first_line(error), "a numpy array", "a zip")
+        raise InputError(f"{path} cannot be read as an array of numpy: {why}") from error
     geometry = Geometry(default_axes(array.shape, source), source="an array of numpy carries none")
     return Stored(array, geometry, "numpy", source)
 
