@@ -139,7 +139,12 @@ def test_missing_voxel_size(folder: Path, tmp_path: Path, capsys: pytest.Capture
     with pytest.raises(InputError, match="--voxel-size"):
         pipeline.plan([f"{tmp_path}/bare.h5"], output=str(tmp_path / "mine.toml"), timing=False)
     pipeline.plan([f"{tmp_path}/bare.h5"], output=str(tmp_path / "mine.toml"), timing=False, voxel_size=(10, 10, 10))
-    assert capsys.readouterr().out.count("SERIOUS     ") == 2
+    printed = capsys.readouterr().out
+    assert printed.count("it is taken to be 10, 10, 10 nm") == 2
+    assert "SERIOUS" not in printed
+    tables = tomllib.loads((tmp_path / "mine.toml").read_text())
+    assert [name for name, table in tables.items() if "voxel_size" in table] == ["train", "predict", "evaluate"]
+    assert tables["train"]["voxel_size"] == [10, 10, 10]
 
 
 @pytest.mark.compiled

@@ -1,11 +1,15 @@
 """Offsets that an affinity volume records."""
 
+from pathlib import Path
+
+import h5py
 import numpy as np
 import pytest
 import zarr
 
 from clew.errors import InputError
 from clew.volumes import affinity_attributes, affinity_offsets, open_volume, save_volume
+from clew.volumes.affinities import check_affinity_values
 
 NEAREST = [(-1, 0, 0), (0, -1, 0), (0, 0, -1)]
 
@@ -53,3 +57,13 @@ def test_other_polarity_is_refused(tmp_path):
     attributes = {**affinity_attributes(NEAREST, np.uint8), "polarity": "high means a boundary"}
     with pytest.raises(InputError, match="must have polarity"):
         affinity_offsets(affinities(tmp_path, 3, attributes))
+
+
+@pytest.mark.parametrize(("largest", "values"), [(98, "0,100"), (120, "0,127"), (250, "255,0")])
+def test_mostly_low_affinities_are_told_by_their_largest_value(tmp_path: Path, largest: int, values: str):
+    array = np.zeros((3, 8, 8, 8), np.uint8)
+    array[:, :2] = largest
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["a"] = array
+    volume = open_volume(f"{tmp_path}/a.h5:a", voxel_size=(8, 8, 8))
+    assert f"--range {values}" in check_affinity_values(volume)[0]

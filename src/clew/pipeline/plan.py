@@ -117,7 +117,7 @@ def plan(
     else:
         measured = time_training(*next(iter(usable.values())), machine) if timing else None
         made = make_plan(volumes, machine, hours=hours, timing=measured, checkpoint=checkpoint)
-    write_run_file(file, made, list(usable))
+    write_run_file(file, made, list(usable), voxel_size.voxel_size)
     for line in cost_lines(made, machine, measured):
         say(line)
     count = f"; {serious} serious finding{several} above: mend {'them' if several else 'it'} first" if serious else ""
@@ -221,8 +221,8 @@ def time_training(facts: VolumeFacts, volume: TrainingVolume, machine: MachineFa
     return time_steps(network, cut, options, AugmentationOptions(), "cuda" if machine.gpu else "cpu")
 
 
-def write_run_file(plan: Path, made: Plan, items: Sequence[str]) -> None:
-    """Write the tables with their reasons as comments; paths start at the file."""
+def write_run_file(plan: Path, made: Plan, items: Sequence[str], voxel_size: Lengths | None) -> None:
+    """Write the tables with their reasons as comments; paths start at the file, and a given voxel size goes along."""
     raw, labels = (_from_file(path, plan) for path in paths_of(items[0])[:2])
     tables = {name: dict(choices) for name, choices in made.tables.items()}
     tables["train"] |= {
@@ -231,6 +231,9 @@ def write_run_file(plan: Path, made: Plan, items: Sequence[str]) -> None:
     tables["predict"] |= {"raw": Choice(raw, "")}
     tables["evaluate"] |= {"segmentation": Choice(f"{plan.stem}/fragments.zarr", "scores at all thresholds"),
                            "truth": Choice(labels, "")}  # fmt: skip
+    if voxel_size is not None:
+        for name in ("train", "predict", "evaluate"):
+            tables[name] |= {"voxel_size": Choice(list(voxel_size), "as given to plan, where a volume does not say it")}
     if "held_out" in tables["train"]:
         held_out = tables["train"]["held_out"].value
         tables["predict"] |= {"box": Choice(held_out, "the held-out part; leave this line out for the whole volume")}
@@ -307,10 +310,7 @@ def _hours(made: Plan, machine: MachineFacts, timing: Timing | None) -> str:
 
 
 def _open(path: str, voxel_size: Lengths | None) -> tuple[Volume, list[Finding]]:
-    """Open a volume; where it has no voxel size, with the given one.
-
-    Train would refuse a volume without.
-    """
+    """Open a volume; where it has no voxel size, with the given one, as train does."""
     try:
         volume = open_volume(path)
         return volume, _strange(volume, path)
@@ -318,9 +318,9 @@ def _open(path: str, voxel_size: Lengths | None) -> tuple[Volume, list[Finding]]
         if voxel_size is None:
             raise
     volume = open_volume(path, voxel_size=voxel_size)
-    sizes = ",".join(f"{size:g}" for size in voxel_size)
-    advice = f"write it anew with clew convert {path} OUT.zarr --voxel-size {sizes}"
-    return volume, [Finding(True, f"{path} does not say its voxel size; {advice}"), *_strange(volume, path)]
+    sizes = ", ".join(f"{size:g}" for size in voxel_size)
+    taken = Finding(False, f"{path} does not say its voxel size: it is taken to be {sizes} nm (z, y, x)")
+    return volume, [taken, *_strange(volume, path)]
 
 
 def _strange(volume: Volume, path: str) -> list[Finding]:

@@ -114,8 +114,11 @@ def check_affinity_values(volume: Volume) -> list[str]:
     high = np.count_nonzero(values > one / 2) / values.size
     if high >= LOW or not most:
         return []
-    return [f"only {high:.0%} of the affinities are above a half, but high must mean the same object; if 0 does here, as in a map "
-            f"of boundaries: {_scaled(volume, f'{one},0')}"]  # fmt: skip
+    if wanted < one:
+        mend = f"none exceeds {most:g}; if {wanted:g} means the same object: {_scaled(volume, f'0,{wanted:g}')}"
+    else:
+        mend = f"if 0 does here, as in a map of boundaries: {_scaled(volume, f'{one},0')}"
+    return [f"only {high:.0%} of the affinities are above a half, but high must mean the same object; {mend}"]
 
 
 def _scaled(volume: Volume, values: str) -> str:
