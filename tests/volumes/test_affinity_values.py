@@ -11,7 +11,7 @@ import pytest
 from clew import open_volume, pipeline
 from clew.cli import main
 from clew.errors import InputError
-from clew.volumes.affinities import affinity_offsets, check_affinity_values
+from clew.volumes.affinities import POLARITY, affinity_offsets, check_affinity_values
 
 NEAR, FAR = [(-1, 0, 0), (0, -1, 0), (0, 0, -1)], [(-4, 0, 0), (0, -4, 0), (0, 0, -4)]
 BYTES = (np.random.default_rng(0).random((3, 8, 9, 10)) < 0.8).astype(np.uint8) * 255
@@ -46,15 +46,31 @@ def test_other_ranges_are_refused_and_the_advice_mends_them(tmp_path, form):
 
 @pytest.mark.parametrize("data", [BYTES, (BYTES / 255).astype(np.float16), BYTES / 255, BYTES * 0])
 def test_our_ranges_are_taken_as_they_are(tmp_path, data):
-    assert check_affinity_values(open_volume(write(tmp_path, data))) == []
+    check_affinity_values(open_volume(write(tmp_path, data)))
+
+
+def test_what_says_its_polarity_is_taken_as_it_is(tmp_path):
+    check_affinity_values(open_volume(write(tmp_path, 255 - BYTES, polarity=POLARITY)))
 
 
 @pytest.mark.parametrize("data", [255 - BYTES, 1 - BYTES / np.float32(255)])
-def test_what_looks_inverted_is_said_and_the_advice_turns_it(tmp_path, data):
-    (text,) = check_affinity_values(open_volume(write(tmp_path, data)))
-    command = re.search(r"clew (convert .*)", text)[1].replace("OUT.zarr", str(tmp_path / "OUT.zarr"))
+def test_what_looks_inverted_is_refused_and_the_advice_turns_it(tmp_path, data):
+    with pytest.raises(InputError) as refused:
+        check_affinity_values(open_volume(write(tmp_path, data)))
+    command = re.search(r"clew (convert [^;]*)", str(refused.value))[1].replace("OUT.zarr", str(tmp_path / "OUT.zarr"))
     main(shlex.split(command))
     np.testing.assert_array_equal(open_volume(tmp_path / "OUT.zarr").read(), BYTES)
+
+
+@pytest.mark.parametrize(("values", "wanted"), [("1,0", 255), ("0,1", 0)])
+def test_what_is_mostly_low_is_asked_for(tmp_path, values, wanted):
+    path = write(tmp_path, np.zeros((3, 4, 5, 6), np.float32) + (np.arange(6) == 0))
+    with pytest.raises(InputError, match="only 17% of the affinities are above a half") as refused:
+        check_affinity_values(open_volume(path))
+    assert f"--range {values}" in str(refused.value)
+    main(["convert", str(path), str(tmp_path / "OUT.zarr"), "--dtype", "uint8", "--range", values])
+    check_affinity_values(open_volume(tmp_path / "OUT.zarr"))
+    assert (open_volume(tmp_path / "OUT.zarr").read()[..., 1:] == wanted).all()
 
 
 @pytest.mark.parametrize("name", ["offsets", "neighborhood", "nhood", "affs_nhood"])

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -85,24 +85,25 @@ def affinity_offsets(volume: Volume) -> tuple[Triple, ...]:
     return recorded
 
 
-def check_affinity_values(volume: Volume) -> list[str]:
-    """What looks strange about the values of affinities, by a sample.
+def check_affinity_values(volume: Volume) -> None:
+    """Refuse values that are no affinities, by a sample.
 
-    Nothing of them is read where clew recorded their range.
+    Nothing is read where the attributes say their range (clew's do) or polarity, or a person did (`clew convert --range`).
 
     Raises
     ------
     InputError
-        For values that are not 0 to 255 in uint8, or 0 to 1 in floats; with the command that brings them there.
+        For values that are not 0 to 255 in uint8, or 0 to 1 in floats, or are mostly low; with the command that brings them
+        there.
     """
-    if "value_range" in volume.attributes:
-        return []
+    if "value_range" in volume.attributes or "polarity" in volume.metadata or _range_was_given(volume):
+        return
     if volume.dtype.kind == "b":
         raise InputError(f"{volume.source}: affinities must be uint8 or floats, not bool: {_scaled(volume, '')}")
     values = np.concatenate([piece[:3].ravel() for piece in sample_pieces(volume)])
     values = values[np.isfinite(values)]
     if not values.size:
-        return []
+        return
     most, one = float(values.max()), 255 if volume.dtype == np.uint8 else 1
     wanted = next((scale for scale in SCALES if most <= scale), most)
     strange = most == 1 or one == 1 if volume.dtype.kind in "ui" else most > one
@@ -113,12 +114,20 @@ def check_affinity_values(volume: Volume) -> list[str]:
         )
     high = np.count_nonzero(values > one / 2) / values.size
     if high >= LOW or not most:
-        return []
+        return
     if wanted < one:
         mend = f"none exceeds {most:g}; if {wanted:g} means the same object: {_scaled(volume, f'0,{wanted:g}')}"
     else:
-        mend = f"if 0 does here, as in a map of boundaries: {_scaled(volume, f'{one},0')}"
-    return [f"only {high:.0%} of the affinities are above a half, but high must mean the same object; {mend}"]
+        mend = f"if 0 does, as in a map of boundaries: {_scaled(volume, f'{one},0')}; if high does, the same with --range 0,{one}"
+    raise InputError(
+        f"{volume.source}: only {high:.0%} of the affinities are above a half, but high must mean the same object; {mend}, or "
+        f"record the attribute polarity: {POLARITY!r}"
+    )
+
+
+def _range_was_given(volume: Volume) -> bool:
+    parameters = volume.attributes.get("parameters")
+    return isinstance(parameters, Mapping) and parameters.get("range") is not None
 
 
 def _scaled(volume: Volume, values: str) -> str:
