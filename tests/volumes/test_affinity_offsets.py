@@ -66,4 +66,5 @@ def test_mostly_low_affinities_are_told_by_their_largest_value(tmp_path: Path, l
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["a"] = array
     volume = open_volume(f"{tmp_path}/a.h5:a", voxel_size=(8, 8, 8))
-    assert f"--range {values}" in check_affinity_values(volume)[0]
+    with pytest.raises(InputError, match=f"--range {values}"):
+        check_affinity_values(volume)

@@ -176,3 +176,13 @@ def test_no_image_at_all(tmp_path):
         pass
     with pytest.raises(InputError, match=r"a\.tif holds no image"):
         opened(tmp_path / "a.tif")
+
+
+def test_values_that_imagej_shows_shifted_are_said_to_be(tmp_path):
+    """Fiji stores 16 bits that it calls signed as unsigned ones, 32768 higher."""
+    metadata = {"axes": "ZYX", "spacing": 0.04, "unit": "um", "cf": 0, "c0": -32768.0, "c1": 1.0}
+    stored = np.arange(30000, 30016, dtype=np.uint16).reshape(2, 2, 4)
+    tifffile.imwrite(tmp_path / "a.tif", stored, imagej=True, resolution=(100, 100), metadata=metadata)
+    volume = open_volume(tmp_path / "a.tif")
+    np.testing.assert_array_equal(volume.read(), stored)
+    assert "ImageJ adds -32768 to the values that it shows" in " ".join(volume_warnings(volume))

@@ -33,6 +33,9 @@ def tiff_voxel_size(tiff: Any) -> Size:
     warnings: tuple[str, ...] = ()
     if not found.get("spacing") and int(found.get("images", 1)) > 1:
         warnings = (f"ImageJ leaves out a spacing of 1: sections are taken to be 1 {units['z']} apart",)
+    shift = found.get("c0")  # -32768 in images that Fiji calls signed
+    if isinstance(shift, float) and shift:
+        warnings += (f"ImageJ adds {shift:g} to the values that it shows; the stored ones are read",)
     (y_pixels, y_lengths), (x_pixels, x_lengths) = ((pixels, lengths) for pixels, lengths in resolutions)
     return (z * spacing, y * y_lengths / y_pixels, x * x_lengths / x_pixels), "ImageJ metadata", warnings
 
