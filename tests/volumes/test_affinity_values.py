@@ -62,6 +62,16 @@ def test_what_looks_inverted_is_refused_and_the_advice_turns_it(tmp_path, data):
     np.testing.assert_array_equal(open_volume(tmp_path / "OUT.zarr").read(), BYTES)
 
 
+def test_nan_is_refused_and_the_advice_fills_it(tmp_path):
+    data = BYTES / np.float32(255)
+    data[:, 1] = np.nan
+    with pytest.raises(InputError, match="are NaN or infinite") as refused:
+        check_affinity_values(open_volume(write(tmp_path, data)))
+    command = re.search(r"clew (convert .*)", str(refused.value))[1].replace("OUT.zarr", str(tmp_path / "OUT.zarr"))
+    main(shlex.split(command))
+    np.testing.assert_array_equal(open_volume(tmp_path / "OUT.zarr").read(), np.where(np.isnan(data), 0, BYTES))
+
+
 @pytest.mark.parametrize(("values", "wanted"), [("1,0", 255), ("0,1", 0)])
 def test_what_is_mostly_low_is_asked_for(tmp_path, values, wanted):
     path = write(tmp_path, np.zeros((3, 4, 5, 6), np.float32) + (np.arange(6) == 0))

@@ -3,6 +3,7 @@
 Labels may cover a part of raw.
 """
 
+import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -52,7 +53,9 @@ def read_annotated(item: str, voxel_size: Lengths | None = None) -> AnnotatedVol
     raw = open_sized(paths[0], voxel_size)
     others = [open_sized(path, raw.voxel_size) for path in paths[1:]]
     if raw.dtype != np.uint8:
-        raise InputError(f"{paths[0]} must be uint8, not {raw.dtype}; convert it with clew convert --dtype uint8")
+        raise InputError(
+            f"{paths[0]} must be uint8, not {raw.dtype}: clew convert {shlex.quote(paths[0])} OUT.zarr --dtype uint8"
+        )
     parts = [share(raw, other) for other in others]
     box = with_surroundings(parts[0].outer, raw)
     ids, mask = read_labels(others, parts, box)

@@ -128,7 +128,7 @@ class Sampler:
         raise InputError(
             f"no crop of {self.output_shape} voxels was found in {ATTEMPTS} attempts that is annotated and holds "
             f"{self.options.minimum_objects} neurons or more on {self.options.minimum_foreground:.0%} of it; give a "
-            "smaller --crop, --minimum-annotated, --minimum-objects or --minimum-foreground"
+            "smaller --crop, --minimum-annotated, --minimum-objects or --minimum-foreground; clew plan says what the volumes hold"
         )
 
     def cut(self, volume: TrainingVolume, center: NDArray[np.float64], rng: np.random.Generator) -> Crop:

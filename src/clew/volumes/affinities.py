@@ -101,9 +101,12 @@ def check_affinity_values(volume: Volume) -> None:
     if volume.dtype.kind == "b":
         raise InputError(f"{volume.source}: affinities must be uint8 or floats, not bool: {_scaled(volume, '')}")
     values = np.concatenate([piece[:3].ravel() for piece in sample_pieces(volume)])
-    values = values[np.isfinite(values)]
-    if not values.size:
-        return
+    unreal = np.count_nonzero(~np.isfinite(values))
+    if unreal:
+        raise InputError(
+            f"{volume.source}: affinities must be in [0, 1]; of a sample {unreal:,} of {values.size:,} are NaN or infinite; "
+            f"if they lie outside of objects: {_scaled(volume, '0,1 --fill 0')}"
+        )
     most, one = float(values.max()), 255 if volume.dtype == np.uint8 else 1
     wanted = next((scale for scale in SCALES if most <= scale), most)
     strange = most == 1 or one == 1 if volume.dtype.kind in "ui" else most > one
