@@ -215,7 +215,7 @@ writers = {
     "scores.json": lambda path: save_scores(curve, path, Record()),
     "plot.png": lambda path: save_figure(figure, path),
     "report.html": lambda path: write_report(path, Report("a", False, {})),
-    "plan.toml": lambda path: write_run_file(path, plan, ["raw.h5,labels.h5"]),
+    "plan.toml": lambda path: write_run_file(path, plan, ["raw.h5,labels.h5"], None),
     "network.training": lambda path: run.begin(),
 }
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

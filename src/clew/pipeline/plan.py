@@ -222,7 +222,10 @@ def time_training(facts: VolumeFacts, volume: TrainingVolume, machine: MachineFa
 
 
 def write_run_file(plan: Path, made: Plan, items: Sequence[str], voxel_size: Lengths | None) -> None:
-    """Write the tables with their reasons as comments; paths start at the file, and a given voxel size goes along."""
+    """Write the tables with their reasons as comments; paths start at the file.
+
+    A voxel size that was given to plan goes along.
+    """
     raw, labels = (_from_file(path, plan) for path in paths_of(items[0])[:2])
     tables = {name: dict(choices) for name, choices in made.tables.items()}
     tables["train"] |= {

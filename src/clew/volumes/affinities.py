@@ -18,8 +18,9 @@ OFFSETS = ("offsets", "neighborhood", "nhood", "affs_nhood")
 """Attributes in which programs record the offsets of channels."""
 SCALES = (1, 100, 127, 255, 32767, 65535)
 """What programs write for an affinity of 1, where it is not said."""
-LOW = 0.5
-"""Below this share of affinities above a half they look inverted: within objects, most of a volume, they are high."""
+LOW = 0.45
+"""Below this share of affinities above a half they look inverted: within objects, most of a volume, they are high. Of noise, which
+tests are made of, it is a half."""
 
 
 def affinity_attributes(offsets: Sequence[Sequence[int]], dtype: Any) -> dict[str, Any]:
