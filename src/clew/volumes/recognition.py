@@ -21,7 +21,7 @@ SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\xff\xd8\xff", "JPEG (.jpg)"),
     (0, b"\0\0\0\x0cjP", f"JPEG 2000: {CONVERT}"),
     (0, b"GIF8", "GIF: write it as TIFF with Fiji"),
-    (0, b"BM", "a Windows bitmap: write it as TIFF with Fiji"),
+    (0, b"BM", "a Windows bitmap (.bmp)"),
     (0, b"\x93NUMPY", "a numpy array (.npy)"),
     (0, b"NRRD", "NRRD (.nrrd)"),
     (208, b"MAP", "MRC (.mrc)"),
