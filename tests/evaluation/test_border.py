@@ -46,16 +46,26 @@ def test_bad_input_is_refused():
 
 @settings(deadline=None, max_examples=60)
 @given(
-    st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 6)).flatmap(
+    st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(1, 6)).flatmap(
         lambda s: arrays(np.uint64, s, elements=st.sampled_from([1] * 12 + [0, 2, 2**63]))
     ),
+    st.lists(st.booleans(), min_size=4, max_size=4),
     st.sampled_from([(40, 4, 4), (8, 8, 8), (30, 5, 10)]),
     st.sampled_from([0, 4, 8, 16, 25, 1000]),
-    st.booleans(),
 )
-def test_voxels_away_from_borders_equal_their_naive_twin(truth, voxel_size, distance, per_section):
-    found = away_from_borders(truth, voxel_size, distance, per_section=per_section)
-    np.testing.assert_array_equal(found, naive.away_from_borders(truth, voxel_size, distance, per_section))
+def test_voxels_away_from_borders_equal_their_naive_twin(truth, kept, voxel_size, distance):
+    truth[~np.array(kept)[: len(truth)]] = 0
+    found = away_from_borders(truth, voxel_size, distance)
+    np.testing.assert_array_equal(found, naive.away_from_borders(truth, voxel_size, distance))
+
+
+def test_a_border_does_not_reach_over_a_section_nobody_annotated():
+    truth = np.ones((4, 1, 6), np.uint64)
+    truth[0, 0, 3:] = 2
+    truth[1] = 0
+    assert away_from_borders(truth, (8, 8, 8), 17.0)[2:].all()
+    truth[1] = 1
+    assert not away_from_borders(truth, (8, 8, 8), 17.0)[2].all()
 
 
 def test_unannotated_voxels_are_no_border():

@@ -66,12 +66,14 @@ def splits_and_merges(segments, skeletons, minimum_nodes):
     return tuple(sum(count - 1 for count in Counter(pair[part] for pair in parts).values()) for part in (1, 0))
 
 
-def away_from_borders(truth, voxel_size, distance, per_section):
-    """Voxels of the truth that are farther than a distance from every voxel beside one of another neuron."""
-    axes = [axis for axis in range(3) if not (per_section and axis == 0)]
+def away_from_borders(truth, voxel_size, distance):
+    """Voxels of the truth that are farther than a distance from every voxel beside one of another neuron.
+
+    No distance is measured across a section without annotation.
+    """
     border = []
     for voxel in np.ndindex(truth.shape):
-        for axis in axes:
+        for axis in range(3):
             for step in (-1, 1):
                 other = list(voxel)
                 other[axis] += step
@@ -80,7 +82,8 @@ def away_from_borders(truth, voxel_size, distance, per_section):
     result = truth != 0
     for voxel in np.ndindex(truth.shape):
         for other in border:
-            if per_section and other[0] != voxel[0]:
+            low, high = sorted((voxel[0], other[0]))
+            if not all(truth[z].any() for z in range(low, high)):
                 continue
             if sum(((a - b) * size) ** 2 for a, b, size in zip(voxel, other, voxel_size, strict=True)) <= distance**2:
                 result[voxel] = False

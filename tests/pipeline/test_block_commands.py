@@ -38,6 +38,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_volume(folder / "wrong.zarr", volume.labels // np.uint64(2), **place)
     part = volume.labels[8:30, :, 5:50].astype(np.int64)
     save_volume(folder / "part.zarr", part, voxel_size=(10, 10, 10), offset=(180, 0, 50))
+    sections = volume.labels * np.isin(np.arange(SHAPE[0]), [0, 2, 11, 12, 14, 16, 17, 18])[:, None, None].astype(
+        np.uint64
+    )
+    save_volume(folder / "sections.zarr", sections, **place)
     torch.manual_seed(0)
     network = UNet(PRESETS["tiny"])
     save_checkpoint(folder / "network.pt", Checkpoint(network, (10.0, 10.0, 10.0), 0.4, "mean", {}))
@@ -81,14 +85,16 @@ def test_workers_predict_and_retry_goes_on(folder: Path, tmp_path: Path, capsys:
 
 
 @pytest.mark.usefixtures("in_this_process")
-@pytest.mark.parametrize("truth", ["labels.zarr", "part.zarr"])
-@pytest.mark.parametrize("border", [0.0, 35.0])
-def test_scores_are_those_of_evaluate(folder: Path, tmp_path: Path, truth: str, border: float):
+@pytest.mark.parametrize("truth", ["labels.zarr", "part.zarr", "sections.zarr"])
+@pytest.mark.parametrize("border", [{}, {"border": 35.0}, {"border": 35.0, "border_rule": "cremi"}])
+def test_scores_are_those_of_evaluate(folder: Path, tmp_path: Path, truth: str, border: dict):
     segmentation, truth = str(folder / "wrong.zarr"), str(folder / truth)
-    pipeline.evaluate(segmentation, truth, border=border, json=str(tmp_path / "whole.json"))
-    pipeline.evaluate_blocks(segmentation, truth, str(tmp_path / "run"), border=border, block_shape=(13, 20, 31))
+    pipeline.evaluate(segmentation, truth, **border, json=str(tmp_path / "whole.json"))
+    pipeline.evaluate_blocks(segmentation, truth, str(tmp_path / "run"), **border, block_shape=(13, 20, 31))
     found, whole = (json.loads((tmp_path / name).read_text()) for name in ("run/scores.json", "whole.json"))
     assert found["scores"] == whole["scores"]
+    assert found.get("topology") == whole.get("topology")
+    assert ("topology" in found) == (list(border) == ["border"])
     assert found["inputs"] == whole["inputs"]
 
 

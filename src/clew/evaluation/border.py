@@ -15,6 +15,8 @@ from clew.errors import InputError
 from clew.kernels.border import clear_near_borders
 from clew.labels import Labels, as_labels
 
+Mask = NDArray[np.bool_]
+
 
 def mask_borders(truth: Any, voxel_size: Sequence[float], distance: float = 25.0) -> Labels:
     """Set the voxels near a label border to 0, section by section.
@@ -55,13 +57,14 @@ def mask_borders(truth: Any, voxel_size: Sequence[float], distance: float = 25.0
 
 
 def away_from_borders(
-    truth: Any, voxel_size: Sequence[float], distance: float, *, per_section: bool = False
-) -> NDArray[np.bool_]:
+    truth: Any, voxel_size: Sequence[float], distance: float, *, annotated: Mask | None = None
+) -> Mask:
     """Find the voxels in which only topology counts: far from borders of neurons.
 
     These are the voxels of the truth farther than `distance` from every border between two neurons. A border voxel has
     a face neighbour of another neuron. Voxels of 0 were annotated by nobody, or are membrane: they are no border, and
-    not part of the result. Exact at block borders with a context of `distance` plus one voxel.
+    not part of the result. Where sections that follow each other are annotated, distances are measured in 3D, among these
+    sections; where a single one is, in the section. Exact at block borders with a context of `distance` plus one voxel.
 
     Parameters
     ----------
@@ -69,8 +72,8 @@ def away_from_borders(
     voxel_size : (z, y, x) floats, nm
     distance : float
         In nm, between voxel centres.
-    per_section : bool
-        Look for borders in y and x only: where single sections are annotated, or sections are thick.
+    annotated : (z,) bool, optional
+        The sections of the whole volume that hold annotation, where `truth` is a block of it; by default those of `truth`.
 
     Returns
     -------
@@ -81,23 +84,43 @@ def away_from_borders(
     InputError
         If labels are negative or not whole numbers, the voxel size is not three positive numbers or the distance is
         negative.
+
+    Examples
+    --------
+    >>> truth = np.array([[[1, 1, 1, 0, 2, 2, 3, 3]]])
+    >>> clew.away_from_borders(truth, voxel_size=(40, 4, 4), distance=0).astype(int)
+    array([[[1, 1, 1, 0, 1, 0, 0, 1]]])
     """
     volume, size = as_labels(truth, "truth"), _checked_size(voxel_size, distance)
+    inside = volume != 0
+    for run in section_runs(annotated_sections(volume) if annotated is None else annotated):
+        inside[run] &= _farther(_beside_others(volume[run]), size, distance)
+    return inside
+
+
+def annotated_sections(truth: Labels) -> Mask:
+    """The sections that hold annotation, (z,)."""
+    return np.asarray((truth != 0).any(axis=(1, 2)))
+
+
+def section_runs(annotated: Mask) -> list[slice]:
+    """Annotated sections that follow each other, as slices."""
+    ends = np.flatnonzero(np.diff(annotated.astype(np.int8), prepend=0, append=0))
+    return [slice(int(first), int(last)) for first, last in ends.reshape(-1, 2)]
+
+
+def _beside_others(volume: Labels) -> Mask:
+    """Voxels with a face neighbour of another label, where neither is 0."""
     border = np.zeros(volume.shape, bool)
-    for axis in range(1 if per_section else 0, 3):
+    for axis in range(3):
         here, there = (_without(volume, axis, end) for end in (0, -1))
         differs = (here != there) & (here != 0) & (there != 0)
         for end in (0, -1):
             _without(border, axis, end)[differs] = True
-    inside: NDArray[np.bool_] = volume != 0
-    if per_section:
-        for section, clear in zip(border, inside, strict=True):
-            clear &= _farther(section, size[1:], distance)
-        return inside
-    return inside & _farther(border, size, distance)
+    return border
 
 
-def _farther(border: NDArray[np.bool_], size: NDArray[np.float64], distance: float) -> NDArray[np.bool_]:
+def _farther(border: Mask, size: NDArray[np.float64], distance: float) -> Mask:
     """Voxels farther than `distance` from a border voxel; all where there is none."""
     if not border.any():
         return np.ones(border.shape, bool)

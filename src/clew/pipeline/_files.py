@@ -176,13 +176,17 @@ def save_like(source: Volume, path: str, data: NDArray[Any], record: Record, ove
     save_volume(path, data, voxel_size=source.voxel_size, offset=source.offset, attributes=record, overwrite=overwrite)
 
 
-def write_scores(rows: list[dict[str, Any]], path: Path, record: Record) -> None:
-    """Write scores as JSON, after what they were made from.
+def write_scores(
+    rows: list[dict[str, Any]], path: Path, record: Record, further: Mapping[str, Any] | None = None
+) -> None:
+    """Write scores as JSON, after what they were made from, and before further tables.
 
     An existing file is replaced.
     """
     with written_beside(path, overwrite=True) as partial:
-        partial.write_text(json.dumps(record_of(record) | {"scores": rows}, indent=1, allow_nan=False) + "\n")
+        partial.write_text(
+            json.dumps(record_of(record) | {"scores": rows} | dict(further or {}), indent=1, allow_nan=False) + "\n"
+        )
 
 
 def handed_on(source: Volume) -> dict[str, Any]:

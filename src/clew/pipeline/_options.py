@@ -153,10 +153,14 @@ class LabelComparison(Comparison):
     Parameters
     ----------
     border
-        Ignore truth within this distance (nm, per section) of a border between neurons; CREMI uses 25.
+        Distance in nm from borders between neurons, within which topology does not count: 20 for topology, 25 as CREMI.
+    border_rule
+        `topology` scores all truth, and beside it what is farther from borders, in 3D where sections that follow each other are
+        annotated, else in the section; 0 is no border. `cremi` scores only what is farther, in the section; 0 is one.
     """
 
     border: NotNegative = 0.0
+    border_rule: Literal["topology", "cremi"] = "topology"
 
 
 @dataclass(frozen=True)

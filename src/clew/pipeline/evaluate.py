@@ -17,7 +17,7 @@ from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid, even_blocks
 from clew.blockwise.store import as_record
 from clew.errors import InputError
-from clew.evaluation.border import mask_borders
+from clew.evaluation.border import Mask, annotated_sections, away_from_borders, mask_borders, section_runs
 from clew.evaluation.in_blocks import Border, overlap_tasks
 from clew.evaluation.overlap import OverlapTable, overlap_table
 from clew.evaluation.scores import Scores, best_threshold, score_table, score_thresholds
@@ -70,8 +70,8 @@ def evaluate(
 ) -> Curve:
     """Compare a segmentation with true labels: VOI, adapted Rand error, CREMI score.
 
-    Prints a table and returns (threshold, scores); the threshold of a single segmentation is NaN. They are compared
-    where both are, by their offsets.
+    Prints a table and returns (threshold, scores) of all truth (`--border-rule cremi`: of what is left); the threshold of a
+    single segmentation is NaN. They are compared where both are, by their offsets.
 
     Parameters
     ----------
@@ -96,14 +96,22 @@ def evaluate(
     refuse_too_large(work, segmentation, prod(pair.here.shape), 16)
     ids, labels = read_ids(pair.segmentation, pair.here), read_truth(pair.truth, pair.there)
     labels = without_special(labels)
-    if comparison.border:
+    clear = None
+    if comparison.border and comparison.border_rule == "cremi":
         labels = mask_borders(labels, pair.truth.voxel_size, comparison.border)
+    elif comparison.border:
+        clear = away_from_borders(labels, pair.truth.voxel_size, comparison.border)
+        sections = annotated_sections(labels)
     if components:
         ids, labels = ids if comparison.merge_tree else split_components(ids), split_components(labels)
     curve = score_overlap(overlap_table(ids, labels), comparison)
     say_scores(curve)
+    topology = None
+    if clear is not None:
+        away = overlap_table(ids, np.where(clear, labels, 0))
+        topology = score_topology(away, comparison, sections, int(np.count_nonzero(labels)))
     if json:
-        save_scores(curve, Path(json), record)
+        save_scores(curve, Path(json), record, topology)
     if plot:
         save_figure(curve_figure(curve, used_threshold(str(comparison.merge_tree))), plot)
     return curve
@@ -169,6 +177,23 @@ def score_overlap(table: OverlapTable, comparison: Comparison) -> Curve:
     return list(zip(steps, scores, strict=True))
 
 
+def score_topology(table: OverlapTable, comparison: LabelComparison, annotated: Mask, voxels: int) -> Curve:
+    """Score what is away from borders, and say how that was measured."""
+    if not len(table.counts):
+        raise InputError(f"no annotated voxel is farther than {comparison.border:g} nm from a border: lower --border")
+    runs = [run.stop - run.start for run in section_runs(annotated)]
+    single = runs.count(1)
+    kinds = [f"in 3D in {sum(runs) - single} sections"] * (single < len(runs))
+    kinds += [f"in the section in {single} that are annotated singly"] * (single > 0)
+    share = table.counts.sum() / voxels
+    say(
+        f"topology: {comparison.border:g} nm away from borders, {' and '.join(kinds)}; {share:.0%} of the annotated voxels"
+    )
+    curve = score_overlap(table, comparison)
+    say_scores(curve)
+    return curve
+
+
 def best_of(curve: Curve) -> tuple[float, Scores]:
     """The threshold with the smallest VOI, and its scores."""
     return best_threshold([threshold for threshold, _ in curve], [scores for _, scores in curve])
@@ -210,16 +235,19 @@ def match_volumes(segmentation: str, truth: str, box: str | None, voxel_size: Le
     return Pair(ids, labels, here, here.within(both.part).shifted(both.outer.low))
 
 
-def save_scores(curve: Curve, path: Path, record: Record) -> None:
+def save_scores(curve: Curve, path: Path, record: Record, topology: Curve | None = None) -> None:
     """Write scores as JSON, with what they were made from.
 
     An existing file is replaced.
     """
-    rows = [
+    write_scores(_rows(curve), path, record, {} if topology is None else {"topology": _rows(topology)})
+
+
+def _rows(curve: Curve) -> list[dict[str, Any]]:
+    return [
         {"threshold": None if math.isnan(threshold) else threshold, **dataclasses.asdict(scores)}
         for threshold, scores in curve
     ]
-    write_scores(rows, path, record)
 
 
 def say_scores(curve: Curve) -> None:
@@ -243,7 +271,8 @@ def _lay_out(
     grid = Grid(Domain(pair.there, triple(pair.truth.shape)), block_shape)
     inputs, places = {"segmentation": segmentation, "truth": truth}, {"segmentation": pair.there.within(pair.here).low}
     store = FileStore(folder / "tables", inputs, {}, pair.truth.voxel_size, places)
-    tasks = overlap_tasks(grid, Border(pair.truth.voxel_size, comparison.border) if comparison.border else None)
+    cremi = comparison.border_rule == "cremi"
+    tasks = overlap_tasks(grid, Border(pair.truth.voxel_size, comparison.border, cremi) if comparison.border else None)
     return BlockWork(
         folder, store, tasks, (pair.segmentation, pair.truth), prod(shape), BYTES_A_VOXEL * prod(block_shape),
         partial(_finish, folder=folder, store=store, comparison=comparison),
@@ -255,4 +284,9 @@ def _finish(record: Record, *, folder: Path, store: FileStore, comparison: Label
     table = as_record(OverlapTable, store.load(("overlap",)))
     curve = score_overlap(table, comparison)
     say_scores(curve)
-    save_scores(curve, folder / SCORES, record)
+    topology = None
+    if comparison.border and comparison.border_rule == "topology":
+        away, sections = as_record(OverlapTable, store.load(("topology",))), store.load(("annotated",))["sections"]
+        annotated = np.bincount(sections).astype(bool)
+        topology = score_topology(away, comparison, annotated, int(table.counts.sum()))
+    save_scores(curve, folder / SCORES, record, topology)
