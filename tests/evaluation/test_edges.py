@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clew.errors import InputError
-from clew.evaluation.edges import EdgeTruth, edge_curve, edge_error, edge_samples, judge_edges
+from clew.evaluation.edges import EdgeTruth, edge_curve, edge_error, edge_samples, judge_edges, smallest_error
 from clew.evaluation.overlap import overlap_table
 
 EDGES = st.lists(
@@ -42,6 +42,18 @@ def test_error_equals_a_count(edges, threshold):
         return
     wrong = sum(w for s, inside, w in edges if (1 - s < threshold) != inside)
     assert edge_error(scores, same, threshold, weights) == pytest.approx(wrong / weights.sum())
+
+
+@settings(deadline=None)
+@given(EDGES)
+def test_smallest_error_is_that_of_the_best_of_all_thresholds(edges):
+    scores, same, weights = map(np.array, zip(*edges, strict=True))
+    if not weights.sum():
+        return
+    threshold, smallest = smallest_error(scores, same, weights)
+    assert edge_error(scores, same, threshold, weights) == pytest.approx(smallest)
+    tried = np.linspace(0, 1, 200)
+    assert smallest == pytest.approx(min(edge_error(scores, same, each, weights) for each in tried))
 
 
 @settings(deadline=None, max_examples=50)

@@ -149,6 +149,34 @@ def edge_error(scores: ArrayLike, same: ArrayLike, threshold: float, weights: Ar
     return float(mass[(1 - values < threshold) != inside].sum() / mass.sum())
 
 
+def smallest_error(scores: ArrayLike, same: ArrayLike, weights: ArrayLike | None = None) -> tuple[float, float]:
+    """The threshold at which the smallest share of the edges is decided wrong, and this share.
+
+    Thresholds in between decide alike: it is the middle between the two scores beside it (of 0 and 1 at the ends), the
+    smallest of several.
+
+    Parameters as of `edge_curve`; scores in [0, 1].
+    """
+    values, inside, mass = _edge_arrays(scores, same, weights)
+    if not mass.sum() > 0:
+        raise InputError("no contact can be judged, so no share of them is wrong")
+    costs, places = np.unique(1 - values, return_inverse=True)
+    gains = np.bincount(places, np.where(inside, -mass, mass), len(costs))
+    wrong = np.append(0.0, np.cumsum(gains)) + (mass * inside).sum()
+    if len(costs) and costs[-1] >= 1:
+        wrong = wrong[:-1]  # edges of score 0 merge at no threshold
+    best = int(np.argmin(wrong))
+    ends = np.concatenate([[0.0], costs, [1.0]])
+    return float(ends[best : best + 2].mean()), float(wrong[best] / mass.sum())
+
+
+def check_spread(truth: EdgeTruth) -> None:
+    """Refuse a spread over fewer than 20 neurons."""
+    count = len(np.unique(truth.neurons[truth.judged]))
+    if count < FEWEST_NEURONS:
+        raise InputError(f"a spread needs at least {FEWEST_NEURONS} neurons with judged contacts, not {count}")
+
+
 def edge_samples(
     scores: Sequence[ArrayLike],
     truth: EdgeTruth,
@@ -183,10 +211,9 @@ def edge_samples(
     InputError
         If fewer than 20 neurons take part.
     """
+    check_spread(truth)
     judged = truth.judged
     neurons, indices = np.unique(truth.neurons[judged], return_inverse=True)
-    if len(neurons) < FEWEST_NEURONS:
-        raise InputError(f"a spread needs at least {FEWEST_NEURONS} neurons with judged contacts, not {len(neurons)}")
     one, other = indices.reshape(-1, 2).T
     values = [np.asarray(each, np.float64)[judged] for each in scores]
     same = truth.same[judged]

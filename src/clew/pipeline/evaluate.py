@@ -24,6 +24,7 @@ from clew.evaluation.scores import Scores, best_threshold, score_table, score_th
 from clew.labels import without_special
 from clew.pipeline._block_run import BlockWork, absolute, run_in_blocks
 from clew.pipeline._declare import Record, stage
+from clew.pipeline._edges import refuse_other_fragments, score_edges
 from clew.pipeline._files import (
     FILE_NAMES,
     open_together,
@@ -38,11 +39,11 @@ from clew.pipeline._memory import refuse_too_large
 from clew.pipeline._options import BlockRun, Blocks, Comparison, Input, LabelComparison, Output, VoxelSize
 from clew.pipeline._progress import say
 from clew.pipeline._protection import refuse_overlap
-from clew.pipeline._tables import load_merge_tree
+from clew.pipeline._tables import load_merge_tree, load_region_graph
 from clew.segmentation.relabel import segment_lookup
 from clew.space import Box, Lengths, Triple, triple
 from clew.training.targets import split_components
-from clew.view.figures import save_figure, threshold_figure
+from clew.view.figures import edge_figure, save_figure, threshold_figure
 from clew.volumes.formats.nml import is_nml
 from clew.volumes.formats.swc import SUFFIX as SWC_SUFFIX
 from clew.volumes.open import open_volume
@@ -63,8 +64,10 @@ def evaluate(
     voxel_size: VoxelSize,
     comparison: LabelComparison,
     components: bool = False,
+    region_graph: Input | None = None,
     json: str | None = None,
     plot: str | None = None,
+    edge_plot: str | None = None,
     output: Output,
     record: Record,
 ) -> Curve:
@@ -85,10 +88,16 @@ def evaluate(
         Write the scores to this file.
     plot
         Write a plot of the scores over the thresholds to this PNG file.
+    region_graph
+        Region graph of the fragments: scores of its contacts are compared with the truth, by precision and recall.
+    edge_plot
+        Write a plot of precision over recall of the contacts to this PNG file.
     """
     refuse_skeletons("evaluate", truth)
-    refuse_overlap([segmentation, truth, comparison.merge_tree], [json, plot])
-    refuse_existing_outputs(output.overwrite, json, plot)
+    refuse_overlap([segmentation, truth, comparison.merge_tree, region_graph], [json, plot, edge_plot])
+    refuse_existing_outputs(output.overwrite, json, plot, edge_plot)
+    if edge_plot and not region_graph:
+        raise InputError("evaluate: a plot of the contacts needs --region-graph")
     if plot and not comparison.merge_tree:
         raise InputError("evaluate: a plot over the thresholds needs --merge-tree")
     pair = match_volumes(segmentation, truth, comparison.box, voxel_size.voxel_size)
@@ -96,24 +105,32 @@ def evaluate(
     refuse_too_large(work, segmentation, prod(pair.here.shape), 16)
     ids, labels = read_ids(pair.segmentation, pair.here), read_truth(pair.truth, pair.there)
     labels = without_special(labels)
-    clear = None
+    clear = graph = None
+    if region_graph:
+        graph, attributes = load_region_graph(region_graph)
+        refuse_other_fragments(region_graph, graph, ids, pair.here == Box.whole(pair.segmentation.shape))
     if comparison.border and comparison.border_rule == "cremi":
         labels = mask_borders(labels, pair.truth.voxel_size, comparison.border)
     elif comparison.border:
         clear = away_from_borders(labels, pair.truth.voxel_size, comparison.border)
         sections = annotated_sections(labels)
     if components:
-        ids, labels = ids if comparison.merge_tree else split_components(ids), split_components(labels)
-    curve = score_overlap(overlap_table(ids, labels), comparison)
+        ids, labels = ids if comparison.merge_tree or region_graph else split_components(ids), split_components(labels)
+    table = overlap_table(ids, labels)
+    curve = score_overlap(table, comparison)
     say_scores(curve)
-    topology = None
+    edges = topology = None
+    if graph is not None:
+        edges = score_edges(graph, table, _used_score(comparison.merge_tree, attributes))
     if clear is not None:
         away = overlap_table(ids, np.where(clear, labels, 0))
         topology = score_topology(away, comparison, sections, int(np.count_nonzero(labels)))
     if json:
-        save_scores(curve, Path(json), record, topology)
+        save_scores(curve, Path(json), record, topology, edges)
     if plot:
         save_figure(curve_figure(curve, used_threshold(str(comparison.merge_tree))), plot)
+    if edge_plot and edges:
+        save_figure(edge_figure(edges["scores"]), edge_plot)
     return curve
 
 
@@ -215,6 +232,13 @@ def used_threshold(merge_tree: str) -> float | None:
     return None
 
 
+def _used_score(merge_tree: str | None, attributes: dict[str, Any]) -> tuple[str | None, float | None]:
+    """Score and threshold of the segmentation beside a merge tree, or what the network suggested."""
+    if merge_tree is None:
+        return attributes.get("suggested_score"), attributes.get("suggested_threshold")
+    return load_merge_tree(merge_tree)[0].score, used_threshold(merge_tree)
+
+
 def curve_figure(curve: Curve, used: float | None) -> Any:
     """VOI split, merge and sum over the threshold, and the one that was used."""
     thresholds = [threshold for threshold, _ in curve]
@@ -235,12 +259,13 @@ def match_volumes(segmentation: str, truth: str, box: str | None, voxel_size: Le
     return Pair(ids, labels, here, here.within(both.part).shifted(both.outer.low))
 
 
-def save_scores(curve: Curve, path: Path, record: Record, topology: Curve | None = None) -> None:
+def save_scores(curve: Curve, path: Path, record: Record, topology: Curve | None = None, edges: Any = None) -> None:
     """Write scores as JSON, with what they were made from.
 
     An existing file is replaced.
     """
-    write_scores(_rows(curve), path, record, {} if topology is None else {"topology": _rows(topology)})
+    further = {"topology": None if topology is None else _rows(topology), "edges": edges}
+    write_scores(_rows(curve), path, record, {name: made for name, made in further.items() if made is not None})
 
 
 def _rows(curve: Curve) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -188,6 +189,29 @@ def threshold_figure(
     axis.set_ylim(0, 1.18 * float(total.max()) if total.max() > 0 else 1)
     _tidy(axis)
     axis.legend(frameon=False, ncols=4, loc="upper center")
+    return figure
+
+
+def edge_figure(curves: Sequence[Mapping[str, Any]]) -> Figure:
+    """Precision over recall of contacts, a line for each score.
+
+    Parameters
+    ----------
+    curves : sequence of mapping
+        Each with ``score``, its ``area`` under the curve, and the lists ``recall`` and ``precision``.
+    """
+    figure = _new_figure(5.4, 4.4)
+    axis = figure.subplots()
+    lowest = 1.0
+    for curve in sorted(curves, key=lambda each: -each["area"]):
+        axis.plot(curve["recall"], curve["precision"], lw=1.6, label=f"{curve['score']}  {curve['area']:.3f}")
+        lowest = min(lowest, *curve["precision"])
+    axis.set(
+        xlabel="recall: share of contacts inside neurons that merge", ylabel="precision: share of merges inside neurons"
+    )
+    axis.set(xlim=(0, 1.01), ylim=(max(0.0, lowest - 0.03), 1.01))
+    _tidy(axis)
+    axis.legend(frameon=False, title="score, area under its curve", loc="lower left")
     return figure
 
 
