@@ -198,7 +198,7 @@ from pathlib import Path
 import numpy as np
 from clew.errors import InputError
 from clew.evaluation.scores import evaluate
-from clew.pipeline.evaluate import save_scores
+from clew.pipeline.evaluate import Measured, save_scores
 from clew.pipeline.plan import write_run_file
 from clew.pipeline._declare import Record
 from clew.pipeline._run_folder import RunFolder
@@ -212,7 +212,7 @@ figure = threshold_figure([0, 1], [1, 2], [2, 1])
 run = RunFolder(folder / "network.pt", {"parameters": {}}, overwrite=False, tensorboard=False)
 plan = Plan({"train": {}, "predict": {}, "evaluate": {}}, Cost(1, 1.0, 1, 1, 1))
 writers = {
-    "scores.json": lambda path: save_scores(curve, path, Record()),
+    "scores.json": lambda path: save_scores(Measured(curve, None), path, Record()),
     "plot.png": lambda path: save_figure(figure, path),
     "report.html": lambda path: write_report(path, Report("a", False, {})),
     "plan.toml": lambda path: write_run_file(path, plan, ["raw.h5,labels.h5"], None),

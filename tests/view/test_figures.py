@@ -90,6 +90,12 @@ def test_the_section_asked_for_is_drawn_of_every_channel(block):
             np.testing.assert_array_equal(picture, wanted)
 
 
+def test_intervals_are_a_band():
+    figure = threshold_figure([0.5, 0.1], [0.4, 1.0], [0.2, 0.1], intervals=np.array([[0.5, 0.7], [1.0, 1.3]]))
+    corners = figure.axes[0].collections[0].get_paths()[0].vertices
+    assert {(0.1, 1.0), (0.1, 1.3), (0.5, 0.5), (0.5, 0.7)} <= {tuple(corner) for corner in corners.tolist()}
+
+
 def test_the_best_threshold_is_marked():
     figure = threshold_figure([0.9, 0.1, 0.5], [0.2, 1.0, 0.4], [1.5, 0.1, 0.2], chosen=0.3)
     assert "best 0.600 at 0.5" in texts(figure)

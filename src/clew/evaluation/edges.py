@@ -13,9 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from clew.errors import InputError
 from clew.evaluation.overlap import OverlapTable
-
-FEWEST_NEURONS = 20
-"""With fewer neurons no interval is given: resampling them would say little about others."""
+from clew.evaluation.spread import check_spread
 
 
 @dataclass(frozen=True)
@@ -170,13 +168,6 @@ def smallest_error(scores: ArrayLike, same: ArrayLike, weights: ArrayLike | None
     return float(ends[best : best + 2].mean()), float(wrong[best] / mass.sum())
 
 
-def check_spread(truth: EdgeTruth) -> None:
-    """Refuse a spread over fewer than 20 neurons."""
-    count = len(np.unique(truth.neurons[truth.judged]))
-    if count < FEWEST_NEURONS:
-        raise InputError(f"a spread needs at least {FEWEST_NEURONS} neurons with judged contacts, not {count}")
-
-
 def edge_samples(
     scores: Sequence[ArrayLike],
     truth: EdgeTruth,
@@ -211,9 +202,9 @@ def edge_samples(
     InputError
         If fewer than 20 neurons take part.
     """
-    check_spread(truth)
     judged = truth.judged
     neurons, indices = np.unique(truth.neurons[judged], return_inverse=True)
+    check_spread(len(neurons), "neurons with judged contacts")
     one, other = indices.reshape(-1, 2).T
     values = [np.asarray(each, np.float64)[judged] for each in scores]
     same = truth.same[judged]

@@ -122,7 +122,7 @@ def _report(directory: Path, origin: str, times: list[StageTime]) -> Report:
     figures = {
         "neurons": section_figure(arrays["raw"], arrays["segmentation"], arrays["truth"], voxel_size=voxel_size),
         "affinities": affinity_figure(arrays["raw"], arrays["affinities"], voxel_size=voxel_size),
-        "thresholds": curve_figure(curve, threshold),
+        "thresholds": curve_figure(curve, None, threshold),
     }
     captions = (
         "Image, segmentation and truth; truth takes the colour of the segment that it matches",

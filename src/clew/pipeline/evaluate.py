@@ -5,6 +5,7 @@ The truth is true labels; scores are a table, JSON and a plot.
 
 import dataclasses
 import math
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from math import prod
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid, even_blocks
@@ -19,8 +21,9 @@ from clew.blockwise.store import as_record
 from clew.errors import InputError
 from clew.evaluation.border import Mask, annotated_sections, away_from_borders, mask_borders, section_runs
 from clew.evaluation.in_blocks import Border, overlap_tasks
-from clew.evaluation.overlap import OverlapTable, overlap_table
+from clew.evaluation.overlap import OverlapTable, overlap_table, relabel_table
 from clew.evaluation.scores import Scores, best_threshold, score_table, score_thresholds
+from clew.evaluation.spread import check_spread, voi_intervals
 from clew.labels import without_special
 from clew.pipeline._block_run import BlockWork, absolute, run_in_blocks
 from clew.pipeline._declare import Record, stage
@@ -117,8 +120,7 @@ def evaluate(
     if components:
         ids, labels = ids if comparison.merge_tree or region_graph else split_components(ids), split_components(labels)
     table = overlap_table(ids, labels)
-    curve = score_overlap(table, comparison)
-    say_scores(curve)
+    whole = measure(table, comparison)
     edges = topology = None
     if graph is not None:
         edges = score_edges(graph, table, _used_score(comparison.merge_tree, attributes))
@@ -126,12 +128,13 @@ def evaluate(
         away = overlap_table(ids, np.where(clear, labels, 0))
         topology = score_topology(away, comparison, sections, int(np.count_nonzero(labels)))
     if json:
-        save_scores(curve, Path(json), record, topology, edges)
+        save_scores(whole, Path(json), record, topology, edges)
     if plot:
-        save_figure(curve_figure(curve, used_threshold(str(comparison.merge_tree))), plot)
+        title = "" if topology is None else f"{comparison.border:g} nm away from borders"
+        save_figure(curve_figure(*(topology or whole), used_threshold(str(comparison.merge_tree)), title), plot)
     if edge_plot and edges:
         save_figure(edge_figure(edges["scores"]), edge_plot)
-    return curve
+    return whole.curve
 
 
 @stage
@@ -189,12 +192,46 @@ def score_overlap(table: OverlapTable, comparison: Comparison) -> Curve:
     if comparison.merge_tree is None:
         return [(float("nan"), score_table(table))]
     tree, _ = load_merge_tree(comparison.merge_tree)
-    steps = [float(threshold) for threshold in np.linspace(0, 1, comparison.thresholds)]
+    steps = _steps(comparison)
     scores = score_thresholds(table, tree.fragments, (segment_lookup(tree, threshold) for threshold in steps))
     return list(zip(steps, scores, strict=True))
 
 
-def score_topology(table: OverlapTable, comparison: LabelComparison, annotated: Mask, voxels: int) -> Curve:
+class Measured(NamedTuple):
+    """Scores, and the intervals of their VOI sums over true objects; None where these are too few."""
+
+    curve: Curve
+    intervals: NDArray[np.float64] | None
+
+
+def measure(table: OverlapTable, comparison: Comparison) -> Measured:
+    """Score a segmentation, or many thresholds, with their spread over true objects, and say it as a table."""
+    curve = score_overlap(table, comparison)
+    try:
+        measured = Measured(curve, voi_intervals(_cut_tables(table, comparison)))
+    except InputError as few:
+        measured = Measured(curve, None)
+        say(f"no interval of VOI: {few}")
+    say_scores(measured)
+    return measured
+
+
+def _steps(comparison: Comparison) -> list[float]:
+    return [float(threshold) for threshold in np.linspace(0, 1, comparison.thresholds)]
+
+
+def _cut_tables(table: OverlapTable, comparison: Comparison) -> Iterator[OverlapTable]:
+    """The table, or that of each threshold."""
+    check_spread(len(np.unique(table.truths)), "true objects")
+    if comparison.merge_tree is None:
+        yield table
+        return
+    tree, _ = load_merge_tree(comparison.merge_tree)
+    for threshold in _steps(comparison):
+        yield relabel_table(table, tree.fragments, segment_lookup(tree, threshold))
+
+
+def score_topology(table: OverlapTable, comparison: LabelComparison, annotated: Mask, voxels: int) -> Measured:
     """Score what is away from borders, and say how that was measured."""
     if not len(table.counts):
         raise InputError(f"no annotated voxel is farther than {comparison.border:g} nm from a border: lower --border")
@@ -206,9 +243,7 @@ def score_topology(table: OverlapTable, comparison: LabelComparison, annotated: 
     say(
         f"topology: {comparison.border:g} nm away from borders, {' and '.join(kinds)}; {share:.0%} of the annotated voxels"
     )
-    curve = score_overlap(table, comparison)
-    say_scores(curve)
-    return curve
+    return measure(table, comparison)
 
 
 def best_of(curve: Curve) -> tuple[float, Scores]:
@@ -239,11 +274,11 @@ def _used_score(merge_tree: str | None, attributes: dict[str, Any]) -> tuple[str
     return load_merge_tree(merge_tree)[0].score, used_threshold(merge_tree)
 
 
-def curve_figure(curve: Curve, used: float | None) -> Any:
+def curve_figure(curve: Curve, intervals: NDArray[np.float64] | None, used: float | None, title: str = "") -> Any:
     """VOI split, merge and sum over the threshold, and the one that was used."""
     thresholds = [threshold for threshold, _ in curve]
     splits, merges = ([getattr(scores, name) for _, scores in curve] for name in ("voi_split", "voi_merge"))
-    return threshold_figure(thresholds, splits, merges, chosen=used)
+    return threshold_figure(thresholds, splits, merges, chosen=used, intervals=intervals, title=title)
 
 
 def match_volumes(segmentation: str, truth: str, box: str | None, voxel_size: Lengths | None) -> Pair:
@@ -259,29 +294,38 @@ def match_volumes(segmentation: str, truth: str, box: str | None, voxel_size: Le
     return Pair(ids, labels, here, here.within(both.part).shifted(both.outer.low))
 
 
-def save_scores(curve: Curve, path: Path, record: Record, topology: Curve | None = None, edges: Any = None) -> None:
+def save_scores(
+    whole: Measured, path: Path, record: Record, topology: Measured | None = None, edges: Any = None
+) -> None:
     """Write scores as JSON, with what they were made from.
 
     An existing file is replaced.
     """
     further = {"topology": None if topology is None else _rows(topology), "edges": edges}
-    write_scores(_rows(curve), path, record, {name: made for name, made in further.items() if made is not None})
+    write_scores(_rows(whole), path, record, {name: made for name, made in further.items() if made is not None})
 
 
-def _rows(curve: Curve) -> list[dict[str, Any]]:
-    return [
+def _rows(measured: Measured) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = [
         {"threshold": None if math.isnan(threshold) else threshold, **dataclasses.asdict(scores)}
-        for threshold, scores in curve
+        for threshold, scores in measured.curve
     ]
+    if measured.intervals is not None:
+        for row, (low, high) in zip(rows, measured.intervals, strict=True):
+            row |= {"voi_sum_low": float(low), "voi_sum_high": float(high)}
+    return rows
 
 
-def say_scores(curve: Curve) -> None:
+def say_scores(measured: Measured) -> None:
     """Scores as a table."""
-    say("threshold  VOI split  VOI merge    VOI sum  adapted Rand  CREMI score")
+    curve, intervals = measured
+    spread = "" if intervals is None else "  VOI sum, 95 % of objects"
+    say("threshold  VOI split  VOI merge    VOI sum  adapted Rand  CREMI score" + spread)
     best = best_of(curve)[0] if len(curve) > 1 else None
-    for threshold, scores in curve:
-        mark = "  <- best" if threshold == best else ""
-        say(f"{threshold:9.3f} " + " ".join(f"{value:10.4f}" for value in dataclasses.astuple(scores)) + mark)
+    for index, (threshold, scores) in enumerate(curve):
+        values = " ".join(f"{value:10.4f}" for value in dataclasses.astuple(scores))
+        ends = "" if intervals is None else "  {:10.4f} to {:.4f}".format(*intervals[index])
+        say(f"{threshold:9.3f} {values}{ends}" + ("  <- best" if threshold == best else ""))
 
 
 def _lay_out(
@@ -307,11 +351,9 @@ def _lay_out(
 
 def _finish(record: Record, *, folder: Path, store: FileStore, comparison: LabelComparison) -> None:
     table = as_record(OverlapTable, store.load(("overlap",)))
-    curve = score_overlap(table, comparison)
-    say_scores(curve)
-    topology = None
+    whole, topology = measure(table, comparison), None
     if comparison.border and comparison.border_rule == "topology":
         away, sections = as_record(OverlapTable, store.load(("topology",))), store.load(("annotated",))["sections"]
         annotated = np.bincount(sections).astype(bool)
         topology = score_topology(away, comparison, annotated, int(table.counts.sum()))
-    save_scores(curve, folder / SCORES, record, topology)
+    save_scores(whole, folder / SCORES, record, topology)

@@ -138,6 +138,7 @@ def threshold_figure(
     merges: Sequence[float],
     *,
     chosen: float | None = None,
+    intervals: np.ndarray | None = None,
     title: str = "",
 ) -> Figure:
     """Variation of information over the agglomeration threshold.
@@ -152,6 +153,8 @@ def threshold_figure(
         Their VOI split and VOI merge, in bits.
     chosen : float, optional
         Threshold that was used, where it is not the best one.
+    intervals : (thresholds, 2) array, optional
+        Low and high ends of their VOI sum, drawn as a band.
     title : str
         Above the plot.
 
@@ -173,6 +176,11 @@ def threshold_figure(
     best = int(np.argmin(total))
     for values, name, colour in ((split, "split", SPLIT), (merge, "merge", MERGE), (total, "sum", TOTAL)):
         axis.plot(place, values, color=colour, lw=2.4 if name == "sum" else 1.6, marker="o", ms=3, label=name)
+    highest = float(total.max())
+    if intervals is not None:
+        low, high = np.asarray(intervals)[order].T
+        axis.fill_between(place, low, high, color=TOTAL, alpha=0.13, lw=0, label="95 % of objects")
+        highest = max(highest, float(high.max()))
     axis.plot(place[best], total[best], "o", ms=10, mfc="none", mec=BEST, mew=2.2)
     axis.annotate(
         f"best {total[best]:.3f} at {place[best]:g}",
@@ -186,9 +194,9 @@ def threshold_figure(
     if chosen is not None:
         axis.axvline(chosen, color="#8a9099", lw=1.2, ls="--", label=f"used {chosen:g}")
     axis.set(xlabel="agglomeration threshold", ylabel="variation of information (bits)", title=title)
-    axis.set_ylim(0, 1.18 * float(total.max()) if total.max() > 0 else 1)
+    axis.set_ylim(0, 1.18 * highest if highest > 0 else 1)
     _tidy(axis)
-    axis.legend(frameon=False, ncols=4, loc="upper center")
+    axis.legend(frameon=False, ncols=5, loc="upper center", fontsize=8.5, columnspacing=1.2)
     return figure
 
 
