@@ -38,6 +38,7 @@ def good() -> dict[str, Any]:
         "table": clew.overlap_table(fragments, labels), "edge_mask": targets,
         "skeletons": clew.Skeletons(np.array([[1.0, 2, 3], [4, 2, 3]]), np.array([[0, 1]]), np.array([7, 7])),
         "segments": np.array([3, 3], np.uint64), "voxel_size": np.array([8.0, 4, 4]), "offsets": np.array(NEAREST),
+        "sections": np.array([1, 1, 0, 1, 1, 1, 0, 1], bool),
         "network": clew.UNet(clew.UNetOptions(features=(2, 2), pooling=((2, 2, 2),), encoder_convolutions=(1, 1),
                                               decoder_convolutions=(1,))).eval(),
     }  # fmt: skip
@@ -105,6 +106,10 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, str]]] = {
         {"segmentation": "fragments", "truth": "labels"},
     ),
     "mask_borders": (clew.mask_borders, {"truth": "labels", "voxel_size": "voxel_size"}),
+    "away_from_borders": (
+        lambda **c: clew.away_from_borders(**c, distance=8),
+        {"truth": "labels", "voxel_size": "voxel_size", "annotated": "sections"},
+    ),
     "Skeletons": (clew.Skeletons, {n: f"skeletons.{n}" for n in ("positions", "edges", "skeletons")}),
     "read_nodes": (
         lambda **c: clew.read_nodes(skeletons=good()["skeletons"], **c),

@@ -12,7 +12,7 @@ import torch
 from benchmarks.fragments import Way, compare, ways
 from benchmarks.quality.recipes import RICHEST, Recipe
 from benchmarks.quality.volumes import Study
-from clew.evaluation.border import mask_borders
+from clew.evaluation.border import away_from_borders
 from clew.network.prediction import predict_affinities
 from clew.network.unet import UNet
 from clew.segmentation.options import FragmentOptions
@@ -20,7 +20,7 @@ from clew.training.trainer import Trainer
 
 DUST = 500
 BORDERS = (0.0, 25.0)
-"""Truth is scored whole, and as the CREMI challenge does, to tell topology from the place of membranes."""
+"""Truth is scored whole and away from borders, to tell topology from the place of membranes."""
 THRESHOLDS = np.linspace(0, 1, 21).tolist()
 
 
@@ -39,7 +39,7 @@ class Row(NamedTuple):
     voi_merge: float
     adapted_rand_error: float
     border: float = 0.0
-    """Truth within this distance (nm, per section) of a border is left out of the scores."""
+    """Truth within this distance (nm) of a border is left out of the scores."""
 
     @property
     def voi_sum(self) -> float:
@@ -82,7 +82,9 @@ def _rows(study: Study, recipe: Recipe, seed: int, steps: int, seconds: float, n
     for border in BORDERS:
         everything = recipe.name == RICHEST and not border
         chosen = ways(DUST) if everything else [usual_way(study.per_section)]
-        truth = mask_borders(study.truth, study.voxel_size, border) if border else study.truth
+        truth = study.truth
+        if border:
+            truth = np.where(away_from_borders(truth, study.voxel_size, border), truth, 0)
         for line in compare(affinities, truth, chosen, study.scored, THRESHOLDS):
             scores = line.scores
             yield Row(

@@ -61,7 +61,7 @@ def judge(network: UNet, name: str, test: Test, precision: Precision) -> tuple[l
     affinities = predict_affinities(network, test.raw, box=box, options=PredictionOptions(precision=precision))
     fragments = extract_fragments(affinities, options=FragmentOptions())
     graph = build_region_graph(affinities, fragments)
-    inside = away_from_borders(test.truth, VOXEL_SIZE, BORDER, per_section=test.per_section)
+    inside = away_from_borders(test.truth, VOXEL_SIZE, BORDER)
     overlap = overlap_table(fragments, np.where(inside, test.truth, 0))
     return list(_rows(name, test, graph, overlap)), list(_edge_rows(name, test, graph, overlap))
 

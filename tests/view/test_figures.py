@@ -98,9 +98,8 @@ def test_intervals_are_a_band():
 
 def test_the_best_threshold_is_marked():
     figure = threshold_figure([0.9, 0.1, 0.5], [0.2, 1.0, 0.4], [1.5, 0.1, 0.2], chosen=0.3)
-    assert "best 0.600 at 0.5" in texts(figure)
-    names = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert names == ["split", "merge", "sum", "used 0.3"]
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["split", "merge", "sum", "best 0.600 at 0.5", "used 0.3"]
     split, _, _, best, used = figure.axes[0].lines
     assert [split.get_xdata().tolist(), split.get_ydata().tolist()] == [[0.1, 0.5, 0.9], [1.0, 0.4, 0.2]]
     assert [best.get_xdata().tolist(), list(used.get_xdata())] == [[0.5], [0.3, 0.3]]

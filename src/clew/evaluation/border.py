@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from clew.arrays import as_triple
+from clew.arrays import as_array, as_triple
 from clew.errors import InputError
 from clew.kernels.border import clear_near_borders
-from clew.labels import Labels, as_labels
+from clew.labels import Labels, as_labels, inside_mask
 
 Mask = NDArray[np.bool_]
 
@@ -73,7 +73,7 @@ def away_from_borders(
     distance : float
         In nm, between voxel centres.
     annotated : (z,) bool, optional
-        The sections of the whole volume that hold annotation, where `truth` is a block of it; by default those of `truth`.
+        Where `truth` is a block, the sections that hold annotation in the whole volume; those of `truth` always count.
 
     Returns
     -------
@@ -82,8 +82,8 @@ def away_from_borders(
     Raises
     ------
     InputError
-        If labels are negative or not whole numbers, the voxel size is not three positive numbers or the distance is
-        negative.
+        If labels are negative or not whole numbers, the voxel size is not three positive numbers, the distance is negative
+        or `annotated` is not one value for each section.
 
     Examples
     --------
@@ -93,7 +93,7 @@ def away_from_borders(
     """
     volume, size = as_labels(truth, "truth"), _checked_size(voxel_size, distance)
     inside = volume != 0
-    for run in section_runs(annotated_sections(volume) if annotated is None else annotated):
+    for run in section_runs(annotated_sections(volume) | _as_sections(annotated, len(volume))):
         inside[run] &= _farther(_beside_others(volume[run]), size, distance)
     return inside
 
@@ -107,6 +107,16 @@ def section_runs(annotated: Mask) -> list[slice]:
     """Annotated sections that follow each other, as slices."""
     ends = np.flatnonzero(np.diff(annotated.astype(np.int8), prepend=0, append=0))
     return [slice(int(first), int(last)) for first, last in ends.reshape(-1, 2)]
+
+
+def _as_sections(annotated: Any, sections: int) -> Mask:
+    """One bool for each section; none is marked where nothing is given."""
+    if annotated is None:
+        return np.zeros(sections, bool)
+    marked = as_array(annotated, "annotated")
+    if marked.shape != (sections,):
+        raise InputError(f"annotated must be one value for each of {sections} sections, not of shape {marked.shape}")
+    return inside_mask(marked)
 
 
 def _beside_others(volume: Labels) -> Mask:

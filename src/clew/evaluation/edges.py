@@ -148,7 +148,7 @@ def edge_error(scores: ArrayLike, same: ArrayLike, threshold: float, weights: Ar
 
 
 def smallest_error(scores: ArrayLike, same: ArrayLike, weights: ArrayLike | None = None) -> tuple[float, float]:
-    """The threshold at which the smallest share of the edges is decided wrong, and this share.
+    """The threshold that decides the fewest edges wrong, and the share of these.
 
     Thresholds in between decide alike: it is the middle between the two scores beside it (of 0 and 1 at the ends), the
     smallest of several.

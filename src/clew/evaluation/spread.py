@@ -1,4 +1,7 @@
-"""How much scores would differ with other neurons: the bootstrap of whole true objects."""
+"""How much scores would differ with other neurons.
+
+This is the bootstrap of whole true objects.
+"""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,7 @@
-"""Contacts of a region graph against the truth: table, JSON and plot of `clew evaluate --region-graph`."""
+"""Contacts of a region graph against the truth: `clew evaluate --region-graph`.
+
+They are a table, JSON and a plot.
+"""
 
 import math
 from collections.abc import Sequence

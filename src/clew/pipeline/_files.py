@@ -179,9 +179,9 @@ def save_like(source: Volume, path: str, data: NDArray[Any], record: Record, ove
 def write_scores(
     rows: list[dict[str, Any]], path: Path, record: Record, further: Mapping[str, Any] | None = None
 ) -> None:
-    """Write scores as JSON, after what they were made from, and before further tables.
+    """Write scores as JSON, with what they were made from.
 
-    An existing file is replaced.
+    Further tables follow. An existing file is replaced.
     """
     with written_beside(path, overwrite=True) as partial:
         partial.write_text(

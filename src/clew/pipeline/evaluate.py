@@ -198,14 +198,20 @@ def score_overlap(table: OverlapTable, comparison: Comparison) -> Curve:
 
 
 class Measured(NamedTuple):
-    """Scores, and the intervals of their VOI sums over true objects; None where these are too few."""
+    """Scores, and the intervals of their VOI sums over true objects.
+
+    None where the objects are too few.
+    """
 
     curve: Curve
     intervals: NDArray[np.float64] | None
 
 
 def measure(table: OverlapTable, comparison: Comparison) -> Measured:
-    """Score a segmentation, or many thresholds, with their spread over true objects, and say it as a table."""
+    """Score a segmentation, or many thresholds, and say it as a table.
+
+    Each score comes with its spread over true objects.
+    """
     curve = score_overlap(table, comparison)
     try:
         measured = Measured(curve, voi_intervals(_cut_tables(table, comparison)))
@@ -268,7 +274,10 @@ def used_threshold(merge_tree: str) -> float | None:
 
 
 def _used_score(merge_tree: str | None, attributes: dict[str, Any]) -> tuple[str | None, float | None]:
-    """Score and threshold of the segmentation beside a merge tree, or what the network suggested."""
+    """Score and threshold of the segmentation beside a merge tree.
+
+    Without a tree they are what the network suggested.
+    """
     if merge_tree is None:
         return attributes.get("suggested_score"), attributes.get("suggested_threshold")
     return load_merge_tree(merge_tree)[0].score, used_threshold(merge_tree)

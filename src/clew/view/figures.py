@@ -181,22 +181,16 @@ def threshold_figure(
         low, high = np.asarray(intervals)[order].T
         axis.fill_between(place, low, high, color=TOTAL, alpha=0.13, lw=0, label="95 % of objects")
         highest = max(highest, float(high.max()))
-    axis.plot(place[best], total[best], "o", ms=10, mfc="none", mec=BEST, mew=2.2)
-    axis.annotate(
-        f"best {total[best]:.3f} at {place[best]:g}",
-        (place[best], total[best]),
-        xytext=(0, 14),
-        textcoords="offset points",
-        ha="center",
-        color=BEST,
-        weight="bold",
-    )
+    name = f"best {total[best]:.3f} at {place[best]:g}"
+    axis.plot(place[best], total[best], "o", ms=10, mfc="none", mec=BEST, mew=2.2, label=name)
     if chosen is not None:
         axis.axvline(chosen, color="#8a9099", lw=1.2, ls="--", label=f"used {chosen:g}")
-    axis.set(xlabel="agglomeration threshold", ylabel="variation of information (bits)", title=title)
-    axis.set_ylim(0, 1.18 * highest if highest > 0 else 1)
+    axis.set(xlabel="agglomeration threshold", ylabel="variation of information (bits)")
+    figure.suptitle(title)
+    axis.set_ylim(0, 1.05 * highest if highest > 0 else 1)
     _tidy(axis)
-    axis.legend(frameon=False, ncols=5, loc="upper center", fontsize=8.5, columnspacing=1.2)
+    # above the curves, which may go anywhere
+    figure.legend(frameon=False, ncols=3, loc="outside upper center", fontsize=8.5, columnspacing=1.2)
     return figure
 
 
