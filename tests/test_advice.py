@@ -49,6 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "deep": volume.raw.astype(np.uint16) * 3,
         "channels": np.stack([volume.raw] * 2),
         "one": np.ones_like(volume.labels),
+        "unknown": np.where(volume.labels > 3, np.nan, 1).astype(np.float32),
     }.items():
         clew.save_volume(folder / f"{name}.zarr", data, voxel_size=SIZE)
     clew.save_volume(folder / "coarse.zarr", volume.raw, voxel_size=(80, 80, 80))
@@ -124,6 +125,11 @@ CASES = {
     "nearest dataset": Case("info two.h5:volumes/rav", "did you mean '(volumes/raw)'", ("info two.h5:{}",)),
     "16 bit": Case(
         "predict deep.zarr p2.zarr", "clew (convert --dtype uint8)", ("{} deep.zarr u8.zarr", "predict u8.zarr p2.zarr")
+    ),
+    "a mask with NaN": Case(
+        "segment affinities.zarr r3 --threshold 0.5 --mask unknown.zarr",
+        "if these are outside: clew (convert .*--fill 0)",
+        ("{}", "segment affinities.zarr r3 --threshold 0.5 --mask OUT.zarr"),
     ),
     "channels": Case(
         "predict channels.zarr p3.zarr",

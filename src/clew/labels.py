@@ -74,9 +74,19 @@ def sizes_by_id(ids: NDArray[Any], sizes: NDArray[np.int64]) -> NDArray[np.int64
     return totals[rows]
 
 
-def inside_mask(mask: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which voxels of a mask are inside: all but 0 and NaN."""
-    return (mask != 0) & (mask == mask) if mask.dtype.kind == "f" else mask != 0
+def inside_mask(mask: Any, name: str = "mask", advice: str = "write 0 or 1 there") -> NDArray[np.bool_]:
+    """Which voxels of a mask are inside: all above 0. This is the one rule for masks.
+
+    An InputError refuses NaN and values below 0, which some people take for inside and others for outside.
+    """
+    mask = as_array(mask, name)
+    if mask.dtype.kind in "if" and not (fine := mask >= 0).all():
+        unknown, negative = np.count_nonzero(mask != mask), np.count_nonzero(mask < 0)
+        raise InputError(
+            f"{name}: a mask must be 0 outside and above 0 inside, but of {fine.size:,} voxels {negative:,} are below 0 "
+            f"and {unknown:,} are NaN; {advice}"
+        )
+    return mask if mask.dtype == bool else mask != 0
 
 
 def special_ids(ids: NDArray[Any]) -> NDArray[np.bool_]:

@@ -80,7 +80,7 @@ def test_a_mask_lies_where_its_offset_says_whole_and_in_blocks(tmp_path):
     save_volume(tmp_path / "cut.zarr", inside[8:16], voxel_size=SIZE, offset=(80, 0, 0))
     for name, mask in (
         ("cut", str(tmp_path / "cut.zarr")),
-        ("large", write(tmp_path, "large", np.where(inside, 0.5, np.nan))),
+        ("large", write(tmp_path, "large", np.where(inside, 0.5, 0))),
     ):
         pipeline.segment(affinities, str(tmp_path / name), mask=mask, **options)
         pipeline.segment_blocks(

@@ -4,6 +4,7 @@ They are opened, checked against each other, and written with their record.
 """
 
 import json
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from clew.arrays import as_ids
 from clew.errors import InputError
+from clew.grey import sample_pieces
 from clew.labels import as_truth, inside_mask
 from clew.pipeline._declare import Record
 from clew.pipeline._progress import warn
@@ -100,17 +102,22 @@ def share(outer: Volume, part: Volume) -> Overlap:
 
 
 def read_mask(volume: Volume, box: Box) -> NDArray[np.bool_]:
-    """Which voxels of a box lie inside a mask.
+    """Which voxels of a box lie inside a mask."""
+    return _inside(volume.read(box), volume)
 
-    What becomes of values that people mean differently is said.
+
+def check_mask_values(volume: Volume) -> None:
+    """Refuse a mask of which a sample holds NaN or values below 0.
+
+    It is for runs in blocks, which read the mask only later.
     """
-    values = volume.read(box)
-    inside = inside_mask(values)
-    unknown, negative = np.count_nonzero((values != 0) & ~inside), np.count_nonzero(values < 0)
-    if unknown or negative:
-        warn(f"{volume.source}: all but 0 and NaN is inside of a mask; {negative:,} voxels below 0 are inside, {unknown:,} of NaN "
-             "outside")  # fmt: skip
-    return inside
+    for piece in sample_pieces(volume) if volume.dtype.kind in "if" else ():
+        _inside(piece, volume)
+
+
+def _inside(values: NDArray[Any], mask: Volume) -> NDArray[np.bool_]:
+    mend = f"clew convert {shlex.quote(mask.source)} OUT.zarr --dtype uint8 --range 0,1 --fill 0"
+    return inside_mask(values, mask.source, f"if these are outside: {mend}")
 
 
 def read_covering_mask(path: str, source: Volume) -> NDArray[np.bool_]:
@@ -120,7 +127,7 @@ def read_covering_mask(path: str, source: Volume) -> NDArray[np.bool_]:
     """
     inside = read_mask(*cover(path, source))
     if not inside.any():
-        raise InputError(f"{path} has no voxel inside: all values but 0 and NaN are")
+        raise InputError(f"{path} has no voxel inside: all its values there are 0")
     return inside
 
 

@@ -177,7 +177,10 @@ def read_checked_labels(
                                     "(from 0xfffffffffffffffd, or −1 to −3); they are masked out"))  # fmt: skip
     labels, mask = embed(ids, place, box), embed(~special, place, box)
     if len(volumes) > 1:
-        mask &= embed(read_mask(volumes[1], parts[1].part), parts[1].outer, box)
+        try:
+            mask &= embed(read_mask(volumes[1], parts[1].part), parts[1].outer, box)
+        except InputError as error:
+            wrong.append(Finding(True, str(error)))
     return labels, mask, wrong
 
 

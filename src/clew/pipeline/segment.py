@@ -11,7 +11,15 @@ from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid, even_blocks
 from clew.pipeline._block_run import BlockWork, absolute, run_in_blocks, volumes_folder
 from clew.pipeline._declare import Record, stage
-from clew.pipeline._files import FILE_NAMES, chosen_threshold, cover, handed_on, open_affinities, refuse_outputs
+from clew.pipeline._files import (
+    FILE_NAMES,
+    check_mask_values,
+    chosen_threshold,
+    cover,
+    handed_on,
+    open_affinities,
+    refuse_outputs,
+)
 from clew.pipeline._options import BlockRun, Blocks, Input, Mask, Output, Volumes, VoxelSize
 from clew.pipeline._progress import say
 from clew.pipeline._protection import refuse_overlap
@@ -143,7 +151,7 @@ def _lay_out(
     block_shape = block_shape or even_blocks(shape)
     grid = Grid(Domain.whole(shape), block_shape)
     inputs = {"affinities": affinities} | ({} if mask is None else {"mask": mask})
-    places = {} if mask is None else {"mask": Box.whole(shape).within(cover(mask, source)[1]).low}
+    places = {} if mask is None else {"mask": _place_of_mask(mask, source)}
     finest = Scale(shape, source.voxel_size, source.offset)
     scales = {name: [finest] for name in OUTPUTS}
     scales["segmentation"] += coarser_scales(finest)
@@ -159,6 +167,13 @@ def _lay_out(
         partial(_finish, source=source, folder=folder, store=store, grid=grid, options=options),
         tables=(FILE_NAMES["merge_tree"],), warm_up=compile_kernels,
     )  # fmt: skip
+
+
+def _place_of_mask(mask: str, source: Volume) -> Triple:
+    """Where the first voxel of a mask lies in a volume."""
+    volume, box = cover(mask, source)
+    check_mask_values(volume)
+    return Box.whole(triple(source.shape[1:])).within(box).low
 
 
 def _finish(

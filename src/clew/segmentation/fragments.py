@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from clew.arrays import as_array
 from clew.blockwise.block import Block
 from clew.errors import InputError
 from clew.kernels import boundary, components, flood
@@ -34,7 +33,7 @@ def extract_fragments(
         The first three channels belong to the offsets (-1, 0, 0), (0, -1, 0), (0, 0, -1); others are not looked at.
         Floats are rounded to 1/255 first, so that results do not depend on the type.
     mask : (z, y, x) bool or numbers, optional
-        Voxels outside (0, NaN) get no fragment and take part in no pair; its border, like the volume's, is no boundary.
+        Voxels outside (0) get no fragment and take part in no pair; its border, like the volume's, is no boundary.
     options : FragmentOptions
         See `FragmentOptions`.
 
@@ -46,7 +45,8 @@ def extract_fragments(
     Raises
     ------
     InputError
-        For affinities that cannot be used (see `quantise`), a mask of another shape, or options out of range.
+        For affinities that cannot be used (see `quantise`), a mask of another shape or with NaN or values below 0, or options
+        out of range.
 
     Notes
     -----
@@ -130,7 +130,7 @@ METHODS: dict[str, Callable[[np.ndarray, np.ndarray, FragmentOptions], np.ndarra
 def mask_bytes(mask: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
     if mask is None:
         return np.empty((0, 0, 0), np.uint8)
-    mask = as_array(mask, "mask")
-    if mask.shape != shape:
-        raise InputError(f"the mask must have the shape of the volume, {shape}, not {mask.shape}")
-    return np.ascontiguousarray(inside_mask(mask)).view(np.uint8)
+    inside = inside_mask(mask)
+    if inside.shape != shape:
+        raise InputError(f"the mask must have the shape of the volume, {shape}, not {inside.shape}")
+    return np.ascontiguousarray(inside).view(np.uint8)

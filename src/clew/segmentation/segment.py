@@ -60,7 +60,7 @@ def segment(
     ----------
     affinities : (offset, z, y, x) uint8 (0..255 = 0..1) or float in [0, 1]
         The first three channels belong to the offsets (-1, 0, 0), (0, -1, 0), (0, 0, -1); others are not looked at.
-    mask : (z, y, x) bool or integer, optional
+    mask : (z, y, x) bool or numbers, optional
         0 where there is nothing to segment.
     options : SegmentationOptions
         Of all steps.

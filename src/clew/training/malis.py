@@ -36,7 +36,7 @@ from clew.errors import InputError
 from clew.kernels.components import parent_type, unite_links
 from clew.kernels.malis import place_weights, spanning_forest
 from clew.kernels.malis_general import count_pairs_by_label
-from clew.labels import Labels, as_labels
+from clew.labels import Labels, as_labels, inside_mask
 from clew.space import NEAREST_OFFSETS, Box
 from clew.training.targets import affinity_targets
 
@@ -85,9 +85,9 @@ def constrained_malis_loss(
         Affinities in [0, 1] of the offsets (-1,0,0), (0,-1,0), (0,0,-1).
     labels : (z, y, x) or (batch, z, y, x) whole numbers
         0 = background. They need not be split into components.
-    mask : bool, optional
-        Of the shape of the labels, true where somebody annotated, or of the shape of the prediction, true for the edges to
-        use.
+    mask : bool or numbers, optional
+        Of the shape of the labels, above 0 where somebody annotated, or of the shape of the prediction, above 0 for the edges
+        to use.
     window : (z, y, x) ints, optional
         As in `malis_weights`.
     start : (z, y, x) ints
@@ -146,8 +146,8 @@ def malis_weights(
         In [0, 1], of the offsets (-1,0,0), (0,-1,0), (0,0,-1).
     labels : (z, y, x) whole numbers
         0 = background. They need not be split into components.
-    mask : (z, y, x) or (3, z, y, x) bool, optional
-        True where somebody annotated, or true for the edges to use.
+    mask : (z, y, x) or (3, z, y, x) bool or numbers, optional
+        Above 0 where somebody annotated, or for the edges to use.
     passes : 1 or 2
         2: constrained MALIS. 1: MALIS on the affinities as they are, for comparison; pairs of one object give the
         first weights, pairs of different objects the second ones, and an edge may carry both.
@@ -235,7 +235,7 @@ def unconstrained_malis_pairs(
     ----------
     affinities : (3, z, y, x) floats
     labels : (z, y, x) whole numbers
-    mask : (z, y, x) or (3, z, y, x) bool, optional
+    mask : (z, y, x) or (3, z, y, x) bool or numbers, optional
         As in `malis_weights`.
 
     Returns
@@ -379,7 +379,7 @@ def _valid_edges(mask: ArrayLike | None, volume: Labels) -> NDArray[np.bool_]:
     """
     if mask is None:
         return affinity_targets(volume, NEAREST_OFFSETS)[1]
-    allowed = as_array(mask, "mask").astype(bool, copy=False)
+    allowed = inside_mask(mask)
     if allowed.shape == volume.shape:
         return affinity_targets(volume, NEAREST_OFFSETS, allowed)[1]
     if allowed.shape != (3, *volume.shape):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from clew.arrays import as_array
 from clew.errors import InputError
-from clew.labels import as_labels
+from clew.labels import as_labels, inside_mask
 from clew.space import Box, Triple, triple
 from clew.training.augmentation import (
     change_intensity,
@@ -171,7 +171,7 @@ def prepare_volume(volume: TrainingVolume, boundary_steps: int, *, per_section: 
 def checked_volume(volume: TrainingVolume) -> TrainingVolume:
     """Check that the arrays of a volume fit, and labels are whole numbers from 0 on."""
     raw, labels = as_array(volume.raw, "raw"), as_labels(volume.labels, "labels")
-    mask = as_array(volume.mask, "mask").astype(bool, copy=False)
+    mask = inside_mask(volume.mask)
     if raw.dtype != np.uint8 or not raw.shape == labels.shape == mask.shape:
         found = f"{raw.dtype} of shape {raw.shape}, {labels.shape} and {mask.shape}"
         raise InputError(f"raw (uint8), labels and mask must be (z, y, x) of one shape, not {found}")

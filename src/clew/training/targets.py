@@ -14,7 +14,7 @@ from clew.arrays import as_array, as_whole
 from clew.errors import InputError
 from clew.kernels.erosion import erode_labels
 from clew.kernels.label_components import label_components
-from clew.labels import Labels, as_labels, check_same_shape
+from clew.labels import Labels, as_labels, check_same_shape, inside_mask
 from clew.space import Box
 
 
@@ -32,8 +32,8 @@ def affinity_targets(
         0 = background.
     offsets : (channel, 3) ints
         Pairs (v, v + offset) in voxels (z, y, x), one channel each; any length, any sign.
-    mask : (z, y, x) bool, optional
-        True where somebody annotated. Without it, everywhere.
+    mask : (z, y, x) bool or numbers, optional
+        Above 0 where somebody annotated. Without it, everywhere.
 
     Returns
     -------
@@ -87,8 +87,8 @@ def grow_boundaries(labels: ArrayLike, steps: int, per_section: bool = False, ma
         Voxels to erode. The paper: 3 to 4 in xy only for CREMI, 1 to 4 in 3D for FIB-25.
     per_section : bool
         Erode in y and x only (serial sections).
-    mask : (z, y, x) bool, optional
-        True where somebody annotated. Other voxels keep their label.
+    mask : (z, y, x) bool or numbers, optional
+        Above 0 where somebody annotated. Other voxels keep their label.
 
     Returns
     -------
@@ -145,7 +145,7 @@ def split_components(labels: ArrayLike) -> Labels:
 def _as_mask(mask: ArrayLike | None, volume: Labels) -> NDArray[np.bool_] | None:
     if mask is None:
         return None
-    annotated = np.ascontiguousarray(as_array(mask, "mask"), dtype=bool)
+    annotated = np.ascontiguousarray(inside_mask(mask))
     check_same_shape(annotated, volume, ("mask", "labels"))
     return annotated
 

@@ -47,7 +47,7 @@ def flood_block(
     affinities : (offset, z, y, x) uint8 or float in [0, 1]
         Of the voxels in `flood_context(block, options)`.
     block : Block
-    mask : (z, y, x) bool or integer, optional
+    mask : (z, y, x) bool or numbers, optional
         Of the same voxels.
     options : FragmentOptions
 

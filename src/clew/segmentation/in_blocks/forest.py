@@ -84,7 +84,7 @@ def start_forest(
     affinities : (offset, z, y, x) uint8 or float in [0, 1]
         Of the voxels in `context_of(block, options)`.
     block : Block
-    mask : (z, y, x) bool or integer, optional
+    mask : (z, y, x) bool or numbers, optional
         Of the same voxels.
     options : FragmentOptions
         `seeded-forest` or `affinity-watershed`.

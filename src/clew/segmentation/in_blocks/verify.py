@@ -61,7 +61,7 @@ def verify_blocks(
     Parameters
     ----------
     affinities : (offset, z, y, x) uint8, or float in [0, 1]
-    mask : (z, y, x), optional
+    mask : (z, y, x) bool or numbers, optional
         0 where there is nothing to segment.
     options : SegmentationOptions
     trials : int
