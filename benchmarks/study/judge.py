@@ -1,17 +1,17 @@
 """How good is the topology of what a network predicts? All scores and thresholds, and every contact by itself."""
 
-import csv
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
-from benchmarks.study.folds import VOXEL_SIZE, Test
+from benchmarks.study.folds import Test
 from clew.evaluation.border import away_from_borders
-from clew.evaluation.edges import edge_curve, judge_edges
-from clew.evaluation.overlap import OverlapTable, overlap_table
-from clew.evaluation.scores import score_thresholds
+from clew.evaluation.edges import EdgeTruth, judge_edges
+from clew.evaluation.overlap import OverlapTable, overlap_table, relabel_table
+from clew.evaluation.scores import score_table
+from clew.evaluation.spread import object_bits
 from clew.network.options import Precision, PredictionOptions
 from clew.network.prediction import predict_affinities
 from clew.network.unet import UNet
@@ -29,65 +29,97 @@ BORDER = 20.0
 """Truth within so many nm of a border is left out: how membranes are placed is not topology."""
 
 
-class Row(NamedTuple):
-    """One segmentation of one test by one network: bits of VOI and adapted Rand error away from borders."""
+class Judged(NamedTuple):
+    """What one network makes of one test: its own segmentations, and the contacts of fragments that all networks share.
 
-    network: str
-    test: str
-    score: str
-    threshold: float
-    voi_split: float
-    voi_merge: float
-    adapted_rand_error: float
+    `bits` (scores, thresholds, objects) is what each true object adds to the VOI sum, `voxels` (objects,) its size, and
+    `rand` (scores, thresholds) the adapted Rand error. `contacts` (scores, n) holds the scores of the judged contacts,
+    `same` (n,) whether they are inside a neuron, `neurons` (n, 2) which they join, `areas` (n,) voxel pairs.
+    `left_out` is the number of fragments with too little annotation, and of several neurons.
+    """
+
+    bits: NDArray[np.float32]
+    voxels: NDArray[np.int64]
+    rand: NDArray[np.float32]
+    contacts: NDArray[np.float32]
+    same: NDArray[np.bool_]
+    neurons: NDArray[np.uint64]
+    areas: NDArray[np.int64]
+    left_out: NDArray[np.int64]
+
+    @property
+    def voi(self) -> NDArray[np.float64]:
+        """VOI sum in bits, (scores, thresholds)."""
+        return self.bits.sum(-1, dtype=np.float64) / self.voxels.sum()
+
+    @property
+    def truth(self) -> EdgeTruth:
+        """What the truth says of the contacts."""
+        small, mixed = self.left_out
+        return EdgeTruth(np.ones(len(self.same), bool), self.same, self.neurons, int(small), int(mixed))
+
+    def save(self, path: Path) -> None:
+        """Write a file that `read` reads; whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".unfinished.npz")
+        np.savez_compressed(unfinished, allow_pickle=False, **self._asdict())
+        unfinished.replace(path)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read what `save` wrote."""
+        with np.load(path) as file:
+            return cls(**{name: file[name] for name in cls._fields})
 
 
-class EdgeRow(NamedTuple):
-    """How well a score tells which contacts to merge: areas under precision and recall, by contacts and by their area."""
+class Judge:
+    """Judges networks on one test, all on the fragments that the first network makes of it."""
 
-    network: str
-    test: str
-    score: str
-    area: float
-    area_by_size: float
-    contacts: int
-    small_fragments: int
-    mixed_fragments: int
+    def __init__(self, first: UNet, test: Test, precision: Precision) -> None:
+        self._test, self._precision = test, precision
+        inside = away_from_borders(test.truth, test.voxel_size, BORDER)
+        self._truth = np.where(inside, test.truth, 0)
+        self._shared = extract_fragments(self._predict(first), options=FragmentOptions())
+        self._shared_overlap = overlap_table(self._shared, self._truth)
+
+    def judge(self, network: UNet) -> Judged:
+        """Segment the test with a network at all scores and thresholds, and score the shared contacts."""
+        affinities = self._predict(network)
+        fragments = extract_fragments(affinities, options=FragmentOptions())
+        overlap = overlap_table(fragments, self._truth)
+        return Judged(
+            **_segmentations(build_region_graph(affinities, fragments), overlap),
+            **_contacts(build_region_graph(affinities, self._shared), self._shared_overlap),
+        )
+
+    def _predict(self, network: UNet) -> NDArray[np.uint8]:
+        _, height, width = self._test.raw.shape
+        box = (self._test.sections, slice(0, height), slice(0, width))
+        return predict_affinities(
+            network, self._test.raw, box=box, options=PredictionOptions(precision=self._precision)
+        )
 
 
-def judge(network: UNet, name: str, test: Test, precision: Precision) -> tuple[list[Row], list[EdgeRow]]:
-    """Segment a test with a network at all scores and thresholds."""
-    _, height, width = test.raw.shape
-    box = (test.sections, slice(0, height), slice(0, width))
-    affinities = predict_affinities(network, test.raw, box=box, options=PredictionOptions(precision=precision))
-    fragments = extract_fragments(affinities, options=FragmentOptions())
-    graph = build_region_graph(affinities, fragments)
-    inside = away_from_borders(test.truth, VOXEL_SIZE, BORDER)
-    overlap = overlap_table(fragments, np.where(inside, test.truth, 0))
-    return list(_rows(name, test, graph, overlap)), list(_edge_rows(name, test, graph, overlap))
-
-
-def _rows(network: str, test: Test, graph: RegionGraph, overlap: OverlapTable) -> Iterator[Row]:
-    for score in SCORES:
+def _segmentations(graph: RegionGraph, overlap: OverlapTable) -> dict[str, Any]:
+    voxels, _ = object_bits(overlap)
+    bits = np.empty((len(SCORES), len(THRESHOLDS), len(voxels)), np.float32)
+    rand = np.empty(bits.shape[:2], np.float32)
+    for row, score in enumerate(SCORES):
         tree = agglomerate(graph, options=AgglomerationOptions(score=score))
-        lookups = (segment_lookup(tree, float(threshold)) for threshold in THRESHOLDS)
-        for threshold, found in zip(THRESHOLDS, score_thresholds(overlap, tree.fragments, lookups), strict=True):
-            yield Row(network, test.name, score, float(threshold), found.voi_split, found.voi_merge,
-                      found.adapted_rand_error)  # fmt: skip
+        for column, threshold in enumerate(THRESHOLDS):
+            table = relabel_table(overlap, tree.fragments, segment_lookup(tree, float(threshold)))
+            bits[row, column] = object_bits(table)[1]
+            rand[row, column] = score_table(table).adapted_rand_error
+    return {"bits": bits, "voxels": voxels.astype(np.int64), "rand": rand}
 
 
-def _edge_rows(network: str, test: Test, graph: RegionGraph, overlap: OverlapTable) -> Iterator[EdgeRow]:
+def _contacts(graph: RegionGraph, overlap: OverlapTable) -> dict[str, Any]:
     truth = judge_edges(graph.edges, graph.fragments, overlap)
-    judged, same = truth.judged, truth.same[truth.judged]
-    for score in SCORES:
-        values = contact_scores(graph, score)[judged]
-        by_contact, by_size = edge_curve(values, same), edge_curve(values, same, graph.areas[judged])
-        yield EdgeRow(network, test.name, score, by_contact.area, by_size.area, len(same), truth.small, truth.mixed)
-
-
-def append_rows(path: Path, rows: list[Row] | list[EdgeRow]) -> None:
-    """Add rows to a table."""
-    with path.open("a", newline="") as file:
-        writer = csv.writer(file)
-        if file.tell() == 0:
-            writer.writerow(rows[0]._fields)
-        writer.writerows([f"{value:.5f}" if isinstance(value, float) else value for value in row] for row in rows)
+    judged = truth.judged
+    return {
+        "contacts": np.stack([contact_scores(graph, score)[judged] for score in SCORES]),
+        "same": truth.same[judged],
+        "neurons": truth.neurons[judged],
+        "areas": graph.areas[judged].astype(np.int64),
+        "left_out": np.array([truth.small, truth.mixed]),
+    }

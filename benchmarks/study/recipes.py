@@ -1,12 +1,12 @@
-"""What is compared: ways to go on from one start network of each fold, all for the same number of steps."""
+"""What is compared: ways to go on from a start network, all for the same number of steps."""
 
 from typing import Any, NamedTuple
 
-from clew.training.options import AugmentationOptions, TrainingOptions
+from benchmarks.study.folds import Kind
+from clew.training.options import TrainingOptions
 
 STEPS = 250
 """Optimiser steps of a screening run; survivors go on longer."""
-AUGMENTATION = AugmentationOptions(elastic_spacing=(24.0, 24.0, 24.0), scaling=0.0)
 
 
 class Recipe(NamedTuple):
@@ -15,10 +15,10 @@ class Recipe(NamedTuple):
     name: str
     changes: dict[str, Any]
 
-    def options(self, seed: int, steps: int) -> TrainingOptions:
+    def options(self, seed: int, steps: int, kind: Kind) -> TrainingOptions:
         """Options of one run."""
         common = {"learning_rate": 2e-4, "warmup": 25, "malis_after": 0, "malis_weight": 0.0}
-        return TrainingOptions(steps=steps, seed=seed, validate_every=steps, **common | self.changes)
+        return TrainingOptions(steps=steps, seed=seed, validate_every=steps, **kind.training | common | self.changes)
 
 
 def windows(edge: int, weight: float = 0.5, **changes: Any) -> dict[str, Any]:
@@ -26,10 +26,18 @@ def windows(edge: int, weight: float = 0.5, **changes: Any) -> dict[str, Any]:
     return {"malis_weight": weight, "malis_window": (edge, edge, edge), **changes}
 
 
+START = Recipe("start", {"learning_rate": 1e-3, "warmup": 200})
+"""How every run begins: the voxel-wise loss alone, from random weights."""
+START_STEPS = 2000
+
+CONTROL = Recipe("control", {})
 RECIPES = (
-    Recipe("control", {}),
+    CONTROL,
     Recipe("control, a quarter of the rate", {"learning_rate": 0.5e-4}),
     Recipe("whole crop", {"malis_weight": 0.5}),
+    Recipe("whole crop, one pass", {"malis_weight": 0.5, "malis_passes": 1}),
+    Recipe("whole crop, a quarter of the rate", {"malis_weight": 0.5, "learning_rate": 0.5e-4}),
+    Recipe("negative pass in the whole crop", {"malis_weight": 0.5, "malis_positive": 0.0}),
     Recipe("windows of 28", windows(28)),
     Recipe("windows of 20", windows(20)),
     Recipe("windows of 40", windows(40)),
@@ -37,6 +45,9 @@ RECIPES = (
     Recipe("windows of 28, gradient 0.3", windows(28, malis_gradient=0.3)),
     Recipe("windows of 28, gradient 1", windows(28, malis_gradient=1.0)),
     Recipe("negative pass in windows of 28", windows(28, malis_positive=0.0)),
+    Recipe(
+        "negative pass in windows of 28, a quarter of the rate", windows(28, malis_positive=0.0, learning_rate=0.5e-4)
+    ),
     Recipe("negative pass in windows of 28, 3 : 1", windows(28, weight=0.75, malis_positive=0.0)),
     Recipe("windows of 28, cross-entropy of errors", windows(28, malis_form="cross-entropy", malis_errors_above=0.3)),
     Recipe("windows of 28, a quarter of the rate", windows(28, learning_rate=0.5e-4)),
