@@ -78,8 +78,9 @@ against: $(READY) ## is every kernel as fast as at git's REVISION? on an otherwi
 weights: $(READY) ## a bundled network (NETWORK), from the annotated volumes in DATA
 	$(BIN)/python -m benchmarks.weights $(DATA) $(NETWORK)
 
-study: $(READY) ## losses, auxiliary targets, fragments and scores compared on the volumes in DATA; goes on where it was
-	$(BIN)/python -m benchmarks.quality --data $(DATA)
+study: $(READY) ## does MALIS improve topology? trainings compared on the volumes in DATA; kept in FOLDER, goes on where it was
+	$(BIN)/python -m benchmarks.study --data $(DATA) --out $(FOLDER)
+	$(BIN)/python -m benchmarks.study.compare --out $(FOLDER)
 
 clean: ## remove the environments and the demo
 	rm -rf .venv .venv-python* .venv-lowest demo

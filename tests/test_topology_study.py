@@ -58,7 +58,7 @@ def cells(network: UNet, raw: np.ndarray, *, box: tuple[slice, ...], options: Pr
     return affinities
 
 
-CALL = ["--steps", "1", "--start-steps", "1", "--recipes", "control", "windows of 28"]
+CALL = ["--steps", "1", "--starts", "isotropic-a-1-1", "--recipes", "control", "windows of 28"]
 
 
 @pytest.fixture

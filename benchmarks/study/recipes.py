@@ -28,7 +28,6 @@ def windows(edge: int, weight: float = 0.5, **changes: Any) -> dict[str, Any]:
 
 START = Recipe("start", {"learning_rate": 1e-3, "warmup": 200})
 """How every run begins: the voxel-wise loss alone, from random weights."""
-START_STEPS = 2000
 
 CONTROL = Recipe("control", {})
 RECIPES = (
@@ -53,3 +52,5 @@ RECIPES = (
     Recipe("windows of 28, a quarter of the rate", windows(28, learning_rate=0.5e-4)),
 )
 """Screened with one seed, in this order; see the page of the study for what came of each."""
+ARMS = ("control", "whole crop", "whole crop, one pass", "windows of 28")
+"""Compared with fresh seeds."""
