@@ -184,3 +184,9 @@ def test_only_this_machine_and_who_knows_the_address_gets_in(viewer):
 def test_what_cannot_be_shown_is_refused(layers, message):
     with pytest.raises(InputError, match=message):
         view(layers)
+
+
+def test_the_volume_fills_the_panels(show):
+    state = show(np.zeros((100, 400, 300), np.uint8), "image").state
+    assert state.cross_section_scale == pytest.approx(1000 / 400), "voxels of 4 nm to a pixel: z is the longest side"
+    assert state.projection_scale == pytest.approx(np.linalg.norm([1000, 800, 300]))

@@ -24,6 +24,8 @@ void main() {
   emitRGB(brightness * affinity);
 }
 """
+PANEL = 400
+"""Pixels of a panel on a small screen, along the shorter side."""
 SHOWABLE = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "float32")
 
 
@@ -92,6 +94,8 @@ def view(layers: Sequence[Layer], *, position: Sequence[int] | None = None, port
         )
         state.position = [float(place) + 0.5 for place in reversed(start)]
         state.layout = "4panel"
+        state.cross_section_scale, state.projection_scale = _zoom(first)
+        state.cross_section_background_color = "#000000"
         for layer in layers:
             state.layers.append(name=layer.name, layer=_make_layer(layer), visible=layer.visible)
     return viewer
@@ -108,6 +112,15 @@ def wait(viewer: "Viewer") -> None:
         neuroglancer.stop()
         if isinstance(error, StoppedError):
             raise
+
+
+def _zoom(layer: Layer) -> tuple[float, float]:
+    """Smallest voxel edges to a pixel of a section, and to the 3D view.
+
+    A section fills a panel of `PANEL` pixels, and the 3D view shows the whole diagonal.
+    """
+    lengths = np.array(layer.data.shape[-3:]) * layer.voxel_size / min(layer.voxel_size)
+    return float(lengths.max() / PANEL), float(np.linalg.norm(lengths))
 
 
 def _check(layers: Sequence[Layer]) -> None:
