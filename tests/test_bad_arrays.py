@@ -105,6 +105,14 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, str]]] = {
         lambda **c: clew.locate_errors(**c, errors=clew.largest_errors(good()["table"])[0]),
         {"segmentation": "fragments", "truth": "labels"},
     ),
+    "calibre_classes": (
+        lambda mask, **c: clew.calibre_classes(**c, annotated=mask),
+        {"labels": "labels", "voxel_size": "voxel_size", "mask": "mask"},
+    ),
+    "calibres_at": (
+        lambda **c: clew.calibres_at(places=[(0, 0, 0)], **c),
+        {"labels": "labels", "voxel_size": "voxel_size"},
+    ),
     "mask_borders": (clew.mask_borders, {"truth": "labels", "voxel_size": "voxel_size"}),
     "away_from_borders": (
         lambda **c: clew.away_from_borders(**c, distance=8),

@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "clew.errors": ("InputError",),
     "clew.evaluation.border": ("away_from_borders", "mask_borders"),
+    "clew.evaluation.calibre": ("calibre_classes", "calibres_at"),
     "clew.evaluation.errors": ("largest_errors", "locate_errors"),
     "clew.evaluation.overlap": ("OverlapTable", "overlap_table"),
     "clew.evaluation.scores": ("Scores", "evaluate", "score_thresholds"),

@@ -88,3 +88,73 @@ def away_from_borders(truth, voxel_size, distance):
             if sum(((a - b) * size) ** 2 for a, b, size in zip(voxel, other, voxel_size, strict=True)) <= distance**2:
                 result[voxel] = False
     return result
+
+
+def depths(labels, voxel_size, known):
+    """Distance of each voxel of a neuron to the nearest voxel of a neuron with a known neighbour of another label.
+
+    Infinite where there is none; no distance is measured across a section that nobody annotated.
+    """
+    result = np.full(labels.shape, -1.0)
+    ends = []
+    for voxel in np.ndindex(labels.shape):
+        for axis in range(3):
+            for step in (-1, 1):
+                other = list(voxel)
+                other[axis] += step
+                if 0 <= other[axis] < labels.shape[axis] and known[voxel] and known[tuple(other)]:
+                    ends += [voxel] * int(labels[voxel] != labels[tuple(other)])
+    for voxel in np.ndindex(labels.shape):
+        if labels[voxel] and known[voxel]:
+            reached = [other for other in ends if together(voxel, other, known)]
+            result[voxel] = min((between(voxel, other, voxel_size) for other in reached), default=np.inf)
+    return result
+
+
+def together(voxel, other, known):
+    """Whether all sections from one voxel to another are annotated."""
+    low, high = sorted((voxel[0], other[0]))
+    return all(known[z].any() for z in range(low, high + 1))
+
+
+def between(voxel, other, voxel_size):
+    """Distance in nm."""
+    return sum(((a - b) * size) ** 2 for a, b, size in zip(voxel, other, voxel_size, strict=True)) ** 0.5
+
+
+def beside(labels, deep, voxel):
+    """A voxel and its face neighbours in the same neuron."""
+    found = [voxel]
+    for axis in range(3):
+        for step in (-1, 1):
+            other = tuple(at + step * (axis == a) for a, at in enumerate(voxel))
+            inside = all(0 <= at < size for at, size in zip(other, labels.shape, strict=True))
+            found += [other] * int(inside and labels[other] == labels[voxel] and deep[other] >= 0)
+    return found
+
+
+def calibre_class(labels, voxel_size, bounds, known, deep, voxel):
+    """The class of a voxel: of the widest ball of at least a bound that lies in its neuron and holds it or a neighbour."""
+    result = int(deep[voxel] >= 0)
+    for number, bound in enumerate(bounds, start=2):
+        radius = (bound - min(voxel_size)) / 2
+        for held in beside(labels, deep, voxel) if result else ():
+            for other in np.ndindex(labels.shape):
+                wide = deep[other] >= max(radius, 0) and between(held, other, voxel_size) <= radius
+                result = number if wide and together(held, other, known) else result
+    return result
+
+
+def calibre(labels, voxel_size, known, deep, voxel):
+    """The width of the widest ball around a voxel of its neuron that holds a voxel or a neighbour of it.
+
+    What is annotated of the ball belongs to the neuron.
+    """
+    widths = [0]
+    for held in beside(labels, deep, voxel) if deep[voxel] >= 0 else ():
+        for other in np.ndindex(labels.shape):
+            near = together(held, other, known) and between(held, other, voxel_size) <= deep[other]
+            assert not near or labels[other] == labels[voxel] or not known.all()
+            if near and labels[other] == labels[voxel]:
+                widths.append(2 * deep[other] + min(voxel_size))
+    return max(widths)
