@@ -134,3 +134,9 @@ def test_recipes_differ_from_the_control_only_in_what_they_say():
     in_windows = next(recipe for recipe in RECIPES if recipe.name == "windows of 28").options(1, 250, folds.ISOTROPIC)
     assert in_windows.malis_window == windows(28)["malis_window"] == (28, 28, 28)
     assert in_windows.learning_rate == control.learning_rate
+
+
+def test_membranes_become_borders():
+    labels = np.zeros((1, 1, 16), np.uint64)
+    labels[0, 0, :3], labels[0, 0, 5:7] = 1, 2
+    assert folds.neurons_touch(labels)[0, 0].tolist() == [1] * 4 + [2] * 7 + [0] * 5

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
 
 from benchmarks.thinned import THINNING, Annotated, thin
 from clew.training.options import SERIAL_SECTIONS, AugmentationOptions
@@ -25,6 +26,8 @@ CONTEXT = 40
 LOWER, UPPER = slice(0, 70), slice(90, 150)
 CHOOSING = slice(0, 120)
 REPORTED = slice(140, 250)
+MEMBRANE = 4
+"""Voxels of 0 nearer to a neuron than so many are its membrane."""
 FIRST_THINNED = 1
 """The section of sample 1 from which on every fourth is kept: most of the annotated ones are among them."""
 
@@ -118,7 +121,13 @@ def _part(volume: Annotated, sections: slice) -> Annotated:
 
 def _dense(name: str, volume: Annotated, sections: slice, voxel_size: tuple[float, float, float]) -> Test:
     """Densely annotated sections: pieces of a neuron that meet only outside them are apart."""
-    return Test(name, volume.raw, sections, split_components(volume.labels[sections]), voxel_size)
+    return Test(name, volume.raw, sections, neurons_touch(split_components(volume.labels[sections])), voxel_size)
+
+
+def neurons_touch(labels: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Give membranes that are labelled 0 to the nearest neuron: where two meet is the border, away from which is scored."""
+    distance, nearest = distance_transform_edt(labels == 0, return_indices=True)
+    return np.where(distance <= MEMBRANE, labels[tuple(nearest)], 0)
 
 
 def _sections(folder: Path, kind: Kind, part: slice) -> Test:
