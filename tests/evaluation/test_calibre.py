@@ -53,8 +53,8 @@ def test_a_branch_is_as_thick_as_it_was_drawn():
     assert set(np.unique(wide)) <= {1, 2}
     assert np.mean(wide == 2) > 0.95, "270 nm, up to the membrane, but for the tips of round things made of voxels"
     thin, thick = calibres_at(labels, (10, 10, 10), [(20, 24, 10), (20, 32, 50)])
-    assert 80 <= thin <= 100
-    assert 250 <= thick <= 280
+    assert 70 <= thin <= 90
+    assert 250 <= thick <= 270
 
 
 def test_single_sections_are_measured_in_the_section():
@@ -66,7 +66,7 @@ def test_single_sections_are_measured_in_the_section():
 
 def test_costs_add_up_to_the_scores():
     volume = clew.synthesize((24, 32, 32), seed=0)
-    segmentation = np.where(np.indices(volume.shape)[2] < 15, volume.labels, volume.labels // 2)
+    segmentation = np.where(np.indices(volume.labels.shape)[2] < 15, volume.labels, volume.labels // 2)
     classes = calibre_classes(volume.labels, volume.voxel_size)
     tables = [overlap_table(segmentation, np.where(classes == number, volume.labels, 0)) for number in (1, 2, 3)]
     costs, scores = costs_by_calibre(tables), evaluate(segmentation, volume.labels)

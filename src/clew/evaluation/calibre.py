@@ -1,4 +1,4 @@
-"""Calibre: how thick a neuron is at a voxel, and what errors cost where neurons are thin.
+"""Calibre: how thick neurons are, and what errors cost where they are thin.
 
 The calibre of a voxel is the diameter of the largest ball that lies inside its neuron and holds the voxel, or one beside it (local
 thickness: Hildebrand & Rüegsegger, Journal of Microscopy 1997). The middle and the membrane of a thick branch have one calibre.
@@ -75,7 +75,7 @@ def calibre_classes(
     Examples
     --------
     >>> labels = np.zeros((9, 9, 20), int)
-    >>> labels[3:6, 3:6, :10] = labels[:, :, 10:] = 1  # 30 nm wide, then 90
+    >>> labels[3:6, 3:6, :10] = labels[1:8, 1:8, 10:] = 1  # 30 nm wide, then 70
     >>> clew.calibre_classes(labels, voxel_size=(10, 10, 10), bounds=(50, 500))[4, 4, ::5]
     array([1, 1, 2, 2], dtype=uint8)
     """
@@ -99,10 +99,13 @@ def calibres_at(
 
     Parameters
     ----------
-    labels, voxel_size, annotated
-        As of `calibre_classes`.
+    labels : (z, y, x) whole numbers
+        0 = no neuron.
+    voxel_size : (z, y, x) floats, nm
     places : (n, 3) ints
         Voxels (z, y, x) of the labels.
+    annotated : (z, y, x) bool or numbers, optional
+        As of `calibre_classes`.
 
     Returns
     -------
@@ -117,9 +120,9 @@ def calibres_at(
     Examples
     --------
     >>> labels = np.zeros((9, 9, 20), int)
-    >>> labels[3:6, 3:6, :10] = labels[:, :, 10:] = 1
+    >>> labels[3:6, 3:6, :10] = labels[1:8, 1:8, 10:] = 1
     >>> clew.calibres_at(labels, voxel_size=(10, 10, 10), places=[(4, 4, 2), (4, 4, 15)])
-    array([30., 90.])
+    array([30., 70.])
     """
     volume, size = as_labels(labels, "labels"), as_triple(voxel_size, "voxel_size")
     known, voxels = _as_known(annotated, volume), _as_places(places, volume.shape)
@@ -243,7 +246,10 @@ def _distance_to(voxels: Mask, size: Lengths) -> NDArray[np.float64]:
 
 
 def _with_neighbours(voxels: Mask, labels: Labels) -> Mask:
-    """Some voxels, and their face neighbours in the same neuron: the roughness of a surface is not thin."""
+    """Some voxels, and their face neighbours in the same neuron.
+
+    So the roughness of a surface is not thin.
+    """
     grown = voxels.copy()
     for here, there in _neighbours(labels.shape):
         same = labels[here] == labels[there]
@@ -261,7 +267,10 @@ def _neighbours(shape: tuple[int, ...]) -> Iterator[tuple[Box, Box]]:
 
 
 def _calibre_at(labels: Labels, depths: NDArray[np.float64], size: Lengths, place: Triple) -> float:
-    """The width of the widest ball around a voxel of the neuron that holds the place or a neighbour of it in the neuron."""
+    """The width of the widest ball in the neuron that holds the place.
+
+    It may hold a neighbour of it in the neuron instead.
+    """
     if depths[place] < 0:
         return 0.0
     neuron = labels == labels[place]
