@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from clew.errors import InputError
-from clew.evaluation.border import away_from_borders, mask_borders
+from clew.evaluation.border import away_from_borders, border_agreement, mask_borders
 from naive import evaluation as naive
 
 SHAPE = st.tuples(st.integers(1, 2), st.integers(1, 9), st.integers(1, 9))
@@ -74,3 +74,32 @@ def test_unannotated_voxels_are_no_border():
     assert away_from_borders(truth, (8, 8, 8), 100.0).sum() == 81
     with pytest.raises(InputError, match="distance"):
         away_from_borders(truth, (8, 8, 8), -1)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 3))
+def test_agreement_of_borders_equals_its_naive_twin(seed, repeats):
+    rng = np.random.default_rng(seed)
+    truth = np.kron(rng.integers(0, 4, (4, 6, 6)), np.ones((2, 3, repeats), int))
+    segments = np.where(rng.random(truth.shape) < 0.7, truth, rng.integers(0, 9, truth.shape))
+    known, borders, found, both = 0, 0, 0, 0
+    for here in np.ndindex(truth.shape):
+        for axis in range(3):
+            there = tuple(place + (n == axis) for n, place in enumerate(here))
+            if there[axis] == truth.shape[axis] or not truth[here] or not truth[there]:
+                continue
+            known += 1
+            borders += truth[here] != truth[there]
+            found += segments[here] != segments[there]
+            both += truth[here] != truth[there] and segments[here] != segments[there]
+    expected = both * known / (borders * found) if min(borders, found) >= 1000 else np.nan
+    np.testing.assert_allclose(border_agreement(segments, truth), expected)
+
+
+def test_truth_of_another_place_agrees_as_by_chance():
+    truth = np.kron(np.arange(1, 1001).reshape(10, 10, 10), np.ones((4, 4, 4), int))
+    fragments = np.kron(np.arange(8000).reshape(20, 20, 20), np.ones((2, 2, 2), int))
+    assert border_agreement(fragments, truth) > 1.9
+    other = np.random.default_rng(0).permutation(truth.ravel()).reshape(truth.shape)
+    assert border_agreement(fragments, other) == pytest.approx(1, abs=0.02)
+    assert np.isnan(border_agreement(fragments[:1], truth[:1]))

@@ -36,6 +36,9 @@ COMMANDS = {
     "evaluate_skeletons": Command(
         "evaluate_skeletons", "Compare a segmentation with skeletons: run length, splits, merges."
     ),
+    "choose_threshold": Command(
+        "choose_threshold", "Choose the score and threshold that are best over several segmentations."
+    ),
     "predict_blocks": Command("predict", "Predict affinities in blocks, on many workers, for volumes of any size."),
     "segment_blocks": Command("segment", "Go from affinities to a segmentation in blocks: the same result as segment."),
     "relabel_blocks": Command("relabel", "Cut the merge tree of segment-blocks at another threshold, in blocks."),
