@@ -84,6 +84,7 @@ def test_every_recipe_stands_beside_the_control(judged: Path, capsys: pytest.Cap
     table = capsys.readouterr().out
     assert "| windows of 28, 1 steps | 1 |" in table
     assert "| control" not in table
+    assert (judged / "isotropic.png").exists()
     assert len((judged / "networks.csv").read_text().splitlines()) == 1 + 9 * len(judge.SCORES)
 
 

@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.study.figure import Bar, draw_differences
 from benchmarks.study.judge import SCORES, THRESHOLDS, Judged
 from benchmarks.study.recipes import CONTROL
 from clew.evaluation.edges import edge_curve, edge_samples
@@ -62,6 +63,7 @@ class Difference(NamedTuple):
 
 
 Everything = dict[Place, Judged]
+Pair = tuple[Place, Judged, Judged]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -74,6 +76,8 @@ def main(arguments: list[str] | None = None) -> None:
     write_rows(given.out / "networks.csv", everything)
     for line in comparison(everything):
         print(line)
+    for kind in kinds(everything):
+        draw_differences(given.out / f"{kind}.png", panels(of_kind(everything, kind)))
 
 
 def read_judged(out: Path, seeds: list[str] | None = None) -> Everything:
@@ -107,25 +111,51 @@ def _rows(judged: Judged) -> Iterator[list[object]]:
 
 def comparison(everything: Everything) -> Iterator[str]:
     """A Markdown table for each kind of tissue."""
-    for kind in dict.fromkeys(place.kind for place in everything):
+    for kind in kinds(everything):
         yield f"**{kind}**\n\n| recipe | groups | edges: area | | topology: VOI, bits | |\n|---|---|---|---|---|---|"
-        own = {place: judged for place, judged in everything.items() if place.kind == kind}
-        for recipe in dict.fromkeys(place.recipe for place in own):
-            pairs = list(pairs_with_control(own, recipe))
-            if pairs and recipe != control_of(recipe):
-                groups = len({place.group for place, *_ in pairs})
-                edges, topology = edge_difference(pairs), topology_difference(own, pairs)
-                cells = [_written(edges), edges.verdict(1), _written(topology), topology.verdict(-1)]
-                yield f"| {recipe} | {groups} | {' | '.join(cells)} |"
+        own = of_kind(everything, kind)
+        for recipe, pairs in recipes(own):
+            groups = len({place.group for place, *_ in pairs})
+            edges, topology = edge_difference(pairs), topology_difference(own, pairs)
+            cells = [_written(edges), edges.verdict(1), _written(topology), topology.verdict(-1)]
+            yield f"| {recipe} | {groups} | {' | '.join(cells)} |"
         yield ""
+
+
+def panels(own: Everything) -> dict[str, list[Bar]]:
+    """What the picture of one kind of tissue shows."""
+    titles: dict[str, list[Bar]] = {
+        "area under the edge curve: more is better": [],
+        "topology VOI, bits: less is better": [],
+    }
+    for recipe, pairs in recipes(own):
+        tests = [place.test for place, *_ in pairs]
+        for bars, found in zip(titles.values(), (edge_difference(pairs), topology_difference(own, pairs)), strict=True):
+            bars.append(Bar(recipe, tests, found.tests, found.mean, found.low, found.high))
+    return titles
+
+
+def kinds(everything: Everything) -> list[str]:
+    """Kinds of tissue."""
+    return list(dict.fromkeys(place.kind for place in everything))
+
+
+def of_kind(everything: Everything, kind: str) -> Everything:
+    """What was judged of one kind of tissue."""
+    return {place: judged for place, judged in everything.items() if place.kind == kind}
+
+
+def recipes(own: Everything) -> Iterator[tuple[str, list[Pair]]]:
+    """Every recipe but the control, with its pairs."""
+    for recipe in dict.fromkeys(place.recipe for place in own):
+        pairs = list(pairs_with_control(own, recipe))
+        if pairs and recipe != control_of(recipe):
+            yield recipe, pairs
 
 
 def _written(found: Difference) -> str:
     ahead = int((found.tests > 0).sum())
     return f"{found.mean:+.4f} ({found.low:+.4f} to {found.high:+.4f}), more on {ahead} of {len(found.tests)}"
-
-
-Pair = tuple[Place, Judged, Judged]
 
 
 def pairs_with_control(everything: Everything, recipe: str) -> Iterator[Pair]:
