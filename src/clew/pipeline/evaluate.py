@@ -5,7 +5,7 @@ The truth is true labels; scores are a table, JSON and a plot.
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from math import prod
@@ -33,6 +33,7 @@ from clew.evaluation.scores import Scores, best_threshold, score_table, score_th
 from clew.evaluation.spread import check_spread, voi_intervals
 from clew.labels import Labels, without_special
 from clew.pipeline._block_run import BlockWork, absolute, run_in_blocks
+from clew.pipeline._calibres import calibre_rows, classes_of, overlap_by_calibre
 from clew.pipeline._declare import Record, stage
 from clew.pipeline._edges import refuse_other_fragments, score_edges
 from clew.pipeline._files import (
@@ -80,6 +81,7 @@ def evaluate(
     json: str | None = None,
     plot: str | None = None,
     edge_plot: str | None = None,
+    calibres: tuple[float, ...] | None = None,
     output: Output,
     record: Record,
 ) -> Curve:
@@ -104,6 +106,9 @@ def evaluate(
         Region graph of the fragments: scores of its contacts are compared with the truth, by precision and recall.
     edge_plot
         Write a plot of precision over recall of the contacts to this PNG file.
+    calibres
+        Bounds in nm between thin, medium and thick neurites, such as 100,300: says what of VOI lies in each (with a merge
+        tree, at the best threshold). The calibre of a voxel is the width of the widest ball in its neuron that holds it.
     """
     refuse_skeletons("evaluate", truth)
     refuse_overlap([segmentation, truth, comparison.merge_tree, region_graph], [json, plot, edge_plot])
@@ -116,6 +121,7 @@ def evaluate(
     work = "evaluate --components" if components else "evaluate --border" if comparison.border else "evaluate"
     refuse_too_large(work, segmentation, prod(pair.here.shape), 16)
     ids, labels = read_ids(pair.segmentation, pair.here), read_truth(pair.truth, pair.there)
+    classes = None if calibres is None else classes_of(labels, pair.truth.voxel_size, calibres)
     labels = without_special(labels)
     if other := other_place(pair, ids, labels):
         warn(other)
@@ -138,8 +144,14 @@ def evaluate(
     if clear is not None:
         away = overlap_table(ids, np.where(clear, labels, 0))
         topology = score_topology(away, comparison, sections, int(np.count_nonzero(labels)))
+    costs = None
+    if calibres and classes is not None:
+        tables = overlap_by_calibre(
+            ids, labels if clear is None else np.where(clear, labels, 0), classes, len(calibres) + 1
+        )
+        costs = calibre_rows(_cut_at_best(tables, (topology or whole).curve, comparison), calibres)
     if json:
-        save_scores(whole, Path(json), record, topology, edges)
+        save_scores(whole, Path(json), record, topology, edges, costs)
     if plot:
         title = "" if topology is None else f"{comparison.border:g} nm away from borders"
         save_figure(curve_figure(*(topology or whole), used_threshold(str(comparison.merge_tree)), title), plot)
@@ -248,6 +260,15 @@ def _cut_tables(table: OverlapTable, comparison: Comparison) -> Iterator[Overlap
         yield relabel_table(table, tree.fragments, segment_lookup(tree, threshold))
 
 
+def _cut_at_best(tables: Sequence[OverlapTable], curve: Curve, comparison: Comparison) -> list[OverlapTable]:
+    """Tables of fragments as those of the segments at the best threshold."""
+    if comparison.merge_tree is None:
+        return list(tables)
+    tree, _ = load_merge_tree(comparison.merge_tree)
+    lookup = segment_lookup(tree, best_of(curve)[0])
+    return [relabel_table(table, tree.fragments, lookup) for table in tables]
+
+
 def score_topology(table: OverlapTable, comparison: LabelComparison, annotated: Mask, voxels: int) -> Measured:
     """Score what is away from borders, and say how that was measured."""
     if not len(table.counts):
@@ -335,13 +356,18 @@ def other_place(pair: Pair, ids: Labels, labels: Labels) -> str:
 
 
 def save_scores(
-    whole: Measured, path: Path, record: Record, topology: Measured | None = None, edges: Any = None
+    whole: Measured,
+    path: Path,
+    record: Record,
+    topology: Measured | None = None,
+    edges: Any = None,
+    calibres: Any = None,
 ) -> None:
     """Write scores as JSON, with what they were made from.
 
     An existing file is replaced.
     """
-    further = {"topology": None if topology is None else _rows(topology), "edges": edges}
+    further = {"topology": None if topology is None else _rows(topology), "edges": edges, "calibres": calibres}
     write_scores(_rows(whole), path, record, {name: made for name, made in further.items() if made is not None})
 
 
