@@ -68,7 +68,7 @@ def test_a_runtime_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPa
         check_runtime("openvino", "cuda")
     monkeypatch.setattr("clew.network.openvino_runtime.find_spec", lambda name: None)
     check_runtime("torch", "cpu")
-    with pytest.raises(InputError, match=r"OpenVINO is not installed; pip install 'clew\[openvino\]'"):
+    with pytest.raises(InputError, match=r"OpenVINO is not installed here; pip install 'clew\[openvino\]'"):
         check_runtime("openvino", "cpu")
 
 

@@ -31,9 +31,12 @@ def resolve_device(device: str) -> str:
 
     `cuda:N` is the N-th GPU, counted round and round.
     """
-    kind, _, number = device.partition(":")
+    kind, colon, number = str(device).partition(":")
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
     if kind == "cuda" and not torch.cuda.is_available():
         raise InputError("no CUDA device was found; choose --device cpu")
-    if number:
-        return f"{kind}:{int(number) % count_gpus()}"
-    return device if device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
+    accelerator = torch.accelerator.current_accelerator()  # such as mps
+    if kind not in ("cpu", "cuda", accelerator and accelerator.type) or (colon and not number.isdecimal()):
+        raise InputError(f"device must be auto, cpu, cuda or one GPU such as cuda:1, not {device!r}")
+    return f"{kind}:{int(number) % count_gpus()}" if number and kind == "cuda" else device

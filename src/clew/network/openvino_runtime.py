@@ -45,13 +45,28 @@ class OpenvinoPredictor:
             self.compiled = None  # its memory goes before that of the next one comes
             self.model.reshape(list(raw.shape))
             self.compiled = self.core.compile_model(self.model, "CPU", self.settings)
+            self._refuse_other_arithmetic()
             self.shape = raw.shape
         return torch.from_numpy(self.compiled(raw.numpy())[0])
+
+    def _refuse_other_arithmetic(self) -> None:
+        """Refuse a processor on which OpenVINO takes float32 for bfloat16."""
+        wanted = self.settings["INFERENCE_PRECISION_HINT"]
+        found = self.compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        if found != wanted:
+            raise InputError(
+                f"OpenVINO works in {found} on this processor, not in {wanted}; choose --precision float32, or --runtime torch"
+            )
+
+
+def has_openvino() -> bool:
+    """Tell whether OpenVINO is installed."""
+    return find_spec("openvino") is not None
 
 
 def check_runtime(runtime: Runtime, device: str) -> None:
     """Refuse OpenVINO where it is not installed, or for any device but the CPU."""
-    if runtime == "openvino" and find_spec("openvino") is None:
-        raise InputError("OpenVINO is not installed; pip install 'clew[openvino]', or choose --runtime torch")
+    if runtime == "openvino" and not has_openvino():
+        raise InputError("OpenVINO is not installed here; pip install 'clew[openvino]', or choose --runtime torch")
     if runtime == "openvino" and torch.device(device).type != "cpu":
         raise InputError(f"OpenVINO predicts on the CPU, not on {device}; choose --device cpu or --runtime torch")

@@ -11,7 +11,7 @@ from clew.space import NEAREST_OFFSETS, Triple, triple
 Shape = tuple[Annotated[int, Gt(0)], Annotated[int, Gt(0)], Annotated[int, Gt(0)]]
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "bfloat16"]
-Runtime = Literal["torch", "openvino"]
+Runtime = Literal["auto", "torch", "openvino"]
 Upsampling = Literal["transposed", "nearest"]
 TestTimeAugmentation = Literal["none", "flips", "all"]
 
@@ -105,7 +105,8 @@ class PredictionOptions:
     precision
         Arithmetic of the network; auto is bfloat16 on GPUs and CPUs with matrix units for it, else float32.
     runtime
-        What runs the network; openvino (pip install clew[openvino]; CPU only) is faster on large volumes in bfloat16.
+        What runs the network; auto is the fastest that is installed and within 1/255 of torch, by a trial where the volume is
+        large. openvino (pip install clew[openvino]) works on CPUs only.
     test_time_augmentation
         Average over the mirror images of the volume (flips: 8 times the work), or over those of its transposes too (all: 48
         times for isotropic voxels, 16 times where only y and x are equal).
@@ -119,7 +120,7 @@ class PredictionOptions:
     tile: Shape | None = None
     device: Device = "auto"
     precision: Precision = "auto"
-    runtime: Runtime = "torch"
+    runtime: Runtime = "auto"
     test_time_augmentation: TestTimeAugmentation = "none"
 
     def on(self, device: str) -> "PredictionOptions":
@@ -127,6 +128,8 @@ class PredictionOptions:
         return replace(self, device=cast(Device, device))
 
 
+DECIDED = ("runtime", "precision")
+"""Options of a prediction that a run decides where they are `auto`; what it decided is recorded."""
 BUNDLED = "fib-10nm"
 """The bundled network that is used where the user names none."""
 

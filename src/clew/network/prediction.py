@@ -7,27 +7,26 @@ import itertools
 import math
 import operator
 from collections.abc import Iterable, Iterator, Sequence
-from copy import deepcopy
 from dataclasses import replace
 from functools import reduce
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from clew.arrays import as_array, as_box, as_triple, as_whole, is_array
 from clew.errors import InputError
 from clew.network.bundled import bundled_names
 from clew.network.checkpoint import Checkpoint
 from clew.network.device import resolve_device
-from clew.network.openvino_runtime import OpenvinoPredictor, check_runtime
-from clew.network.options import Precision, PredictionOptions, UNetOptions
+from clew.network.options import Precision, PredictionOptions, Runtime, TestTimeAugmentation, UNetOptions
 from clew.network.precision import autocast, uses_bfloat16
+from clew.network.predictor import Predictor, predict_part, prepare_predictor, round_down, round_up
+from clew.network.runtime import decide_runtime, may_choose
 from clew.network.symmetries import Read, Symmetry, symmetries
-from clew.network.unet import UNet, to_logits, valid_input_shape
-from clew.space import NEAREST_OFFSETS, Box, Lengths, Triple, triple
+from clew.network.unet import UNet
+from clew.space import Box, Lengths, Triple, triple
 
 LARGEST_TILE = 2**23
 """Output voxels of a tile where the user says nothing: 256 × 256 × 128."""
@@ -42,37 +41,6 @@ class Tile(NamedTuple):
 
     box: Box
     affinities: NDArray[np.uint8]
-
-
-class AffinityPredictor(nn.Module):
-    """The part of a U-Net that predicts the three nearest-neighbour affinities.
-
-    Its memory layout is channels-last.
-    """
-
-    weight: torch.Tensor
-    bias: torch.Tensor
-
-    def __init__(self, network: UNet) -> None:
-        super().__init__()
-        if not set(NEAREST_OFFSETS) <= set(network.options.offsets):
-            raise InputError(f"the network must have the offsets {NEAREST_OFFSETS}, not only {network.options.offsets}")
-        channels = [network.options.offsets.index(offset) for offset in NEAREST_OFFSETS]
-        self.network = network
-        self.options = network.options
-        self.register_buffer("weight", network.head.weight.detach()[channels].clone())
-        self.register_buffer("bias", network.head.bias.detach()[channels].clone())
-
-    @property
-    def device(self) -> torch.device:
-        return self.weight.device
-
-    def forward(self, raw: torch.Tensor) -> torch.Tensor:
-        features = self.network.extract_features(raw)
-        return torch.sigmoid(to_logits(features, self.weight, self.bias))
-
-
-Predictor = AffinityPredictor | OpenvinoPredictor
 
 
 def predict_affinities(
@@ -125,7 +93,9 @@ def predict_affinities(
     shape = (raw.shape[0], raw.shape[1], raw.shape[2])
     box = as_box((slice(None),) * 3 if box is None else box, shape, "box")
     size = None if voxel_size is None else as_triple(voxel_size, "voxel_size")
-    options = replace(options, tile=_checked_tile(options.tile))
+    options = replace(check_prediction(options), tile=_checked_tile(options.tile))
+    if may_choose(options, box):
+        options = decide_runtime(network, raw.__getitem__, shape, box, options).options
     tiles = predict_tiles(network, raw.__getitem__, shape, box=box, options=options, voxel_size=size)
     return put_together(tiles, box)
 
@@ -154,10 +124,12 @@ def predict_tiles(
     The network's tiles start at multiples of the pooling factor, counted from the volume's corner, so every voxel sees the
     same pooling grid and full context whatever the tile and the box. A mirrored volume has its own corner: each symmetry
     of test-time augmentation sees one grid for the whole volume, and the average keeps this property.
+
+    PyTorch predicts where the runtime is `auto`: to choose one is for `decide_runtime`.
     """
     device = resolve_device(options.device)
     seen = symmetries(options.test_time_augmentation, voxel_size)
-    predictor = _prepare(network, device, options)
+    predictor = prepare_predictor(network, device, options)
     for part in tile_grid(network.options, box or Box.whole(shape), options.tile):
         with torch.inference_mode(), autocast(device, options.precision):
             total = reduce(operator.iadd, (_predict_seen(predictor, read, shape, part, symmetry) for symmetry in seen))
@@ -178,10 +150,10 @@ def tile_edges(options: UNetOptions, box: Box, tile: Triple | None = None) -> li
     They start at multiples of the pooling factor, in steps of `tile` rounded up to it.
     """
     wanted = tile or _default_tile(options, box)
-    steps = [_round_up(size, factor) for size, factor in zip(wanted, options.factor, strict=True)]
+    steps = [round_up(size, factor) for size, factor in zip(wanted, options.factor, strict=True)]
     axes = []
     for part, step, factor in zip(box, steps, options.factor, strict=True):
-        starts = range(_round_down(part.start, factor), part.stop, step)
+        starts = range(round_down(part.start, factor), part.stop, step)
         axes.append([slice(max(start, part.start), min(start + step, part.stop)) for start in starts])
     return axes
 
@@ -224,6 +196,16 @@ def check_raw_layout(shape: tuple[int, ...], dtype: np.dtype) -> None:
         raise InputError(f"raw must be uint8, not {dtype}; convert it with clew convert --dtype uint8")
 
 
+def check_prediction(options: PredictionOptions) -> PredictionOptions:
+    """Refuse words that no option knows, and return the options."""
+    known = {"precision": Precision, "runtime": Runtime, "test_time_augmentation": TestTimeAugmentation}
+    for name, kind in known.items():
+        given, words = getattr(options, name), get_args(kind)
+        if given not in words:
+            raise InputError(f"{name} must be one of {', '.join(words)}, not {given!r}")
+    return options
+
+
 def _checked_tile(tile: Triple | None) -> Triple | None:
     if tile is None:
         return None
@@ -232,34 +214,11 @@ def _checked_tile(tile: Triple | None) -> Triple | None:
     return triple(as_whole(size, "tile", 1) for size in tile)
 
 
-def _prepare(network: UNet, device: str, options: PredictionOptions) -> Predictor:
-    """The network's copy that predicts: as PyTorch or OpenVINO runs it."""
-    predictor = AffinityPredictor(deepcopy(network)).eval()
-    check_runtime(options.runtime, device)
-    if options.runtime == "openvino":
-        return OpenvinoPredictor(predictor, network.options, options.precision)
-    return predictor.to(device, memory_format=torch.channels_last_3d)
-
-
 def _predict_seen(predictor: Predictor, read: Read, shape: Triple, part: Box, symmetry: Symmetry) -> torch.Tensor:
     """Affinities (3, z, y, x) float32 of a part, as predicted under a symmetry."""
     seen = symmetry.see_box(symmetry.widen(part), shape)
-    affinities = _predict_part(predictor, symmetry.see_through(read, shape), symmetry.see_shape(shape), seen)
+    affinities = predict_part(predictor, symmetry.see_through(read, shape), symmetry.see_shape(shape), seen)
     return symmetry.restore(affinities)
-
-
-def _predict_part(predictor: Predictor, read: Read, shape: Triple, part: Box) -> torch.Tensor:
-    """Affinities (3, z, y, x) float32 of a part of a volume.
-
-    The network's output starts on the pooling grid.
-    """
-    options = predictor.options
-    low = (_round_down(start, factor) for start, factor in zip(part.low, options.factor, strict=True))
-    high = (_round_up(stop, factor) for stop, factor in zip(part.high, options.factor, strict=True))
-    covered = Box.between(low, high)
-    patch = _read_context(read, shape, covered, options)
-    affinities: torch.Tensor = predictor(_to_tensor(patch, predictor.device))[(0, slice(None), *part.within(covered))]
-    return affinities
 
 
 def _default_tile(options: UNetOptions, box: Box) -> Triple:
@@ -271,32 +230,4 @@ def _default_tile(options: UNetOptions, box: Box) -> Triple:
     while math.prod(sizes) > LARGEST_TILE:
         longest = sizes.index(max(sizes))
         sizes[longest] = -(-sizes[longest] // 2)
-    return triple(_round_up(size, factor) for size, factor in zip(sizes, options.factor, strict=True))
-
-
-def _read_context(read: Read, shape: Triple, covered: Box, options: UNetOptions) -> NDArray[np.uint8]:
-    """Read raw under a tile with its context, reflected outside the volume."""
-    wanted, _ = valid_input_shape(options, covered.shape)
-    wide = Box.whole(wanted).shifted(start - more for start, more in zip(covered.low, options.context, strict=True))
-    indices = [_reflect(np.arange(axis.start, axis.stop), size) for axis, size in zip(wide, shape, strict=True)]
-    box = Box.between((int(index.min()) for index in indices), (int(index.max()) + 1 for index in indices))
-    return read(box)[np.ix_(*(index - start for index, start in zip(indices, box.low, strict=True)))]
-
-
-def _reflect(index: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    period = max(2 * (size - 1), 1)
-    folded = np.abs(index) % period
-    return np.where(folded >= size, period - folded, folded)
-
-
-def _to_tensor(patch: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
-    raw = torch.from_numpy(np.ascontiguousarray(patch)).to(device)
-    return raw.float().div_(127.5).sub_(1)[None, None]
-
-
-def _round_down(value: int, step: int) -> int:
-    return value // step * step
-
-
-def _round_up(value: int, step: int) -> int:
-    return -(-value // step) * step
+    return triple(round_up(size, factor) for size, factor in zip(sizes, options.factor, strict=True))

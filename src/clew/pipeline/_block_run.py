@@ -35,7 +35,7 @@ from clew.volumes.volume import Volume
 
 NOT_DECIDING = ("folder", *(option.name for option in fields(BlockRun)))
 """Options that do not change the result."""
-STAGE, INPUTS, TASKS = "stage", "inputs", "tasks"
+STAGE, INPUTS, TASKS, MEASURED = "stage", "inputs", "tasks", "measured"
 """Names in the plan beside those of the options."""
 LATEST = 50
 """Finished tasks from which the time left is estimated."""
@@ -144,7 +144,16 @@ def begun_with(folder: Path) -> tuple[str, dict[str, Any]]:
     """The command with which a run was begun, and the keywords of its function."""
     plan = _plan(Ledger(folder))
     stage = plan.pop(STAGE)
-    return stage, {name: value for name, value in plan.items() if name not in (INPUTS, TASKS)} | {"folder": str(folder)}
+    return stage, {name: value for name, value in plan.items() if name not in (INPUTS, TASKS, MEASURED)} | {
+        "folder": str(folder)
+    }
+
+
+def plan_of(folder: Path, record: Record) -> dict[str, Any]:
+    """The plan of a run of the same command in the folder, empty without one."""
+    ledger = Ledger(folder)
+    plan = ledger.plan() if ledger.begun else {}
+    return plan if plan.get(STAGE) == record["stage"] else {}
 
 
 def say_job(workers: Workers) -> None:
@@ -174,6 +183,7 @@ def _begin(run: BlockWork, ledger: Ledger, record: Record, *, restart: bool) -> 
     }
     plan = {STAGE: record["stage"]} | parameters
     plan |= {INPUTS: record[INPUTS], TASKS: Counter(task.writes[0][0] for task in run.tasks)}
+    plan |= {MEASURED: record[MEASURED]} if record.get(MEASURED) else {}
     known = _known_inputs(run, ledger, record) if ledger.begun and not restart else {}
     outputs = run.store.outputs.values()
     _refuse_foreign(run, ledger, plan)

@@ -1,9 +1,11 @@
 """`clew predict`, `clew predict-blocks`: raw and a network → affinities."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,14 +17,15 @@ from clew.network.bundled import bundled_names, open_checkpoint
 from clew.network.checkpoint import Checkpoint
 from clew.network.device import count_gpus, resolve_device
 from clew.network.in_blocks import prediction_tasks
-from clew.network.options import PredictionOptions
+from clew.network.options import DECIDED, PredictionOptions
 from clew.network.prediction import check_raw, memory_of_tiles, predict_tiles, tile_edges
-from clew.pipeline._block_run import BlockWork, absolute, run_in_blocks, volumes_folder
+from clew.network.runtime import Decision, decide_runtime, may_choose
+from clew.pipeline._block_run import MEASURED, BlockWork, absolute, plan_of, run_in_blocks, volumes_folder
 from clew.pipeline._declare import Record, stage
 from clew.pipeline._files import open_input, unplaced
 from clew.pipeline._memory import instead
 from clew.pipeline._options import BlockRun, Blocks, Input, Network, Output, Volumes
-from clew.pipeline._progress import timed, track
+from clew.pipeline._progress import say, timed, track
 from clew.pipeline._protection import refuse_overlap
 from clew.space import Box, Lengths, Triple, triple
 from clew.volumes.affinities import affinity_attributes
@@ -60,7 +63,7 @@ def predict(
             job.shape, prediction_options.tile, device="cpu", precision=prediction_options.precision
         )
         refuse_beyond_memory(needed, f"predict of {raw} in tiles", instead("predict"))
-    z, y, x = job.raw.shape
+    options = _decided(job, prediction_options, record)
     with (
         timed("predict", prod(job.shape)),
         create_volume(affinities, shape=(3, *job.shape), dtype="uint8", voxel_size=job.raw.voxel_size, offset=job.offset,
@@ -69,12 +72,12 @@ def predict(
         tiles = predict_tiles(
             job.model.network,
             job.raw.read,
-            (z, y, x),
+            triple(job.raw.shape),
             box=job.box,
-            options=prediction_options,
+            options=options,
             voxel_size=job.raw.voxel_size,
         )
-        total = prod(len(edges) for edges in tile_edges(job.model.network.options, job.box, prediction_options.tile))
+        total = prod(len(edges) for edges in tile_edges(job.model.network.options, job.box, options.tile))
         for predicted in track(tiles, total, "predict"):
             written[(slice(None), *predicted.box.within(job.box))] = predicted.affinities
 
@@ -105,7 +108,10 @@ def predict_blocks(
     """
     here = block_run.scheduler is None and block_run.cluster is None
     run_in_blocks(
-        lambda: _lay_out(raw, Path(folder), volumes.volumes, network, prediction_options, blocks.block_shape, here=here),
+        lambda: _lay_out(
+            raw, Path(folder), volumes.volumes, network, prediction_options, blocks.block_shape, record, here=here,
+            restart=block_run.restart,
+        ),
         record, block_run,
     )  # fmt: skip
 
@@ -145,9 +151,34 @@ def _open(raw: str, network: Network) -> Prediction:
     return Prediction(model, source, Box.parse(network.box, source.shape))
 
 
+def _decided(
+    job: Prediction, options: PredictionOptions, record: Record, *, begun: Mapping[str, Any] = {}, here: bool = True
+) -> PredictionOptions:
+    """The options with the runtime and the precision of the whole run.
+
+    Both are recorded. A run that was begun goes on with its own, by its plan. Workers that are elsewhere, and may have GPUs,
+    predict by PyTorch, each in the precision that pays there.
+    """
+    if begun:
+        kept = {name: begun.get(name, "auto") for name in DECIDED if getattr(options, name) == "auto"}
+        decision = Decision(replace(options, **kept))
+    elif here or options.device == "cpu":
+        z, y, x = job.raw.shape
+        if may_choose(options, job.box):
+            say("which runtime is the fastest here? PyTorch and OpenVINO are tried")
+        decision = decide_runtime(job.model.network, job.raw.read, (z, y, x), job.box, options)
+    else:
+        decision = Decision(replace(options, runtime="torch" if options.runtime == "auto" else options.runtime))
+    if decision.words:
+        say(decision.words)
+    record["parameters"] |= {name: getattr(decision.options, name) for name in DECIDED}
+    record[MEASURED] = begun.get(MEASURED, decision.record)
+    return decision.options
+
+
 def _lay_out(
     raw: str, folder: Path, volumes: str | None, network: Network, options: PredictionOptions,
-    block_shape: Triple | None, *, here: bool,
+    block_shape: Triple | None, record: Record, *, here: bool, restart: bool,
 ) -> BlockWork:  # fmt: skip
     """Open the inputs and lay out the run; nothing is written.
 
@@ -166,6 +197,8 @@ def _lay_out(
     store = FileStore(
         folder / "tables", {"raw": raw}, {"affinities": output}, job.raw.voxel_size, {"affinities": job.box.low}
     )
+    begun = {} if restart else plan_of(folder, record)
+    options = _decided(job, options, record, begun=begun, here=here)
     tasks = prediction_tasks(grid, checkpoint, options, job.raw.voxel_size)
     needed = memory_of_tiles(
         block_shape, options.tile, device=options.device if here else "cpu", precision=options.precision

@@ -11,6 +11,7 @@ from clew import pipeline
 from clew.documents import expect, read_toml
 from clew.errors import InputError
 from clew.network.bundled import bundled_names
+from clew.network.options import DECIDED
 from clew.pipeline import COMMANDS
 from clew.pipeline._declare import check_names, command_name, stage
 from clew.pipeline._files import FILE_NAMES
@@ -242,7 +243,8 @@ def _is_done(function: Stage, arguments: dict[str, Any], output: str, made: set[
     recorded = record_in(output)
     wanted = json.loads(json.dumps(function.record_of(**arguments), default=str))  # type: ignore[attr-defined]
     away = "move it away to have it made anew, or give another directory in the run file"
-    changed = changed_parameters(recorded, wanted, PATHS - wanted["inputs"].keys())
+    decided = {name for name in DECIDED if wanted["parameters"].get(name) == "auto"}
+    changed = changed_parameters(recorded, wanted, (PATHS - wanted["inputs"].keys()) | decided)
     if changed:
         raise InputError(f"{output} was made with other parameters: {'; '.join(changed)}; {away}")
     for name in changed_inputs(recorded, wanted):

@@ -74,7 +74,7 @@ class Judge:
             raw, labels, box, score = self.held_out
             found = validate(
                 network, raw, labels, box,
-                prediction_options=PredictionOptions(precision=trainer.precision).on(trainer.device),
+                prediction_options=PredictionOptions(precision=trainer.precision, runtime="torch").on(trainer.device),
                 fragment_options=FragmentOptions(per_section=trainer.options.per_section),
                 agglomeration_options=AgglomerationOptions(score=score),
                 surroundings=trainer.options.validation_surroundings,
