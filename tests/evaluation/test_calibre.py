@@ -13,7 +13,7 @@ from clew.evaluation.overlap import overlap_table
 from clew.evaluation.scores import evaluate
 from naive import evaluation as naive
 
-BOUNDS = (8.0, 20.0, 26.0)
+BOUNDS = (2.0, 8.0, 20.0, 26.0)
 
 
 @st.composite

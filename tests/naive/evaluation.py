@@ -137,10 +137,10 @@ def calibre_class(labels, voxel_size, bounds, known, deep, voxel):
     """The class of a voxel: of the widest ball of at least a bound that lies in its neuron and holds it or a neighbour."""
     result = int(deep[voxel] >= 0)
     for number, bound in enumerate(bounds, start=2):
-        radius = (bound - min(voxel_size)) / 2
+        radius = max(bound - min(voxel_size), 0) / 2
         for held in beside(labels, deep, voxel) if result else ():
             for other in np.ndindex(labels.shape):
-                wide = deep[other] >= max(radius, 0) and between(held, other, voxel_size) <= radius
+                wide = deep[other] >= radius and between(held, other, voxel_size) <= radius
                 result = number if wide and together(held, other, known) else result
     return result
 

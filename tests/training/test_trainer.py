@@ -12,7 +12,7 @@ from clew.network.options import PRESETS
 from clew.network.unet import UNet, with_descriptors
 from clew.space import Box
 from clew.training.batches import prepared_ahead
-from clew.training.losses import balanced_loss, loss_terms, malis_loss
+from clew.training.losses import Emphasis, balanced_loss, loss_terms, malis_loss
 from clew.training.malis import constrained_malis_loss, malis_weights
 from clew.training.options import AugmentationOptions, Loss, TrainingOptions
 from clew.training.sampling import Crop, Sampler, TrainingVolume, prepare_volume
@@ -205,6 +205,76 @@ def test_passes_form_and_errors_of_malis():
     ].sum()
     torch.testing.assert_close(loss(malis_errors_above=0.3), wrong)
     assert wrong < split + merged
+
+
+@pytest.fixture(scope="module")
+def beside_thin() -> TrainingVolume:
+    """A wide block and a neurite of 50 nm beside it."""
+    labels = np.zeros((24, 32, 32), np.uint64)
+    labels[:, :20], labels[9:14, 22:27] = 3, 8
+    return TrainingVolume(np.where(labels > 0, 200, 50).astype(np.uint8), labels, np.ones(labels.shape, bool))
+
+
+def thin_trainer(volume: TrainingVolume, **changes: Any) -> Trainer:
+    torch.manual_seed(0)
+    options = dataclasses.replace(OPTIONS, **{"malis_after": 1, "boundary_steps": 0, "thin_weight": 3.0} | changes)
+    network = UNet(PRESETS["tiny"])
+    return Trainer(network, [volume], options, AugmentationOptions(), voxel_size=(10, 10, 10), precision="float32")
+
+
+def test_thin_neurites_follow_the_crop(beside_thin: TrainingVolume):
+    trainer = thin_trainer(beside_thin)
+    for step in range(4):
+        crop = trainer.sampler.draw(step)
+        np.testing.assert_array_equal(crop.thin & (crop.labels > 0), crop.labels == 2)
+    assert trainer._draw(0, range(2)).thin.shape == (2, 3, 16, 16, 16)
+    assert make_trainer(beside_thin)._draw(0, range(1)).thin.numel() == 0
+
+
+def test_pairs_of_thin_neurites_weigh_more_and_all_together_as_before():
+    logits, thin = torch.randn(1, 3, 4, 4, 4), torch.rand(1, 3, 4, 4, 4) < 0.3
+    targets, valid = torch.rand(1, 3, 4, 4, 4) < 0.6, torch.rand(1, 3, 4, 4, 4) < 0.9
+    values = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets.float(), reduction="none")
+    wanted = torch.zeros(())
+    for channel in range(3):
+        inside, between = (valid & targets)[0, channel], (valid & ~targets)[0, channel]
+        share = (inside.sum() / valid[0, channel].sum()).clamp(0.05, 0.95)
+        heavy = torch.where(thin[0, channel], 5.0, 1.0)[inside]
+        mean = (values[0, channel][inside] * heavy).sum() / heavy.sum() * inside.sum()
+        wanted += (
+            (mean * 0.5 / share + values[0, channel][between].sum() * 0.5 / (1 - share)) / valid[0, channel].sum() / 3
+        )
+    emphasis = Emphasis(thin, 5.0)
+    torch.testing.assert_close(balanced_loss(logits, targets, valid, "cross-entropy", emphasis), wanted)
+    positive, affinities = torch.rand(logits.shape), torch.sigmoid(logits)
+    heavy = torch.where(thin, 5.0, 1.0) * positive
+    split = (heavy * positive.sum() / heavy.sum() * (1 - affinities) ** 2).sum()
+    torch.testing.assert_close(malis_loss(logits, positive, torch.zeros_like(positive), OPTIONS, emphasis), split)
+
+
+@pytest.mark.parametrize("weight", [0.2, 5.0])
+def test_where_nothing_or_all_is_thin_the_loss_is_the_same(weight: float):
+    logits, targets = torch.randn(2, 3, 4, 4, 4), torch.rand(2, 3, 4, 4, 4) < 0.6
+    valid = torch.ones_like(targets)
+    for thin in (valid, ~valid):
+        found = balanced_loss(logits, targets, valid, "squared-error", Emphasis(thin, weight))
+        torch.testing.assert_close(found, balanced_loss(logits, targets, valid, "squared-error"))
+
+
+def test_training_with_weights_of_thin_neurites_resumes_to_the_bit(beside_thin: TrainingVolume):
+    losses = [report.loss for report in thin_trainer(beside_thin)]
+    first, second = thin_trainer(beside_thin), thin_trainer(beside_thin)
+    resumed = [report.loss for report in take(iter(first), 3)]
+    second.load_state(first.state())
+    assert resumed + [report.loss for report in second] == losses
+    assert losses != [report.loss for report in thin_trainer(beside_thin, thin_weight=1.0)]
+
+
+def test_thin_weights_need_a_voxel_size_and_thin_neurites(beside_thin: TrainingVolume):
+    with pytest.raises(InputError, match="need the voxel size"):
+        make_trainer(beside_thin, thin_weight=2.0)
+    with pytest.raises(InputError, match="thinner than 5 nm"):
+        thin_trainer(beside_thin, thin_below=5.0)
 
 
 def test_one_pass_of_malis_where_asked(volume: TrainingVolume):

@@ -86,8 +86,8 @@ def calibre_classes(
         part, here = volume[run], classes[run][kept]
         depths = _depths(part, known[run], size)
         for number, limit in enumerate(limits, start=2):
-            radius = (limit - min(size)) / 2
-            wide = (_distance_to(depths >= max(radius, 0), size) <= radius) & (depths >= 0)
+            radius = max(limit - min(size), 0) / 2
+            wide = (_distance_to(depths >= radius, size) <= radius) & (depths >= 0)
             here[(_with_neighbours(wide, part) & (depths >= 0))[kept]] = number
     return classes
 

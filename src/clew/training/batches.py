@@ -37,6 +37,8 @@ class Batch(NamedTuple):
         Voxels (z, y, x) at which the grids of MALIS windows have a corner.
     descriptors : (batch, 10, z, y, x) float32
         Empty where local shape descriptors are not trained.
+    thin : (batch, offset, z, y, x) bool
+        Pairs of which a voxel lies in a thin neurite. Empty where that does not count.
     """
 
     raw: Tensor
@@ -45,20 +47,20 @@ class Batch(NamedTuple):
     valid: Tensor
     starts: NDArray[np.int64]
     descriptors: Tensor = torch.empty(0)
+    thin: Tensor = torch.empty(0)
 
     def to(self, device: str) -> "Batch":
         """The batch with its tensors on a device; labels stay where MALIS is computed."""
-        raw, targets, valid, descriptors = (
-            tensor.to(device, non_blocking=True) for tensor in (self.raw, self.targets, self.valid, self.descriptors)
-        )
-        return Batch(raw, self.labels, targets, valid, self.starts, descriptors)
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pinned(self) -> "Batch":
         """The batch in memory that a GPU can read while it works."""
-        raw, targets, valid, descriptors = (
-            tensor.pin_memory() for tensor in (self.raw, self.targets, self.valid, self.descriptors)
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        return self._replace(
+            **{name: change(part) for name, part in self._asdict().items() if isinstance(part, Tensor)}
         )
-        return Batch(raw, self.labels, targets, valid, self.starts, descriptors)
 
 
 def collate(crops: list[Crop], offsets: tuple[Triple, ...], margin: int) -> Batch:
@@ -74,7 +76,17 @@ def collate(crops: list[Crop], offsets: tuple[Triple, ...], margin: int) -> Batc
         torch.from_numpy(np.stack([targets for targets, _ in pairs])),
         torch.from_numpy(np.stack([valid for _, valid in pairs])),
         np.stack([crop.start for crop in crops]),
+        thin=torch.from_numpy(np.stack([thin_pairs(crop.thin, offsets) for crop in crops])),
     )
+
+
+def thin_pairs(thin: NDArray[np.bool_], offsets: tuple[Triple, ...]) -> NDArray[np.bool_]:
+    """Pairs (v, v + offset) of which at least one voxel is thin, (offset, z, y, x)."""
+    pairs, whole = np.repeat(thin[None], len(offsets), axis=0), Box.whole(thin.shape)
+    for channel, offset in enumerate(offsets):
+        there = whole.shifted(offset).overlap(whole)
+        pairs[channel][there.within(whole.shifted(offset))] |= thin[there]
+    return pairs
 
 
 def describe(crops: list[Crop], options: TrainingOptions, voxel_size: Lengths) -> Tensor:

@@ -5,6 +5,8 @@ Source: arXiv 1709.02974, section 3.1.
 The loss of a batch is the mean of the losses of its crops: it does not matter which crops share a forward pass.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -44,10 +46,11 @@ def loss_terms(
     (3,) float32 tensor
     """
     affinities, described = logits.split([batch.targets.shape[1], logits.shape[1] - batch.targets.shape[1]], dim=1)
-    voxels = balanced_loss(affinities, batch.targets, batch.valid, options.loss)
+    emphasis = Emphasis(batch.thin, options.thin_weight) if batch.thin.numel() else None
+    voxels = balanced_loss(affinities, batch.targets, batch.valid, options.loss, emphasis)
     malis = descriptors = voxels.new_zeros(())
     if weights is not None:
-        malis = malis_loss(affinities, *weights, options)
+        malis = malis_loss(affinities, *weights, options, emphasis)
         if options.malis_gradient is None:
             voxels, malis = (1 - options.malis_weight) * voxels, options.malis_weight * malis
         elif last_layer is not None:
@@ -58,7 +61,29 @@ def loss_terms(
     return torch.stack([voxels, malis, descriptors])
 
 
-def balanced_loss(logits: Tensor, targets: Tensor, valid: Tensor, kind: Loss) -> Tensor:
+class Emphasis(NamedTuple):
+    """Pairs of voxels that weigh more than others.
+
+    Parameters
+    ----------
+    pairs : (batch, offset, z, y, x) bool tensor
+    weight : float
+        How much more.
+    """
+
+    pairs: Tensor
+    weight: float
+
+    def __call__(self, weights: Tensor, axes: tuple[int, ...]) -> Tensor:
+        """Weights with the emphasis; along the axes they add up to what they did."""
+        heavier = weights * torch.where(self.pairs[:, : weights.shape[1]], self.weight, 1.0)
+        total, before = (part.sum(axes, keepdim=True) for part in (heavier, weights))
+        return heavier * torch.where(total > 0, before / total.clamp(min=1e-30), 0.0)
+
+
+def balanced_loss(
+    logits: Tensor, targets: Tensor, valid: Tensor, kind: Loss, emphasis: Emphasis | None = None
+) -> Tensor:
     """Mean loss over crops and offsets, balanced between both kinds of pairs.
 
     The positive pairs of a crop and offset, which lie inside objects, weigh 1/(2f), the others 1/(2(1 - f)), with f the share
@@ -74,6 +99,8 @@ def balanced_loss(logits: Tensor, targets: Tensor, valid: Tensor, kind: Loss) ->
         Pairs that count.
     kind : str
         `cross-entropy`, or the paper's `squared-error`.
+    emphasis : Emphasis, optional
+        Positive pairs that weigh more than other positive pairs.
 
     Returns
     -------
@@ -88,11 +115,17 @@ def balanced_loss(logits: Tensor, targets: Tensor, valid: Tensor, kind: Loss) ->
     count = valid.sum(axes, keepdim=True).clamp(min=1)
     positive = ((targets * valid).sum(axes, keepdim=True) / count).clamp(0.05, 0.95)
     weights = valid * torch.where(targets > 0, 0.5 / positive, 0.5 / (1 - positive)) / count
+    if emphasis is not None:
+        weights = weights * (1 - targets) + emphasis(weights * targets, axes)
     return (weights * values).sum() / (logits.shape[0] * logits.shape[1])
 
 
 def malis_loss(
-    logits: Tensor, positive: Tensor, negative: Tensor, options: TrainingOptions = TrainingOptions()
+    logits: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    options: TrainingOptions = TrainingOptions(),
+    emphasis: Emphasis | None = None,
 ) -> Tensor:
     """Constrained MALIS of the nearest-neighbour affinities, from given weights.
 
@@ -106,6 +139,8 @@ def malis_loss(
         Weights of the passes, as of `malis_weights`.
     options : TrainingOptions
         Weights of the passes against each other, form of the error, and which errors count.
+    emphasis : Emphasis, optional
+        Pairs that weigh more in the positive pass.
 
     Returns
     -------
@@ -117,6 +152,8 @@ def malis_loss(
         split, merged = functional.softplus(-nearest), functional.softplus(nearest)
     else:
         split, merged = (1 - affinities) ** 2, affinities**2
+    if emphasis is not None:
+        positive = emphasis(positive, (1, 2, 3, 4))
     positive, negative = options.malis_positive * positive, options.malis_negative * negative
     if options.malis_errors_above:
         positive = positive * (1 - affinities >= options.malis_errors_above)

@@ -154,6 +154,11 @@ class TrainingOptions:
         What MALIS weighs: the squared error of an affinity (the paper's), or its cross-entropy.
     malis_errors_above
         Affinities that are nearer than this to their target bring no MALIS.
+    thin_weight
+        How much the pairs of voxels inside thin neurites weigh, in the voxel-wise loss and in the pass of MALIS that counts
+        splits, where those inside others weigh 1; what all of them weigh together stays.
+    thin_below
+        Calibre in nm below which a neurite is thin: the width of the widest ball in it that holds the voxel.
     descriptor_weight
         Weight of the local shape descriptors as an auxiliary target (dense annotation only); 0 = without them.
     descriptor_sigma
@@ -207,6 +212,8 @@ class TrainingOptions:
     malis_negative: NotNegative = 1.0
     malis_form: Loss = "squared-error"
     malis_errors_above: Annotated[float, Interval(ge=0, lt=1)] = 0.0
+    thin_weight: Positive = 1.0
+    thin_below: Positive = 100.0
     descriptor_weight: NotNegative = 0.0
     descriptor_sigma: Positive = 80.0
     boundary_steps: Annotated[int, Ge(0)] = 1

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from clew.arrays import as_array
 from clew.errors import InputError
+from clew.evaluation.calibre import calibre_classes
 from clew.labels import as_labels, inside_mask
-from clew.space import Box, Triple, triple
+from clew.space import Box, Lengths, Triple, triple
 from clew.training.augmentation import (
     change_intensity,
     check_augmentation,
@@ -67,6 +68,8 @@ class Crop(NamedTuple):
         The annotated labels (0 elsewhere) with the sampler's context around them; empty if it has none.
     start : (3,) int64
         The voxel (z, y, x) of the labels at which the grid of MALIS windows has a corner.
+    thin : (z, y, x) bool
+        True where a neurite is thin; empty where that does not count.
     """
 
     raw: NDArray[np.float32]
@@ -74,6 +77,7 @@ class Crop(NamedTuple):
     mask: NDArray[np.bool_]
     surroundings: NDArray = np.empty((0, 0, 0))
     start: NDArray[np.int64] = np.zeros(3, np.int64)
+    thin: NDArray[np.bool_] = np.empty((0, 0, 0), bool)
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,8 @@ class Sampler:
 
     Annotation may be sparse, such as every fifth section: a crop is compared with the best-annotated one of its volume.
     Crops are resampled on the `device`, and always handed out as numpy arrays. With a `context` (z, y, x), labels are
-    sampled by so many voxels farther on each side, as the surroundings of the crop.
+    sampled by so many voxels farther on each side, as the surroundings of the crop. `thin` are the voxels (z, y, x) of each
+    volume that `find_thin` found, if their weight counts.
     """
 
     volumes: tuple[TrainingVolume, ...]
@@ -92,6 +97,7 @@ class Sampler:
     augmentation: AugmentationOptions
     device: str = "cpu"
     context: Triple = (0, 0, 0)
+    thin: tuple[NDArray[np.bool_], ...] = ()
 
     def __post_init__(self) -> None:
         check_augmentation(self.augmentation)
@@ -122,7 +128,8 @@ class Sampler:
         for _ in range(ATTEMPTS):
             chosen = rng.choice(len(self.volumes), p=self.shares)
             sites = self.sites[chosen]
-            crop = self.cut(self.volumes[chosen], sites.draw_center(rng), rng)
+            thin = self.thin[chosen] if self.thin else None
+            crop = self.cut(self.volumes[chosen], sites.draw_center(rng), rng, thin)
             if crop.mask.mean() >= self.options.minimum_annotated * sites.best and self._is_rich(crop):
                 return crop._replace(start=rng.integers(0, self.output_shape))
         raise InputError(
@@ -131,7 +138,13 @@ class Sampler:
             "smaller --crop, --minimum-annotated, --minimum-objects or --minimum-foreground; clew plan says what the volumes hold"
         )
 
-    def cut(self, volume: TrainingVolume, center: NDArray[np.float64], rng: np.random.Generator) -> Crop:
+    def cut(
+        self,
+        volume: TrainingVolume,
+        center: NDArray[np.float64],
+        rng: np.random.Generator,
+        thin: NDArray[np.bool_] | None = None,
+    ) -> Crop:
         """The crop around a centre (z, y, x) in voxels, augmented at random."""
         axes, flips = random_order(rng, self.augmentation)
         outer, inner, context = (_before(s, axes) for s in (self.input_shape, self.output_shape, self.context))
@@ -143,9 +156,14 @@ class Sampler:
         if self.augmentation.serial_sections:
             damage_sections(raw, rng, self.augmentation)
         labels, mask = sample_labels(volume.labels, volume.mask, center, wide, field)
-        parts = [raw, _inner(labels, context), _inner(mask, context)]
-        parts += [np.where(mask, labels, 0)] if any(context) else []
-        return Crop(*(np.ascontiguousarray(np.flip(array.transpose(axes), flips)) for array in parts))
+        parts = {"raw": raw, "labels": _inner(labels, context), "mask": _inner(mask, context)}
+        if any(context):
+            parts["surroundings"] = np.where(mask, labels, 0)
+        if thin is not None:
+            parts["thin"] = _inner(sample_labels(volume.labels, thin, center, wide, field)[1], context)
+        return Crop(
+            **{name: np.ascontiguousarray(np.flip(part.transpose(axes), flips)) for name, part in parts.items()}
+        )
 
     def _is_rich(self, crop: Crop) -> bool:
         """Whether a crop holds enough annotated neurons."""
@@ -166,6 +184,22 @@ def prepare_volume(volume: TrainingVolume, boundary_steps: int, *, per_section: 
     if boundary_steps:
         labels = grow_boundaries(labels, boundary_steps, per_section, volume.mask).astype(np.uint32)
     return TrainingVolume(volume.raw, labels, volume.mask)
+
+
+def find_thin(volumes: Sequence[TrainingVolume], voxel_size: Lengths, below: float) -> tuple[NDArray[np.bool_], ...]:
+    """The voxels of each volume at which a neurite is thinner than `below` nm.
+
+    Calibres are those of the labels as they were annotated, before boundaries grow.
+    """
+    thin = tuple(
+        calibre_classes(volume.labels, voxel_size, (below,), annotated=volume.mask) == 1
+        for volume in map(checked_volume, volumes)
+    )
+    if not any(each.any() for each in thin):
+        raise InputError(
+            f"no annotated neurite is thinner than {below:g} nm, so that --thin-weight changes nothing: give a larger --thin-below"
+        )
+    return thin
 
 
 def checked_volume(volume: TrainingVolume) -> TrainingVolume:

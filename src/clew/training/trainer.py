@@ -31,7 +31,7 @@ from clew.training.malis import check_window
 from clew.training.malis_threads import NEAREST, MalisThreads, Weights
 from clew.training.options import AugmentationOptions, TrainingOptions
 from clew.training.processes import Processes
-from clew.training.sampling import Sampler, TrainingVolume, prepare_volume
+from clew.training.sampling import Sampler, TrainingVolume, find_thin, prepare_volume
 
 AHEAD = 3
 """Batches that are prepared before they are needed."""
@@ -140,7 +140,7 @@ class Trainer:
     augmentation : AugmentationOptions
         Random changes of its crops.
     voxel_size : (z, y, x) floats, optional
-        In nm; local shape descriptors need it.
+        In nm; local shape descriptors and weights of thin neurites need it.
     device : str
         `cpu`, `cuda`, `cuda:1` or what is there (`auto`).
     precision : str
@@ -180,6 +180,8 @@ class Trainer:
     ) -> None:
         if options.descriptor_weight and not (network.options.descriptors and voxel_size):
             raise InputError("local shape descriptors need a network with a head for them, and the voxel size")
+        if options.thin_weight != 1 and not voxel_size:
+            raise InputError("weights of thin neurites need the voxel size")
         if options.malis_window is not None:
             check_window(options.malis_window, options.crop)
         self.options = options
@@ -199,7 +201,10 @@ class Trainer:
             prepare_volume(volume, options.boundary_steps, per_section=options.per_section) for volume in volumes
         )
         context = window_reach(options.descriptor_sigma, self.voxel_size) if self.voxel_size else (0, 0, 0)
-        self.sampler = Sampler(prepared, input_shape, self.output_shape, options, augmentation, self.device, context)
+        thin = find_thin(volumes, voxel_size, options.thin_below) if voxel_size and options.thin_weight != 1 else ()
+        self.sampler = Sampler(
+            prepared, input_shape, self.output_shape, options, augmentation, self.device, context, thin
+        )
         self.malis = MalisThreads(min(2 * options.batch, os.cpu_count() or 1), options)
 
     def __iter__(self) -> Iterator[StepReport]:
