@@ -13,13 +13,23 @@ ROOT = Path(clew.__file__).parent
 LAYERS = (
     ("errors",), ("space", "ranges", "signals", "documents", "memory"), ("arrays", "grey", "replace"), ("labels", "lock"),
     ("kernels", "blockwise"), ("evaluation", "segmentation", "network"), ("training",),
-    ("planning", "volumes", "synthetic", "view"), ("pipeline",), ("cli",),
+    ("planning", "volumes", "synthetic", "view", "export"), ("pipeline",), ("cli",),
 )  # fmt: skip
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 ONLY_IN = {"torch": {"network", "training"}, "numba": {"kernels"}, "neuroglancer": {"view"},
            "tensorstore": {"volumes"}, "h5py": {"volumes", "pipeline"}, "matplotlib": {"view"},
            "cyclopts": {"cli"}, "openvino": {"network"}, "distributed": {"blockwise"}, "pydantic": {"pipeline"}}  # fmt: skip
-SCIENCE = {"evaluation", "segmentation", "network", "training", "planning", "synthetic", "kernels", "blockwise"}
+SCIENCE = {
+    "export",
+    "evaluation",
+    "segmentation",
+    "network",
+    "training",
+    "planning",
+    "synthetic",
+    "kernels",
+    "blockwise",
+}
 FILE_READERS = {"h5py", "tifffile", "tensorstore", "zarr", "csv", "tomllib"}
 MODULES = sorted(path for path in ROOT.rglob("*.py") if path.name != "__main__.py")
 PAGE = Path(__file__).parent.parent / "docs" / "explanation" / "architecture.md"

@@ -13,6 +13,7 @@ import pytest
 from clew import cli, pipeline
 from clew.blockwise.worker_options import Workers
 from clew.errors import InputError
+from clew.export.options import ExportOptions
 from clew.network.options import PredictionOptions
 from clew.pipeline._declare import command_name
 from clew.pipeline._options import (
@@ -50,6 +51,7 @@ RECORDS = {
     "relabel_blocks": (CutChoice, Volumes, BlockRun),
     "evaluate_blocks": (LabelComparison, Blocks, BlockRun),
     "convert_blocks": (GeometryOptions, Sections, Blocks, Volumes, BlockRun),
+    "export": (ExportOptions, GeometryOptions, Volumes, BlockRun),
     "retry": (Workers,),
     "verify_blocks": (Mask, FragmentOptions, AgglomerationOptions, CutOptions),
     "plan": (VoxelSize, Output),

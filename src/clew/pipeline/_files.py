@@ -136,12 +136,17 @@ def read_ids(volume: Volume, box: Box | None = None) -> NDArray[np.uint64]:
 
     An InputError for those that went through a compression that changes values.
     """
+    refuse_lossy(volume)
+    return as_ids(volume.read(... if box is None else box), volume.source)
+
+
+def refuse_lossy(volume: Volume) -> None:
+    """Refuse labels that went through a compression that changes values."""
     if LOSSY in volume.attributes:
         raise InputError(
             f"{volume.source} was compressed as {volume.attributes[LOSSY]}, which changes values: its ids are damaged; take "
             "labels from before, or save them as PNG or TIFF with LZW"
         )
-    return as_ids(volume.read(... if box is None else box), volume.source)
 
 
 def read_truth(volume: Volume, box: Box | None = None) -> NDArray[np.uint64]:

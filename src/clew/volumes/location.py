@@ -103,8 +103,20 @@ def read_bytes(folder: str, name: str) -> bytes | None:
         raise InputError(f"{folder}/{name} cannot be read: {str(error).splitlines()[0]}") from error
 
 
+def has_object(folder: str, name: str) -> bool:
+    """Whether a file is in a local or remote folder."""
+    if not is_remote(folder):
+        return os.path.isfile(os.path.join(normal_path(folder), name))
+    import tensorstore
+
+    return bool(_objects(folder).list(tensorstore.KvStore.KeyRange(name, f"{name}\0")).result())
+
+
 def write_bytes(folder: str, name: str, content: bytes) -> None:
-    """Write a small file in a remote folder, in one request: whole or not at all."""
+    """Write a file in a local or remote folder, whole or not at all.
+
+    Missing folders are made.
+    """
     _objects(folder).write(name, content).result()
 
 

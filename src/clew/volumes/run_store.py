@@ -13,7 +13,6 @@ from clew.blockwise.store import AGAIN, DamagedError, Key, Table, TableFolder, r
 from clew.errors import InputError
 from clew.space import Box, Lengths, Triple
 from clew.volumes.open import open_volume
-from clew.volumes.shared import SharedVolume
 from clew.volumes.volume import Volume, first_line
 
 ORIGIN = (0, 0, 0)
@@ -32,7 +31,7 @@ class FileStore(TableFolder):
         Folder of the tables.
     inputs : mapping of str to str
         Paths of volumes that are read only, by name.
-    outputs : mapping of str to SharedVolume
+    outputs : mapping of str to SharedVolume or SharedPrecomputed
         Volumes that are written, by name.
     voxel_size : (z, y, x) floats
         In nm, of inputs that do not say it.
@@ -46,7 +45,7 @@ class FileStore(TableFolder):
         self,
         folder: Path,
         inputs: Mapping[str, str],
-        outputs: Mapping[str, SharedVolume],
+        outputs: Mapping[str, Any],
         voxel_size: Lengths,
         places: Mapping[str, Triple] | None = None,
         earlier: Path | None = None,

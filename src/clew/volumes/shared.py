@@ -18,6 +18,7 @@ from clew.volumes.formats.chunked import TensorStoreArray
 from clew.volumes.formats.ome_zarr import create_array, group_metadata, lost_chunks, open_array
 from clew.volumes.location import is_remote, join, read_bytes, read_json, remove_bytes, remove_remote, write_bytes
 from clew.volumes.save import record_of
+from clew.volumes.shared_precomputed import INFO, lost_shards
 from clew.volumes.volume import Layout, first_line
 
 METADATA = "zarr.json"
@@ -163,10 +164,12 @@ def what_is_lost(folder: str) -> str:
     Checksums are not looked at.
     """
     path = folder.rpartition("/")[0]
+    is_zarr = path.endswith(".zarr")
+    metadata, count = (METADATA, lost_chunks) if is_zarr else (INFO, lost_shards)
     try:
-        if read_json(path, METADATA) is None:
-            return f"{path} lacks its {METADATA}"
-        lost, wanted = lost_chunks(folder)
+        if read_json(path, metadata) is None:
+            return f"{path} lacks its {metadata}"
+        lost, wanted = count(folder)
     except (ValueError, OSError) as error:
         return f"{folder} cannot be opened: {first_line(error)}"
     return f"{folder} lacks {lost} of its {wanted} files of chunks" if lost else ""

@@ -74,13 +74,20 @@ def _files(folder: str, scale: Mapping[str, Any], array: TensorStoreArray) -> Ch
         return "_".join(f"{low + n * size}-{low + min((n + 1) * size, end)}" for n, size, end, low in edges)
 
     files = ChunkFiles(join(folder, str(scale["key"])), name, array.shape, chunk)
-    return replace(files, name=partial(_shard, grid=files.grid[:3], sharding=sharding)) if sharding else files
+    return replace(files, name=partial(shard_name, grid=files.grid[:3], sharding=sharding)) if sharding else files
 
 
-def _shard(place: Place, grid: Place, sharding: Mapping[str, Any]) -> str:
+def shard_name(place: Sequence[int], grid: Sequence[int], sharding: Mapping[str, Any]) -> str:
     """Name of the file of the shard that holds a chunk.
 
     Its number is a part of the Morton code of the chunk.
+
+    Parameters
+    ----------
+    place, grid : (x, y, z) ints
+        Of the chunk, and how many there are.
+    sharding : mapping
+        As in `info`.
     """
     code, at = 0, 0
     for bit in range(max(grid).bit_length()):

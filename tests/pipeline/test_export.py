@@ -1,0 +1,115 @@
+"""`clew export`: what is written is read back; it is continued, repaired, and never written over what others made."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clew import pipeline
+from clew.blockwise.ledger import Ledger
+from clew.errors import InputError
+from clew.synthetic.volume import synthesize
+from clew.volumes.location import read_json
+from clew.volumes.open import open_volume
+from clew.volumes.save import save_volume
+from object_storage import Server
+
+SIZE, OFFSET = (20.0, 10.0, 10.0), (40.0, 10.0, 30.0)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("source") / "segmentation.zarr"
+    save_volume(path, synthesize((20, 40, 150), seed=2).labels, voxel_size=SIZE, offset=OFFSET)
+    return path
+
+
+def rows_of(folder: str) -> dict[str, dict[str, float]]:
+    """The segment properties of a precomputed volume, by id."""
+    inline = (read_json(f"{folder}/segment_properties", "info") or {})["inline"]
+    columns = {column["id"]: column["values"] for column in inline["properties"]}
+    return {id: {name: values[row] for name, values in columns.items()} for row, id in enumerate(inline["ids"])}
+
+
+@pytest.mark.usefixtures("in_this_process")
+@pytest.mark.parametrize("where", ["folder", "s3", "google"])
+def test_precomputed_is_the_volume_with_scales_and_properties(
+    source: Path, tmp_path: Path, where: str, request: pytest.FixtureRequest
+):
+    volumes = {"folder": None, "s3": "s3://bucket/deep", "google": "gs://bucket/deep"}[where]
+    if volumes:
+        request.getfixturevalue(where)
+    pipeline.export(str(source), str(tmp_path / "run"), minimum_size=50, volumes=volumes)
+    path = f"{volumes or tmp_path / 'run'}/precomputed"
+    found, given = open_volume(path), open_volume(source)
+    np.testing.assert_array_equal(found.read(), given.read())
+    assert (found.voxel_size, found.offset, found.attributes["stage"]) == (SIZE, OFFSET, "export")
+    ids, counts = np.unique(given.read(), return_counts=True)
+    voxels = {str(id): count for id, count in zip(ids.tolist(), counts.tolist(), strict=True) if id and count >= 50}
+    assert {id: row["voxels"] for id, row in rows_of(path).items()} == voxels
+    coarse = open_volume(f"{path}:2")
+    assert coarse.voxel_size == (40, 40, 40)
+    assert set(np.unique(coarse.read())) <= set(ids)
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_what_is_there_is_not_written_over(source: Path, tmp_path: Path):
+    (tmp_path / "out/precomputed").mkdir(parents=True)
+    (tmp_path / "out/precomputed/mine").write_text("precious")
+    with pytest.raises(InputError, match="exists and does not belong to a run in"):
+        pipeline.export(str(source), str(tmp_path / "out"))
+    with pytest.raises(InputError, match="exists and does not belong to a run in .*other: move it away first"):
+        pipeline.export(str(source), str(tmp_path / "other"), volumes=str(tmp_path / "out"))
+    assert (tmp_path / "out/precomputed/mine").read_text() == "precious"
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_a_half_written_bucket_is_not_written_over(source: Path, tmp_path: Path, s3: Server):
+    pipeline.export(str(source), str(tmp_path / "run"), volumes="s3://bucket/deep")
+    with pytest.raises(InputError, match="s3://bucket/deep/precomputed exists and does not belong"):
+        pipeline.export(str(source), str(tmp_path / "other"), volumes="s3://bucket/deep")
+
+
+@pytest.mark.usefixtures("threads")
+def test_lost_shards_are_made_again_to_the_same_bits(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    run = tmp_path / "run"
+    pipeline.export(str(source), str(run))
+    shard = next((run / "precomputed").glob("*/0.shard"))
+    before, done = shard.read_bytes(), Ledger(run).done()
+    shard.unlink()
+    pipeline.status(str(run))
+    assert "lacks 1 of its 1 files" in capsys.readouterr().out
+    pipeline.retry(str(run))
+    assert shard.read_bytes() == before
+    assert Ledger(run).done() == done
+    with pytest.raises(InputError, match="begun with other minimum_size"):
+        pipeline.export(str(source), str(run), minimum_size=9)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [(np.ones((2, 3, 4, 5), np.uint8), "must be \\(z, y, x\\)"), (np.full((3, 4, 5), 0.5, np.float32), "fractions")],
+)
+@pytest.mark.usefixtures("in_this_process")
+def test_what_is_no_segmentation_is_refused(tmp_path: Path, data: np.ndarray, message: str):
+    save_volume(tmp_path / "a.zarr", data, voxel_size=SIZE)
+    with pytest.raises(InputError, match=message):
+        pipeline.export(str(tmp_path / "a.zarr"), str(tmp_path / "run"))
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_info_is_what_other_readers_want(source: Path, tmp_path: Path):
+    pipeline.export(str(source), str(tmp_path / "run"))
+    info = json.loads((tmp_path / "run/precomputed/info").read_text())
+    del info["clew"]
+    assert info["scales"][0] == {
+        "key": "10_10_20", "size": [150, 40, 20], "resolution": [10.0, 10.0, 20.0], "voxel_offset": [3, 1, 2],
+        "chunk_sizes": [[64, 64, 64]], "encoding": "compressed_segmentation", "compressed_segmentation_block_size": [8, 8, 8],
+        "sharding": {"@type": "neuroglancer_uint64_sharded_v1", "hash": "identity", "preshift_bits": 2, "minishard_bits": 0,
+                     "shard_bits": 0, "minishard_index_encoding": "gzip", "data_encoding": "gzip"},
+    }  # fmt: skip
+    assert {name: value for name, value in info.items() if name != "scales"} == {
+        "@type": "neuroglancer_multiscale_volume", "type": "segmentation", "data_type": "uint64", "num_channels": 1,
+        "segment_properties": "segment_properties",
+    }  # fmt: skip
