@@ -13,7 +13,7 @@ FILES ?=
 export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
-.PHONY: help demo fuzz test test-python test-lowest setup lint test-without-jit mutants coverage bench bench-scale verify-large same-arrays against weights study clean
+.PHONY: help demo fuzz test test-python test-lowest setup lint docs test-without-jit mutants coverage bench bench-scale verify-large same-arrays against weights study clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,9 +44,12 @@ $(READY): pyproject.toml $(CONSTRAINTS)
 	touch $(READY)
 
 lint: $(READY) ## style and types: ruff and mypy
-	$(BIN)/ruff check src tests benchmarks hatch_build.py
-	$(BIN)/ruff format --check src tests benchmarks hatch_build.py
+	$(BIN)/ruff check src tests benchmarks website hatch_build.py
+	$(BIN)/ruff format --check src tests benchmarks website hatch_build.py
 	$(BIN)/mypy
+
+docs: $(READY) ## the documentation as a site, in build/site; a link that leads nowhere is an error
+	$(BIN)/python -m website
 
 test-without-jit: $(READY) ## the kernels as plain Python, on tiny inputs
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest tests/kernels tests/segmentation tests/evaluation tests/training/test_malis.py tests/training/test_targets.py
