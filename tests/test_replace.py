@@ -198,7 +198,7 @@ from pathlib import Path
 import numpy as np
 from clew.errors import InputError
 from clew.evaluation.scores import evaluate
-from clew.pipeline.evaluate import Measured, save_scores
+from clew.pipeline._curve import Measured, save_scores
 from clew.pipeline.plan import write_run_file
 from clew.pipeline._declare import Record
 from clew.pipeline._run_folder import RunFolder

@@ -97,7 +97,7 @@ def judge_edges(
         raise InputError(
             "edges must join listed fragments, but one is not listed; give fragments and region graph of one run"
         )
-    neurons, voxels, annotated = _majorities(ids, table)
+    neurons, voxels, annotated = majorities(ids, table)
     small = annotated < max(minimum_voxels, 1)
     mixed = ~small & (voxels < minimum_purity * annotated)
     judged = np.all(~(small | mixed)[positions], axis=1)
@@ -218,7 +218,7 @@ def edge_samples(
     return samples
 
 
-def _majorities(
+def majorities(
     ids: NDArray[np.uint64], table: OverlapTable
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]]:
     """Find the majority neuron of each fragment, and count its voxels.

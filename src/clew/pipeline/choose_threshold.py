@@ -22,10 +22,11 @@ from clew.pipeline._edges import refuse_other_fragments
 from clew.pipeline._files import FILE_NAMES, read_ids, read_truth, refuse_existing_outputs, write_scores
 from clew.pipeline._memory import refuse_too_large
 from clew.pipeline._options import Comparison, Input, Output, VoxelSize
+from clew.pipeline._pair import Pair, match_volumes, other_place
 from clew.pipeline._progress import say
 from clew.pipeline._protection import refuse_overlap
 from clew.pipeline._tables import load_region_graph
-from clew.pipeline.evaluate import Pair, match_volumes, other_place, refuse_skeletons
+from clew.pipeline.evaluate import TOPOLOGY, refuse_skeletons
 from clew.ranges import NotNegative
 from clew.segmentation.agglomeration import agglomerate, parse_score
 from clew.segmentation.options import AgglomerationOptions
@@ -40,8 +41,6 @@ CANDIDATES = (
     "hist_quant_75_init_max",
 )  # fmt: skip
 """Scores that are compared where none is named."""
-TOPOLOGY = 20.0
-"""Distance in nm from borders at which their exact place no longer counts."""
 
 
 class Point(NamedTuple):

@@ -16,6 +16,7 @@ from clew.evaluation.overlap import overlap_table
 from clew.evaluation.scores import evaluate
 from clew.network.bundled import open_checkpoint
 from clew.network.options import BUNDLED
+from clew.pipeline._curve import Curve, best_of, curve_figure, score_overlap
 from clew.pipeline._declare import stage
 from clew.pipeline._files import FILE_NAMES, chosen_threshold
 from clew.pipeline._options import Comparison
@@ -25,7 +26,6 @@ from clew.pipeline._tables import load_merge_tree
 from clew.pipeline.agglomerate import agglomerate
 from clew.pipeline.build_region_graph import build_region_graph
 from clew.pipeline.convert import convert
-from clew.pipeline.evaluate import Curve, best_of, curve_figure, score_overlap
 from clew.pipeline.extract_fragments import extract_fragments
 from clew.pipeline.predict import predict
 from clew.pipeline.relabel import relabel

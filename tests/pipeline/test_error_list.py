@@ -1,0 +1,116 @@
+"""`clew evaluate --where`: the list of errors, its places and what would mend each."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import clew
+from clew import pipeline
+from clew.errors import InputError
+from clew.volumes.affinities import affinity_attributes
+from clew.volumes.save import save_volume
+
+NM = {"voxel_size": (10, 10, 10), "offset": (0, 0, 100)}
+OFFSETS = [(-1, 0, 0), (0, -1, 0), (0, 0, -1)]
+EIGHT = np.array([1, 1, 1, 2, 2, 3, 3, 3])
+"""True object of each of eight fragments in a row; contacts 12 wide."""
+CONTACTS = (255, 150, 240, 255, 80, 255, 255)
+"""Affinity of each contact: the first object falls apart at 150, the first two objects merge at 240."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    fragments = np.broadcast_to(np.repeat(np.arange(1, 9), 12), (12, 12, 96)).astype(np.uint64)
+    affinities = np.full((3, 12, 12, 96), 255, np.uint8)
+    affinities[2, :, :, 12::12] = CONTACTS
+    save_volume(tmp_path / "fragments.zarr", fragments, **NM)
+    save_volume(tmp_path / "truth.zarr", EIGHT[fragments - 1].astype(np.uint64), **NM)
+    save_volume(tmp_path / "a.zarr", affinities, **NM, attributes=affinity_attributes(OFFSETS, np.uint8))
+    names = [str(tmp_path / name) for name in ("a.zarr", "fragments.zarr", "region_graph.h5", "merge_tree.h5")]
+    pipeline.build_region_graph(*names[:3])
+    pipeline.agglomerate(*names[2:], score="mean")
+    pipeline.relabel(names[1], names[3], str(tmp_path / "segmentation.zarr"), threshold=0.2)
+    return tmp_path
+
+
+def listed(folder: Path, volume: str = "fragments.zarr", **options) -> dict:
+    files = {"where": str(folder / "e.json"), "where_table": str(folder / "e.csv"), "overwrite": True}
+    pipeline.evaluate(str(folder / volume), str(folder / "truth.zarr"), **files, **options)
+    return json.loads((folder / "e.json").read_text())
+
+
+def tree(folder: Path) -> dict[str, str]:
+    return {name: str(folder / f"{name}.h5") for name in ("merge_tree", "region_graph")}
+
+
+def test_errors_have_place_and_cause(folder: Path, capsys: pytest.CaptureFixture[str]):
+    found = listed(folder, **tree(folder), thresholds=3)
+    assert (found["threshold"], found["score"], found["border"]) == (0.2, "mean", 20.0)
+    merge, split = found["errors"] if found["errors"][0]["kind"] == "merge" else found["errors"][::-1]
+    assert (merge["segments"], merge["objects"]) == ([3], [2, 1])
+    assert (split["segments"], split["objects"]) == ([1, 3], [1])
+    for error, contact, affinity, rank in ((merge, [3, 4], 240, 5), (split, [2, 3], 150, 6)):
+        assert error["merge"]["fragments"] == contact
+        assert error["merge"]["score"] == pytest.approx(affinity / 255, abs=1e-4)
+        assert error["merge"]["threshold"] == pytest.approx(1 - affinity / 255, abs=1e-4)
+        assert (error["merge"]["rank"], error["merge"]["of"]) == (rank, 7)
+        assert (error["merge"]["contact_area"], error["position_is"]) == (144, "contact")
+        assert error["inside_fragment"] is None
+    assert merge["position"][2] == 35
+    assert split["position"][2] == 24
+    assert merge["position_nm"] == [10 * merge["position"][0], 10 * merge["position"][1], 450]
+    assert sum(error["bits"] for error in (merge, split)) > 0.5
+    said = capsys.readouterr().out
+    assert "up to 0.0588: merge 5 of 7" in said
+    assert "above 0.4118: merge 6 of 7" in said
+    rows = list(csv.DictReader((folder / "e.csv").open()))
+    assert [row["kind"] for row in rows] == [error["kind"] for error in found["errors"]]
+    assert {rows[0]["z"], rows[0]["merge_of"], rows[0]["verdict"]} == {str(found["errors"][0]["position"][0]), "7", ""}
+
+
+def test_cutting_just_above_and_below_shows_and_mends(folder: Path):
+    for error in listed(folder, **tree(folder), thresholds=3)["errors"]:
+        for step, there in ((-1e-4, error["kind"] == "split"), (1e-4, error["kind"] == "merge")):
+            again = listed(folder, **tree(folder), thresholds=3, threshold=error["merge"]["threshold"] + step)
+            same = [
+                each for each in again["errors"] if (each["kind"], each["objects"]) == (error["kind"], error["objects"])
+            ]
+            assert bool(same) == there
+
+
+def test_a_segmentation_alone_has_places(folder: Path):
+    with_tree = listed(folder, **tree(folder), thresholds=3)
+    alone = listed(folder, "segmentation.zarr")
+    assert alone["threshold"] is None
+    for one, other in zip(alone["errors"], with_tree["errors"], strict=True):
+        assert (one["merge"], one["position_is"]) == (None, "touch")
+        for name in ("kind", "bits", "segments", "objects", "voxels", "position", "length_nm", "calibre_nm"):
+            assert one[name] == other[name]
+
+
+def test_a_perfect_segmentation_has_no_errors(folder: Path, capsys: pytest.CaptureFixture[str]):
+    truth = clew.open_volume(folder / "truth.zarr").read()
+    save_volume(folder / "perfect.zarr", truth, **NM)
+    assert listed(folder, "perfect.zarr")["errors"] == []
+    assert "no split and no merge" in capsys.readouterr().out
+
+
+def test_a_box_counts_places_in_the_whole(folder: Path):
+    (merge,) = [
+        each
+        for each in listed(folder, **tree(folder), thresholds=3, box=":,:,20:96")["errors"]
+        if each["kind"] == "merge"
+    ]
+    assert merge["position"][2] == 35
+
+
+def test_options_that_do_not_go_together_are_refused(folder: Path):
+    with pytest.raises(InputError, match="give --region-graph"):
+        listed(folder, merge_tree=str(folder / "merge_tree.h5"))
+    with pytest.raises(InputError, match="leave one out"):
+        listed(folder, "segmentation.zarr", components=True)
+    with pytest.raises(InputError, match="give --where"):
+        pipeline.evaluate(str(folder / "segmentation.zarr"), str(folder / "truth.zarr"), threshold=0.3)
