@@ -1,100 +1,103 @@
-"""The state of the viewer, and the data that it serves; no browser."""
+"""What the viewer serves, read by another reader of zarr, and to whom; no browser."""
 
-import io
+import json
+import socket
 import urllib.error
 import urllib.request
-import zlib
 
 import numpy as np
 import psutil
 import pytest
+import tensorstore
 
+from clew import agglomerate, build_region_graph, relabel, segment_lookup
 from clew.errors import InputError
-from clew.view.neuroglancer import Layer, view
+from clew.view.layers import Layer, contrast
+from clew.view.neuroglancer import address_of, view
 
 SIZE = (40.0, 8.0, 4.0)
-
-
-@pytest.fixture
-def arrays():
-    rng = np.random.default_rng(0)
-    raw = rng.integers(0, 256, (6, 10, 14), dtype=np.uint8)
-    return raw, rng.integers(0, 9, raw.shape), rng.random((4, *raw.shape), np.float32)
-
-
-@pytest.fixture
-def viewer(arrays):
-    import neuroglancer
-
-    raw, labels, affinities = arrays
-    yield view(
-        [
-            Layer("raw", raw, "image", SIZE, offset=(400, 80, 40)),
-            Layer("affinities", affinities, "affinities", SIZE, offset=(400, 80, 40), visible=False),
-            Layer("segmentation", labels, "segmentation", SIZE, offset=(400, 80, 40)),
-            Layer("truth", labels.astype(bool), "segmentation", (20.0, 8.0, 4.0), offset=(0, 0, 2)),
-        ],
-        position=(1, 2, 3),
-    )
-    neuroglancer.stop()
-
-
-def volume_of(viewer, name):
-    """The volume that is served for a layer."""
-    url = viewer.state.layers[name].layer.source[0].url
-    (served,) = [volume for token, volume in viewer.volume_manager.volumes.items() if token in url]
-    return served
-
-
-def test_the_viewer_is_local_and_looks_where_it_is_told(viewer):
-    assert viewer.get_viewer_url().startswith("http://127.0.0.1:")
-    state = viewer.state.to_json()
-    assert list(state["dimensions"]) == ["x", "y", "z"]
-    scales = [state["dimensions"][axis][0] for axis in "xyz"]
-    assert scales == pytest.approx([4e-9, 8e-9, 40e-9])
-    assert all(state["dimensions"][axis][1] == "m" for axis in "xyz")
-    assert state["position"] == pytest.approx([13.5, 12.5, 11.5])
-
-
-def test_layers_have_their_kinds_axes_and_places(viewer):
-    layers = viewer.state.layers
-    assert [layer.name for layer in layers] == ["raw", "affinities", "segmentation", "truth"]
-    assert [layer.layer.type for layer in layers] == ["image", "image", "segmentation", "segmentation"]
-    assert [layer.visible for layer in layers] == [True, False, True, True]
-    volumes = [volume_of(viewer, layer.name) for layer in layers]
-    assert volumes[0].dimensions.names == ("z", "y", "x")
-    assert volumes[0].dimensions.scales.tolist() == pytest.approx([40e-9, 8e-9, 4e-9])
-    assert volumes[0].voxel_offset.tolist() == [10, 10, 10]
-    assert volumes[1].dimensions.names == ("c^", "z", "y", "x")
-    assert volumes[1].voxel_offset.tolist() == [0, 10, 10, 10]
-    assert [volume.data_type for volume in volumes] == ["uint8", "float32", "uint64", "uint8"]
-    assert [volume.volume_type for volume in volumes] == ["image", "image", "segmentation", "segmentation"]
-
-
-def test_fractions_of_voxels_are_kept(viewer):
-    assert volume_of(viewer, "truth").voxel_offset.tolist() == [0, 0, 0]
-    matrix = np.array(viewer.state.layers["truth"].layer.source[0].transform.matrix)
-    np.testing.assert_allclose(matrix[:, :3], np.eye(3))
-    np.testing.assert_allclose(matrix[:, 3], [0, 0, 0.5])
-
-
-def test_the_served_ids_are_those_of_the_array(viewer, arrays):
-    _, labels, _ = arrays
-    volume = volume_of(viewer, "segmentation")
-    data, _ = volume.get_encoded_subvolume("npz", np.array([1, 2, 3]), np.array([5, 9, 11]), "1,1,1")
-    found = np.load(io.BytesIO(zlib.decompress(data)))
-    wanted = labels[1:5, 2:9, 3:11].astype(np.uint64)
-    assert found.dtype == np.uint64
-    np.testing.assert_array_equal(found, wanted)
+rng = np.random.default_rng(0)
+RAW = rng.integers(0, 256, (6, 10, 70), dtype=np.uint8)
+LABELS = rng.integers(0, 9, RAW.shape)
+AFFINITIES = rng.random((4, *RAW.shape), np.float32)
+PLACE = (400, 80, 40)
 
 
 @pytest.fixture
 def show():
-    """Opens the viewer on one layer."""
+    """Opens the viewer on some layers."""
     import neuroglancer
 
-    yield lambda data, kind: view([Layer("shown", data, kind, SIZE)])
+    yield lambda *layers, **options: view(layers, **options)
     neuroglancer.stop()
+
+
+@pytest.fixture
+def viewer(show):
+    return show(
+        Layer("raw", RAW, "image", SIZE, PLACE),
+        Layer("affinities", AFFINITIES, "affinities", SIZE, PLACE, visible=False),
+        Layer("segmentation", LABELS, "segmentation", SIZE, PLACE, coarser=[(LABELS[::2, ::2, ::2], (2, 2, 2))]),
+        Layer("truth", LABELS.astype(bool), "segmentation", (20.0, 8.0, 4.0), offset=(0, 0, 2)),
+        position=(1, 2, 3),
+    )
+
+
+def get(viewer, path, **headers):
+    """The bytes at an address below that of the viewer."""
+    base = address_of(viewer).replace("/v/", "/clew/")
+    with urllib.request.urlopen(urllib.request.Request(base + path, headers=headers), timeout=10) as answer:
+        return answer.read()
+
+
+def state(viewer, **headers):
+    return json.loads(get(viewer, "state", **headers))
+
+
+def served(viewer, name, scale=0):
+    """A scale of a layer, opened by tensorstore."""
+    base = address_of(viewer).replace("/v/", "/clew/")
+    return tensorstore.open({"driver": "zarr3", "kvstore": f"{base}zarr/{name}/s{scale}/"}).result()
+
+
+def place_of(viewer, name, scale=0):
+    """Voxel size and translation of a scale, without the first axis of four."""
+    ome = json.loads(get(viewer, f"zarr/{name}/zarr.json"))["attributes"]["ome"]
+    assert ome["version"] == "0.5"
+    size, low = ome["multiscales"][0]["datasets"][scale]["coordinateTransformations"]
+    return size["scale"][-3:], low["translation"][-3:]
+
+
+def test_the_viewer_is_local_and_looks_where_it_is_told(viewer):
+    assert address_of(viewer).startswith("http://127.0.0.1:")
+    found = state(viewer)
+    assert list(found["dimensions"]) == ["x", "y", "z"]
+    assert [found["dimensions"][axis][0] for axis in "xyz"] == pytest.approx([4e-9, 8e-9, 40e-9])
+    assert found["position"] == pytest.approx([13.5, 12.5, 11.5])
+
+
+def test_layers_have_their_kinds_and_places(viewer):
+    layers = state(viewer)["layers"]
+    assert [layer["name"] for layer in layers] == ["raw", "affinities", "segmentation", "truth"]
+    assert [layer["type"] for layer in layers] == ["image", "image", "segmentation", "segmentation"]
+    assert [layer["visible"] for layer in layers] == [True, False, True, True]
+    middle = np.array(SIZE) / 2
+    for name in ("raw", "affinities", "segmentation"):
+        size, low = place_of(viewer, name)
+        assert size == pytest.approx(SIZE)
+        assert low == pytest.approx(np.array(PLACE) + middle), "voxel n of the first layer lies from n to n + 1"
+    size, low = place_of(viewer, "segmentation", 1)
+    assert size == pytest.approx(np.array(SIZE) * 2)
+    assert low == pytest.approx(np.array(PLACE) + middle + np.array(SIZE) / 2)
+    assert place_of(viewer, "truth")[1] == pytest.approx(np.array([0, 0, 2]) + middle), "fractions of voxels are kept"
+
+
+def test_what_is_served_are_the_values_of_the_array(viewer):
+    np.testing.assert_array_equal(served(viewer, "raw").read().result(), RAW)
+    np.testing.assert_array_equal(served(viewer, "affinities").read().result(), AFFINITIES[:3])
+    np.testing.assert_array_equal(served(viewer, "segmentation").read().result(), LABELS)
+    np.testing.assert_array_equal(served(viewer, "segmentation", 1).read().result(), LABELS[::2, ::2, ::2])
+    np.testing.assert_array_equal(served(viewer, "truth").read().result(), LABELS > 0)
 
 
 def test_only_the_part_that_is_looked_at_is_read_and_no_bit_is_lost(show):
@@ -104,30 +107,24 @@ def test_only_the_part_that_is_looked_at_is_read_and_no_bit_is_lost(show):
             return super().__getitem__(selection)
 
     read = []
-    viewer = show(np.full((50, 50, 50), 2**62 + 1).view(Counted), "segmentation")
+    viewer = show(Layer("shown", np.full((70, 70, 70), 2**62 + 1).view(Counted), "segmentation", SIZE))
     read.clear()
-    volume = volume_of(viewer, "shown")
-    data, _ = volume.get_encoded_subvolume("npz", np.array([1, 4, 7]), np.array([3, 6, 9]), "1,1,1")
-    assert (np.load(io.BytesIO(zlib.decompress(data))) == 2**62 + 1).all()
-    assert read == [np.s_[1:3, 4:6, 7:9]]
+    assert (served(viewer, "shown")[1:3, 65:70, 7:9].read().result() == 2**62 + 1).all()
+    assert read == [np.s_[0:64, 64:70, 0:64]]
 
 
 @pytest.mark.parametrize(
-    ("given", "kind", "served"),
+    ("given", "kind", "wanted"),
     [
         ("int64", "segmentation", "uint64"), ("int32", "segmentation", "uint32"), ("uint64", "segmentation", "uint64"),
         ("bool", "segmentation", "uint8"), ("int16", "image", "int16"), ("float64", "image", "float32"),
     ],
 )  # fmt: skip
-def test_types_that_the_viewer_does_not_know_are_converted(show, given, kind, served):
-    assert volume_of(show(np.zeros((2, 2, 2), given), kind), "shown").data_type == served
+def test_types_that_the_viewer_does_not_know_are_converted(show, given, kind, wanted):
+    assert served(show(Layer("shown", np.zeros((2, 2, 2), given), kind, SIZE)), "shown").dtype.name == wanted
 
 
-def test_contrast_is_that_of_the_type_or_of_the_whole_volume(show):
-    def contrast(data):
-        layer = show(data, "image").state.layers["shown"].layer
-        return layer.to_json()["shaderControls"]["normalized"]["range"]
-
+def test_contrast_is_that_of_the_type_or_of_the_whole_volume():
     assert contrast(np.zeros((2, 2, 2), np.uint8)) == [0, 255]
     assert contrast(np.full((2, 2, 2), 7, np.uint16)) == [7, 8]
     assert contrast(np.arange(20, dtype=np.float32).reshape(20, 1, 1)) == pytest.approx([0, 19], abs=0.1)
@@ -138,16 +135,102 @@ def test_contrast_is_that_of_the_type_or_of_the_whole_volume(show):
     assert contrast(np.full((2, 2, 2), np.nan, np.float32)) == [0, 1]
 
 
-@pytest.mark.parametrize("kind", ["image", "affinities"])
-def test_without_a_position_the_viewer_looks_at_the_middle_of_the_volume(show, arrays, kind):
-    raw, _, affinities = arrays
-    viewer = show(raw if kind == "image" else affinities, kind)
-    assert viewer.state.to_json()["position"] == pytest.approx([7.5, 5.5, 3.5])
+@pytest.mark.parametrize(("data", "kind"), [(RAW, "image"), (AFFINITIES, "affinities")])
+def test_without_a_position_the_viewer_looks_at_the_middle_of_the_volume(show, data, kind):
+    assert state(show(Layer("shown", data, kind, SIZE)))["position"] == pytest.approx([35.5, 5.5, 3.5])
 
 
-def test_the_page_is_served(viewer):
-    with urllib.request.urlopen(viewer.get_viewer_url(), timeout=10) as answer:
-        assert b"neuroglancer" in answer.read().lower()
+def test_the_volume_fills_the_panels(show):
+    found = state(show(Layer("shown", np.zeros((100, 400, 300), np.uint8), "image", SIZE)))
+    assert found["crossSectionScale"] == pytest.approx(1000 / 400), "voxels of 4 nm to a pixel: z is the longest side"
+    assert found["projectionScale"] == pytest.approx(np.linalg.norm([1000, 800, 300]))
+
+
+@pytest.fixture(scope="module")
+def way():
+    """Fragments and their merge tree: cubes of 4, joined at many scores."""
+    fragments = np.arange(1, 28, dtype=np.uint64).reshape(3, 3, 3).repeat(4, 0).repeat(4, 1).repeat(4, 2)
+    fragments[:2, :2] = 0
+    scores = np.random.default_rng(1).random((3, *fragments.shape), np.float32)
+    return fragments, agglomerate(build_region_graph(scores, fragments))
+
+
+def test_the_threshold_is_an_axis_of_the_segmentation(show, way):
+    fragments, tree = way
+    coarse = fragments[::2, ::2, ::2]
+    viewer = show(
+        Layer("segments", fragments, "segmentation", SIZE, tree=tree, coarser=[(coarse, (2, 2, 2))]), threshold=0.43
+    )
+    found = state(viewer)
+    assert found["dimensions"]["t"] == [0.01, ""]
+    assert found["position"][3] == 43.5
+    assert found["layers"][0]["source"][1].endswith("/mesh/segments/43/"), "the address of a mesh holds the threshold"
+    assert found["toolPalettes"]["threshold"]["tools"] == [{"type": "dimension", "dimension": "t"}]
+    volumes = [served(viewer, "segments", scale) for scale in (0, 1)]
+    assert volumes[0].shape == (101, *fragments.shape)
+    for step in (0, 43, 70, 43, 100):
+        for volume, data in zip(volumes, (fragments, coarse), strict=True):
+            wanted = relabel(np.ascontiguousarray(data), tree.fragments, segment_lookup(tree, step / 100))
+            np.testing.assert_array_equal(volume[step].read().result(), wanted)
+
+
+def triangles(mesh):
+    """Corners (x, y, z) of a mesh in neuroglancer's legacy format."""
+    count = int(np.frombuffer(mesh[:4], "<u4")[0])
+    return np.frombuffer(mesh[4 : 4 + 12 * count], "<f4").reshape(-1, 3)
+
+
+def test_a_mesh_lies_on_its_segment_and_follows_the_threshold(show, way):
+    fragments, tree = way
+    viewer = show(Layer("segments", fragments, "segmentation", SIZE, PLACE, tree=tree))
+    assert json.loads(get(viewer, "mesh/segments/0/info")) == {"@type": "neuroglancer_legacy_mesh"}
+    boxes = set()
+    for step in (0, 60, 100):
+        segments = relabel(fragments, tree.fragments, segment_lookup(tree, step / 100))
+        segment = int(segments[11, 11, 11])
+        assert json.loads(get(viewer, f"mesh/segments/{step}/{segment}:0")) == {"fragments": [str(segment)]}
+        corners = triangles(get(viewer, f"mesh/segments/{step}/{segment}"))
+        voxels = np.argwhere(segments == segment)
+        wanted = (voxels.min(0) * SIZE + PLACE, (voxels.max(0) + 1) * SIZE + PLACE)
+        np.testing.assert_allclose([corners.min(0)[::-1], corners.max(0)[::-1]], wanted)
+        boxes.add(tuple(corners.max(0) - corners.min(0)))
+    assert len(boxes) > 1
+    assert not len(triangles(get(viewer, "mesh/segments/0/999"))), (
+        "where there is no such segment, there is no triangle"
+    )
+
+
+def test_fragments_are_followed_to_their_segments(show, way):
+    fragments, tree = way
+    viewer = show(Layer("segments", fragments, "segmentation", SIZE, tree=tree))
+    lookup = dict(zip(tree.fragments.tolist(), segment_lookup(tree, 0.6).tolist(), strict=True))
+    found = json.loads(get(viewer, "segments/segments/60?ids=27,5,999"))
+    assert found == [str(lookup[27]), str(lookup[5]), "0"]
+
+
+def test_fragments_of_another_tree_are_told_once_not_shown_wrongly(show, way):
+    said = []
+    viewer = show(Layer("segments", way[0] + np.uint64(1000), "segmentation", SIZE, tree=way[1]), say=said.append)
+    for _ in range(2):
+        with pytest.raises(urllib.error.HTTPError, match="500"):
+            get(viewer, "zarr/segments/s0/c/50/0/0/0")
+    assert len(said) == 1
+    assert "not in the merge tree" in said[0]
+
+
+def test_the_page_is_served_with_what_is_added(viewer):
+    with urllib.request.urlopen(address_of(viewer), timeout=10) as answer:
+        page = answer.read()
+    assert b"neuroglancer" in page
+    assert b'rel="icon"' in page, "no request for an icon that is not there"
+    assert viewer.token.encode() + b"/page.js" in page
+    assert b"replaceState" in get(viewer, "page.js")
+
+
+def test_addresses_are_those_by_which_the_browser_asked(viewer):
+    for host in ("localhost:9000", "127.0.0.1:1", "[::1]:80"):
+        sources = [layer["source"] for layer in state(viewer, Host=host)["layers"]]
+        assert sources[0] == f"zarr3://http://{host}/clew/{viewer.token}/zarr/raw/"
 
 
 def test_only_this_machine_and_who_knows_the_address_gets_in(viewer):
@@ -158,10 +241,14 @@ def test_only_this_machine_and_who_knows_the_address_gets_in(viewer):
     assert {ip for ip, port in listening if port == server.port} == {"127.0.0.1"}
     token = viewer.token
     assert len(token) >= 32
-    pages = [viewer.get_viewer_url(), f"{server.server_url}/neuroglancer/info/{token}.{volume_of(viewer, 'raw').token}"]
+    base = f"{server.server_url}/clew/{token}/"
+    below = ("state", "page.js", "zarr/raw/zarr.json", "zarr/raw/s0/c/0/0/0", "mesh/truth/0/info", "mesh/truth/0/1")
+    pages = [address_of(viewer), *(base + path for path in below)]
     for page in pages:
         with urllib.request.urlopen(page, timeout=10) as answer:
             assert "Access-Control-Allow-Origin" not in answer.headers, "pages of others may read it"
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(urllib.request.Request(page, headers={"Host": "evil.example:80"}), timeout=10)
     guesses = [page.replace(token, guess) for page in pages for guess in ("0" * len(token), "", token[:-1])]
     for page in (server.server_url, *guesses):
         with pytest.raises(urllib.error.HTTPError, match="404"):
@@ -169,6 +256,23 @@ def test_only_this_machine_and_who_knows_the_address_gets_in(viewer):
     for action in ("action", "state", "credentials"):
         with pytest.raises(urllib.error.HTTPError, match="404"):
             urllib.request.urlopen(f"{server.server_url}/{action}/{'0' * len(token)}", data=b"{}", timeout=10)
+
+
+@pytest.mark.parametrize("path", ["zarr/raw/s1/zarr.json", "zarr/raw/s0/c/9/0/0", "zarr/raw/s0/c/0", "zarr/none/zarr.json",
+                                  "mesh/raw/0/1", "mesh/truth/0/x", "segments/truth/0"])  # fmt: skip
+def test_what_is_not_there_is_not_found(viewer, path):
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        get(viewer, path)
+
+
+def test_two_viewers_at_once(show):
+    viewers = [show(Layer("shown", np.full((2, 2, 2), value, np.uint8), "image", SIZE)) for value in (1, 2)]
+    assert [served(viewer, "shown")[0, 0, 0].read().result().item() for viewer in viewers] == [1, 2]
+
+
+def test_a_port_in_use_is_told(show):
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(InputError, match="give another --port"):
+        show(Layer("shown", RAW, "image", SIZE), port=taken.getsockname()[1])
 
 
 @pytest.mark.parametrize(
@@ -184,9 +288,3 @@ def test_only_this_machine_and_who_knows_the_address_gets_in(viewer):
 def test_what_cannot_be_shown_is_refused(layers, message):
     with pytest.raises(InputError, match=message):
         view(layers)
-
-
-def test_the_volume_fills_the_panels(show):
-    state = show(np.zeros((100, 400, 300), np.uint8), "image").state
-    assert state.cross_section_scale == pytest.approx(1000 / 400), "voxels of 4 nm to a pixel: z is the longest side"
-    assert state.projection_scale == pytest.approx(np.linalg.norm([1000, 800, 300]))
