@@ -37,7 +37,10 @@ def good() -> dict[str, Any]:
         "raw": (affinities[0] * 255).astype(np.uint8),
         "table": clew.overlap_table(fragments, labels), "edge_mask": targets,
         "skeletons": clew.Skeletons(np.array([[1.0, 2, 3], [4, 2, 3]]), np.array([[0, 1]]), np.array([7, 7])),
-        "segments": np.array([3, 3], np.uint64), "voxel_size": np.array([8.0, 4, 4]), "offsets": np.array(NEAREST),
+        "must_link": tree.fragments[:2][None], "links": np.array([[0, 0, 0, 1], [1, 1, 1, 1]]),
+        "cannot_link": np.array([[tree.fragments[2], 0, 1], [tree.fragments[3], 0, 2]], np.uint64),
+        "splits": np.array([[0, 0, 0, 1, 1], [1, 5, 5, 1, 2]]), "segments": np.array([3, 3], np.uint64),
+        "voxel_size": np.array([8.0, 4, 4]), "offsets": np.array(NEAREST),
         "sections": np.array([1, 1, 0, 1, 1, 1, 0, 1], bool),
         "network": clew.UNet(clew.UNetOptions(features=(2, 2), pooling=((2, 2, 2),), encoder_convolutions=(1, 1),
                                               decoder_convolutions=(1,))).eval(),
@@ -77,6 +80,14 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, str]]] = {
     "agglomerate, maximum": (
         lambda **c: clew.agglomerate(graph_of(**c), options=clew.AgglomerationOptions("hist_quant_75_init_max")),
         {n: f"graph.{n}" for n in GRAPH},
+    ),
+    "agglomerate, constraints": (
+        lambda **c: clew.agglomerate(good()["graph"], constraints=clew.Constraints(**c)),
+        {"must_link": "must_link", "cannot_link": "cannot_link"},
+    ),
+    "find_constraints": (
+        lambda links, splits, **c: clew.find_constraints(**c, points=clew.PointConstraints(links, splits)),
+        {"fragments": "fragments", "cannot_link": "labels", "links": "links", "splits": "splits"},
     ),
     "merge_region_graphs": (
         lambda **c: clew.merge_region_graphs([graph_of(**c), good()["graph"]]),

@@ -24,6 +24,7 @@ _PUBLIC = {
     "clew.network.prediction": ("predict_affinities",),
     "clew.network.unet": ("UNet",),
     "clew.segmentation.agglomeration": ("MergeTree", "agglomerate"),
+    "clew.segmentation.constraints": ("Constraints", "PointConstraints", "find_constraints"),
     "clew.segmentation.dust": ("join_dust", "remove_small"),
     "clew.segmentation.fragments": ("extract_fragments",),
     "clew.segmentation.options": ("AgglomerationOptions", "CutOptions", "FragmentOptions", "SegmentationOptions"),

@@ -1,6 +1,6 @@
 """Slow, obvious twins of region graph, agglomeration and dust: dictionaries of sorted pairs to lists of bytes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from itertools import product
 
@@ -9,6 +9,8 @@ import numpy as np
 from clew.segmentation.region_graph import RegionGraph
 
 Contacts = dict[tuple[int, int], list[int]]
+Sides = dict[int, set[tuple[int, int]]]
+"""Of each region, (split, side)."""
 
 
 def region_contacts(affinities: np.ndarray, fragments: np.ndarray) -> Contacts:
@@ -59,7 +61,7 @@ def rank(edges: dict, score: str) -> Callable:
 def unite(edges: dict, pair: tuple[int, int]) -> None:
     """Merge the two regions of `pair` into the smaller id and pool the edges that become parallel."""
     survivor, absorbed = pair
-    del edges[pair]
+    edges.pop(pair, None)
     for old in [edge for edge in edges if absorbed in edge]:
         values, key = edges.pop(old)
         other = old[0] if old[1] == absorbed else old[1]
@@ -70,18 +72,40 @@ def unite(edges: dict, pair: tuple[int, int]) -> None:
             edges[new] = (values, key)
 
 
-def merge_sequence(contacts: Contacts, score: str, floor: int = 0) -> list[tuple[int, int, int]]:
-    """Rescan all edges and merge the best one, until none reaches the floor: (survivor, absorbed, score)."""
-    edges = start(contacts, score)
+def apart(sides: Sides, one: int, two: int) -> bool:
+    """Whether two regions have sides of one split, and these are not a single one."""
+    mine, yours = sides.get(one, set()), sides.get(two, set())
+    both = {split for split, _ in mine} & {split for split, _ in yours}
+    return any(len({side for name, side in mine | yours if name == split}) > 1 for split in both)
+
+
+def merge_sequence(
+    contacts: Contacts, score: str, floor: int = 0, must_link: Iterable = (), cannot_link: Iterable = ()
+) -> list[tuple[int, int, int]]:
+    """Rescan all edges of regions that are not apart, merge the best, until none reaches the floor.
+
+    What must be linked is one region before: (survivor, absorbed, score).
+    """
+    edges, sides = start(contacts, score), {}
+    for fragment, split, side in cannot_link:
+        sides.setdefault(fragment, set()).add((split, side))
+    for link in must_link:
+        merge(edges, sides, tuple(link))
     merges = []
-    while edges:
-        best = min(edges, key=rank(edges, score))
+    while permitted := [pair for pair in edges if not apart(sides, *pair)]:
+        best = min(permitted, key=rank(edges, score))
         level = statistic(score, edges[best][0])
         if level < floor:
             break
         merges.append((*best, level))
-        unite(edges, best)
+        merge(edges, sides, best)
     return merges
+
+
+def merge(edges: dict, sides: Sides, pair: tuple[int, int]) -> None:
+    """Unite two regions, and what they have."""
+    unite(edges, pair)
+    sides[pair[0]] = sides.get(pair[0], set()) | sides.pop(pair[1], set())
 
 
 def lookup_by_union(merges: list[tuple[int, int, int]], fragments: list[int], threshold: float) -> dict[int, int]:
@@ -97,18 +121,18 @@ def lookup_by_union(merges: list[tuple[int, int, int]], fragments: list[int], th
 
 
 def joined_dust(
-    contacts: Contacts, sizes: dict[int, int], score: str, minimum_size: int, rng: np.random.Generator
+    contacts: Contacts, sizes: dict[int, int], score: str, minimum_size: int, rng: np.random.Generator, sides: Sides
 ) -> dict[int, int]:
     """Merge edges that are the best of both regions, in random order: region to the region that took it in.
 
-    Edges between two regions that are not dust do not count.
+    Edges between two regions that are not dust do not count, nor those between two that are apart.
     """
     edges = start(contacts, score)
-    sizes = dict(sizes)
+    sizes, sides = dict(sizes), dict(sides)
     segment = {region: region for region in sizes}
 
     def counts(pair: tuple[int, int]) -> bool:
-        return min(sizes[region] for region in pair) < minimum_size
+        return min(sizes[region] for region in pair) < minimum_size and not apart(sides, *pair)
 
     def is_best(pair: tuple[int, int], region: int) -> bool:
         return pair == min((edge for edge in edges if region in edge and counts(edge)), key=rank(edges, score))
@@ -120,4 +144,4 @@ def joined_dust(
         pair = candidates[rng.integers(len(candidates))]
         sizes[pair[0]] += sizes.pop(pair[1])
         segment = {region: pair[0] if name == pair[1] else name for region, name in segment.items()}
-        unite(edges, pair)
+        merge(edges, sides, pair)

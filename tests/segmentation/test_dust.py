@@ -23,17 +23,27 @@ def random_graph(seed: int) -> RegionGraph:
     return build_region_graph(affinities, fragments)
 
 
-@given(SEEDS, st.sampled_from(["mean", "hist_quant_50", "hist_quant_75"]), st.integers(1, 16))
-@settings(max_examples=100, deadline=None)
-def test_equals_the_rule_in_random_order(seed: int, score: str, minimum_size: int):
+@given(
+    SEEDS, st.sampled_from(["mean", "hist_quant_50", "hist_quant_75"]), st.integers(1, 16), st.sampled_from([0, 0.3])
+)
+@settings(max_examples=150, deadline=None)
+def test_equals_the_rule_in_random_order(seed: int, score: str, minimum_size: int, constrained: float):
     graph = random_graph(seed)
     rng = np.random.default_rng(seed)
     lookup = graph.fragments[np.sort(rng.integers(0, len(graph.fragments), len(graph.fragments)))]
     segments = contract_region_graph(graph, lookup)
     sizes = dict(zip(segments.fragments.tolist(), segments.sizes.tolist(), strict=True))
-    joined = join_dust(graph, lookup, minimum_size=minimum_size, options=AgglomerationOptions(score))
+    chosen = graph.fragments[rng.random(len(graph.fragments)) < constrained]
+    rows = np.column_stack([chosen, rng.integers(0, 2, len(chosen)), rng.integers(0, 3, len(chosen))]).astype(np.uint64)
+    sides = {}
+    for fragment, split, side in rows.tolist():
+        sides.setdefault(dict(zip(graph.fragments.tolist(), lookup.tolist(), strict=True))[fragment], set()).add(
+            (split, side)
+        )
+    options = AgglomerationOptions(score)
+    joined = join_dust(graph, lookup, minimum_size=minimum_size, options=options, cannot_link=rows)
     for _ in range(3):
-        want = joined_dust(graph_contacts(segments), sizes, score, minimum_size, rng)
+        want = joined_dust(graph_contacts(segments), sizes, score, minimum_size, rng, sides)
         assert joined.tolist() == [want[segment] for segment in lookup.tolist()]
 
 

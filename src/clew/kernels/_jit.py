@@ -34,6 +34,7 @@ SHARED = (
     "_union_find.py",
     "agglomeration_layout.py",
     "agglomeration_scores.py",
+    "cannot_link.py",
 )
 """Files from which other kernels take helpers and constants."""
 _STATE = hashlib.sha256(b"".join(Path(__file__).with_name(name).read_bytes() for name in SHARED)).hexdigest()

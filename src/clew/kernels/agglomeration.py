@@ -50,6 +50,7 @@ from clew.kernels.agglomeration_layout import (
     new_merges,
 )
 from clew.kernels.agglomeration_scores import list_values, pool, release, score
+from clew.kernels.cannot_link import Sides, conflict, unite_sides
 
 # entries of the table and of heaps hold two numbers: tag or key in the high half, edge in the low one
 _LOW, _HALF = 0xFFFFFFFF, 32
@@ -80,7 +81,9 @@ class Merged(NamedTuple):
     values: Values
 
 
-def merge_regions(rule: Rule, ends: np.ndarray, sizes: np.ndarray, histograms: Histograms, held: np.ndarray) -> Merged:
+def merge_regions(
+    rule: Rule, ends: np.ndarray, sizes: np.ndarray, histograms: Histograms, held: np.ndarray, sides: Sides
+) -> Merged:
     """Merge the two regions of the best edge, until none reaches the floor.
 
     Parameters
@@ -94,6 +97,9 @@ def merge_regions(rule: Rule, ends: np.ndarray, sizes: np.ndarray, histograms: H
         Of the affinities of each edge.
     held : (m,) bool
         Regions that may not merge, nor may what would merge with them (not for the kind TOP).
+    sides : Sides
+        Regions on different sides of a split never merge: an edge between them is dropped, never waited for. Its chains
+        are changed.
 
     Returns
     -------
@@ -104,9 +110,9 @@ def merge_regions(rule: Rule, ends: np.ndarray, sizes: np.ndarray, histograms: H
     merges = new_merges(len(sizes))
     if rule.kind == TOP:
         heap, holders = np.empty(2 * len(ends), np.int64), np.empty(len(ends), np.int32)
-        count = _merge_from_heap(rule, graph, values, heap, holders, merges)
+        count = _merge_from_heap(rule, graph, sides, values, heap, holders, merges)
     else:
-        count = _merge_in_buckets(rule, graph, values, new_buckets(graph, rule), merges)
+        count = _merge_in_buckets(rule, graph, sides, values, new_buckets(graph, rule), merges)
     return Merged(merges.pairs[:count], merges.levels[:count] * level_step(rule.kind), rule, graph, values)
 
 
@@ -248,7 +254,26 @@ def _list_moved(stays, goes, count, graph):
 
 
 @inline
-def _merge(kind, edge, graph, values):
+def _forbidden(kind, edge, graph, sides, values):
+    """Drop an edge of two regions that may not merge; tell whether it was one.
+
+    What these become may merge no more either, so that the edge is pooled with none that may.
+    """
+    if sides.heads.shape[0] == 0:
+        return False
+    one, two = at(graph.edges[at(edge), FIRST]), at(graph.edges[at(edge), SECOND])
+    if not conflict(sides, one, two):
+        return False
+    graph.states[at(edge)] = GONE
+    graph.degrees[one] -= 1
+    graph.degrees[two] -= 1
+    if kind == QUANTILE and graph.edges[at(edge), SLOT] >= 0:
+        release(values, np.int64(graph.edges[at(edge), SLOT]))
+    return True
+
+
+@inline
+def _merge(kind, edge, graph, sides, values):
     """Merge the two regions of an edge.
 
     The edges of the region with fewer move to the other, and parallel ones are pooled.
@@ -287,6 +312,8 @@ def _merge(kind, edge, graph, values):
     degrees[at(stays)] += kept - 1
     graph.regions[at(stays), NAME] = min(graph.regions[at(stays), NAME], graph.regions[at(goes), NAME])
     graph.sizes[at(stays)] += graph.sizes[at(goes)]
+    if sides.heads.shape[0] > 0:
+        unite_sides(sides, stays, goes)
 
 
 @bare_kernel
@@ -314,7 +341,7 @@ def _record(rule, graph, edge, merges, count, level):
 
 
 @bare_kernel
-def _merge_in_buckets(rule, graph, values, queue, merges):
+def _merge_in_buckets(rule, graph, sides, values, queue, merges):
     """Merge best edges down to the floor level; returns the number of merges.
 
     The score must be reducible (MEAN, QUANTILE).
@@ -354,18 +381,20 @@ def _merge_in_buckets(rule, graph, values, queue, merges):
                 if np.int64(edges[at(edge), KEY]) > key:
                     size = push(heap, size, (np.int64(edges[at(edge), KEY]) << _HALF) | edge)
                     continue
+            if _forbidden(rule.kind, edge, graph, sides, values):
+                continue
             one, two = at(edges[at(edge), FIRST]), at(edges[at(edge), SECOND])
             if regions[one, HELD] or regions[two, HELD]:
                 regions[one, HELD] = regions[two, HELD] = 1
                 continue
             before, count = count, _record(rule, graph, edge, merges, count, level)
             if count > before:
-                _merge(rule.kind, edge, graph, values)
+                _merge(rule.kind, edge, graph, sides, values)
     return count
 
 
 @bare_kernel
-def _merge_from_heap(rule, graph, values, heap, holders, merges):
+def _merge_from_heap(rule, graph, sides, values, heap, holders, merges):
     """Merge best edges for scores that pooling can raise (TOP).
 
     Pooled edges are scored at once; there is one queue for the whole graph.
@@ -385,10 +414,12 @@ def _merge_from_heap(rule, graph, values, heap, holders, merges):
             continue
         if level < rule.floor:
             break
+        if _forbidden(rule.kind, edge, graph, sides, values):
+            continue
         before, count = count, _record(rule, graph, edge, merges, count, level)
         touched[0] = 0
         if count > before:
-            _merge(rule.kind, edge, graph, values)
+            _merge(rule.kind, edge, graph, sides, values)
         for k in range(1, touched[0] + 1):
             edge = np.int64(touched[at(k)])
             level = np.int64(score(rule, graph, values, edge))

@@ -29,6 +29,11 @@ TREE_COLUMNS: dict[str, tuple[str, tuple[int | None, ...]]] = {
     "scores": ("float32", (None,)),
 }
 """dtype and shape of each column; None for any length."""
+CONSTRAINT_COLUMNS: dict[str, tuple[str, tuple[int | None, ...]]] = {
+    "must_link": ("uint64", (None, 2)),
+    "cannot_link": ("uint64", (None, 3)),
+}
+"""Columns of a merge tree that was made under constraints."""
 
 
 def save_region_graph(path: str, graph: RegionGraph, record: dict[str, Any], overwrite: bool) -> None:
@@ -48,13 +53,15 @@ def load_region_graph(path: str) -> tuple[RegionGraph, dict[str, Any]]:
 def save_merge_tree(path: str, tree: MergeTree, record: dict[str, Any], overwrite: bool) -> None:
     """Write a merge tree, one column for each of its arrays."""
     columns = {field.name: getattr(tree, field.name) for field in fields(MergeTree) if field.name != "score"}
+    columns = {name: values for name, values in columns.items() if name in TREE_COLUMNS or len(values)}
     save_table(path, columns, {**record, "score": tree.score}, kind=TREE, overwrite=overwrite)
 
 
 def load_merge_tree(path: str) -> tuple[MergeTree, dict[str, Any]]:
     """A merge tree and what was recorded with it."""
     table = load_table(path, kind=TREE, columns=list(TREE_COLUMNS))
-    columns = _checked(table, TREE_COLUMNS, path)
+    there = {name: shape for name, shape in CONSTRAINT_COLUMNS.items() if name in table.columns}
+    columns = _checked(table, TREE_COLUMNS | there, path)
     with _named(path):
         tree = MergeTree(**columns, score=expect(table.attributes, "score", "text", path))
         _ = tree.cuts  # refuses merges that are none; kept for later

@@ -4,7 +4,7 @@ The result is one merge tree.
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -15,7 +15,16 @@ from clew.arrays import as_array, as_ids
 from clew.errors import InputError
 from clew.kernels import agglomeration as kernels
 from clew.kernels import agglomeration_layout as layout
+from clew.kernels.cannot_link import Sides
 from clew.kernels.relabel import positions_of
+from clew.segmentation.constraints import (
+    Constraints,
+    chain_sides,
+    checked_constraints,
+    linked_regions,
+    sides_of_regions,
+)
+from clew.segmentation.histograms import contract_contacts
 from clew.segmentation.options import AgglomerationOptions
 from clew.segmentation.region_graph import RegionGraph, checked_graph, edge_positions, strictly_ascending
 
@@ -57,6 +66,10 @@ class MergeTree:
         The statistic in [0, 1] at which they merged.
     score : str
         Name of the statistic.
+    must_link : (k, 2) uint64
+        Smallest fragment and another one that are one region before the first merge, at every threshold.
+    cannot_link : (l, 3) uint64
+        The constraint of this name under which it was made (`Constraints`): no merge breaks it, nor may what joins dust.
 
     Examples
     --------
@@ -71,6 +84,8 @@ class MergeTree:
     merges: NDArray[np.uint64]
     scores: NDArray[np.float32]
     score: str
+    must_link: NDArray[np.uint64] = field(default_factory=lambda: Constraints().must_link)
+    cannot_link: NDArray[np.uint64] = field(default_factory=lambda: Constraints().cannot_link)
 
     @cached_property
     def cuts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -82,6 +97,7 @@ class MergeTree:
         a beginning of the sequence.
         """
         fragments, merges = as_ids(self.fragments, "fragments"), as_ids(self.merges, "merges")
+        links = as_ids(self.must_link, "must_link").reshape(-1, 2)
         steps = as_array(self.scores, "scores").astype(np.float64).reshape(-1)
         listed = fragments.ndim == 1 and strictly_ascending(fragments)
         if not listed or merges.shape != (len(steps), 2) or not ((steps >= 0) & (steps <= 1)).all():
@@ -89,7 +105,7 @@ class MergeTree:
                 "the merge tree is broken: it must have ascending fragments, and two of them and a score in [0, 1] "
                 "for each merge"
             )
-        survivors, absorbed = positions_of(fragments, merges).T
+        survivors, absorbed = positions_of(fragments, np.concatenate([links, merges])).T
         ordered = (survivors >= 0).all() and (survivors < absorbed).all()
         if not ordered or (np.bincount(absorbed, minlength=1) > 1).any():
             raise InputError(
@@ -97,7 +113,9 @@ class MergeTree:
             )
         parents, levels = np.arange(len(fragments)), np.full(len(fragments), -1)
         parents[absorbed] = survivors
-        levels[absorbed] = np.minimum.accumulate(np.rint(steps * layout.FULL).astype(np.int64))
+        falling = np.minimum.accumulate(np.rint(steps * layout.FULL).astype(np.int64))
+        # a link is above the best score, so that a threshold of 0 keeps it, too
+        levels[absorbed] = np.concatenate([np.full(len(links), layout.FULL + 1), falling])
         return parents, levels
 
 
@@ -122,7 +140,12 @@ def parse_score(name: str) -> Score:
     return Score(layout.QUANTILE, percent, bool(found["maximum"]), 0)
 
 
-def agglomerate(graph: RegionGraph, *, options: AgglomerationOptions = AgglomerationOptions()) -> MergeTree:
+def agglomerate(
+    graph: RegionGraph,
+    *,
+    options: AgglomerationOptions = AgglomerationOptions(),
+    constraints: Constraints = Constraints(),
+) -> MergeTree:
     """Merge the best two regions again and again, into a merge tree.
 
     The best are those of the highest score. Edges that become parallel are pooled; it ends when no edge reaches the
@@ -138,6 +161,9 @@ def agglomerate(graph: RegionGraph, *, options: AgglomerationOptions = Agglomera
     graph : RegionGraph
     options : AgglomerationOptions
         Score and floor.
+    constraints : Constraints
+        What is one region before the first merge, and which regions never merge: an edge between these is dropped as if the two
+        did not touch. The tree records both.
 
     Returns
     -------
@@ -146,7 +172,8 @@ def agglomerate(graph: RegionGraph, *, options: AgglomerationOptions = Agglomera
     Raises
     ------
     InputError
-        For an unknown score, a floor outside [0, 1] or a graph that is too large or inconsistent.
+        For an unknown score, a floor outside [0, 1], a graph that is too large or inconsistent, or constraints that contradict
+        each other or name other fragments.
 
     Examples
     --------
@@ -160,9 +187,16 @@ def agglomerate(graph: RegionGraph, *, options: AgglomerationOptions = Agglomera
     ([[1, 2], [1, 3]], True)
     """
     graph = checked_graph(graph)
-    positions, levels = merge_edges(initial_graph(graph, options.score), options, 0)
+    found = checked_constraints(constraints, graph.fragments)
+    regions = linked_regions(graph.fragments, found.must_link)
+    sides = sides_of_regions(found.cannot_link, graph.fragments, regions)
+    linked = initial_graph(graph, options.score)
+    if len(found.must_link):
+        linked = _contracted(linked, regions)
+    positions, levels = merge_edges(linked, options, 0, sides)
     scores = (levels / layout.FULL).astype(np.float32)
-    return MergeTree(graph.fragments, graph.sizes, graph.fragments[positions], scores, options.score)
+    merges = linked.fragments[positions]
+    return MergeTree(graph.fragments, graph.sizes, merges, scores, options.score, found.must_link, found.cannot_link)
 
 
 def initial_graph(graph: RegionGraph, score: str) -> RegionGraph:
@@ -200,28 +234,43 @@ def contact_scores(graph: RegionGraph, score: str) -> NDArray[np.float32]:
     return (levels / layout.FULL).astype(np.float32)
 
 
+def _contracted(graph: RegionGraph, regions: NDArray[np.uint64]) -> RegionGraph:
+    """The graph of the region of each fragment, its edges in the order of their keys.
+
+    Of contacts that become parallel the largest key counts, as everywhere.
+    """
+    ends = regions[edge_positions(graph.fragments, graph.edges)]
+    rows, cells = contract_contacts(ends, (graph.starts, graph.bins, graph.counts))
+    ids, indices = np.unique(regions, return_inverse=True)
+    sizes = np.zeros(len(ids), np.int64)
+    np.add.at(sizes, indices, graph.sizes)
+    return RegionGraph(ids, sizes, np.sort(ends[rows], axis=1), *cells)
+
+
 def merge_edges(
-    graph: RegionGraph, options: AgglomerationOptions, minimum_size: int
+    graph: RegionGraph, options: AgglomerationOptions, minimum_size: int, cannot_link: NDArray[np.uint64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Merges (survivor, absorbed) and score levels in 65535ths.
 
     Regions are given by their positions in `graph.fragments`.
 
     With a `minimum_size` above 0 only edges with a region of fewer voxels are merged.
+    `cannot_link` is (region, split, side), of the graph's fragments.
     """
-    merged = run_merges(graph, options, minimum_size, np.zeros(len(graph.fragments), bool))
+    held, sides = np.zeros(len(graph.fragments), bool), chain_sides(cannot_link, graph.fragments)
+    merged = run_merges(graph, options, minimum_size, held, sides)
     return merged.pairs[:, : layout.ABSORBED + 1], merged.levels
 
 
 def run_merges(
-    graph: RegionGraph, options: AgglomerationOptions, minimum_size: int, held: NDArray[np.bool_]
+    graph: RegionGraph, options: AgglomerationOptions, minimum_size: int, held: NDArray[np.bool_], sides: Sides
 ) -> kernels.Merged:
-    """Merge best edges between regions that are not held.
+    """Merge best edges between regions that are neither held nor to stay apart.
 
     Edges must be in the order of their keys.
     """
     rule = _rule(options.score, options.floor, minimum_size)
-    return kernels.merge_regions(rule, *_checked_tables(graph), held)
+    return kernels.merge_regions(rule, *_checked_tables(graph), held, sides)
 
 
 def _rule(score: str, floor: float, minimum_size: int) -> layout.Rule:

@@ -11,6 +11,7 @@ from clew.errors import InputError
 from clew.kernels.merge_tree import cut_tree
 from clew.labels import sizes_by_id
 from clew.segmentation.agglomeration import initial_graph, merge_edges
+from clew.segmentation.constraints import Constraints, checked_constraints
 from clew.segmentation.options import AgglomerationOptions
 from clew.segmentation.region_graph import RegionGraph, checked_graph, contract_region_graph
 
@@ -21,6 +22,7 @@ def join_dust(
     *,
     minimum_size: int,
     options: AgglomerationOptions = AgglomerationOptions(),
+    cannot_link: NDArray[np.uint64] = Constraints().cannot_link,
 ) -> NDArray[np.uint64]:
     """Join every segment of fewer than `minimum_size` voxels to a neighbour.
 
@@ -42,6 +44,9 @@ def join_dust(
         Voxels; smaller segments are dust.
     options : AgglomerationOptions
         Score by which the best neighbour is chosen; below `options.floor` dust stays.
+    cannot_link : (n, 3) uint64
+        (fragment, split, side), as of `Constraints`: what lies on different sides of a split is not joined, as if it did not
+        touch. `tree.cannot_link` is what the tree was made under.
 
     Returns
     -------
@@ -51,7 +56,7 @@ def join_dust(
     Raises
     ------
     InputError
-        Where the lookup does not fit the graph, or for an unknown score or a size or floor out of range.
+        Where the lookup or the constraint does not fit the graph, or for an unknown score or a size or floor out of range.
 
     Examples
     --------
@@ -67,7 +72,10 @@ def join_dust(
     segments = contract_region_graph(initial_graph(graph, options.score), lookup)
     if not (segments.sizes < minimum_size).any():
         return lookup
-    merges, levels = merge_edges(segments, options, minimum_size)
+    rows = checked_constraints(Constraints(cannot_link=cannot_link), graph.fragments).cannot_link
+    owners = lookup[np.searchsorted(graph.fragments, rows[:, 0])]
+    sides = np.column_stack([owners, rows[:, 1:]])[owners != 0]
+    merges, levels = merge_edges(segments, options, minimum_size, sides)
     parents = np.arange(len(segments.fragments))
     parents[merges[:, 1]] = merges[:, 0]
     merged = np.full(len(parents), -1)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from clew.errors import InputError
 from clew.segmentation.affinities import quantise
 from clew.segmentation.agglomeration import MergeTree, agglomerate, parse_score
+from clew.segmentation.constraints import PointConstraints, find_constraints
 from clew.segmentation.dust import join_dust, remove_small
 from clew.segmentation.fragments import check_options, extract_fragments
 from clew.segmentation.options import AgglomerationOptions, CutOptions, FragmentOptions, SegmentationOptions
@@ -52,7 +53,12 @@ class Segmentation:
 
 
 def segment(
-    affinities: np.ndarray, *, mask: np.ndarray | None = None, options: SegmentationOptions = SegmentationOptions()
+    affinities: np.ndarray,
+    *,
+    mask: np.ndarray | None = None,
+    cannot_link: np.ndarray | None = None,
+    points: PointConstraints = PointConstraints(),
+    options: SegmentationOptions = SegmentationOptions(),
 ) -> Segmentation:
     """Segment a volume that fits into memory.
 
@@ -62,6 +68,10 @@ def segment(
         The first three channels belong to the offsets (-1, 0, 0), (0, -1, 0), (0, 0, -1); others are not looked at.
     mask : (z, y, x) bool or numbers, optional
         0 where there is nothing to segment.
+    cannot_link : (z, y, x) whole numbers, optional
+        Ids of nuclei, somata or glia, 0 elsewhere: no segment holds fragments with different ones (`find_constraints`).
+    points : PointConstraints
+        Voxels that belong together, or apart.
     options : SegmentationOptions
         Of all steps.
 
@@ -88,8 +98,9 @@ def segment(
     """
     _check(options)
     fragments, graph, tree = build_merge_tree(
-        affinities, mask=mask, fragment_options=options.fragments, agglomeration_options=options.agglomeration
-    )
+        affinities, mask=mask, cannot_link=cannot_link, points=points, fragment_options=options.fragments,
+        agglomeration_options=options.agglomeration,
+    )  # fmt: skip
     lookup = cut_lookup(tree, options.cut, graph)
     return Segmentation(fragments, graph, tree, lookup, relabel(fragments, tree.fragments, lookup))
 
@@ -98,6 +109,8 @@ def build_merge_tree(
     affinities: np.ndarray,
     *,
     mask: np.ndarray | None = None,
+    cannot_link: np.ndarray | None = None,
+    points: PointConstraints = PointConstraints(),
     fragment_options: FragmentOptions = FragmentOptions(),
     agglomeration_options: AgglomerationOptions = AgglomerationOptions(),
 ) -> tuple[NDArray[np.uint64], RegionGraph, MergeTree]:
@@ -109,7 +122,8 @@ def build_merge_tree(
     fragments = extract_fragments(levels, mask=mask, options=fragment_options)
     graph = build_region_graph(levels, fragments)
     del levels  # a copy, where the affinities are floats
-    return fragments, graph, agglomerate(graph, options=agglomeration_options)
+    constraints = find_constraints(fragments, cannot_link=cannot_link, points=points)
+    return fragments, graph, agglomerate(graph, options=agglomeration_options, constraints=constraints)
 
 
 def cut_lookup(tree: MergeTree, options: CutOptions, graph: RegionGraph | None = None) -> NDArray[np.uint64]:
@@ -139,7 +153,8 @@ def cut_lookup(tree: MergeTree, options: CutOptions, graph: RegionGraph | None =
         if graph is None:
             raise InputError("minimum_size needs the region graph of the fragments, to find the best neighbour")
         scored = AgglomerationOptions(tree.score)
-        lookup = join_dust(graph, lookup, minimum_size=options.minimum_size, options=scored)
+        size, rows = options.minimum_size, tree.cannot_link
+        lookup = join_dust(graph, lookup, minimum_size=size, options=scored, cannot_link=rows)
     return remove_small(tree.sizes, lookup, minimum_size=options.remove_below) if options.remove_below else lookup
 
 

@@ -10,7 +10,7 @@ region graph of the whole.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
@@ -24,7 +24,27 @@ from clew.blockwise.tasks import Task, keys
 from clew.errors import InputError
 from clew.kernels import agglomeration as kernels
 from clew.kernels import agglomeration_layout as layout
+from clew.kernels.merge_tree import cut_tree
 from clew.segmentation.agglomeration import MergeTree, Score, initial_graph, parse_score, run_merges
+from clew.segmentation.constraints import Constraints, Rows, chain_sides, checked_constraints, sides_of_regions
+from clew.segmentation.histograms import (
+    Cells,
+    chosen_cells,
+    contract_contacts,
+    joined_cells,
+    mean_cells,
+    pool_contacts,
+)
+from clew.segmentation.in_blocks.constraints import (
+    BlockConstraints,
+    Given,
+    assemble_constraints,
+    find_in_block,
+    join_constraints,
+    nothing_given,
+    points_in_blocks,
+    whole_groups,
+)
 from clew.segmentation.options import AgglomerationOptions
 from clew.segmentation.region_graph import RegionGraph, build_region_graph
 from clew.space import Box, Triple
@@ -67,6 +87,9 @@ class OpenGraph:
     counts : (k,) int64
         Histograms of the edges, as in `RegionGraph`; with init-with-max of the maxima of contacts, for a mean of the same
         number and sum.
+    cannot_link : (l, 3) uint64
+    must_link : (p, 4) uint64
+        As of `BlockConstraints`, of these regions.
     """
 
     regions: NDArray[np.uint64]
@@ -76,6 +99,8 @@ class OpenGraph:
     starts: NDArray[np.int64]
     bins: NDArray[np.uint8]
     counts: NDArray[np.int64]
+    cannot_link: Rows = field(default_factory=lambda: nothing_given().cannot_link)
+    must_link: Rows = field(default_factory=lambda: nothing_given().must_link)
 
 
 def block_graph(affinities: np.ndarray, fragments: np.ndarray, block: Block) -> RegionGraph:
@@ -86,7 +111,13 @@ def block_graph(affinities: np.ndarray, fragments: np.ndarray, block: Block) -> 
     return build_region_graph(affinities, fragments, owned=block.owned.within(block.seen))
 
 
-def start_graph(graph: RegionGraph, fragments: np.ndarray, block: Block, score: str) -> OpenGraph:
+def start_graph(
+    graph: RegionGraph,
+    fragments: np.ndarray,
+    block: Block,
+    score: str,
+    constraints: BlockConstraints = nothing_given(),
+) -> OpenGraph:
     """A block's region graph, ready to be agglomerated together with others.
 
     Parameters
@@ -97,6 +128,8 @@ def start_graph(graph: RegionGraph, fragments: np.ndarray, block: Block, score: 
         Of `block.seen`. Every fragment must be connected (by 26 neighbours), as those of `extract_fragments` do.
     block : Block
     score : str
+    constraints : BlockConstraints
+        Of the voxels that the block owns.
 
     Raises
     ------
@@ -109,8 +142,8 @@ def start_graph(graph: RegionGraph, fragments: np.ndarray, block: Block, score: 
     cells = graph.starts, graph.bins, graph.counts
     if kind == layout.MEAN and len(graph.edges):
         sums, totals = (np.add.reduceat(v, graph.starts[:-1]) for v in (graph.counts * graph.bins, graph.counts))
-        cells = _mean_cells(sums, totals)
-    return _open_graph(ids, faces, graph.edges, graph.edges, cells)
+        cells = mean_cells(sums, totals)
+    return _open_graph(ids, faces, graph.edges, graph.edges, cells, constraints)
 
 
 def join_graphs(parts: Sequence[tuple[OpenGraph, Block]], block: Block, score: str) -> OpenGraph:
@@ -123,10 +156,12 @@ def join_graphs(parts: Sequence[tuple[OpenGraph, Block]], block: Block, score: s
     ids = np.concatenate([graph.regions for graph, _ in parts])
     faces = np.concatenate([graph.faces & _outer_faces(part, block) for graph, part in parts])
     edges, keys = (np.concatenate([getattr(graph, name) for graph, _ in parts]) for name in ("edges", "keys"))
-    cells = _joined_cells([(graph.starts, graph.bins, graph.counts) for graph, _ in parts])
-    edges, keys, cells = _pool_contacts(edges, keys, cells, reducible_score(score).maximum)
-    order = np.lexsort((keys[:, 1], keys[:, 0]))
-    return _open_graph(ids, faces, edges[order], keys[order], _chosen_cells(cells, order))
+    cells = joined_cells([(graph.starts, graph.bins, graph.counts) for graph, _ in parts])
+    rows, cells = pool_contacts(edges, cells, reducible_score(score).maximum)
+    order = np.lexsort((keys[rows, 1], keys[rows, 0]))
+    rows = rows[order]
+    constraints = join_constraints([BlockConstraints(graph.cannot_link, graph.must_link) for graph, _ in parts])
+    return _open_graph(ids, faces, edges[rows], keys[rows], chosen_cells(cells, order), constraints)
 
 
 def merge_inside(graph: OpenGraph, options: AgglomerationOptions) -> tuple[Merges, OpenGraph]:
@@ -137,22 +172,55 @@ def merge_inside(graph: OpenGraph, options: AgglomerationOptions) -> tuple[Merge
     Raises
     ------
     InputError
-        For an unknown score, one that is not exact in blocks, or a floor outside [0, 1].
+        For an unknown score, one that is not exact in blocks, a floor outside [0, 1], or constraints that contradict each other.
     """
     reducible_score(options.score)
+    graph = _link_inside(graph)
+    waiting = graph.faces != 0
+    linked = graph.must_link[graph.must_link[:, 0] != 0, 0]
+    waiting[np.searchsorted(graph.regions, linked)] = True
     sizes = np.ones(len(graph.regions), np.int64)
     table = RegionGraph(graph.regions, sizes, graph.edges, graph.starts, graph.bins, graph.counts)
-    done = run_merges(table, options, 0, graph.faces != 0)
+    done = run_merges(table, options, 0, waiting, chain_sides(graph.cannot_link, graph.regions))
     pairs = graph.regions[done.pairs[:, : layout.ABSORBED + 1]]
     merges = Merges(pairs, graph.keys[done.pairs[:, layout.MERGE_KEY]], done.levels)
     left = layout.open_edges(done.graph)
     ends = graph.regions[np.sort(left.regions, axis=1)]
-    reaching = graph.faces != 0
     keys, cells = graph.keys[left.keys], _cells_of(done, left.rows)
-    return merges, _open_graph(graph.regions[reaching], graph.faces[reaching], ends, keys, cells)
+    constraints = BlockConstraints(_sides_after(graph, done.pairs), graph.must_link)
+    return merges, _open_graph(graph.regions[waiting], graph.faces[waiting], ends, keys, cells, constraints)
 
 
-def assemble_tree(sizes: Sequence[Sizes], merges: Sequence[Merges], score: str) -> MergeTree:
+def _link_inside(graph: OpenGraph) -> OpenGraph:
+    """Make one region of each must-link group that the block holds whole."""
+    if not len(graph.must_link):
+        return graph
+    regions, rest = whole_groups(graph.regions, graph.faces, graph.must_link)
+    rows, cells = contract_contacts(
+        regions[np.searchsorted(graph.regions, graph.edges)], (graph.starts, graph.bins, graph.counts)
+    )
+    edges = np.sort(regions[np.searchsorted(graph.regions, graph.edges[rows])], axis=1)
+    there = rest[:, 0] != 0
+    rest[there, 0] = regions[np.searchsorted(graph.regions, rest[there, 0])]
+    constraints = BlockConstraints(sides_of_regions(graph.cannot_link, graph.regions, regions), rest)
+    return _open_graph(regions, graph.faces, edges, graph.keys[rows], cells, constraints)
+
+
+def _sides_after(graph: OpenGraph, pairs: NDArray[np.int64]) -> Rows:
+    """Sides of the regions that merges have left."""
+    if not len(graph.cannot_link):
+        return graph.cannot_link
+    parents, merged = np.arange(len(graph.regions)), np.full(len(graph.regions), -1)
+    parents[pairs[:, layout.ABSORBED]] = pairs[:, layout.SURVIVOR]
+    merged[pairs[:, layout.ABSORBED]] = 0
+    roots = cut_tree(parents, merged, -1.0)
+    owners = graph.regions[roots[np.searchsorted(graph.regions, graph.cannot_link[:, 0])]]
+    return np.unique(np.column_stack([owners, graph.cannot_link[:, 1:]]), axis=0)
+
+
+def assemble_tree(
+    sizes: Sequence[Sizes], merges: Sequence[Merges], score: str, constraints: Constraints = Constraints()
+) -> MergeTree:
     """The merge tree of the whole, equal to that of `agglomerate`.
 
     It holds all merges, the best first, ties by key.
@@ -170,7 +238,8 @@ def assemble_tree(sizes: Sequence[Sizes], merges: Sequence[Merges], score: str) 
         raise InputError("each fragment must be connected (26 neighbours) to be agglomerated block by block")
     order = np.lexsort((keys[:, 1], keys[:, 0], -levels))
     scores = (levels[order] / layout.FULL).astype(np.float32)
-    return MergeTree(fragments, totals, pairs[order], scores, score)
+    found = checked_constraints(constraints, fragments)
+    return MergeTree(fragments, totals, pairs[order], scores, score, found.must_link, found.cannot_link)
 
 
 def block_sizes(graph: RegionGraph) -> Sizes:
@@ -179,9 +248,6 @@ def block_sizes(graph: RegionGraph) -> Sizes:
     Fragments of which the block owns no voxel (0) are listed, too.
     """
     return Sizes(graph.fragments, graph.sizes)
-
-
-_Cells = tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]
 
 
 def reducible_score(score: str) -> Score:
@@ -194,10 +260,10 @@ def reducible_score(score: str) -> Score:
     return parsed
 
 
-def _cells_of(done: kernels.Merged, rows: NDArray[np.int64]) -> _Cells:
+def _cells_of(done: kernels.Merged, rows: NDArray[np.int64]) -> Cells:
     """Histograms of the edges in some rows."""
     if done.rule.kind == layout.MEAN:
-        return _mean_cells(*layout.sums_of(done.graph, rows))
+        return mean_cells(*layout.sums_of(done.graph, rows))
     return kernels.histograms_of(done, rows)
 
 
@@ -226,77 +292,22 @@ def _open_graph(
     faces: NDArray[np.uint8],
     edges: NDArray[np.uint64],
     keys: NDArray[np.uint64],
-    cells: _Cells,
+    cells: Cells,
+    constraints: BlockConstraints,
 ) -> OpenGraph:
-    """Build an open graph with all regions that are listed or have an edge."""
-    regions = np.unique(np.concatenate([ids, edges.ravel()]))
+    """Build an open graph with all regions that are listed or have an edge.
+
+    Those that are to be linked are in it, too. What may not be linked is forgotten of regions that are finished.
+    """
+    linked = constraints.must_link[:, 0]
+    regions = np.unique(np.concatenate([ids, edges.ravel(), linked[linked != 0]]))
     bits = np.zeros(len(regions), np.uint8)
     np.bitwise_or.at(bits, np.searchsorted(regions, ids), faces)
-    return OpenGraph(regions, bits, edges, keys, *cells)
+    sides = constraints.cannot_link[np.isin(constraints.cannot_link[:, 0], regions)]
+    return OpenGraph(regions, bits, edges, keys, *cells, sides, constraints.must_link)
 
 
-def _mean_cells(sums: NDArray[np.int64], totals: NDArray[np.int64]) -> _Cells:
-    """Histograms of at most two bins, side by side, with these sums and totals."""
-    values, more = np.divmod(sums, totals)
-    cells = np.stack([values, values + 1], axis=1)
-    numbers = np.stack([totals - more, more], axis=1)
-    used = numbers > 0
-    starts = np.concatenate([[0], np.cumsum(used.sum(axis=1))])
-    return starts, cells[used].astype(np.uint8), numbers[used]
-
-
-def _joined_cells(parts: Sequence[_Cells]) -> _Cells:
-    """One table of histograms after the other."""
-    lengths = np.concatenate([np.diff(starts) for starts, _, _ in parts])
-    bins, counts = (np.concatenate([part[column] for part in parts]) for column in (1, 2))
-    return np.concatenate([[0], np.cumsum(lengths)]), bins, counts
-
-
-def _chosen_cells(cells: _Cells, rows: NDArray[np.int64]) -> _Cells:
-    """The histograms of some rows, in this order."""
-    starts, bins, counts = cells
-    lengths = np.diff(starts)[rows]
-    new_starts = np.concatenate([[0], np.cumsum(lengths)])
-    positions = np.arange(new_starts[-1]) + np.repeat(starts[:-1][rows] - new_starts[:-1], lengths)
-    return new_starts, bins[positions], counts[positions]
-
-
-def _pool_contacts(
-    edges: NDArray[np.uint64], keys: NDArray[np.uint64], cells: _Cells, maximum: bool
-) -> tuple[NDArray[np.uint64], NDArray[np.uint64], _Cells]:
-    """Pool the rows with the same two regions.
-
-    Histograms are added up, or the largest value is taken.
-    """
-    order = np.lexsort((edges[:, 1], edges[:, 0]))
-    again = np.append(False, (edges[order][1:] == edges[order][:-1]).all(axis=1))[: len(order)]
-    shared = again | np.append(again[1:], False)
-    alone, parts = order[~shared], order[shared]
-    first = parts[~again[shared]]
-    starts, bins, counts = _chosen_cells(cells, parts)
-    owner = np.repeat(np.cumsum(~again[shared]) - 1, np.diff(starts))
-    if maximum:
-        largest = np.zeros(len(first), np.uint8)
-        np.maximum.at(largest, owner, bins)
-        pooled = (np.arange(len(first) + 1), largest, np.ones(len(first), np.int64))
-    else:
-        pooled = _add_cells(owner, bins, counts, len(first))
-    rows = np.concatenate([alone, first])
-    return edges[rows], keys[rows], _joined_cells([_chosen_cells(cells, alone), pooled])
-
-
-def _add_cells(owner: NDArray[np.int64], bins: NDArray[np.uint8], counts: NDArray[np.int64], rows: int) -> _Cells:
-    """Sum of the cells of each row."""
-    cell_keys = owner * 256 + bins
-    order = np.argsort(cell_keys, kind="stable")
-    cell_keys = cell_keys[order]
-    first = np.flatnonzero(np.diff(cell_keys, prepend=-1))
-    sums = np.add.reduceat(counts[order], first) if len(first) else np.zeros(0, np.int64)
-    starts = np.searchsorted(cell_keys[first], np.arange(rows + 1) * 256)
-    return starts.astype(np.int64), (cell_keys[first] & 255).astype(np.uint8), sums
-
-
-def agglomeration_tasks(grid: Grid, options: AgglomerationOptions) -> list[Task]:
+def agglomeration_tasks(grid: Grid, options: AgglomerationOptions, given: Given = Given()) -> list[Task]:
     """All tasks from fragments to the table ("tree",).
 
     It is equal to `agglomerate` of the whole region graph.
@@ -306,19 +317,25 @@ def agglomeration_tasks(grid: Grid, options: AgglomerationOptions) -> list[Task]
     grid : Grid
     options : AgglomerationOptions
         Score (mean or quantile) and floor: the tree is stored down to the floor, what is below never goes up.
+    given : Given
+        Constraints; each block notes what its voxels say of them in a table ("constraints", z, y, x).
     """
-    tasks = []
+    tasks, points = [], points_in_blocks(given.points, grid)
+    constrained = grid.places() if given else []
     for place in grid.places():
-        work = partial(_start, grid=grid, place=place, options=options)
+        own = Given(given.labelled, points[place]) if given else None
+        work = partial(_start, grid=grid, place=place, options=options, given=own)
         writes = (*_written(0, place), ("contacts", *place), ("sizes", *place))
+        writes += keys("constraints", [place] if given else [])
         tasks.append(Task(work, keys("fragments", _with_lower(place)), writes))
     for level in range(1, grid.top + 1):
         for place in grid.places(level):
             work = partial(_join, grid=grid, level=level, place=place, options=options)
             tasks.append(Task(work, keys("graph", grid.parts(place, level), level - 1), _written(level, place)))
     merges = tuple(("merges", level, *place) for level in range(grid.top + 1) for place in grid.places(level))
-    work = partial(_assemble, grid=grid, score=options.score)
-    tasks.append(Task(work, keys("sizes", grid.places()) + merges, (("tree",),)))
+    work = partial(_assemble, grid=grid, score=options.score, constrained=constrained)
+    reads = keys("sizes", grid.places()) + keys("constraints", constrained) + merges
+    tasks.append(Task(work, reads, (("tree",),)))
     return tasks
 
 
@@ -341,13 +358,17 @@ def _with_lower(place: Triple) -> list[Triple]:
     return Box.between((max(at - 1, 0) for at in place), (at + 1 for at in place)).voxels()
 
 
-def _start(store: Store, *, grid: Grid, place: Triple, options: AgglomerationOptions) -> None:
+def _start(store: Store, *, grid: Grid, place: Triple, options: AgglomerationOptions, given: Given | None) -> None:
     block = grid.block(place)
     fragments = store.read("fragments", block.seen)
     graph = block_graph(store.read("affinities", block.seen), fragments, block)
     store.save(("contacts", *place), as_table(graph))
     store.save(("sizes", *place), as_table(block_sizes(graph)))
-    _merge(store, start_graph(graph, fragments, block, options.score), 0, place, options)
+    found = nothing_given()
+    if given is not None:
+        found = find_in_block(store, fragments[block.owned.within(block.seen)], block, given=given)
+        store.save(("constraints", *place), as_table(found))
+    _merge(store, start_graph(graph, fragments, block, options.score, found), 0, place, options)
 
 
 def _join(store: Store, *, grid: Grid, level: int, place: Triple, options: AgglomerationOptions) -> None:
@@ -364,12 +385,13 @@ def _merge(store: Store, graph: OpenGraph, level: int, place: Triple, options: A
     store.save(("graph", level, *place), as_table(left))
 
 
-def _assemble(store: Store, *, grid: Grid, score: str) -> None:
+def _assemble(store: Store, *, grid: Grid, score: str, constrained: list[Triple]) -> None:
     sizes = [as_record(Sizes, store.load(("sizes", *place))) for place in grid.places()]
     merges = [
         as_record(Merges, store.load(("merges", level, *place)))
         for level in range(grid.top + 1)
         for place in grid.places(level)
     ]
-    tree = as_table(assemble_tree(sizes, merges, score))
+    found = [as_record(BlockConstraints, store.load(("constraints", *place))) for place in constrained]
+    tree = as_table(assemble_tree(sizes, merges, score, assemble_constraints(found)))
     store.save(("tree",), {name: values for name, values in tree.items() if name != "score"})

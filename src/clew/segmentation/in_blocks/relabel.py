@@ -57,6 +57,7 @@ def join_dust_parts(
     *,
     minimum_size: int,
     options: AgglomerationOptions,
+    cannot_link: NDArray[np.uint64],
 ) -> NDArray[np.uint64]:
     """`join_dust` from the `dust_contacts` of all blocks.
 
@@ -68,6 +69,8 @@ def join_dust_parts(
     minimum_size : voxels
     options : AgglomerationOptions
         Score, and floor below which dust stays.
+    cannot_link : (n, 3) uint64
+        (fragment, split, side), of all fragments.
 
     Returns
     -------
@@ -79,7 +82,14 @@ def join_dust_parts(
     segments, first = np.unique(lookup[rows], return_index=True)
     counted = np.zeros(len(rows), np.int64)
     counted[first] = sizes_by_id(lookup, sizes)[rows[first]]
-    joined = join_dust(replace(graph, sizes=counted), lookup[rows], minimum_size=minimum_size, options=options)
+    # a fragment of each segment stands for all of it: those with the ids need not touch any dust
+    owners = lookup[np.searchsorted(fragments, cannot_link[:, 0])]
+    there = np.isin(owners, segments)
+    stand_ins = graph.fragments[first][np.searchsorted(segments, owners[there])]
+    joined = join_dust(
+        replace(graph, sizes=counted), lookup[rows], minimum_size=minimum_size, options=options,
+        cannot_link=np.column_stack([stand_ins, cannot_link[there, 1:]]),
+    )  # fmt: skip
     return exchange_ids(lookup, segments, joined[first])
 
 
@@ -141,7 +151,7 @@ def _choose_names(store: Store, *, grid: Grid, joined: list[Triple], score: str,
         parts = [as_record(RegionGraph, store.load(("dust", *place))) for place in joined]
         lookup = join_dust_parts(
             parts, tree.fragments, tree.sizes, lookup, minimum_size=options.minimum_size,
-            options=AgglomerationOptions(score),
+            options=AgglomerationOptions(score), cannot_link=tree.cannot_link,
         )  # fmt: skip
     lookup = remove_small(tree.sizes, lookup, minimum_size=options.remove_below)
     store.save(("lookup",), {"fragments": tree.fragments, "lookup": lookup})

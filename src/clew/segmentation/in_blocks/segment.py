@@ -14,6 +14,7 @@ from clew.blockwise.store import MemoryStore, Store, Table
 from clew.blockwise.tasks import Task, run_serial
 from clew.segmentation.fragments import check_options
 from clew.segmentation.in_blocks.agglomeration import agglomeration_tasks, reducible_score
+from clew.segmentation.in_blocks.constraints import Given
 from clew.segmentation.in_blocks.flood import flood_tasks
 from clew.segmentation.in_blocks.fragments import fragment_tasks
 from clew.segmentation.in_blocks.relabel import relabel_tasks
@@ -56,7 +57,9 @@ def is_flood(options: SegmentationOptions) -> bool:
     return options.fragments.method == "seeded-flood"
 
 
-def segmentation_tasks(grid: Grid, options: SegmentationOptions, *, masked: bool = False) -> list[Task]:
+def segmentation_tasks(
+    grid: Grid, options: SegmentationOptions, *, masked: bool = False, given: Given = Given()
+) -> list[Task]:
     """All tasks from affinities to fragments, the tree and the segmentation.
 
     They write `fragments`, the table ("tree",) and `segmentation`.
@@ -64,7 +67,7 @@ def segmentation_tasks(grid: Grid, options: SegmentationOptions, *, masked: bool
     make = flood_tasks if is_flood(options) else fragment_tasks
     return [
         *make(grid, options.fragments, masked=masked),
-        *agglomeration_tasks(grid, options.agglomeration),
+        *agglomeration_tasks(grid, options.agglomeration, given),
         *relabel_tasks(grid, options.cut, score=options.agglomeration.score),
     ]
 

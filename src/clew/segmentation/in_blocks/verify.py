@@ -15,7 +15,9 @@ from clew.blockwise.grid import Grid
 from clew.blockwise.store import MemoryStore
 from clew.blockwise.tasks import run_pool, run_serial
 from clew.segmentation.agglomeration import MergeTree
+from clew.segmentation.constraints import PointConstraints
 from clew.segmentation.in_blocks.agglomeration import load_tree
+from clew.segmentation.in_blocks.constraints import Given
 from clew.segmentation.in_blocks.forest import check_method
 from clew.segmentation.in_blocks.segment import Undecided, memory_store, passed_up, segmentation_tasks
 from clew.segmentation.options import SegmentationOptions
@@ -48,6 +50,8 @@ def verify_blocks(
     affinities: np.ndarray,
     *,
     mask: np.ndarray | None = None,
+    cannot_link: np.ndarray | None = None,
+    points: PointConstraints = PointConstraints(),
     options: SegmentationOptions,
     trials: int,
     rng: np.random.Generator,
@@ -63,6 +67,8 @@ def verify_blocks(
     affinities : (offset, z, y, x) uint8, or float in [0, 1]
     mask : (z, y, x) bool or numbers, optional
         0 where there is nothing to segment.
+    cannot_link, points : as of `segment`
+        Constraints, if there are any.
     options : SegmentationOptions
     trials : int
     rng : numpy.random.Generator
@@ -79,11 +85,12 @@ def verify_blocks(
     """
     check_method(options.fragments)
     shape = affinities.shape[1:]
-    expected = segment(affinities, mask=mask, options=options)
+    expected = segment(affinities, mask=mask, cannot_link=cannot_link, points=points, options=options)
+    given, labels = Given(cannot_link is not None, points), {} if cannot_link is None else {"cannot_link": cannot_link}
     for _ in range(trials):
         grid = Grid(Domain.whole(shape), random_block_shape(shape, rng))
-        store = memory_store(grid, affinities, mask)
-        tasks = segmentation_tasks(grid, options, masked=mask is not None)
+        store = memory_store(grid, affinities, mask, **labels)
+        tasks = segmentation_tasks(grid, options, masked=mask is not None, given=given)
         workers = int(rng.integers(0, 4))
         if workers:
             with ThreadPoolExecutor(workers) as pool:
