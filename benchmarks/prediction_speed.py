@@ -1,13 +1,15 @@
-"""The bundled network: clew's prediction beside the same weights run without thought, in each arithmetic."""
+"""The bundled network: clew's prediction beside the same weights run without thought, in each arithmetic and by each runtime."""
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from benchmarks.measure import Row, Table
 from benchmarks.workload import Workload
 from clew.network.options import Precision, PredictionOptions
+from clew.space import Box
 
 Job = Callable[[], object]
 
@@ -27,8 +29,10 @@ def measure(work: Workload, repeats: int) -> list[Table]:
     import torch
 
     from clew.network.bundled import bundled_names, open_checkpoint
+    from clew.network.openvino_runtime import has_openvino
     from clew.network.precision import autocast, has_bfloat16_units
     from clew.network.prediction import predict_affinities
+    from clew.network.predictor import predict_part, prepare_predictor
     from clew.network.unet import valid_input_shape
     from clew.synthetic.volume import synthesize
 
@@ -48,12 +52,18 @@ def measure(work: Workload, repeats: int) -> list[Table]:
         with torch.inference_mode(), autocast(device, precision):
             return torch.sigmoid(plain.to(device)(patch.to(device)))[0].cpu().numpy()
 
+    def converted(options: PredictionOptions) -> Job:
+        """By OpenVINO; the network is converted and compiled once, as for a large volume."""
+        predictor = prepare_predictor(network, "cpu", replace(options, runtime="openvino"))
+        return lambda: predict_part(predictor, raw.__getitem__, (edge, edge, edge), Box.whole(raw.shape))
+
     def jobs(device: str, precision: Precision) -> dict[str, tuple[Job, int]]:
-        options = PredictionOptions(precision=precision).on(device)
-        return {
+        options = PredictionOptions(precision=precision, runtime="torch").on(device)
+        found: dict[str, tuple[Job, int]] = {
             "clew": (lambda: predict_affinities(network, raw, options=options), edge**3),
             "naive": (lambda: naive(device, precision), covered),
         }
+        return found | ({"OpenVINO": (converted(options), edge**3)} if device == "cpu" and has_openvino() else {})
 
     before, rows = torch.get_num_threads(), []
     for threads in THREADS:
@@ -69,7 +79,10 @@ def measure(work: Workload, repeats: int) -> list[Table]:
             rows += _rows(f"{name}, {precision}, CUDA", _in_turns(jobs("cuda", precision), repeats), None, None)
     else:
         rows.append(Row(f"{name}, CUDA", None, "s/megavoxel", note="no CUDA device on this machine"))
-    return [Table(f"Prediction, one tile of {edge}³ (CPU seconds / threads; on CUDA wall seconds)", rows)]
+    if not has_openvino():
+        rows.append(Row(f"{name}, OpenVINO", None, "s/megavoxel", note="OpenVINO is not installed"))
+    units = "with" if has_bfloat16_units("cpu") else "without"
+    return [Table(f"Prediction, one tile of {edge}³, {units} AMX (CPU seconds / threads; on CUDA wall seconds)", rows)]
 
 
 def _in_turns(jobs: dict[str, tuple[Job, int]], repeats: int) -> dict[str, tuple[float, float]]:
@@ -91,4 +104,7 @@ def _rows(label: str, spent: dict[str, tuple[float, float]], threads: int | None
         note = f"{1e6 / figure:,.0f} voxels/s; CPU {cpu:.2f}, wall {wall:.2f}"
         rows.append(Row(f"{label}, {job}", figure, "s/megavoxel", target if job == "clew" else None, note))
         figures.append(figure)
-    return [*rows, Row(f"**{label}, naive / clew**", figures[1] / figures[0], "×")]
+    ratios = [
+        Row(f"**{label}, {job} / clew**", figure / figures[0], "×") for job, figure in zip(spent, figures, strict=True)
+    ]
+    return [*rows, *ratios[1:]]

@@ -1,7 +1,9 @@
 import itertools
+from copy import deepcopy
 
 import numpy as np
 import pytest
+import torch
 
 from clew.errors import InputError
 from clew.network.options import PredictionOptions
@@ -10,6 +12,7 @@ from clew.network.symmetries import Symmetry, TestTimeAugmentation, symmetries
 from clew.network.unet import UNet
 
 ISOTROPIC = (8, 8, 8)
+MIRRORS = [axes for count in range(4) for axes in itertools.combinations((2, 3, 4), count)]
 AFFINITIES = (slice(None), slice(1, None), slice(1, None), slice(1, None))
 """Voxels all of whose pairs are inside the volume, however it is mirrored."""
 
@@ -96,3 +99,22 @@ def test_transposes_are_refused_where_the_voxel_size_is_not_known(network: UNet,
     options = PredictionOptions(test_time_augmentation="all")
     with pytest.raises(InputError, match=r"give voxel_size \(z, y, x\) in nm$"):
         predict_affinities(network, raw, options=options)
+
+
+def test_a_symmetric_network_sees_each_pair_from_both_sides(network: UNet):
+    """Its map of a mirrored volume is the mirrored map, so the average of a pair is that of the maps at its two voxels."""
+    symmetric = deepcopy(network)
+    with torch.no_grad():
+        for name, weight in symmetric.named_parameters():
+            if name.endswith("weight"):
+                weight.copy_(sum(weight.flip(axes) for axes in MIRRORS) / len(MIRRORS))
+    raw = np.random.default_rng(0).integers(0, 256, (16, 24, 20), dtype=np.uint8)
+    assert all(size % factor == 0 for size, factor in zip(raw.shape, network.options.factor, strict=True))
+    plain = predict(symmetric, raw, "none").astype(float)
+    averaged = predict(symmetric, raw, "flips", tile=(8, 8, 16))
+    assert plain.std() > 2
+    for channel, found in enumerate(averaged):
+        expected = (plain[channel] + np.roll(plain[channel], 1, channel)) / 2
+        inside = (slice(None),) * channel + (slice(1, None),)
+        np.testing.assert_allclose(found[inside], expected[inside], atol=1)
+        assert np.abs(found[inside] - plain[channel][inside]).max() > 2, "the pair of the next voxel was not looked at"
