@@ -87,3 +87,17 @@ def test_labels_in_jpeg_are_refused(tmp_path, capsys, form):
         path = tmp_path / "a.zarr"
     assert run("evaluate", path, truth) == 2
     assert "was compressed as JPEG, which changes values: its ids are damaged" in capsys.readouterr().err
+
+
+def test_raw_of_one_value_is_refused(tmp_path):
+    labels = np.kron(np.arange(1, 9).reshape(2, 2, 2), np.ones((8, 8, 8), int)).astype(np.uint64)
+    raw = np.zeros(labels.shape, np.uint8)
+    raw[8:] = np.random.default_rng(0).integers(0, 255, (8, 16, 16))
+    mask = np.zeros(labels.shape, np.uint8)
+    mask[:8] = 1
+    for name, data in {"raw": raw, "labels": labels, "mask": mask}.items():
+        save_volume(tmp_path / f"{name}.zarr", data, voxel_size=(10, 10, 10))
+    paths = [str(tmp_path / f"{name}.zarr") for name in ("raw", "labels", "mask")]
+    with pytest.raises(InputError, match="is 0 at all 2,048 annotated voxels"):
+        read_annotated(",".join(paths))
+    assert read_annotated(",".join(paths[:2])).volume.raw.any()

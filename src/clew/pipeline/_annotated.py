@@ -47,7 +47,8 @@ def read_annotated(item: str, voxel_size: Lengths | None = None) -> AnnotatedVol
     Raises
     ------
     InputError
-        If raw is not uint8, labels or mask have other voxels than raw or share none with it, or no voxel is annotated.
+        If raw is not uint8 or has one value, labels or mask have other voxels than raw or share none with it, or no voxel is
+        annotated.
     """
     paths = paths_of(item)
     raw = open_sized(paths[0], voxel_size)
@@ -62,6 +63,10 @@ def read_annotated(item: str, voxel_size: Lengths | None = None) -> AnnotatedVol
     if not (ids * mask).any():
         raise InputError(f"{item} has no annotated neuron: all labels inside the mask are 0")
     values = raw.read(box)
+    grey = values[mask]
+    if grey.min() == grey.max():
+        raise InputError(f"{paths[0]} is {grey[0]} at all {grey.size:,} annotated voxels, so that there is nothing to learn: is it the "
+                         f"right volume, and are all its chunks there? clew info {shlex.quote(paths[0])}")  # fmt: skip
     for path in paths:
         open_volume(
             path, voxel_size=raw.voxel_size
