@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -65,14 +66,16 @@ def screenshot(viewer: "UnsynchronizedViewer", address: str, state: str) -> byte
         config.show_ui_controls, config.viewer_size = False, list(PICTURE)
     viewer.async_screenshot(take)
     page = f"{address}#!{quote(json.dumps(json.loads(state), separators=(',', ':')))}"
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         command = [browser, "--headless", *browser_options(), f"--user-data-dir={folder}", "--remote-debugging-port=0",
                    "--window-size={},{}".format(*PICTURE), page]  # fmt: skip
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
         try:
             drawn.wait(PATIENCE)
         finally:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     if not found:
         raise InputError(f"{browser} has drawn nothing in {PATIENCE:.0f} s: try the page itself, without --screenshot")
