@@ -12,14 +12,16 @@ import clew
 ROOT = Path(clew.__file__).parent
 LAYERS = (
     ("errors",), ("space", "ranges", "signals", "documents", "memory"), ("arrays", "grey", "replace"), ("labels", "lock"),
-    ("kernels", "blockwise"), ("evaluation", "segmentation", "network"), ("training",),
+    ("kernels", "blockwise"), ("evaluation", "segmentation", "network"), ("training", "meshes"),
     ("planning", "volumes", "synthetic", "view", "export"), ("pipeline",), ("cli",),
 )  # fmt: skip
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-ONLY_IN = {"torch": {"network", "training"}, "numba": {"kernels"}, "neuroglancer": {"view"},
+ONLY_IN = {"torch": {"network", "training"}, "numba": {"kernels"}, "neuroglancer": {"view", "meshes"},
+           "DracoPy": {"export"}, "bioimage_cpp": {"meshes"}, "fast_simplification": {"meshes"},
            "tensorstore": {"volumes"}, "h5py": {"volumes", "pipeline"}, "matplotlib": {"view"},
            "cyclopts": {"cli"}, "openvino": {"network"}, "distributed": {"blockwise"}, "pydantic": {"pipeline"}}  # fmt: skip
 SCIENCE = {
+    "meshes",
     "export",
     "evaluation",
     "segmentation",

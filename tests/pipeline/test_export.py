@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorstore
 
 from clew import pipeline
 from clew.blockwise.ledger import Ledger
@@ -113,3 +114,51 @@ def test_info_is_what_other_readers_want(source: Path, tmp_path: Path):
         "@type": "neuroglancer_multiscale_volume", "type": "segmentation", "data_type": "uint64", "num_channels": 1,
         "segment_properties": "segment_properties",
     }  # fmt: skip
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_precomputed_has_meshes_and_skeletons(source: Path, tmp_path: Path):
+    pipeline.export(str(source), str(tmp_path / "run"), meshes=True, skeletons=True, minimum_size=50)
+    folder = tmp_path / "run/precomputed"
+    info = json.loads((folder / "info").read_text())
+    assert (info["mesh"], info["skeletons"]) == ("mesh", "skeletons")
+    assert json.loads((folder / "mesh/info").read_text())["@type"] == "neuroglancer_multilod_draco"
+    for name in ("mesh", "skeletons"):
+        sharding = json.loads((folder / name / "info").read_text())["sharding"]
+        spec = {"driver": "neuroglancer_uint64_sharded", "metadata": sharding, "base": f"file://{folder / name}/"}
+        found = {int.from_bytes(key, "big") for key in tensorstore.KvStore.open(spec).result().list().result()}
+        assert {str(id) for id in found} == rows_of(str(folder)).keys()
+
+
+@pytest.mark.usefixtures("in_this_process")
+@pytest.mark.parametrize("format", ["ply", "obj", "glb", "swc", "nml"])
+def test_each_segment_is_a_file_that_is_made_again_when_lost(source: Path, tmp_path: Path, format: str):
+    pipeline.export(str(source), str(tmp_path / "run"), format=format, minimum_size=50, detail=10)
+    ids, counts = np.unique(open_volume(source).read(), return_counts=True)
+    files = {file.name: file for file in (tmp_path / "run" / format).iterdir()}
+    assert files.keys() == {
+        f"{id}.{format}" for id, count in zip(ids.tolist(), counts.tolist(), strict=True) if id and count >= 50
+    }
+    content = files[f"{ids[1]}.{format}"].read_bytes()
+    files[f"{ids[1]}.{format}"].unlink()
+    pipeline.retry(str(tmp_path / "run"))
+    assert files[f"{ids[1]}.{format}"].read_bytes() == content
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_skeletons_lie_in_their_segments(source: Path, tmp_path: Path):
+    pipeline.export(str(source), str(tmp_path / "run"), format="swc", minimum_size=500, detail=10)
+    labels = open_volume(source).read()
+    for file in (tmp_path / "run/swc").iterdir():
+        nodes = np.loadtxt(file, ndmin=2)[:, 4:1:-1] * 1000
+        at = np.rint((nodes - OFFSET) / SIZE).astype(int)
+        assert (labels[tuple(at.T)] == int(file.stem)).all()
+
+
+def test_packages_that_are_missing_are_named(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("clew.pipeline._export_segments.NEEDED", {"meshes": ("no_such_package",)})
+    with pytest.raises(
+        InputError, match=r"need no_such_package, not installed with clew: pip install 'clew\[export\]'"
+    ):
+        pipeline.export(str(source), str(tmp_path / "run"), meshes=True)
+    assert not (tmp_path / "run").exists()

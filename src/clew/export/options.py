@@ -5,7 +5,9 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge
 
-Format = Literal["precomputed"]
+from clew.ranges import Positive
+
+Format = Literal["precomputed", "ply", "obj", "glb", "swc", "nml"]
 
 
 @dataclass(frozen=True)
@@ -15,10 +17,20 @@ class ExportOptions:
     Parameters
     ----------
     format
-        `precomputed` is a volume for neuroglancer, with coarser scales and segment properties.
+        `precomputed` is a volume for neuroglancer, with coarser scales and segment properties; `ply`, `obj` and `glb` are meshes,
+        `swc` and `nml` skeletons, one file for each segment.
     minimum_size
-        Voxels; segments of fewer get no row.
+        Voxels; segments of fewer get no row, mesh or skeleton.
+    meshes
+        With `precomputed`: meshes at several levels of detail.
+    skeletons
+        With `precomputed`: skeletons with radii.
+    detail
+        Meshes and skeletons are made of voxels of up to this many nm along each axis, by halving; smaller shows and costs more.
     """
 
     format: Format = "precomputed"
     minimum_size: Annotated[int, Ge(0)] = 0
+    meshes: bool = False
+    skeletons: bool = False
+    detail: Positive = 20.0

@@ -46,7 +46,7 @@ COMMANDS = {
         "evaluate", "Compare a segmentation with true labels in blocks: the scores of evaluate."
     ),
     "convert_blocks": Command("convert", "Copy a volume to OME-Zarr in blocks, with coarser scales for viewers."),
-    "export": Command("export", "Write a segmentation as other tools read it: neuroglancer precomputed."),
+    "export": Command("export", "Write a segmentation as other tools read it: precomputed, meshes, skeletons."),
     "status": Command("blocks", "Show how far a run in blocks is: tasks done and failed, errors, time left."),
     "retry": Command("blocks", "Go on with a run in blocks; what was lost or damaged since is made again."),
     "verify_blocks": Command(

@@ -250,7 +250,11 @@ def _lasting_outputs(run: BlockWork) -> list[str]:
     They are relative to the folder of the run where they lie in it; those that may be deleted are left out.
     """
     passing = {key[0] for task in run.tasks for key, _ in task.instead}
-    kept = [volume.folder for name, volume in run.store.outputs.items() if name not in passing]
+    kept = [
+        volume.folder
+        for name, volume in run.store.outputs.items()
+        if name not in passing and hasattr(volume, "discard")
+    ]
     return [folder.removeprefix(f"{run.folder}/") for folder in kept]
 
 

@@ -4,10 +4,11 @@ from clew.export.options import ExportOptions
 from clew.pipeline._block_run import BlockWork, run_in_blocks
 from clew.pipeline._declare import Record, stage
 from clew.pipeline._export_precomputed import lay_out_precomputed
+from clew.pipeline._export_segments import lay_out_files
 from clew.pipeline._export_source import open_source
 from clew.pipeline._options import BlockRun, GeometryOptions, Input, Volumes
 
-FORMATS = {"precomputed": lay_out_precomputed}
+FORMATS = {"precomputed": lay_out_precomputed, **dict.fromkeys(("ply", "obj", "glb", "swc", "nml"), lay_out_files)}
 """Opens the source and lays out the run, for each format; nothing is written."""
 
 
@@ -22,7 +23,7 @@ def export(
     block_run: BlockRun,
     record: Record,
 ) -> None:
-    """Write a segmentation as other tools read it: neuroglancer precomputed.
+    """Write a segmentation as other tools read it: precomputed, meshes, skeletons.
 
     Parameters
     ----------
