@@ -57,6 +57,38 @@ def test_a_run_leaves_checkpoint_log_and_plot(data: str, tmp_path: Path):
     assert (tmp_path / "net.training" / "log.png").stat().st_size > 1000
 
 
+def test_the_mean_over_several_held_out_parts_chooses(data: str, tmp_path: Path):
+    folder = tmp_path / "second"
+    pipeline.synthesize(str(folder / "raw.zarr"), str(folder / "labels.zarr"), shape=(24, 40, 40), seed=5)
+    both = [data, f"{folder}/raw.zarr,{folder}/labels.zarr"]
+    parts = "0:16,:,:; 1/34:40,:,:;2/:,:,:"
+    pipeline.train(str(tmp_path / "net.pt"), data=both, held_out=parts, **RECIPE)
+    with (tmp_path / "net.training" / "log.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["voi_sum"]]
+    assert [(row["step"], row["part"]) for row in rows] == [
+        (step, part) for step in "24" for part in ("1", "2", "3", "")
+    ]
+    means = [float(row["voi_sum"]) for row in rows if not row["part"]]
+    for step, mean in zip("24", means, strict=True):
+        assert mean == pytest.approx(np.mean([float(r["voi_sum"]) for r in rows if r["step"] == step and r["part"]]))
+    record = load_checkpoint(tmp_path / "net.pt").record
+    assert record["held_out_scores"]["voi_sum"] == min(means)
+    assert len(record["held_out_parts"]) == 3
+    pipeline.train(str(tmp_path / "net.pt"), data=both, held_out=parts, **RECIPE)  # finished: nothing is judged again
+    assert len((tmp_path / "net.training" / "log.csv").read_text().splitlines()) == 1 + 4 + 8
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [("3/0:16,:,:", "a number from 1 to 1"), ("x/0:16,:,:", "a number from 1 to 1"), ("1/:,:,:", "nothing is left to train on"),
+     ("0:16,:,:;", "one is empty")],
+)  # fmt: skip
+def test_held_out_parts_of_nothing_are_refused(data: str, tmp_path: Path, parts: str, message: str):
+    with pytest.raises(InputError, match=message):
+        pipeline.train(str(tmp_path / "net.pt"), data=[data], held_out=parts, **RECIPE)
+    assert not (tmp_path / "net.training").exists()
+
+
 def test_offsets_replace_those_of_the_preset(data: str, tmp_path: Path):
     offsets = "-1,0,0;0,-1,0;0,0,-1;0,-5,0"
     pipeline.train(str(tmp_path / "net.pt"), data=[data], offsets=offsets, **{**RECIPE, "steps": 1})

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from clew.errors import InputError
-from clew.network.options import PRESETS
+from clew.network.options import PRESETS, PredictionOptions
 from clew.network.unet import UNet, with_descriptors
+from clew.segmentation.options import AgglomerationOptions, FragmentOptions
 from clew.space import Box
 from clew.training.batches import prepared_ahead
 from clew.training.losses import Emphasis, balanced_loss, loss_terms, malis_loss
@@ -17,7 +18,7 @@ from clew.training.malis import constrained_malis_loss, malis_weights
 from clew.training.options import AugmentationOptions, Loss, TrainingOptions
 from clew.training.sampling import Crop, Sampler, TrainingVolume, prepare_volume
 from clew.training.trainer import NotFiniteError, StepReport, Trainer, learning_rate
-from clew.training.validation import validate
+from clew.training.validation import THRESHOLDS, HeldOut, _curve, _neurons, validate, validate_parts
 
 OPTIONS = TrainingOptions(steps=6, crop=(16, 16, 16), margin=2, warmup=2, malis_after=3, learning_rate=3e-3)
 
@@ -335,6 +336,29 @@ def test_validation_scores_a_held_out_box(volume: TrainingVolume):
     found = validate(UNet(PRESETS["tiny"]).eval(), volume.raw, volume.labels, Box.whole((8, 32, 32)), surroundings=0)
     assert 0 <= found.threshold <= 1
     assert found.scores.voi_sum >= 0
+
+
+def test_the_threshold_is_best_for_all_parts_together(volume: TrainingVolume):
+    torch.manual_seed(1)
+    network = UNet(PRESETS["tiny"]).eval()
+    parts = [HeldOut(volume.raw, volume.labels, Box(*np.s_[a:b, 3:20, 0:32])) for a, b in ((0, 8), (8, 24))]
+    found = validate_parts(network, parts, surroundings=0)
+    curves = [
+        _curve(network, part, 0, PredictionOptions(), FragmentOptions(), AgglomerationOptions()) for part in parts
+    ]
+    sums = np.mean([[scores.voi_sum for scores in curve] for curve in curves], axis=0)
+    best = int(sums.argmin())
+    assert (found.threshold, found.scores.voi_sum) == (THRESHOLDS[best], sums[best])
+    assert list(found.parts) == [curve[best] for curve in curves]
+
+
+def test_single_annotated_sections_keep_their_neurons():
+    labels = np.zeros((3, 1, 5), np.uint64)
+    labels[0] = labels[2] = [7, 7, 9, 7, 7]
+    assert _neurons(labels).tolist() == labels.tolist()
+    assert len(np.unique(_neurons(labels[:1]))) == 3
+    labels[1] = labels[0]
+    assert len(np.unique(_neurons(labels))) == 3
 
 
 def test_validation_segments_the_surroundings_and_scores_the_box(volume: TrainingVolume):

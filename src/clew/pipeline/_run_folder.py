@@ -14,6 +14,7 @@ import numpy as np
 
 from clew.documents import brief, expect, parse_json, regular_file
 from clew.errors import InputError
+from clew.evaluation.scores import Scores
 from clew.lock import locked
 from clew.network.checkpoint import read_whole, save_whole
 from clew.pipeline._declare import Record
@@ -26,7 +27,7 @@ from clew.training.validation import Validation
 MADE = ("config.json", "log.csv", "log.png", "state.pt", "not-finite-step-*.npz", "snapshots/step-*.png",
         "tensorboard/events.out.tfevents.*")  # fmt: skip
 """All files that a training writes: only these are removed when it starts anew."""
-LOG_COLUMNS = (*StepReport._fields, "voi_split", "voi_merge", "voi_sum", "adapted_rand_error", "threshold")
+LOG_COLUMNS = (*StepReport._fields, "voi_split", "voi_merge", "voi_sum", "adapted_rand_error", "threshold", "part")
 
 
 class RunFolder:
@@ -108,21 +109,27 @@ class RunFolder:
             say(f"step {report.step}: loss {report.loss:.4f}, {report.seconds:.2f} s/step")
 
     def log_validation(self, step: int, found: Validation) -> None:
-        """Append the held-out scores of a step to the log, as a row of their own."""
+        """Append the held-out scores of a step to the log, as a row of their own.
+
+        Before the mean of several parts stands a row of each, with its number.
+        """
         scores = found.scores
-        values = {name: getattr(scores, name) for name in LOG_COLUMNS if hasattr(scores, name)}
-        self._append({"step": step, "threshold": found.threshold, **values})
+        parts = list(enumerate(found.parts, 1)) if len(found.parts) > 1 else []
+        self._append(
+            *(_held_out_row(step, found.threshold, each) | {"part": part} for part, each in parts),
+            _held_out_row(step, found.threshold, scores),
+        )
         self._show()
         say(f"step {step}: held-out VOI {scores.voi_sum:.4f} (split {scores.voi_split:.4f}, merge {scores.voi_merge:.4f}), "
             f"adapted Rand {scores.adapted_rand_error:.4f} at {found.threshold:.2f}")  # fmt: skip
 
     def best(self) -> float:
         """The smallest held-out VOI so far."""
-        return min((row["voi_sum"] for row in self._rows() if "voi_sum" in row), default=np.inf)
+        return min((row["voi_sum"] for row in self._rows() if _is_held_out(row)), default=np.inf)
 
     def validated(self, step: int) -> bool:
         """Whether the held-out scores of a step are in the log."""
-        return any(row["step"] == step and "voi_sum" in row for row in self._rows())
+        return any(row["step"] == step and _is_held_out(row) for row in self._rows())
 
     def draw(self, step: int, example: Example) -> None:
         """Draw a snapshot of a crop after a step."""
@@ -180,15 +187,15 @@ class RunFolder:
                 "or train under another name"
             )
 
-    def _append(self, values: dict[str, Any]) -> None:
+    def _append(self, *rows: dict[str, Any]) -> None:
         with (self.folder / "log.csv").open("a", newline="") as file:
             writer = csv.DictWriter(file, LOG_COLUMNS, restval="")
             if file.tell() == 0:
                 writer.writeheader()
-            writer.writerow(values)
+            writer.writerows(rows)
         if self.board is not None:
-            for name in values.keys() - {"step"}:
-                self.board.add_scalar(name, values[name], values["step"])
+            for name in rows[-1].keys() - {"step"}:
+                self.board.add_scalar(name, rows[-1][name], rows[-1]["step"])
 
     def _forget_after(self, step: int) -> None:
         """Remove the rows of steps that were taken after the state was saved.
@@ -220,11 +227,21 @@ class RunFolder:
         """Plot the log, and let TensorBoard have what there is."""
         from clew.view.figures import save_figure, training_figure
 
-        rows = [{**row, "iteration": row["step"]} for row in self._rows()]
+        rows = [{**row, "iteration": row["step"]} for row in self._rows() if "part" not in row]
         if rows:
             save_figure(training_figure(rows), self.folder / "log.png")
         if self.board is not None:
             self.board.flush()
+
+
+def _held_out_row(step: int, threshold: float, scores: Scores) -> dict[str, Any]:
+    values = {name: getattr(scores, name) for name in LOG_COLUMNS if hasattr(scores, name)}
+    return {"step": step, "threshold": threshold, **values}
+
+
+def _is_held_out(row: dict[str, float]) -> bool:
+    """Whether a row of the log holds the scores by which a network is chosen."""
+    return "voi_sum" in row and "part" not in row
 
 
 def training_folder(checkpoint: Path) -> Path:

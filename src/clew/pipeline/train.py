@@ -4,15 +4,14 @@ It segments the held-out part; log and state lie beside it.
 """
 
 import json
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-import numpy as np
 from annotated_types import Gt
-from numpy.typing import NDArray
 
 from clew.errors import InputError
 from clew.network.bundled import open_checkpoint
@@ -37,20 +36,8 @@ from clew.training.options import AugmentationOptions, TrainingOptions
 from clew.training.processes import Processes, joined
 from clew.training.sampling import TrainingVolume
 from clew.training.trainer import NotFiniteError, Trainer
-from clew.training.validation import Validation, validate
+from clew.training.validation import HeldOut, Validation, validate_parts
 from clew.volumes.place import same_size
-
-
-class HeldOut(NamedTuple):
-    """The part of a volume on which the network is judged.
-
-    It is segmented by an agglomeration score.
-    """
-
-    raw: NDArray[np.uint8]
-    labels: NDArray
-    box: Box
-    score: str
 
 
 @dataclass(frozen=True)
@@ -62,21 +49,21 @@ class Judge:
 
     checkpoint: Path
     voxel_size: Lengths
-    held_out: HeldOut | None
+    held_out: list[HeldOut]
+    score: str
     half: bool
     record: Record
 
     def validate(self, trainer: Trainer, run: RunFolder) -> None:
-        """Segment the held-out part, and keep the network if it is the best so far."""
+        """Segment the held-out parts, and keep the network if it is the best so far."""
         network = trainer.averaged_network
         found = None
-        if self.held_out is not None:
-            raw, labels, box, score = self.held_out
-            found = validate(
-                network, raw, labels, box,
+        if self.held_out:
+            found = validate_parts(
+                network, self.held_out,
                 prediction_options=PredictionOptions(precision=trainer.precision, runtime="torch").on(trainer.device),
                 fragment_options=FragmentOptions(per_section=trainer.options.per_section),
-                agglomeration_options=AgglomerationOptions(score=score),
+                agglomeration_options=AgglomerationOptions(score=self.score),
                 surroundings=trainer.options.validation_surroundings,
             )  # fmt: skip
         if found is None or found.scores.voi_sum < run.best():
@@ -89,16 +76,18 @@ class Judge:
 
         Without a held-out part, whether the checkpoint is that of the step.
         """
-        if self.held_out is not None:
+        if self.held_out:
             return run.validated(step)
         return self.checkpoint.exists() and load_checkpoint(self.checkpoint).record.get("step") == step
 
     def _checkpoint(self, network: UNet, step: int, found: Validation | None) -> Checkpoint:
         details: dict[str, Any] = {**json.loads(json.dumps(self.record, default=str)), "step": step}
-        if found is None or self.held_out is None:
+        if found is None:
             return Checkpoint(network, self.voxel_size, record=details)
         details["held_out_scores"] = found.scores.__dict__
-        return Checkpoint(network, self.voxel_size, found.threshold, self.held_out.score, details)
+        if len(found.parts) > 1:
+            details["held_out_parts"] = [scores.__dict__ for scores in found.parts]
+        return Checkpoint(network, self.voxel_size, found.threshold, self.score, details)
 
 
 @dataclass(frozen=True)
@@ -183,7 +172,8 @@ def train(
         RAW,LABELS or RAW,LABELS,MASK; give several by repeating the option.
     held_out
         Part of the first volume (z0:z1,y0:y1,x0:x1) that is not trained on; the checkpoint is chosen by the
-        segmentation of this part.
+        segmentation of this part. Several are joined by ";", and 2/z0:z1,y0:y1,x0:x1 is one of the second volume: the mean
+        over the parts chooses. 2/:,:,: holds out the whole second volume.
     score
         Agglomeration score of the validation, as for agglomerate; the threshold in the checkpoint belongs to it.
     processes
@@ -209,10 +199,8 @@ def _train(checkpoint: Path, data: list[str], voxel_size: Lengths | None, settin
         if processes.first:
             run = RunFolder(checkpoint, record, overwrite=conduct.overwrite, tensorboard=conduct.tensorboard)
         read = _read_volumes(data, voxel_size)
-        held_out = None if settings.held_out is None else _held_out(settings.held_out, read[0], settings.score)
-        trainer = _make_trainer(
-            [each.volume for each in read], read[0].voxel_size, held_out, settings, own_device, processes
-        )
+        held_out = _held_out(settings.held_out, read)
+        trainer = _make_trainer(_without(read, held_out), read[0].voxel_size, settings, own_device, processes)
         trainer.sampler.draw(0)  # data without a usable crop are refused before the folder is made
         with run.held() if run else nullcontext():
             _go_on(trainer, run)
@@ -222,18 +210,16 @@ def _train(checkpoint: Path, data: list[str], voxel_size: Lengths | None, settin
                     for _ in trainer:
                         pass
                 else:
-                    judge = Judge(checkpoint, read[0].voxel_size, held_out, conduct.half, record)
+                    parts = [part for part, _ in held_out]
+                    judge = Judge(checkpoint, read[0].voxel_size, parts, settings.score, conduct.half, record)
                     _lead(trainer, run, judge, interruption)
         if trainer.stopped:
             raise interruption.error
 
 
 def _make_trainer(
-    volumes: list[TrainingVolume], voxel_size: Lengths, held_out: HeldOut | None, settings: Settings, device: str,
-    processes: Processes,
-) -> Trainer:  # fmt: skip
-    if held_out is not None:
-        volumes[0] = _without(volumes[0], held_out.box)
+    volumes: list[TrainingVolume], voxel_size: Lengths, settings: Settings, device: str, processes: Processes
+) -> Trainer:
     start, options = settings.start, settings.options
     seed_weights(options.seed)
     network = (
@@ -319,19 +305,34 @@ def _has_borders(volume: TrainingVolume) -> bool:
     return bool(ids.size and (ids != ids[0]).any())
 
 
-def _held_out(text: str, annotated: AnnotatedVolume, score: str) -> HeldOut:
-    """The part that a box in voxels of the raw file names."""
-    raw, labels, mask = annotated.volume
-    read = Box.whole(raw.shape).shifted(annotated.origin)
-    box = Box.parse(text, read.high).overlap(read).within(read)
+def _held_out(text: str | None, read: Sequence[AnnotatedVolume]) -> list[tuple[HeldOut, int]]:
+    """The parts that boxes in voxels of the raw files name, and the index of the volume of each."""
+    return [_part(each.strip(), read) for each in text.split(";")] if text is not None else []
+
+
+def _part(text: str, read: Sequence[AnnotatedVolume]) -> tuple[HeldOut, int]:
+    number, slash, box_text = text.rpartition("/")
+    if not box_text:
+        raise InputError("a held-out part is a box, z0:z1,y0:y1,x0:x1, and several are joined by ;, but one is empty")
+    if slash and not (number.isdecimal() and 1 <= int(number) <= len(read)):
+        raise InputError(
+            f"the held-out part {text} is of no volume: wanted a number from 1 to {len(read)} before the /"
+        )
+    index = int(number) - 1 if slash else 0
+    raw, labels, mask = read[index].volume
+    whole = Box.whole(raw.shape).shifted(read[index].origin)
+    box = Box.parse(box_text, whole.high).overlap(whole).within(whole)
     if not box.size or not (labels[box] * mask[box]).any():
         raise InputError(f"the held-out part {text} holds no annotated neuron; choose a box where there is annotation")
-    return HeldOut(raw, labels, box, score)
+    return HeldOut(raw, labels, box), index
 
 
-def _without(volume: TrainingVolume, box: Box) -> TrainingVolume:
-    mask = volume.mask.copy()
-    mask[box] = False
-    if not mask.any():
+def _without(read: Sequence[AnnotatedVolume], held_out: Sequence[tuple[HeldOut, int]]) -> list[TrainingVolume]:
+    """The volumes without what is held out; one of which nothing is left is left out."""
+    masks = [each.volume.mask.copy() if held_out else each.volume.mask for each in read]
+    for part, index in held_out:
+        masks[index][Box(*part.box)] = False
+    left = [each.volume._replace(mask=mask) for each, mask in zip(read, masks, strict=True) if mask.any()]
+    if not left:
         raise InputError("the held-out part holds all annotation; nothing is left to train on")
-    return TrainingVolume(volume.raw, volume.labels, mask)
+    return left
