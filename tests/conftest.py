@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["object_storage"]
+pytest_plugins = ["object_storage", "batch_system"]
 TESTS = Path(__file__).parent
 
 WITHOUT_JIT = os.environ.get("NUMBA_DISABLE_JIT", "0") != "0"

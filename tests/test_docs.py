@@ -20,6 +20,8 @@ DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
 BUNDLED = "fib-10nm"
 RUN_HERE = ("python", "bash", "console", "toml")
+SCRIPT = "#!"
+"""Begins a job script, which tests/test_batch_pages.py runs."""
 SHOWN_ONLY = ("text", "")
 FENCE = re.compile(
     r"(?:^<!-- (?P<reason>not run: [^\n]+?) -->\n)?^```(?P<language>\w*)\n(?P<code>.*?)^```$", re.M | re.S
@@ -51,12 +53,18 @@ def name_of(page: Path) -> str:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    blocks = [block for block in blocks_of(page) if block.language in RUN_HERE and not block.skipped]
+def test_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest):
+    blocks = [
+        block
+        for block in blocks_of(page)
+        if block.language in RUN_HERE and not block.skipped and not block.code.startswith(SCRIPT)
+    ]
     if not blocks:
         pytest.skip("no code to run on this page")
     if "<!-- needs: the bundled network -->" in page.read_text() and BUNDLED not in bundled_names():
         pytest.skip(f"the bundled network {BUNDLED} is not there: make weights DATA=FOLDER")
+    if "<!-- needs: an object store -->" in page.read_text():
+        request.getfixturevalue("s3")
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "__docs__"}
     for block in blocks:

@@ -188,28 +188,3 @@ def test_a_cluster_job_that_ends_is_followed_by_another(
 
 
 CLUSTER = '[cluster]\nsystem = "slurm"\ncores = 2\nmemory = "2GB"\ninterface = "lo"\n'
-
-
-@pytest.fixture
-def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A batch system that starts each job at once, on this machine; the file where it notes their numbers."""
-    programs = tmp_path / "programs"
-    programs.mkdir()
-    for name, text in (("sbatch", SBATCH), ("scancel", SCANCEL)):
-        (programs / name).write_text(text.format(folder=programs))
-        (programs / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    return programs / "jobs"
-
-
-SBATCH = """#!/bin/sh
-cp "$1" {folder}/job-$$.sh
-setsid sh {folder}/job-$$.sh > {folder}/log 2>&1 &
-echo $! >> {folder}/jobs
-echo "Submitted batch job $!"
-"""
-SCANCEL = """#!/bin/sh
-kill -- -"$1"
-"""
