@@ -61,7 +61,7 @@ def play(monkeypatch: pytest.MonkeyPatch):
          "float32 by 0.25/255 on average, 0.25/255 at most (tried on 32 × 32 × 32 voxels)"),
         (0.25, 1.05, "torch", "predict by PyTorch in float32: OpenVINO is 1.05 times as fast here (tried on"),
         (0.25, 0.5, "torch", "predict by PyTorch in float32: OpenVINO is 0.50 times as fast here (tried on"),
-        (1.5, 9.0, "torch", "predict by PyTorch in float32: OpenVINO differs from float32 by 1.5/255 on average, 1.5/255 at most"),
+        (1.5, 9.0, "torch", "by PyTorch in float32: OpenVINO differs from float32 by 1.50/255 on average, 1.50/255 at most (tried"),
         (float("nan"), 9.0, "torch", "OpenVINO differs from float32 by nan"),
     ],
 )  # fmt: skip
@@ -155,3 +155,7 @@ def test_a_trial_leaves_the_network_as_it_was(network: UNet, raw: np.ndarray, pl
     before = {name: weight.clone() for name, weight in network.state_dict().items()}
     decide_runtime(network, raw.__getitem__, SHAPE, WHOLE, CPU)
     assert all(torch.equal(weight, before[name]) for name, weight in network.state_dict().items())
+
+
+def test_tiny_differences_are_not_written_in_digits():
+    assert str(runtime.Difference(7.7e-06, 2.914)) == "less than 0.01/255 on average, 2.91/255 at most"

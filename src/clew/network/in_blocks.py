@@ -9,9 +9,11 @@ from clew.blockwise.grid import Grid
 from clew.blockwise.store import Store
 from clew.blockwise.tasks import Task
 from clew.blockwise.workers import own_device
+from clew.errors import InputError
 from clew.network.bundled import open_checkpoint
 from clew.network.checkpoint import Checkpoint
 from clew.network.device import resolve_device
+from clew.network.openvino_runtime import has_openvino
 from clew.network.options import PredictionOptions
 from clew.network.prediction import predict_tiles, put_together
 from clew.space import Lengths, Triple
@@ -45,6 +47,11 @@ def _predict(
 ) -> None:
     box = grid.block(place).owned
     own = options.on(own_device(resolve_device(options.device)))
+    if own.runtime == "openvino" and not has_openvino():
+        raise InputError(
+            "this run was begun with OpenVINO, which is not installed where this worker is: pip install 'clew[openvino]' there, or "
+            "predict into another folder with --runtime torch"
+        )
     tiles = predict_tiles(
         _opened(checkpoint).network, partial(store.read, "raw"), grid.domain.frame, box=box, options=own,
         voxel_size=voxel_size,

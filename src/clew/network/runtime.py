@@ -28,6 +28,8 @@ WORTH_A_CHANGE = 0.9
 """Share of PyTorch's time that another runtime may take at most: converting and compiling the network takes time, too."""
 STEP = 1.0
 """A runtime may be this much (in 1/255) farther from PyTorch in float32 than PyTorch itself is in the same arithmetic."""
+SEEN = 0.01
+"""Smaller differences (in 1/255) are not written in digits."""
 NAMES = {"torch": "PyTorch", "openvino": "OpenVINO"}
 
 
@@ -39,7 +41,10 @@ class Difference:
     largest: float
 
     def __str__(self) -> str:
-        return f"{self.mean:.2g}/255 on average, {self.largest:.2g}/255 at most"
+        mean, largest = (
+            f"{steps:.2f}" if not steps < SEEN else f"less than {SEEN}" for steps in (self.mean, self.largest)
+        )
+        return f"{mean}/255 on average, {largest}/255 at most"
 
 
 class Decision(NamedTuple):
