@@ -23,8 +23,8 @@ def shown(monkeypatch):
     """What would be shown: layers, threshold, and the viewer."""
     found = SimpleNamespace(layers=[], viewer=SimpleNamespace(clew=SimpleNamespace(state={}, keep=None)))
 
-    def view(layers, *, port, threshold, say):
-        found.layers, found.threshold = list(layers), threshold
+    def view(layers, *, port, threshold, marks, say):
+        found.layers, found.threshold, found.marks = list(layers), threshold, marks
         return found.viewer
 
     monkeypatch.setattr(neuroglancer, "view", view)
@@ -157,3 +157,27 @@ def test_a_screenshot_without_a_browser_says_what_to_install(raw, tmp_path, monk
         pipeline.view(raw, screenshot=str(tmp_path / "picture.png"))
     library.stop()
     assert not (tmp_path / "picture.png").exists()
+
+
+def test_the_errors_of_evaluate_are_shown_at_their_threshold(shown, expected, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(expected, run)
+    rows = [{"rank": rank, "kind": kind, "bits": 0.5 / rank, "position_nm": [8.0 * rank, 16, 24], "segments": [1, 7], "objects": [2**60]}
+            for rank, kind in ((1, "split"), (2, "merge"), (3, "split"))]  # fmt: skip
+    (run / "errors.json").write_text(json.dumps({"errors": rows, "threshold": 0.37}))
+    pipeline.view(str(run))
+    assert [(marks.name, len(marks.marks)) for marks in shown.marks] == [("merges", 1), ("splits", 2)]
+    assert shown.threshold == 0.37
+    last = shown.marks[1].marks[1]
+    assert (list(last.position), list(last.segments)) == ([24, 16, 24], [1, 7])
+    assert last.text == f"split 3, 0.1667 bits: segments 1, 7; objects {2**60}"
+    pipeline.view(str(run), threshold=0.2)
+    assert shown.threshold == 0.2
+
+
+@pytest.mark.parametrize(("text", "message"), [("[]", "JSON object"), ("{}", "lacks 'errors'"),
+                                               ('{"errors": [{"kind": "split"}]}', "lacks 'position_nm'")])  # fmt: skip
+def test_what_is_no_list_of_errors_is_told(shown, raw, tmp_path, text, message):
+    (tmp_path / "errors.json").write_text(text)
+    with pytest.raises(InputError, match=message):
+        pipeline.view(raw, errors=str(tmp_path / "errors.json"))

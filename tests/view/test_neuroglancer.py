@@ -12,7 +12,7 @@ import tensorstore
 
 from clew import agglomerate, build_region_graph, relabel, segment_lookup
 from clew.errors import InputError
-from clew.view.layers import Layer, contrast
+from clew.view.layers import Layer, Mark, Marks, contrast
 from clew.view.neuroglancer import address_of, view
 
 SIZE = (40.0, 8.0, 4.0)
@@ -263,6 +263,20 @@ def test_only_this_machine_and_who_knows_the_address_gets_in(viewer):
 def test_what_is_not_there_is_not_found(viewer, path):
     with pytest.raises(urllib.error.HTTPError, match="404"):
         get(viewer, path)
+
+
+def test_marks_lie_where_they_are_and_the_costliest_is_seen_first(show):
+    marks = [Mark((400 + 40 * 3, 80 + 8 * 2, 40 + 4 * 7), "the worst", [2**60]), Mark((400, 80, 40), "another")]
+    viewer = show(Layer("segmentation", LABELS, "segmentation", SIZE, PLACE), marks=[Marks("merges", "#d55e00", marks)])
+    layer = state(viewer)["layers"][1]
+    assert (layer["type"], layer["name"], layer["annotationColor"]) == ("annotation", "merges", "#d55e00")
+    assert list(layer["source"]["transform"]["outputDimensions"]) == ["x", "y", "z"]
+    other, worst = layer["annotations"]
+    assert worst["point"] == pytest.approx([17.5, 12.5, 13.5]), (
+        "the middle of voxel (3, 2, 7) of a volume with an offset"
+    )
+    assert worst["segments"] == [[str(2**60)]]
+    assert (worst["description"], other["description"]) == ("the worst", "another")
 
 
 def test_two_viewers_at_once(show):

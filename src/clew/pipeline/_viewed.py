@@ -9,16 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clew.blockwise.ledger import PLAN, Ledger
+from clew.documents import expect, parse_json, regular_file
 from clew.errors import InputError
 from clew.pipeline._files import FILE_NAMES
 from clew.space import Lengths
+from clew.view.layers import Mark, Marks
 from clew.volumes.location import find_location, is_remote, join, read_json
 from clew.volumes.open import open_volume
 from clew.volumes.shared import METADATA
 from clew.volumes.volume import Volume
 
-HELD = FILE_NAMES | {"raw": "raw.zarr", "truth": "truth.zarr"}
-"""Names of what a folder of a run may hold: what commands hand on, and what `demo` adds."""
+HELD = FILE_NAMES | {"raw": "raw.zarr", "truth": "truth.zarr", "errors": "errors.json"}
+"""Names of what a folder of a run may hold: what commands hand on, what `demo` adds, and a list of errors."""
+COLOURS = {"merge": "#d55e00", "split": "#0072b2"}
+"""Of the marks of each kind of error, as in the plots."""
 
 
 class Growing:
@@ -71,7 +75,7 @@ def paths_of_run(folder: str) -> dict[str, str]:
     there = {name: path for name, path in found.items() if _is_there(path)}
     for name, path in _sources(there, plan, Path(folder)):
         there.setdefault(name, path)
-    if not there.keys() - {"merge_tree", "region_graph"}:
+    if not there.keys() - {"merge_tree", "region_graph", "errors"}:
         raise InputError(f"{folder} holds nothing to look at: wanted a volume, or the folder of a run with "
                          f"{FILE_NAMES['fragments']} or {FILE_NAMES['segmentation']}")  # fmt: skip
     return there
@@ -81,6 +85,30 @@ def is_growing(path: str) -> bool:
     """Whether a volume is one that a run in blocks has not finished."""
     unfinished = path.endswith(".zarr") and read_json(path, METADATA) is None
     return unfinished and read_json(join(path, "s0"), METADATA) is not None
+
+
+def read_marks(path: str) -> tuple[list[Marks], float | None]:
+    """The errors that `clew evaluate --where` listed, and the threshold at which they were.
+
+    Raises
+    ------
+    InputError
+        For a file that is no such list.
+    """
+    document = parse_json(regular_file(Path(path)).read_bytes(), path)
+    rows = expect(document, "errors", "a list of objects", path)
+    marks = {kind: [_mark(row, path) for row in rows if row.get("kind") == kind] for kind in COLOURS}
+    threshold = document.get("threshold")
+    found = [Marks(f"{kind}s", COLOURS[kind], listed) for kind, listed in marks.items()]
+    return found, threshold if isinstance(threshold, float) else None
+
+
+def _mark(row: Mapping[str, Any], path: str) -> Mark:
+    position = expect(row, "position_nm", "a list of numbers", path)
+    segments, objects = (expect(row, name, "a list of numbers", path) for name in ("segments", "objects"))
+    bits, rank = expect(row, "bits", "a number", path), expect(row, "rank", "a number", path)
+    parts = f"segments {', '.join(map(str, segments))}; objects {', '.join(map(str, objects))}"
+    return Mark(position, f"{row['kind']} {rank}, {bits:.4f} bits: {parts}", segments)
 
 
 def _is_there(path: str) -> bool:

@@ -18,7 +18,7 @@ from clew.pipeline._files import FILE_NAMES, chosen_threshold, open_input, warn_
 from clew.pipeline._options import VoxelSize
 from clew.pipeline._progress import say, warn
 from clew.pipeline._tables import load_merge_tree
-from clew.pipeline._viewed import Growing, is_growing, is_run, paths_of_run
+from clew.pipeline._viewed import Growing, is_growing, is_run, paths_of_run, read_marks
 from clew.ranges import Fraction
 from clew.replace import refuse_unwritable, written_beside
 from clew.segmentation.agglomeration import MergeTree
@@ -48,6 +48,7 @@ def view(
     affinities: str | None = None,
     fragments: str | None = None,
     merge_tree: str | None = None,
+    errors: str | None = None,
     threshold: Fraction | None = None,
     state: str | None = None,
     screenshot: str | None = None,
@@ -70,8 +71,10 @@ def view(
         Fragments (z, y, x).
     merge_tree
         Merge tree of the fragments: the segmentation then follows a slider of the threshold.
+    errors
+        List of errors (JSON) that `evaluate --where` wrote: they are drawn, and a right click in their list goes there.
     threshold
-        Where the slider begins; by default at the threshold that was used, or is stored.
+        Where the slider begins; by default at the threshold of the errors, or the one that was used, or is stored.
     state
         File (JSON) in which the view is kept: it begins as that says, and every change is written to it.
     screenshot
@@ -80,15 +83,16 @@ def view(
         Port on this machine; 0 takes a free one.
     """
     given = {"raw": raw, "segmentation": segmentation, "truth": truth, "affinities": affinities, "fragments": fragments,
-             "merge_tree": merge_tree}  # fmt: skip
+             "merge_tree": merge_tree, "errors": errors}  # fmt: skip
     paths = _paths(data, {name: path for name, path in given.items() if path is not None})
     earlier = _kept(state)
     if screenshot:
         refuse_unwritable(Path(screenshot))
-    tree, chosen = _tree(paths, threshold)
+    marks, listed_at = read_marks(paths["errors"]) if "errors" in paths else ([], None)
+    tree, chosen = _tree(paths, listed_at if threshold is None else threshold)
     layers = _layers(paths, voxel_size.voxel_size, tree)
     warn_all(_apart(layers))
-    viewer = neuroglancer.view(layers, port=port, threshold=chosen, say=warn)
+    viewer = neuroglancer.view(layers, port=port, threshold=chosen, marks=marks, say=warn)
     if earlier:
         viewer.clew.state = json.loads(server.readdressed(earlier, server.PLACEHOLDER))
     address = neuroglancer.address_of(viewer)

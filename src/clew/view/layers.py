@@ -59,6 +59,44 @@ class Layer:
         return [(self.data, (1, 1, 1)), *self.coarser]
 
 
+@dataclass(frozen=True)
+class Mark:
+    """A place to jump to.
+
+    Parameters
+    ----------
+    position : sequence of 3 float
+        In nm, (z, y, x).
+    text : str
+        What is wrong there.
+    segments : sequence of int
+        What it belongs to.
+    """
+
+    position: Sequence[float]
+    text: str
+    segments: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
+class Marks:
+    """A layer of places.
+
+    Parameters
+    ----------
+    name : str
+        Name in the viewer, one for each layer.
+    colour : str
+        As "#d55e00".
+    marks : sequence of Mark
+        In the order in which they are listed.
+    """
+
+    name: str
+    colour: str
+    marks: Sequence[Mark]
+
+
 def check_layers(layers: Sequence[Layer]) -> None:
     """Refuse layers that cannot be shown together.
 

@@ -15,7 +15,7 @@ import numpy as np
 from clew.errors import InputError
 from clew.signals import StoppedError
 from clew.view.cuts import STEPS, Cuts
-from clew.view.layers import Layer, check_layers, contrast
+from clew.view.layers import Layer, Marks, check_layers, contrast
 from clew.view.meshes import Meshes
 from clew.view.server import PLACEHOLDER, VIEWERS, Served, add_handlers
 from clew.view.virtual_zarr import VirtualZarr
@@ -44,6 +44,7 @@ def view(
     position: Sequence[int] | None = None,
     port: int = 0,
     threshold: float = THRESHOLD,
+    marks: Sequence[Marks] = (),
     say: Callable[[str], None] = print,
 ) -> "UnsynchronizedViewer":
     """Serve layers to a browser on this machine, as long as this process lives.
@@ -58,6 +59,8 @@ def view(
         Port on 127.0.0.1; 0 for a free one. Ignored where a server is already running in this process.
     threshold : float
         In [0, 1], at which layers with a merge tree are shown first.
+    marks : sequence of Marks
+        Places that are listed and drawn over the layers.
     say : callable
         Called with a sentence where something cannot be read while a person looks.
 
@@ -82,7 +85,7 @@ def view(
     cuts = {layer.name: None if layer.tree is None else Cuts(layer.tree) for layer in layers}
     zarrs = {layer.name: VirtualZarr(layer, shift, cuts[layer.name]) for layer in layers}
     meshes = {layer.name: Meshes(layer, shift, cuts[layer.name]) for layer in layers if layer.kind == "segmentation"}
-    viewer.clew = Served(make_state(layers, position, threshold), zarrs, meshes, say)
+    viewer.clew = Served(make_state(layers, position, threshold, marks), zarrs, meshes, say)
     VIEWERS[viewer.token] = viewer.clew
     return viewer
 
@@ -107,7 +110,9 @@ def wait(viewer: "UnsynchronizedViewer") -> None:
             raise
 
 
-def make_state(layers: Sequence[Layer], position: Sequence[int] | None, threshold: float) -> dict[str, Any]:
+def make_state(
+    layers: Sequence[Layer], position: Sequence[int] | None, threshold: float, marks: Sequence[Marks] = ()
+) -> dict[str, Any]:
     """The state of the page, with addresses that begin with a placeholder."""
     first, sliding = layers[0], any(layer.tree is not None for layer in layers)
     middle = [length // 2 for length in first.data.shape[-3:]] if position is None else position
@@ -115,16 +120,21 @@ def make_state(layers: Sequence[Layer], position: Sequence[int] | None, threshol
     step = min(STEPS, max(0, round(threshold * STEPS)))
     lengths = np.array(first.data.shape[-3:]) * first.voxel_size / min(first.voxel_size)
     sizes = zip("xyz", reversed(first.voxel_size), strict=True)
+    space = {axis: [float(size) * 1e-9, "m"] for axis, size in sizes}
     state = {
-        "dimensions": {axis: [float(size) * 1e-9, "m"] for axis, size in sizes}
-        | ({"t": [1 / STEPS, ""]} if sliding else {}),
+        "dimensions": space | ({"t": [1 / STEPS, ""]} if sliding else {}),
         "position": [float(place) + 0.5 for place in reversed(start)] + [step + 0.5] * sliding,
         "crossSectionScale": float(lengths.max() / PANEL),
         "projectionScale": float(np.linalg.norm(lengths)),
         "crossSectionBackgroundColor": "#000000",
-        "layers": [_layer_state(layer, step) for layer in layers],
+        "layers": [
+            *(_layer_state(layer, step) for layer in layers),
+            *(_marks_state(each, layers, space) for each in marks),
+        ],
         "layout": "4panel",
     }
+    if any(each.marks for each in marks):
+        state["selectedLayer"] = {"layer": next(each.name for each in marks if each.marks), "visible": True}
     if sliding:
         palette = {"tools": [{"type": "dimension", "dimension": "t"}], "side": "right", "row": 0, "size": 220}
         state["toolPalettes"] = {"threshold": palette}
@@ -152,6 +162,22 @@ def _layer_state(layer: Layer, step: int) -> dict[str, Any]:
         "source": source,
         "shaderControls": {"normalized": {"range": contrast(layer.data)}},
     }
+
+
+def _marks_state(marks: Marks, layers: Sequence[Layer], space: dict[str, Any]) -> dict[str, Any]:
+    """Points in the voxels of the first layer, with a list in which a click goes there."""
+    names = [layer.name for layer in layers if layer.kind == "segmentation"]
+    linked = {"linkedSegmentationLayer": {"segments": "segmentation"}} if "segmentation" in names else {}
+    points = []
+    for number, mark in enumerate(marks.marks, 1):
+        voxel = [place / size + 0.5 for place, size in zip(mark.position, layers[0].voxel_size, strict=True)]
+        segments = {"segments": [[str(segment) for segment in mark.segments]]} if linked else {}
+        point = {"type": "point", "id": str(number), "point": voxel[::-1], "description": mark.text}
+        points.append(point | segments)
+    source = {"url": "local://annotations", "transform": {"outputDimensions": space}}
+    points.reverse()  # the page shows the end of its list first
+    return {"type": "annotation", "name": marks.name, "source": source, "annotationColor": marks.colour, "annotations": points,
+            "tab": "annotations"} | linked  # fmt: skip
 
 
 def _check_port(port: int) -> None:
