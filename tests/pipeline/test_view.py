@@ -162,8 +162,11 @@ def test_a_screenshot_without_a_browser_says_what_to_install(raw, tmp_path, monk
 def test_the_errors_of_evaluate_are_shown_at_their_threshold(shown, expected, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(expected, run)
-    rows = [{"rank": rank, "kind": kind, "bits": 0.5 / rank, "position_nm": [8.0 * rank, 16, 24], "segments": [1, 7], "objects": [2**60]}
-            for rank, kind in ((1, "split"), (2, "merge"), (3, "split"))]  # fmt: skip
+    same = {"segments": [1, 7], "objects": [2**60]}
+    rows = [
+        {"rank": rank, "kind": kind, "bits": 0.5 / rank, "position_nm": [8.0 * rank, 16, 24]} | same
+        for rank, kind in ((1, "split"), (2, "merge"), (3, "split"))
+    ]
     (run / "errors.json").write_text(json.dumps({"errors": rows, "threshold": 0.37}))
     pipeline.view(str(run))
     assert [(marks.name, len(marks.marks)) for marks in shown.marks] == [("merges", 1), ("splits", 2)]
