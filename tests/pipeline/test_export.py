@@ -1,5 +1,6 @@
 """`clew export`: what is written is read back; it is continued, repaired, and never written over what others made."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -162,3 +163,29 @@ def test_packages_that_are_missing_are_named(source: Path, tmp_path: Path, monke
     ):
         pipeline.export(str(source), str(tmp_path / "run"), meshes=True)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_the_table_has_names_and_nuclei(source: Path, tmp_path: Path):
+    labels = open_volume(source).read()
+    largest, where = np.bincount(labels.ravel().astype(int))[1:].argmax() + 1, tmp_path / "nuclei.zarr"
+    save_volume(where, np.pad((labels == largest) * np.uint8(77), 2), voxel_size=SIZE, offset=(0.0, -10.0, 10.0))
+    (tmp_path / "names.csv").write_text(f"id,name\n{largest},Anna\n")
+    pipeline.export(
+        str(source), str(tmp_path / "run"), format="table", names=str(tmp_path / "names.csv"), nuclei=str(where)
+    )
+    with (tmp_path / "run/table/segments.csv").open() as file:
+        rows = {int(row["id"]): row for row in csv.DictReader(file)}
+    assert rows.keys() == set(np.unique(labels).tolist()) - {0}
+    for id, row in rows.items():
+        assert int(row["voxels"]) == (labels == id).sum()
+        assert labels[int(row["z"]), int(row["y"]), int(row["x"])] == id
+        assert (row["name"], row["nuclei"]) == (("Anna", "77") if id == largest else ("", ""))
+    pipeline.export(str(source), str(tmp_path / "two"), names=str(tmp_path / "names.csv"))
+    assert rows_of(str(tmp_path / "two/precomputed"))[str(largest)]["label"] == "Anna"
+
+
+def test_names_that_are_none_are_refused(source: Path, tmp_path: Path):
+    (tmp_path / "names.csv").write_text("id;name\n7;Anna\n")
+    with pytest.raises(InputError, match=r"names.csv must be a CSV file with the columns id and name.*line 2"):
+        pipeline.export(str(source), str(tmp_path / "run"), format="table", names=str(tmp_path / "names.csv"))

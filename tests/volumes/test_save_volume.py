@@ -283,3 +283,10 @@ def test_boxes_cover_every_voxel_once(shape, unit, itemsize):
     for box in boxes(shape, unit[-len(shape) :], itemsize):
         covered[box] += 1
     assert (covered == 1).all()
+
+
+@pytest.mark.parametrize(("dtype", "labels"), [("uint64", True), ("uint32", True), ("uint8", False), ("uint16", False)])
+def test_ids_are_said_to_be_labels(tmp_path, dtype: str, labels: bool):
+    save_volume(tmp_path / "a.zarr", np.ones((2, 3, 4), dtype), voxel_size=VOXEL_SIZE)
+    ome = zarr.open_group(tmp_path / "a.zarr", mode="r").attrs["ome"]
+    assert ome.get("image-label") == ({"version": "0.5"} if labels else None)

@@ -7,7 +7,7 @@ from annotated_types import Ge
 
 from clew.ranges import Positive
 
-Format = Literal["precomputed", "ply", "obj", "glb", "swc", "nml"]
+Format = Literal["precomputed", "ply", "obj", "glb", "swc", "nml", "table"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class ExportOptions:
     ----------
     format
         `precomputed` is a volume for neuroglancer, with coarser scales and segment properties; `ply`, `obj` and `glb` are meshes,
-        `swc` and `nml` skeletons, one file for each segment.
+        `swc` and `nml` skeletons, one file for each segment; `table` is a CSV file of all segments.
     minimum_size
         Voxels; segments of fewer get no row, mesh or skeleton.
     meshes

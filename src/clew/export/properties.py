@@ -1,5 +1,6 @@
 """Segment properties: what neuroglancer's list of segments shows and sorts by."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,9 @@ def volumes_of(rows: SegmentRows, voxel_size: Lengths) -> np.ndarray:
     return volumes
 
 
-def segment_properties(rows: SegmentRows, voxel_size: Lengths) -> dict[str, Any]:
+def segment_properties(
+    rows: SegmentRows, voxel_size: Lengths, names: Mapping[int, str] | None = None
+) -> dict[str, Any]:
     """The file `info` of the folder of segment properties.
 
     Parameters
@@ -25,6 +28,8 @@ def segment_properties(rows: SegmentRows, voxel_size: Lengths) -> dict[str, Any]
     rows : SegmentRows
     voxel_size : (z, y, x) floats
         In nm.
+    names : mapping of int to str, optional
+        By id.
 
     Returns
     -------
@@ -38,5 +43,8 @@ def segment_properties(rows: SegmentRows, voxel_size: Lengths) -> dict[str, Any]
         {"id": "volume", "type": "number", "data_type": "float32", "description": "in µm³",
          "values": [float(f"{value:.6g}") for value in volumes]},
     ]  # fmt: skip
+    if names:
+        labels = [names.get(segment, "") for segment in rows.ids.tolist()]
+        properties.insert(0, {"id": "label", "type": "label", "values": labels})
     inline = {"ids": [str(segment) for segment in rows.ids.tolist()], "properties": properties}
     return {"@type": "neuroglancer_segment_properties", "inline": inline}

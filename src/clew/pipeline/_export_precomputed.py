@@ -11,6 +11,7 @@ from clew.pipeline._block_run import BlockWork
 from clew.pipeline._declare import Record
 from clew.pipeline._export_segments import FOLDERS, Kind, shape_tasks, shared_shapes, write_info
 from clew.pipeline._export_source import ExportSource
+from clew.pipeline._export_table import read_names
 from clew.pipeline._files import handed_on
 from clew.volumes.location import join, write_bytes
 from clew.volumes.precomputed_blocks import precomputed_tasks, shard_grid, shared_precomputed
@@ -60,7 +61,7 @@ def _finish(
     shards = bucket_count(len(shard_grid(scales[0]).places()))
     for kind in kinds:
         write_info(join(path, FOLDERS[kind]), kind, shards)
-    properties = segment_properties(load_rows(store), source.voxel_size)
+    properties = segment_properties(load_rows(store), source.voxel_size, read_names(source.names))
     info = precomputed_info(
         scales,
         {PROPERTIES: PROPERTIES}

@@ -27,6 +27,8 @@ class ExportSource:
     place : str
         The folder, local or in object storage, in which the export lies.
     options : ExportOptions
+    names, nuclei : str, optional
+        Paths of a table of names and of a label volume.
     """
 
     path: str
@@ -34,6 +36,8 @@ class ExportSource:
     folder: Path
     place: str
     options: ExportOptions
+    names: str | None = None
+    nuclei: str | None = None
 
     @property
     def shape(self) -> Triple:
@@ -51,7 +55,13 @@ class ExportSource:
 
 
 def open_source(
-    path: str, folder: str, volumes: str | None, geometry: GeometryOptions, options: ExportOptions
+    path: str,
+    folder: str,
+    volumes: str | None,
+    geometry: GeometryOptions,
+    options: ExportOptions,
+    names: str | None = None,
+    nuclei: str | None = None,
 ) -> ExportSource:
     """Open a segmentation to export.
 
@@ -64,4 +74,4 @@ def open_source(
     volume = open_input(path, geometry.voxel_size, geometry.offset)
     check_label_kind(volume, path)
     refuse_lossy(volume)
-    return ExportSource(path, volume, run, volumes_folder(run, volumes), options)
+    return ExportSource(path, volume, run, volumes_folder(run, volumes), options, names, nuclei and absolute(nuclei))

@@ -6,9 +6,14 @@ from clew.pipeline._declare import Record, stage
 from clew.pipeline._export_precomputed import lay_out_precomputed
 from clew.pipeline._export_segments import lay_out_files
 from clew.pipeline._export_source import open_source
+from clew.pipeline._export_table import lay_out_table
 from clew.pipeline._options import BlockRun, GeometryOptions, Input, Volumes
 
-FORMATS = {"precomputed": lay_out_precomputed, **dict.fromkeys(("ply", "obj", "glb", "swc", "nml"), lay_out_files)}
+FORMATS = {
+    "precomputed": lay_out_precomputed,
+    **dict.fromkeys(("ply", "obj", "glb", "swc", "nml"), lay_out_files),
+    "table": lay_out_table,
+}
 """Opens the source and lays out the run, for each format; nothing is written."""
 
 
@@ -17,6 +22,8 @@ def export(
     source: Input,
     folder: str,
     *,
+    names: Input | None = None,
+    nuclei: Input | None = None,
     export_options: ExportOptions,
     geometry: GeometryOptions,
     volumes: Volumes,
@@ -31,10 +38,14 @@ def export(
         Segmentation (z, y, x) of any format that clew reads.
     folder
         Where the export, in a folder or file named after its format, and the state of the run are written.
+    names
+        CSV file with the columns id and name, for `precomputed` and `table`.
+    nuclei
+        Label volume of nuclei or somata that covers the segmentation, for `table`.
     """
 
     def lay_out() -> BlockWork:
-        given = open_source(source, folder, volumes.volumes, geometry, export_options)
+        given = open_source(source, folder, volumes.volumes, geometry, export_options, names, nuclei)
         return FORMATS[export_options.format](given)
 
     run_in_blocks(lay_out, record, block_run)

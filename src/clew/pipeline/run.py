@@ -38,6 +38,8 @@ PATHS = {
     "labels",
     "truth",
     "mask",
+    "names",
+    "nuclei",
     "source",
     "target",
     "data",

@@ -121,7 +121,10 @@ def group_metadata(title: str, scales: Mapping[str, Layout], record: Mapping[str
     It holds OME 0.5 and what clew records.
     """
     places = {name: (layout.voxel_size, layout.offset) for name, layout in scales.items()}
-    ome = ome_attributes(title, next(iter(scales.values())).axes, places)
+    finest = next(iter(scales.values()))
+    ome = ome_attributes(title, finest.axes, places)
+    if finest.dtype.name in ("uint32", "uint64"):
+        ome["ome"]["image-label"] = {"version": "0.5"}  # by which napari and others know labels from images
     document = {"zarr_format": 3, "node_type": "group", "attributes": {**ome, "clew": dict(record)}}
     return json.dumps(document, indent=2)
 
