@@ -1,6 +1,7 @@
 """The comparison as a picture: a dot for every test of every seed, and the interval of their mean."""
 
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,14 +35,17 @@ def draw_differences(path: Path, panels: dict[str, list[Bar]]) -> None:
         By title: the bars of one measure, all with the same recipes.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     rows = max(map(len, panels.values()))
     figure = Figure(figsize=(WIDTH, REST + ROW * rows), layout="constrained")
+    figure.get_layout_engine().set(wspace=0.08)
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     tests = list(dict.fromkeys(test for bars in panels.values() for bar in bars for test in bar.tests))
-    colours = dict(zip(tests, COLOURS, strict=False))
+    colours = dict(zip(tests, cycle(COLOURS), strict=False))
     for axis, (title, bars) in zip(axes, panels.items(), strict=True):
         axis.set_title(title, fontsize=10)
+        axis.xaxis.set_major_locator(MaxNLocator(5))
         axis.axvline(0, color=INK, lw=0.8)
         for place, bar in enumerate(bars):
             axis.plot([bar.low, bar.high], [-place, -place], color=INK, lw=2.2, solid_capstyle="round")

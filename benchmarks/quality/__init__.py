@@ -1,1 +1,0 @@
-"""The study: which loss, which auxiliary target, which score and which fragments segment best."""
