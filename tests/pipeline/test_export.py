@@ -4,9 +4,11 @@ import csv
 import json
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import tensorstore
+import tifffile
 
 from clew import pipeline
 from clew.blockwise.ledger import Ledger
@@ -189,3 +191,33 @@ def test_names_that_are_none_are_refused(source: Path, tmp_path: Path):
     (tmp_path / "names.csv").write_text("id;name\n7;Anna\n")
     with pytest.raises(InputError, match=r"names.csv must be a CSV file with the columns id and name.*line 2"):
         pipeline.export(str(source), str(tmp_path / "run"), format="table", names=str(tmp_path / "names.csv"))
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_sections_are_tiff_files_with_places_of_ids(source: Path, tmp_path: Path):
+    pipeline.export(str(source), str(tmp_path / "run"), format="tiff")
+    labels, folder = open_volume(source).read(), tmp_path / "run/tiff"
+    ids = np.array([0, *np.loadtxt(folder / "ids.csv", np.uint64, delimiter=",", skiprows=1)[:, 1]])
+    files = sorted(folder.glob("*.tif"))
+    assert len(files) == len(labels)
+    np.testing.assert_array_equal(ids[np.stack([tifffile.imread(file) for file in files])], labels)
+    with tifffile.TiffFile(files[0]) as file:
+        assert (file.imagej_metadata["unit"], file.imagej_metadata["spacing"]) == ("um", 0.02)
+        numerator, denominator = file.pages[0].tags["XResolution"].value
+        assert numerator / denominator == pytest.approx(100)
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_a_cremi_file_is_what_the_challenge_reads(source: Path, tmp_path: Path):
+    pipeline.export(str(source), str(tmp_path / "run"), format="cremi")
+    path = tmp_path / "run/cremi/submission.h5"
+    with h5py.File(path) as file:
+        found = file["volumes/labels/neuron_ids"]
+        assert (file.attrs["file_format"], found.dtype) == ("0.2", np.uint64)
+        assert (tuple(found.attrs["resolution"]), tuple(found.attrs["offset"])) == (SIZE, OFFSET)
+        np.testing.assert_array_equal(found[:], open_volume(source).read())
+    path.unlink()
+    pipeline.retry(str(tmp_path / "run"))
+    assert path.exists()
+    with pytest.raises(InputError, match="HDF5 is not written to object storage"):
+        pipeline.export(str(source), str(tmp_path / "other"), format="cremi", volumes="s3://bucket/place")

@@ -6,6 +6,7 @@ from clew.pipeline._declare import Record, stage
 from clew.pipeline._export_precomputed import lay_out_precomputed
 from clew.pipeline._export_segments import lay_out_files
 from clew.pipeline._export_source import open_source
+from clew.pipeline._export_stacks import lay_out_cremi, lay_out_tiff
 from clew.pipeline._export_table import lay_out_table
 from clew.pipeline._options import BlockRun, GeometryOptions, Input, Volumes
 
@@ -13,6 +14,8 @@ FORMATS = {
     "precomputed": lay_out_precomputed,
     **dict.fromkeys(("ply", "obj", "glb", "swc", "nml"), lay_out_files),
     "table": lay_out_table,
+    "tiff": lay_out_tiff,
+    "cremi": lay_out_cremi,
 }
 """Opens the source and lays out the run, for each format; nothing is written."""
 

@@ -53,8 +53,12 @@ class SharedFiles:
         """Write the files of a task, by name, and note their names."""
         for name, content in files.items():
             write_bytes(self.folder, name, content)
+        self.note(number, list(files))
+
+    def note(self, number: int, names: list[str]) -> None:
+        """Note the names of the files that a task wrote."""
         with written_whole(self._list(number)) as partial:
-            partial.write_text(json.dumps(list(files)))
+            partial.write_text(json.dumps(names))
 
     def block(self, place: tuple[int, ...]) -> int:
         """The number of a task."""
