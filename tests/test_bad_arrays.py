@@ -11,9 +11,9 @@ import pytest
 
 import clew
 from clew.errors import InputError
+from clew.evaluation.nodes import relabel_nodes
 from clew.evaluation.overlap import relabel_table
 from clew.evaluation.scores import score_table
-from clew.evaluation.skeletons import relabel_nodes
 from clew.training.descriptors import local_shape_descriptors
 
 pytestmark = pytest.mark.compiled

@@ -6,11 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clew.errors import InputError
+from clew.evaluation.nodes import read_nodes, relabel_nodes
 from clew.evaluation.skeletons import (
     Skeletons,
     crop_skeletons,
-    read_nodes,
-    relabel_nodes,
     score_skeletons,
     skeleton_errors,
 )
@@ -101,6 +100,34 @@ def test_nodes_outside_the_volume_are_left_out_with_their_edges():
     kept = crop_skeletons(paths(4, 3), np.array([True, True, False, True, False, True, True]))
     assert kept.edges.tolist() == [[0, 1], [3, 4]]
     assert kept.skeletons.tolist() == [7, 7, 7, 8, 8]
+
+
+def test_what_leaves_the_volume_and_comes_back_is_two_pieces():
+    whole = paths(8, 5)
+    kept = np.ones(len(whole.skeletons), bool)
+    kept[3] = False
+    cut = crop_skeletons(whole, kept)
+    segments = np.array([5, 5, 5, 6, 6, 6, 6, 9, 9, 9, 9, 9])
+    # pieces of 2 and of 3 steps, each whole in its segment
+    scores = score_skeletons(segments, cut)
+    assert (scores.splits, scores.merges, scores.normalised_run_length) == (0, 0, 1.0)
+    errors = skeleton_errors(segments, cut)
+    assert (errors.splits.tolist(), errors.merges.tolist()) == ([0, 0], [0, 0])
+    np.testing.assert_allclose(errors.run_length[0], (2**2 + 3**2) / 5 * cut.lengths[0])
+    # one segment through both pieces is no merge; a segment change inside a piece is a split
+    assert score_skeletons(np.where(segments == 6, 5, segments), cut).merges == 0
+    segments[1:3] = 7
+    assert score_skeletons(segments, cut).splits == 1
+    assert skeleton_errors(segments, cut).splits.tolist() == [1, 0]
+    segments[:] = 5
+    assert score_skeletons(segments, cut).merges == 1
+
+
+def test_skeletons_that_are_not_cut_keep_their_gaps():
+    gap = Skeletons(np.arange(12.0).reshape(4, 3), np.array([[0, 1], [2, 3]]), np.array([7, 7, 7, 7]))
+    kept = crop_skeletons(gap, np.ones(4, bool))
+    for segments in ([1, 1, 2, 2], [1, 1, 1, 1], [1, 2, 1, 2]):
+        assert score_skeletons(segments, kept) == score_skeletons(segments, gap)
 
 
 def test_nodes_are_relabelled():

@@ -3,20 +3,17 @@
 Expected run length, splits and merges, and the path length between errors.
 """
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
-from clew.arrays import as_array, as_ids, as_triple, as_whole, is_array
+from clew.arrays import as_array, as_ids, as_whole
 from clew.errors import InputError
-from clew.labels import Labels, check_label_kind
-from clew.space import Box
-
-_BLOCK = 128
-"""Edge of the blocks in voxels that are read to look nodes up."""
+from clew.labels import Labels
 
 
 @dataclass(frozen=True)
@@ -31,6 +28,9 @@ class Skeletons:
         Indices of two nodes.
     skeletons : (nodes,) int64
         Id of the skeleton of each node.
+    pieces : (nodes,) int64, optional
+        Where skeletons were cut: the piece of each node. No error lies between two pieces of a skeleton. By default each skeleton
+        is one piece.
 
     Raises
     ------
@@ -50,11 +50,12 @@ class Skeletons:
     positions: NDArray[np.float64]
     edges: NDArray[np.int64]
     skeletons: NDArray[np.int64]
+    pieces: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         positions = as_array(self.positions, "positions").astype(np.float64, copy=False)
         object.__setattr__(self, "positions", positions)
-        for name in ("edges", "skeletons"):
+        for name in ("edges", "skeletons", *(["pieces"] if self.pieces is not None else [])):
             values = as_array(getattr(self, name), name)
             if values.size and values.dtype.kind not in "uib":
                 raise InputError(f"{name} must be whole numbers, not {values.dtype}")
@@ -65,6 +66,8 @@ class Skeletons:
         nodes = self.positions.size // 3
         if self.positions.shape != (nodes, 3) or self.skeletons.shape != (nodes,) or self.edges.shape[1:] != (2,):
             raise InputError("skeletons need positions (nodes, 3), edges (edges, 2) and one skeleton for each node")
+        if self.pieces is not None and self.pieces.shape != (nodes,):
+            raise InputError(f"skeletons need one piece for each of {nodes} nodes, not of shape {self.pieces.shape}")
         if not np.isfinite(self.positions).all():
             raise InputError("positions of nodes must be finite numbers of nm, but some are NaN or infinite")
         if self.edges.size and not 0 <= self.edges.min() <= self.edges.max() < nodes:
@@ -91,7 +94,7 @@ class SkeletonErrors:
     run_length : (skeletons,) float64
         Expected run length in nm: how far one comes on average from a random point of the skeleton in one segment.
     splits : (skeletons,) int64
-        Segments of the skeleton, less one.
+        Segments of the skeleton, less one; of each of its pieces.
     merges : (skeletons,) int64
         Segments of the skeleton that hold other skeletons, too.
     """
@@ -142,57 +145,19 @@ class SkeletonScores:
     error_distance: float
 
 
-def read_nodes(
-    segmentation: Any, skeletons: Skeletons, voxel_size: Sequence[float], offset: Sequence[float] = (0.0, 0.0, 0.0)
-) -> tuple[Labels, NDArray[np.bool_]]:
-    """The segment at each node, and which nodes lie inside the volume.
-
-    Parameters
-    ----------
-    segmentation : (z, y, x) whole numbers
-        An array, or anything that is sliced like one; only blocks that hold nodes are read.
-    skeletons : Skeletons
-        With n nodes.
-    voxel_size : (z, y, x) floats
-        In nm.
-    offset : (z, y, x) floats
-        Position of the first voxel in nm.
-
-    Returns
-    -------
-    segments : (n,) uint64
-        0 for nodes outside the volume.
-    inside : (n,) bool
-
-    Raises
-    ------
-    InputError
-        If ids are negative or not whole numbers, or the voxel size is not three positive numbers.
-
-    Examples
-    --------
-    >>> skeletons = clew.Skeletons(np.array([[0, 0, 0], [0, 0, 30]]), np.array([[0, 1]]), np.array([1, 1]))
-    >>> segments, inside = clew.read_nodes(np.array([[[5, 6]]]), skeletons, voxel_size=(10, 10, 10))
-    >>> segments.tolist(), inside.tolist()
-    ([5, 0], [True, False])
-    """
-    segmentation = segmentation if is_array(segmentation) else as_array(segmentation, "segmentation")
-    check_label_kind(segmentation, "segmentation")
-    start, size = as_triple(offset, "offset", positive=False), as_triple(voxel_size, "voxel_size")
-    voxels = np.floor((skeletons.positions - start) / size + 0.5).clip(-1, 2**62).astype(np.int64)
-    inside = ((voxels >= 0) & (voxels < segmentation.shape)).all(axis=1)
-    segments = np.zeros(len(voxels), np.uint64)
-    for nodes, block in _blocks(voxels, np.flatnonzero(inside)):
-        ids = as_ids(segmentation[block], "segmentation")
-        segments[nodes] = ids[tuple((voxels[nodes] - block.low).T)]
-    return segments, inside
-
-
 def crop_skeletons(skeletons: Skeletons, kept: NDArray[np.bool_]) -> Skeletons:
-    """Keep the chosen nodes, and the edges between them."""
+    """Keep the chosen nodes, and the edges between them.
+
+    A skeleton of which nodes are left out comes apart into pieces: what leaves a volume and comes back is no error.
+    """
     index = np.cumsum(kept) - 1
-    edges = skeletons.edges[kept[skeletons.edges].all(axis=1)]
-    return Skeletons(skeletons.positions[kept], index[edges], skeletons.skeletons[kept])
+    edges, owners = index[skeletons.edges[kept[skeletons.edges].all(axis=1)]], skeletons.skeletons[kept]
+    graph = coo_array((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), (len(owners), len(owners)))
+    pieces = connected_components(graph, directed=False)[1].astype(np.int64)
+    whole = ~np.isin(owners, skeletons.skeletons[~kept])
+    first = np.unique(owners, return_index=True, return_inverse=True)
+    pieces[whole] = pieces[first[1]][first[2].ravel()][whole]
+    return Skeletons(skeletons.positions[kept], edges, owners, pieces)
 
 
 def skeleton_errors(segments: ArrayLike, skeletons: Skeletons, minimum_nodes: int = 1) -> SkeletonErrors:
@@ -226,14 +191,22 @@ def skeleton_errors(segments: ArrayLike, skeletons: Skeletons, minimum_nodes: in
     """
     segments, ids, owner = _checked(segments, skeletons)
     minimum_nodes = as_whole(minimum_nodes, "minimum_nodes", 1)
-    length, runs = _runs(segments, skeletons, owner, len(ids), minimum_nodes)
+    pieces = _pieces(skeletons)
+    sums = _runs(segments, skeletons, owner, pieces, minimum_nodes)
+    length, runs = (np.bincount(pieces.owners, each, len(ids)).astype(np.float64) for each in sums)
     parts = _parts(segments, owner, minimum_nodes)
     shared = _shared(parts[:, 0])
+    splits = (
+        np.bincount(
+            _parts(segments, pieces.of_nodes, minimum_nodes)[:, 1].astype(np.int64), minlength=len(pieces.owners)
+        )
+        - 1
+    )
     return SkeletonErrors(
         ids,
         length,
         np.divide(runs, length, out=np.zeros_like(runs), where=length > 0),
-        np.maximum(np.bincount(parts[:, 1].astype(np.int64), minlength=len(ids)) - 1, 0),
+        np.bincount(pieces.owners, np.maximum(splits, 0), len(ids)).astype(np.int64),
         np.bincount(parts[shared, 1].astype(np.int64), minlength=len(ids)),
     )
 
@@ -267,14 +240,15 @@ def score_skeletons(segments: ArrayLike, skeletons: Skeletons, minimum_nodes: in
     >>> scores.run_length, scores.splits, scores.merges
     (50.0, 1, 0)
     """
-    segments, ids, owner = _checked(segments, skeletons)
+    segments, _, owner = _checked(segments, skeletons)
     minimum_nodes = as_whole(minimum_nodes, "minimum_nodes", 1)
-    length, runs = _runs(segments, skeletons, owner, len(ids), minimum_nodes)
+    pieces = _pieces(skeletons)
+    length, runs = _runs(segments, skeletons, owner, pieces, minimum_nodes)
     total = float(length.sum())
     if not total:
         raise InputError("the skeletons must have edges of some length inside the volume; check offset and voxel size")
-    parts = _parts(segments, owner, minimum_nodes)
-    splits, merges = (len(parts) - len(np.unique(parts[:, column])) for column in (1, 0))
+    apart, together = (_parts(segments, of, minimum_nodes) for of in (pieces.of_nodes, owner))
+    splits, merges = (len(parts) - len(np.unique(parts[:, at])) for parts, at in ((apart, 1), (together, 0)))
     run_length = float(runs.sum()) / total
     return SkeletonScores(
         run_length,
@@ -287,50 +261,6 @@ def score_skeletons(segments: ArrayLike, skeletons: Skeletons, minimum_nodes: in
     )
 
 
-def relabel_nodes(segments: ArrayLike, ids: ArrayLike, lookup: ArrayLike) -> Labels:
-    """The segment of each node at a threshold: `ids[i]` becomes `lookup[i]`.
-
-    Nodes of fragment 0 stay in segment 0.
-
-    Parameters
-    ----------
-    segments : (nodes,) whole numbers
-        Fragment at each node.
-    ids : (fragments,) whole numbers
-        Ids of the fragments, ascending.
-    lookup : (fragments,) whole numbers
-        Segment of each.
-
-    Returns
-    -------
-    (nodes,) uint64
-
-    Raises
-    ------
-    InputError
-        If a node lies in a fragment that is not among the ids.
-    """
-    found, old, new = as_ids(segments, "segments"), as_ids(ids, "ids"), as_ids(lookup, "lookup")
-    if old.ndim != 1 or old.shape != new.shape:
-        raise InputError(f"ids and lookup must be lists of one length, not of shapes {old.shape} and {new.shape}")
-    positions = np.minimum(np.searchsorted(old, found), max(len(old) - 1, 0))
-    missing = (found != 0) & (old[positions] != found if len(old) else True)
-    if missing.any():
-        raise InputError(
-            f"ids must hold the fragment of every node, but fragment {found[missing][0]} is not among them"
-        )
-    return np.where(found != 0, new[positions] if len(old) else 0, 0).astype(np.uint64)
-
-
-def _blocks(voxels: NDArray[np.int64], nodes: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], Box]]:
-    """For every block that holds nodes: the nodes in it, and its box."""
-    blocks, which = np.unique(voxels[nodes] // _BLOCK, axis=0, return_inverse=True)
-    order = np.argsort(which.ravel(), kind="stable")
-    ends = np.cumsum(np.bincount(which.ravel(), minlength=len(blocks)))
-    for block, start, end in zip(blocks, np.append(0, ends), ends, strict=False):
-        yield nodes[order[start:end]], Box.tile(block.tolist(), (_BLOCK, _BLOCK, _BLOCK))
-
-
 def _checked(segments: ArrayLike, skeletons: Skeletons) -> tuple[Labels, NDArray[np.int64], NDArray[np.int64]]:
     """Segments, ids of the skeletons, and the index of each node's skeleton in them."""
     found = as_ids(segments, "segments")
@@ -341,6 +271,22 @@ def _checked(segments: ArrayLike, skeletons: Skeletons) -> tuple[Labels, NDArray
         )
     ids, owner = np.unique(skeletons.skeletons, return_inverse=True)
     return found, ids, owner.ravel()
+
+
+class _Pieces(NamedTuple):
+    """The piece of each node, and the skeleton of each piece, by their indices."""
+
+    of_nodes: NDArray[np.int64]
+    owners: NDArray[np.int64]
+
+
+def _pieces(skeletons: Skeletons) -> _Pieces:
+    _, owner = np.unique(skeletons.skeletons, return_inverse=True)
+    if skeletons.pieces is None:
+        return _Pieces(owner.ravel(), np.arange(owner.max(initial=-1) + 1))
+    rows = np.stack([owner.ravel(), skeletons.pieces], axis=1)
+    found, index = np.unique(rows, axis=0, return_inverse=True)
+    return _Pieces(index.ravel(), found[:, 0])
 
 
 def _parts(segments: Labels, owner: NDArray[np.int64], minimum_nodes: int) -> Labels:
@@ -360,15 +306,16 @@ def _shared(segments: Labels) -> NDArray[np.bool_]:
 
 
 def _runs(
-    segments: Labels, skeletons: Skeletons, owner: NDArray[np.int64], count: int, minimum_nodes: int
+    segments: Labels, skeletons: Skeletons, owner: NDArray[np.int64], pieces: _Pieces, minimum_nodes: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Path length of each skeleton, and the sum of the squares of its runs."""
+    """Path length of each piece, and the sum of the squares of its runs."""
     lengths, first, second = skeletons.lengths, *skeletons.edges.T
-    total = np.bincount(owner[first], lengths, count).astype(np.float64)
+    count = len(pieces.owners)
+    total = np.bincount(pieces.of_nodes[first], lengths, count).astype(np.float64)
     parts = _parts(segments, owner, minimum_nodes)
     merging = np.unique(parts[_shared(parts[:, 0]), 0])
     good = (segments[first] == segments[second]) & (segments[first] != 0) & ~np.isin(segments[first], merging)
-    rows = np.stack([segments[first], owner[first].astype(np.uint64)], axis=1)[good]
+    rows = np.stack([segments[first], pieces.of_nodes[first].astype(np.uint64)], axis=1)[good]
     pairs, index = np.unique(rows, axis=0, return_inverse=True)
     runs = np.bincount(index.ravel(), lengths[good], len(pairs)).astype(np.float64)
     squares = np.bincount(pairs[:, 1].astype(np.int64), runs**2, count)

@@ -65,8 +65,8 @@ def read_annotated(item: str, voxel_size: Lengths | None = None) -> AnnotatedVol
     values = raw.read(box)
     grey = values[mask]
     if grey.min() == grey.max():
-        raise InputError(f"{paths[0]} is {grey[0]} at all {grey.size:,} annotated voxels, so that there is nothing to learn: is it the "
-                         f"right volume, and are all its chunks there? clew info {shlex.quote(paths[0])}")  # fmt: skip
+        raise InputError(f"{paths[0]} is {grey[0]} at all {grey.size:,} annotated voxels, so that there is nothing to learn: is it "
+                         f"the right volume, and are all its chunks there? clew info {shlex.quote(paths[0])}")  # fmt: skip
     for path in paths:
         open_volume(
             path, voxel_size=raw.voxel_size

@@ -32,6 +32,12 @@ def score_overlap(table: OverlapTable, comparison: Comparison) -> Curve:
     if comparison.merge_tree is None:
         return [(float("nan"), score_table(table))]
     tree, _ = load_merge_tree(comparison.merge_tree)
+    strange = table.segments[(table.segments != 0) & ~np.isin(table.segments, tree.fragments)]
+    if len(strange):
+        raise InputError(
+            f"{comparison.merge_tree} is a merge tree of other fragments: {strange[0]} is not in it. Give the fragments it was "
+            "made of (fragments.zarr beside it), not a segmentation"
+        )
     steps = _steps(comparison)
     scores = score_thresholds(table, tree.fragments, (segment_lookup(tree, threshold) for threshold in steps))
     return list(zip(steps, scores, strict=True))

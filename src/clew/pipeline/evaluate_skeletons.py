@@ -13,13 +13,12 @@ from annotated_types import Gt
 from numpy.typing import NDArray
 
 from clew.errors import InputError
+from clew.evaluation.nodes import read_nodes, relabel_nodes
 from clew.evaluation.skeletons import (
     SkeletonErrors,
     Skeletons,
     SkeletonScores,
     crop_skeletons,
-    read_nodes,
-    relabel_nodes,
     score_skeletons,
     skeleton_errors,
 )
@@ -34,6 +33,8 @@ from clew.space import Box, Lengths
 from clew.volumes.formats.nml import is_nml, read_nml
 from clew.volumes.formats.swc import read_swc, swc_files
 
+TOLERANT = 50
+"""Nodes of a skeleton in a segment up to which a merge is tolerated, by the looser of the two usual conventions."""
 LISTED = 5
 """Skeletons with most errors that are named."""
 
@@ -41,12 +42,14 @@ LISTED = 5
 class ScoresAt(NamedTuple):
     """Scores at a threshold, over all skeletons and of each.
 
-    The threshold of a single segmentation is NaN.
+    `tolerant` are those where a segment counts as part of a skeleton from 50 nodes on. The threshold of a single segmentation
+    is NaN.
     """
 
     threshold: float
     scores: SkeletonScores
     errors: SkeletonErrors
+    tolerant: SkeletonScores
 
 
 @stage
@@ -97,7 +100,10 @@ def evaluate_skeletons(
         found = [(math.nan, nodes)]
     curve = [
         ScoresAt(
-            cut, score_skeletons(segments, traced, minimum_nodes), skeleton_errors(segments, traced, minimum_nodes)
+            cut,
+            score_skeletons(segments, traced, minimum_nodes),
+            skeleton_errors(segments, traced, minimum_nodes),
+            score_skeletons(segments, traced, TOLERANT),
         )
         for cut, segments in found
     ]
@@ -147,6 +153,11 @@ def _say_table(curve: list[ScoresAt]) -> None:
         say(f"{row.threshold:9.3f}  {scores.run_length / 1000:13.3f}  {scores.normalised_run_length:10.4f}  {scores.splits:6} "
             f" {scores.merges:6}  " + "  ".join(f"{value / 1000:{width}.3f}" for value, width in
                                                zip(distances, (12, 9, 9), strict=True)) + mark)  # fmt: skip
+    say(
+        f"{1e6 / best.scores.error_distance:.4g} errors per mm of path; a segment that holds nodes of two skeletons gives no run. "
+        f"Where it counts from {TOLERANT} nodes on: run length {best.tolerant.run_length / 1000:.3f} µm, "
+        f"{best.tolerant.normalised_run_length:.4f} of perfect"
+    )
     errors = best.errors
     worst = np.argsort(-(errors.splits + errors.merges), kind="stable")[:LISTED]
     for number in worst[(errors.splits + errors.merges)[worst] > 0]:
@@ -161,4 +172,8 @@ def _plain(row: ScoresAt) -> dict[str, Any]:
     columns = {name: column.tolist() for name, column in dataclasses.asdict(row.errors).items()}
     names = list(columns)
     each = [dict(zip(names, entry, strict=True)) for entry in zip(*columns.values(), strict=True)]
+    values |= {
+        "errors_per_mm": 1e6 / row.scores.error_distance, "run_length_50_nodes": row.tolerant.run_length,
+        "normalised_run_length_50_nodes": row.tolerant.normalised_run_length,
+    }  # fmt: skip
     return {name: value if math.isfinite(value) else None for name, value in values.items()} | {"skeletons": each}
