@@ -306,7 +306,10 @@ def _has_borders(volume: TrainingVolume) -> bool:
 
 
 def _held_out(text: str | None, read: Sequence[AnnotatedVolume]) -> list[tuple[HeldOut, int]]:
-    """The parts that boxes in voxels of the raw files name, and the index of the volume of each."""
+    """The held-out parts, and the index of the volume of each.
+
+    Boxes are in voxels of the raw files.
+    """
     return [_part(each.strip(), read) for each in text.split(";")] if text is not None else []
 
 

@@ -47,7 +47,10 @@ class HeldOut(NamedTuple):
 
 
 class Validation(NamedTuple):
-    """The best threshold on held-out parts, the mean of their scores there, and those of each."""
+    """The best threshold on held-out parts, and the scores there.
+
+    `scores` are the mean over the parts, `parts` those of each.
+    """
 
     threshold: float
     scores: Scores
