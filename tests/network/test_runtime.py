@@ -68,8 +68,9 @@ def play(monkeypatch: pytest.MonkeyPatch):
 def test_the_fastest_within_one_step_predicts(
     network: UNet, raw: np.ndarray, play, off: float, pace: float, chosen: str, words: str
 ):
-    play(off, pace)
+    tried = play(off, pace)
     found = decide_runtime(network, raw.__getitem__, SHAPE, WHOLE, CPU)
+    assert tried == ["torch", "openvino"]
     assert words in found.words
     assert found.options == replace(CPU, runtime=chosen)
     assert found.record["difference_from_float32"]["largest"] == pytest.approx(

@@ -106,7 +106,8 @@ def decide_runtime(network: UNet, read: Read, shape: Triple, box: Box, options: 
     part = _varied_part(read, box)
     tried = f"tried on {' × '.join(map(str, part.shape))} voxels"
     attempt = partial(_Attempt, network, read, shape, part, device)
-    reference, usual = attempt(plain), attempt(wanted)
+    reference = attempt(plain)
+    usual = reference if wanted == plain else attempt(wanted)
     if wanted == other:
         found = usual.difference(reference)
         return Decision(wanted, found, f"{_name(wanted)}: affinities differ from float32 by {found} ({tried})")
