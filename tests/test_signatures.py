@@ -20,6 +20,7 @@ from clew.pipeline._options import (
     BlockRun,
     Blocks,
     Comparison,
+    ConstraintFiles,
     GeometryOptions,
     LabelComparison,
     Mask,
@@ -35,12 +36,12 @@ from clew.training.options import AugmentationOptions, TrainingOptions
 
 FUNCTIONS = [getattr(pipeline, name) for name in pipeline.COMMANDS]
 NETWORK, OUTPUT = (Network, PredictionOptions), (Output,)
-SEGMENT = (Mask, FragmentOptions, AgglomerationChoice, CutChoice)
+SEGMENT = (Mask, FragmentOptions, AgglomerationChoice, ConstraintFiles, CutChoice)
 RECORDS = {
     "info": (VoxelSize, Sections),
     "extract_fragments": (Mask, FragmentOptions, Output),
     "build_region_graph": OUTPUT,
-    "agglomerate": (AgglomerationChoice, Output),
+    "agglomerate": (AgglomerationChoice, ConstraintFiles, Output),
     "relabel": (CutChoice, Output),
     "segment": (*SEGMENT, Output),
     "predict": (*NETWORK, Output),

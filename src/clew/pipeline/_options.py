@@ -128,6 +128,22 @@ class Mask:
 
 
 @dataclass(frozen=True)
+class ConstraintFiles:
+    """What agglomeration must keep together and what apart.
+
+    Parameters
+    ----------
+    cannot_link
+        Label volume (z, y, x) of nuclei, somata or glia, or skeletons (.nml): regions that hold different ones never merge.
+    must_link
+        Skeletons (.nml): the fragments at the nodes of one are in one segment, at every threshold.
+    """
+
+    cannot_link: Input | None = None
+    must_link: Input | None = None
+
+
+@dataclass(frozen=True)
 class Comparison:
     """What of a segmentation is compared with the truth.
 

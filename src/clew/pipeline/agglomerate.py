@@ -1,19 +1,31 @@
 """`clew agglomerate`: region graph → merge tree."""
 
+from dataclasses import asdict
+
+from clew.errors import InputError
+from clew.pipeline._constraints import read_constraints
 from clew.pipeline._declare import Record, stage
-from clew.pipeline._files import suggestion
-from clew.pipeline._options import Input, Output
+from clew.pipeline._files import open_input, suggestion
+from clew.pipeline._options import ConstraintFiles, Input, Output
 from clew.pipeline._progress import timed
 from clew.pipeline._protection import refuse_overlap
 from clew.pipeline._tables import load_region_graph, save_merge_tree
 from clew.segmentation import agglomeration as science
+from clew.segmentation.constraints import Constraints
 from clew.segmentation.options import AgglomerationChoice
 from clew.volumes.tables import check_table_path
 
 
 @stage
 def agglomerate(
-    region_graph: Input, merge_tree: str, *, options: AgglomerationChoice, output: Output, record: Record
+    region_graph: Input,
+    merge_tree: str,
+    *,
+    options: AgglomerationChoice,
+    constraint_files: ConstraintFiles,
+    fragments: Input | None = None,
+    output: Output,
+    record: Record,
 ) -> None:
     """Merge regions from the best contact to the worst, into a merge tree.
 
@@ -25,10 +37,23 @@ def agglomerate(
         Region graph, as written by build-region-graph.
     merge_tree
         Output, a table in an .h5 file.
+    fragments
+        Fragments of the region graph; needed with constraints, to find those that they are about.
     """
-    refuse_overlap([region_graph], [merge_tree])
+    refuse_overlap([region_graph, fragments, *asdict(constraint_files).values()], [merge_tree])
     check_table_path(merge_tree, overwrite=output.overwrite)
     graph, attributes = load_region_graph(region_graph)
+    constraints = _constraints(constraint_files, fragments)
     with timed("agglomerate", int(graph.sizes.sum())):
-        tree = science.agglomerate(graph, options=options.complete(attributes.get("suggested_score")))
+        tree = science.agglomerate(
+            graph, options=options.complete(attributes.get("suggested_score")), constraints=constraints
+        )
     save_merge_tree(merge_tree, tree, record | suggestion(attributes), output.overwrite)
+
+
+def _constraints(files: ConstraintFiles, fragments: str | None) -> Constraints:
+    if files == ConstraintFiles():
+        return Constraints()
+    if fragments is None:
+        raise InputError("agglomerate: constraints need the fragments that they are about: give --fragments")
+    return read_constraints(files, open_input(fragments))

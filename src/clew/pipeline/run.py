@@ -40,6 +40,8 @@ PATHS = {
     "mask",
     "names",
     "nuclei",
+    "cannot_link",
+    "must_link",
     "source",
     "target",
     "data",

@@ -10,6 +10,7 @@ import numpy as np
 from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid, even_blocks
 from clew.pipeline._block_run import BlockWork, absolute, run_in_blocks, volumes_folder
+from clew.pipeline._constraints import label_file, points_of, say_constraints
 from clew.pipeline._declare import Record, stage
 from clew.pipeline._files import (
     FILE_NAMES,
@@ -20,7 +21,7 @@ from clew.pipeline._files import (
     open_affinities,
     refuse_outputs,
 )
-from clew.pipeline._options import BlockRun, Blocks, Input, Mask, Output, Volumes, VoxelSize
+from clew.pipeline._options import BlockRun, Blocks, ConstraintFiles, Input, Mask, Output, Volumes, VoxelSize
 from clew.pipeline._progress import say
 from clew.pipeline._protection import refuse_overlap
 from clew.pipeline._tables import save_merge_tree
@@ -28,7 +29,9 @@ from clew.pipeline.agglomerate import agglomerate
 from clew.pipeline.build_region_graph import build_region_graph
 from clew.pipeline.extract_fragments import extract_fragments, nothing_inside
 from clew.pipeline.relabel import relabel
+from clew.segmentation.constraints import Constraints
 from clew.segmentation.in_blocks.agglomeration import load_tree
+from clew.segmentation.in_blocks.constraints import Given
 from clew.segmentation.in_blocks.forest import context_of
 from clew.segmentation.in_blocks.segment import (
     check_segmentation,
@@ -63,6 +66,7 @@ def segment(
     mask: Mask,
     fragment_options: FragmentOptions,
     agglomeration_options: AgglomerationChoice,
+    constraint_files: ConstraintFiles,
     cut: CutChoice,
     output: Output,
 ) -> None:
@@ -78,13 +82,15 @@ def segment(
         Where fragments.zarr, region_graph.h5, merge_tree.h5 and segmentation.zarr are written.
     """
     fragments, graph, tree, segmentation = (str(Path(directory) / FILE_NAMES[name]) for name in WHOLE)
-    refuse_overlap([affinities, mask.mask], [fragments, graph, tree, segmentation])
+    given = asdict(constraint_files)
+    refuse_overlap([affinities, mask.mask, *given.values()], [fragments, graph, tree, segmentation])
     refuse_outputs(output.overwrite, fragments, segmentation)
     size = asdict(voxel_size)
     options = _options(affinities, voxel_size.voxel_size, fragment_options, agglomeration_options, cut)
     extract_fragments(affinities, fragments, **size, **asdict(mask), **asdict(fragment_options), **asdict(output))
     build_region_graph(affinities, fragments, graph, **size, **asdict(output))
-    agglomerate(graph, tree, **asdict(options.agglomeration), **asdict(output))
+    given |= {"fragments": fragments} if any(given.values()) else {}
+    agglomerate(graph, tree, **asdict(options.agglomeration), **given, **asdict(output))
     chosen = asdict(cut) | {"threshold": options.cut.threshold}
     relabel(fragments, tree, segmentation, region_graph=graph, **chosen, **asdict(output))
 
@@ -99,6 +105,7 @@ def segment_blocks(
     blocks: Blocks,
     fragment_options: FragmentOptions,
     agglomeration_options: AgglomerationChoice,
+    constraint_files: ConstraintFiles,
     cut: CutChoice,
     volumes: Volumes,
     block_run: BlockRun,
@@ -120,7 +127,9 @@ def segment_blocks(
     def lay_out() -> BlockWork:
         size = voxel_size.voxel_size
         options = _options(affinities, size, fragment_options, agglomeration_options, cut)
-        return _lay_out(affinities, size, Path(folder), volumes.volumes, mask.mask, options, blocks.block_shape)
+        return _lay_out(
+            affinities, size, Path(folder), volumes.volumes, mask.mask, constraint_files, options, blocks.block_shape
+        )
 
     run_in_blocks(lay_out, record, block_run)
 
@@ -141,7 +150,7 @@ def _options(
 
 def _lay_out(
     affinities: str, voxel_size: Lengths | None, folder: Path, volumes: str | None, mask: str | None,
-    options: SegmentationOptions, block_shape: Triple | None,
+    constraint_files: ConstraintFiles, options: SegmentationOptions, block_shape: Triple | None,
 ) -> BlockWork:  # fmt: skip
     """Open the inputs and lay out the run; nothing is written."""
     check_segmentation(options)
@@ -150,8 +159,12 @@ def _lay_out(
     shape = triple(source.shape[1:])
     block_shape = block_shape or even_blocks(shape)
     grid = Grid(Domain.whole(shape), block_shape)
+    points, labels = points_of(constraint_files, source), label_file(constraint_files)
+    labels = labels and absolute(labels)
     inputs = {"affinities": affinities} | ({} if mask is None else {"mask": mask})
+    inputs |= {} if labels is None else {"cannot_link": labels}
     places = {} if mask is None else {"mask": _place_of_mask(mask, source)}
+    places |= {} if labels is None else {"cannot_link": Box.whole(shape).within(cover(labels, source)[1]).low}
     finest = Scale(shape, source.voxel_size, source.offset)
     scales = {name: [finest] for name in OUTPUTS}
     scales["segmentation"] += coarser_scales(finest)
@@ -160,7 +173,7 @@ def _lay_out(
     for name, dtype in OUTPUTS.items():
         outputs |= shared_scales(join(place, f"{name}.zarr"), name, dtype, scales[name], block_shape)
     store = FileStore(folder / "tables", inputs, outputs, source.voxel_size, places)
-    tasks = segmentation_tasks(grid, options, masked=mask is not None)
+    tasks = segmentation_tasks(grid, options, masked=mask is not None, given=Given(labels is not None, points))
     return BlockWork(
         folder, store, tasks + scale_tasks("segmentation", scales["segmentation"], block_shape), (source,), prod(shape),
         BYTES_A_VOXEL * prod(context_of(grid.block((0, 0, 0)), options.fragments).shape),
@@ -189,6 +202,8 @@ def _finish(
     for path in ("fragments", "segmentation"):
         scales = [volume for name, volume in store.outputs.items() if name.partition("-")[0] == path]
         finish_volume(scales, record)
+    if len(tree.cannot_link) or len(tree.must_link):
+        say_constraints(Constraints(tree.must_link, tree.cannot_link))
     for level in passed_up(grid, store, forests=not is_flood(options))[:-1]:
         say(level.words)
     if not len(tree.fragments):

@@ -15,7 +15,7 @@ from clew.kernels.cannot_link import NO_SIDES, SEVERAL, Sides, chained_sides
 from clew.kernels.forest import unite_indices
 from clew.kernels.overlap import count_pairs, new_table
 from clew.kernels.relabel import positions_of
-from clew.labels import as_labels, check_same_shape, without_special
+from clew.labels import as_labels, as_truth, check_same_shape, without_special
 
 LABELS = 0
 """The split of label volumes: each of their ids is a side of it."""
@@ -114,7 +114,7 @@ def find_constraints(
 
 def overlaps(fragments: NDArray[np.uint64], labels: Any) -> Rows:
     """(fragment, split, id) of each fragment and each id of which it holds a voxel."""
-    ids = without_special(as_labels(labels, "cannot_link"))
+    ids = without_special(as_truth(labels, "cannot_link"))
     check_same_shape(fragments, ids, ("fragments", "cannot_link"))
     found, sides, _ = count_pairs(fragments, ids, new_table()).pairs
     return np.column_stack([found, np.full(len(found), LABELS, np.uint64), sides])[found != 0]

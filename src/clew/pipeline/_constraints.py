@@ -1,0 +1,62 @@
+"""Constraints on agglomeration from files: a label volume, and skeletons."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clew.errors import InputError
+from clew.pipeline._files import cover, read_ids, read_truth
+from clew.pipeline._options import ConstraintFiles
+from clew.pipeline._progress import say, warn
+from clew.segmentation.constraints import LABELS, Constraints, PointConstraints, find_constraints, on_several_sides
+from clew.volumes.formats.nml import is_nml, read_nml
+from clew.volumes.volume import Volume
+
+
+def read_constraints(files: ConstraintFiles, fragments: Volume) -> Constraints:
+    """The constraints of some files on fragments."""
+    labels = label_file(files)
+    ids = None if labels is None else read_truth(*cover(labels, fragments))
+    found = find_constraints(read_ids(fragments), cannot_link=ids, points=points_of(files, fragments))
+    say_constraints(found)
+    return found
+
+
+def label_file(files: ConstraintFiles) -> str | None:
+    """The label volume among the files, if there is one."""
+    return None if files.cannot_link is None or is_nml(files.cannot_link) else files.cannot_link
+
+
+def points_of(files: ConstraintFiles, volume: Volume) -> PointConstraints:
+    """The nodes of the skeletons among the files, in voxels of a volume (…, z, y, x)."""
+    apart = _nodes(files.cannot_link, volume) if files.cannot_link and is_nml(files.cannot_link) else None
+    if files.must_link and not is_nml(files.must_link):
+        raise InputError(f"--must-link takes skeletons, an .nml file, not {files.must_link}")
+    together = _nodes(files.must_link, volume) if files.must_link else None
+    points = PointConstraints()
+    if apart is not None:
+        points = PointConstraints(cannot_link=np.insert(apart, 3, LABELS, axis=1))
+    return points if together is None else PointConstraints(together, points.cannot_link)
+
+
+def say_constraints(found: Constraints) -> None:
+    """Say how many constraints there are, and which cannot be kept inside a fragment."""
+    named, linked = len(np.unique(found.cannot_link[:, 0])), len(found.must_link)
+    say(f"{named} fragments hold ids that may not merge; {linked} fragments were linked with others")
+    several = on_several_sides(found.cannot_link)[:, 0]
+    if len(several):
+        warn(
+            f"{len(several)} fragments hold several ids that may not merge, for example {several[0]}: such a fragment stays "
+            "whole, and merges with no other that holds any; extract smaller fragments, or shrink the ids where they touch"
+        )
+
+
+def _nodes(path: str, volume: Volume) -> NDArray[np.int64]:
+    """(z, y, x, skeleton) of the nodes of a file that lie in a volume."""
+    traced = read_nml(path)
+    voxels = np.floor((traced.positions - volume.offset) / volume.voxel_size + 0.5).clip(-1, 2**62).astype(np.int64)
+    inside: NDArray[np.bool_] = np.all((voxels >= 0) & (voxels < np.array(volume.shape[-3:])), axis=1)
+    if not inside.any():
+        raise InputError(f"no node of {path} lies inside {volume.source}; check voxel size and offset")
+    if not inside.all():
+        say(f"{np.count_nonzero(~inside)} of {len(inside)} nodes of {path} lie outside and are left out")
+    return np.column_stack([voxels, traced.skeletons])[inside]
