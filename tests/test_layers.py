@@ -12,7 +12,7 @@ import clew
 ROOT = Path(clew.__file__).parent
 LAYERS = (
     ("errors",), ("space", "ranges", "signals", "documents", "memory"), ("arrays", "grey", "replace"), ("labels", "lock"),
-    ("kernels", "blockwise"), ("evaluation", "segmentation", "network"), ("training", "meshes"),
+    ("kernels", "blockwise"), ("evaluation", "segmentation", "network"), ("training", "proofreading", "meshes"),
     ("planning", "volumes", "synthetic", "view", "export"), ("pipeline",), ("cli",),
 )  # fmt: skip
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
@@ -22,6 +22,7 @@ ONLY_IN = {"torch": {"network", "training"}, "numba": {"kernels"}, "neuroglancer
            "cyclopts": {"cli"}, "openvino": {"network"}, "distributed": {"blockwise"}, "pydantic": {"pipeline"}}  # fmt: skip
 SCIENCE = {
     "meshes",
+    "proofreading",
     "export",
     "evaluation",
     "segmentation",

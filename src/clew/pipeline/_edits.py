@@ -1,0 +1,284 @@
+"""`clew.Edits`: corrections by a person, in a file that forgets nothing."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clew.arrays import as_array
+from clew.errors import InputError
+from clew.pipeline._edit_log import EditLog, Row
+from clew.proofreading.corrections import Correction, Segments, replay
+from clew.replace import written_beside
+from clew.segmentation.agglomeration import MergeTree
+from clew.segmentation.constraints import PointConstraints
+from clew.segmentation.options import CutOptions
+from clew.segmentation.region_graph import RegionGraph
+from clew.space import Box, triple
+
+Voxel = Sequence[int]
+MERGE, SPLIT, UNDO, REDO = "merge", "split", "undo", "redo"
+
+
+class Corrected(NamedTuple):
+    """A segmentation with its corrections.
+
+    Parameters
+    ----------
+    lookup : (m,) uint64
+        The segment of each of `tree.fragments`.
+    broken : tuple of int
+        Numbers of the edits that do not hold: a later edit undid them, or the threshold joins what they cut.
+
+    Examples
+    --------
+    >>> clew.Corrected(np.array([1, 1], np.uint64), broken=()).lookup.tolist()
+    [1, 1]
+    """
+
+    lookup: NDArray[np.uint64]
+    broken: tuple[int, ...]
+
+
+class Edits:
+    """Merges and splits of segments, in one file, replayed at any threshold.
+
+    Each edit is on the disk before the call returns, with user and time; nothing is ever changed or deleted in the file.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file, made where there is none. One process at a time writes.
+    graph : RegionGraph
+    tree : MergeTree
+        Of this graph.
+    fragments : (z, y, x) uint64
+        An array, or what is sliced like one: the fragments at the voxels that edits name.
+    threshold : float
+        Where the tree is cut when edits are made; `apply` takes any.
+    user : str, optional
+        By default the name of the account.
+    read_only : bool
+        Read along while another process may write.
+
+    Raises
+    ------
+    InputError
+        For a file of other fragments, or one that another process writes.
+
+    Examples
+    --------
+    >>> affinities, fragments = np.full((3, 1, 1, 4), 204, np.uint8), np.array([[[1, 2, 3, 4]]], np.uint64)
+    >>> affinities[2, 0, 0, 2] = 150
+    >>> graph = clew.build_region_graph(affinities, fragments)
+    >>> with clew.Edits("edits.sqlite", graph, clew.agglomerate(graph), fragments) as edits:
+    ...     number = edits.split([(0, 0, 0)], [(0, 0, 3)], comment="two neurites")
+    ...     edits.apply().lookup.tolist()
+    [1, 1, 3, 3]
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        graph: RegionGraph,
+        tree: MergeTree,
+        fragments: Any,
+        *,
+        threshold: float = CutOptions.threshold,
+        user: str = "",
+        read_only: bool = False,
+    ) -> None:
+        self.graph, self.tree, self.fragments, self.threshold = graph, tree, fragments, threshold
+        self._log = EditLog(Path(path), _about(graph, fragments), user=user, read_only=read_only)
+
+    def merge(self, one: Voxel, other: Voxel, *, comment: str = "") -> int:
+        """Join the segments at two voxels (z, y, x); returns the number of the edit."""
+        points = self._points([one]) + self._points([other])
+        return self._log.append(MERGE, {"sources": points[:1], "sinks": points[1:], "cut": []}, comment)
+
+    def split(self, sources: Sequence[Voxel], sinks: Sequence[Voxel], *, comment: str = "") -> int:
+        """Cut a segment between two groups of voxels, where its contacts are weakest.
+
+        The contacts with the smallest sum of affinities; all voxels of a group stay together. Fragments are not cut.
+
+        Parameters
+        ----------
+        sources, sinks : sequences of (z, y, x)
+        comment : str
+
+        Returns
+        -------
+        int
+            The number of the edit.
+
+        Raises
+        ------
+        InputError
+            For voxels outside, or where the two groups share a fragment or no segment.
+        """
+        points = [self._points(side) for side in (sources, sinks)]
+        made = self._segments().split(*(_ids(side) for side in points))
+        content = {"sources": points[0], "sinks": points[1], "cut": made.cut.tolist()}
+        return self._log.append(SPLIT, content, comment)
+
+    def undo(self, *, comment: str = "") -> int:
+        """Take the latest edit back; returns its number."""
+        return self._turn(UNDO, comment)
+
+    def redo(self, *, comment: str = "") -> int:
+        """Do again what was taken back last; returns its number."""
+        return self._turn(REDO, comment)
+
+    def apply(self, threshold: float | None = None) -> Corrected:
+        """The segment of each fragment with all edits.
+
+        The cuts are those that were stored, not found anew.
+
+        Parameters
+        ----------
+        threshold : float, optional
+            Where the tree is cut first; by default that of these edits.
+
+        Returns
+        -------
+        Corrected
+        """
+        rows = self._active()
+        chosen = self.threshold if threshold is None else threshold
+        lookup, broken = replay(self.graph, self.tree, chosen, [_correction(row) for row in rows])
+        return Corrected(lookup, tuple(rows[place].number for place in broken))
+
+    def constraints(self) -> PointConstraints:
+        """The edits that hold, as constraints by place for a next run on any fragments."""
+        broken = self.apply().broken
+        links, sides = PointConstraints().must_link.tolist(), PointConstraints().cannot_link.tolist()
+        for row in self._active():
+            ends = [(point[1:], side) for side, name in ((1, "sources"), (2, "sinks")) for point in row.content[name]]
+            if row.number in broken:
+                continue
+            if row.kind == MERGE:
+                links += [[*voxel, row.number] for voxel, _ in ends]
+            else:
+                sides += [[*voxel, row.number, side] for voxel, side in ends]
+        return PointConstraints(np.array(links, np.int64).reshape(-1, 4), np.array(sides, np.int64).reshape(-1, 5))
+
+    def carry(self, edits: "Edits") -> list[tuple[int, str]]:
+        """Do the edits of another file, by place, as they were done on other fragments.
+
+        Cuts are found anew. Voxels must mean the same in both.
+
+        Parameters
+        ----------
+        edits : Edits
+            Of a volume of the same shape.
+
+        Returns
+        -------
+        list of (int, str)
+            Number of each edit of the other file that could not be carried, and why.
+        """
+        if triple(edits.fragments.shape) != triple(self.fragments.shape):
+            was, now = (tuple(edited.fragments.shape) for edited in (edits, self))
+            raise InputError(f"edits are carried between volumes of one shape, not from {was} to {now}")
+        missed = []
+        for row in edits._active():
+            sources, sinks = ([point[1:] for point in row.content[name]] for name in ("sources", "sinks"))
+            try:
+                if row.kind == MERGE:
+                    self.merge(sources[0], sinks[0], comment=row.comment)
+                else:
+                    self.split(sources, sinks, comment=row.comment)
+            except InputError as error:
+                missed.append((row.number, str(error)))
+        return missed
+
+    def history(self) -> list[dict[str, Any]]:
+        """All that was ever done, undo and redo too, in order.
+
+        Each with number, kind, content, user, time (UTC) and comment.
+        """
+        return [row._asdict() for row in self._log.rows()]
+
+    def export(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write the history as JSON lines."""
+        with written_beside(Path(path), overwrite) as partial:
+            partial.write_text("".join(json.dumps(row) + "\n" for row in self.history()))
+
+    def close(self) -> None:
+        """Let the file go, for another process to write."""
+        self._log.close()
+
+    def __enter__(self) -> "Edits":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _turn(self, kind: str, comment: str) -> int:
+        done, undone = _stacks(self._log.rows())
+        stack = done if kind == UNDO else undone
+        if not stack:
+            raise InputError(f"there is nothing to {kind}")
+        self._log.append(kind, {"edit": stack[-1].number}, comment)
+        return stack[-1].number
+
+    def _active(self) -> list[Row]:
+        return _stacks(self._log.rows())[0]
+
+    def _segments(self) -> Segments:
+        segments = Segments(self.graph, self.tree, self.threshold)
+        for row in self._active():
+            segments.correct(_correction(row))
+        return segments
+
+    def _points(self, voxels: Sequence[Voxel]) -> list[list[int]]:
+        """(fragment, z, y, x) of each voxel."""
+        rows = as_array(voxels, "voxels")
+        if rows.ndim != 2 or rows.shape[1] != 3 or rows.dtype.kind not in "ui" or not len(rows):
+            raise InputError(f"voxels must be given as (z, y, x) whole numbers, not {voxels!r}")
+        points = []
+        for voxel in rows.tolist():
+            if not all(0 <= at < size for at, size in zip(voxel, self.fragments.shape, strict=True)):
+                raise InputError(f"voxel {tuple(voxel)} lies outside the volume of shape {tuple(self.fragments.shape)}")
+            fragment = int(np.asarray(self.fragments[Box.between(voxel, (at + 1 for at in voxel))]).item())
+            if fragment == 0:
+                raise InputError(f"voxel {tuple(voxel)} lies in no fragment: take one inside a segment")
+            points.append([fragment, *voxel])
+        return points
+
+
+def _stacks(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """The edits that are done, and those that were taken back and can be done again."""
+    done: list[Row] = []
+    undone: list[Row] = []
+    for row in rows:
+        if row.kind == UNDO:
+            undone.append(done.pop())
+        elif row.kind == REDO:
+            done.append(undone.pop())
+        else:
+            done.append(row)
+            undone.clear()
+    return done, undone
+
+
+def _correction(row: Row) -> Correction:
+    sources, sinks = (_ids(row.content[name]) for name in ("sources", "sinks"))
+    cut = np.array(row.content["cut"], np.uint64).reshape(-1, 2)
+    return Correction(sources, sinks, cut, is_split=row.kind == SPLIT)
+
+
+def _ids(points: Sequence[Sequence[int]]) -> NDArray[np.uint64]:
+    return np.array([point[0] for point in points], np.uint64)
+
+
+def _about(graph: RegionGraph, fragments: Any) -> dict[str, Any]:
+    """What edits are about: these fragments."""
+    found = hashlib.blake2b(digest_size=16)
+    for column in (graph.fragments, graph.sizes, graph.edges):
+        found.update(np.ascontiguousarray(column).tobytes())
+    return {"fragments": found.hexdigest(), "shape": list(map(int, fragments.shape))}

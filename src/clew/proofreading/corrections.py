@@ -1,0 +1,169 @@
+"""Merges and splits that a person made, replayed at any threshold."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clew.errors import InputError
+from clew.kernels.forest import unite_indices
+from clew.kernels.relabel import positions_of
+from clew.proofreading.split import contact_strengths, minimum_cut
+from clew.segmentation.agglomeration import MergeTree
+from clew.segmentation.region_graph import RegionGraph
+from clew.segmentation.relabel import segment_lookup
+
+Ids = NDArray[np.uint64]
+
+
+def _no_pairs() -> Ids:
+    return np.zeros((0, 2), np.uint64)
+
+
+@dataclass(frozen=True)
+class Correction:
+    """One merge, or one split.
+
+    Parameters
+    ----------
+    sources, sinks : (n,) uint64
+        Fragments: of a merge, one each; of a split, two sides.
+    cut : (k, 2) uint64
+        Of a split, the contacts that it cuts, smaller fragment first; none of a merge.
+    is_split : bool
+    """
+
+    sources: Ids
+    sinks: Ids
+    cut: Ids = field(default_factory=_no_pairs)
+    is_split: bool = False
+
+    @property
+    def links(self) -> Ids:
+        """Pairs of fragments that it joins.
+
+        The two of a merge, those of each side of a split.
+        """
+        if not self.is_split:
+            return np.sort(np.column_stack([self.sources, self.sinks]), axis=1)
+        sides = [np.sort(np.column_stack([side[:-1], side[1:]]), axis=1) for side in (self.sources, self.sinks)]
+        return np.concatenate(sides)
+
+
+class Segments:
+    """Fragments that hang together, while corrections change how.
+
+    Parameters
+    ----------
+    graph : RegionGraph
+    tree : MergeTree
+        Of this graph.
+    threshold : float
+        Where the tree is cut before any correction.
+    """
+
+    def __init__(self, graph: RegionGraph, tree: MergeTree, threshold: float) -> None:
+        if not np.array_equal(graph.fragments, tree.fragments):
+            raise InputError("region graph and merge tree must be of the same fragments")
+        self.graph = graph
+        self._ends = positions_of(graph.fragments, graph.edges)
+        segments = segment_lookup(tree, threshold)
+        self._joined = segments[self._ends[:, 0]] == segments[self._ends[:, 1]]
+        self._links: set[tuple[int, int]] = set(map(tuple, positions_of(graph.fragments, tree.must_link).tolist()))
+
+    def correct(self, correction: Correction) -> None:
+        """Cut what it cuts, then join what it joins."""
+        cut = positions_of(self.graph.fragments, correction.cut)
+        self._joined[self._rows_of(cut)] = False
+        self._links.difference_update(map(tuple, cut.tolist()))
+        self._links.update(map(tuple, positions_of(self.graph.fragments, correction.links).tolist()))
+
+    def roots(self) -> NDArray[np.int64]:
+        """Position of the smallest fragment that each fragment hangs together with."""
+        pairs = np.concatenate([self._ends[self._joined], self._link_array()])
+        return unite_indices(pairs[:, 0], pairs[:, 1], len(self.graph.fragments))
+
+    def split(self, sources: Ids, sinks: Ids) -> Correction:
+        """The minimum cut between two groups of fragments, not done yet.
+
+        Raises
+        ------
+        InputError
+            For a fragment on both sides, or where no path leads from one side to the other.
+        """
+        sides = [self._side(ids) for ids in (sources, sinks)]
+        both = np.intersect1d(sides[0], sides[1])
+        if both.size:
+            raise InputError(
+                f"fragment {self.graph.fragments[both[0]]} is on both sides of the split: fragments are not cut"
+            )
+        roots = self.roots()
+        if not np.intersect1d(roots[sides[0]], roots[sides[1]]).size:
+            raise InputError("the two sides of the split are different segments already: nothing to split")
+        inside = np.isin(roots, roots[np.concatenate(sides)])
+        rows = np.flatnonzero(self._joined & inside[self._ends[:, 0]])
+        links = self._link_array()
+        links = links[inside[links[:, 0]]]
+        strengths = contact_strengths(self.graph)[rows]
+        ends = np.concatenate([self._ends[rows], links])
+        # a link is as strong as the strongest contact: what a person joined is cut last
+        every = np.concatenate([strengths, np.full(len(links), strengths.max(initial=1))])
+        cut = ends[minimum_cut(ends, every, self.graph.sizes, *sides)]
+        pairs = np.unique(np.sort(self.graph.fragments[cut], axis=1), axis=0)
+        one, other = (self.graph.fragments[side] for side in sides)
+        return Correction(one, other, pairs, is_split=True)
+
+    def _side(self, ids: Ids) -> NDArray[np.int64]:
+        places = positions_of(self.graph.fragments, np.unique(ids))
+        if not len(places) or (places < 0).any():
+            raise InputError("each side of a split needs a fragment at least, and only fragments of the region graph")
+        return places
+
+    def _rows_of(self, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Rows of the contacts among some pairs of positions."""
+        if not len(self._ends):
+            return np.zeros(0, np.int64)
+        count = len(self.graph.fragments)
+        keys, wanted = (rows[:, 0] * count + rows[:, 1] for rows in (self._ends, pairs))
+        rows = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        return rows[keys[rows] == wanted]
+
+    def _link_array(self) -> NDArray[np.int64]:
+        return np.array(sorted(self._links), np.int64).reshape(-1, 2)
+
+
+def replay(
+    graph: RegionGraph, tree: MergeTree, threshold: float, corrections: Sequence[Correction]
+) -> tuple[Ids, list[int]]:
+    """Cut the tree, and do all corrections in their order.
+
+    A later correction may undo what an earlier one did, and another threshold may join what was cut: after all, each correction
+    either holds or is listed.
+
+    Parameters
+    ----------
+    graph : RegionGraph
+    tree : MergeTree
+    threshold : float
+    corrections : sequence of Correction
+
+    Returns
+    -------
+    lookup : (m,) uint64
+        The segment of each fragment, the smallest fragment in it.
+    broken : list of int
+        Positions of the merges whose two fragments are apart, and of the splits of which a source and a sink are together.
+    """
+    segments = Segments(graph, tree, threshold)
+    for correction in corrections:
+        segments.correct(correction)
+    lookup = graph.fragments[segments.roots()]
+    return lookup, [number for number, correction in enumerate(corrections) if not _holds(correction, graph, lookup)]
+
+
+def _holds(correction: Correction, graph: RegionGraph, lookup: Ids) -> bool:
+    sources, sinks = (lookup[positions_of(graph.fragments, ids)] for ids in (correction.sources, correction.sinks))
+    if correction.is_split:
+        return not np.intersect1d(sources, sinks).size
+    return bool((sources == sinks).all())
