@@ -13,7 +13,7 @@ FILES ?=
 export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
-.PHONY: help demo fuzz test test-python test-lowest setup lint docs test-without-jit mutants coverage bench bench-scale verify-large same-arrays against weights study clean
+.PHONY: help demo fuzz test test-python test-lowest setup lint docs figures test-without-jit mutants coverage bench bench-scale verify-large same-arrays against weights study clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ lint: $(READY) ## style and types: ruff and mypy
 
 docs: $(READY) ## the documentation as a site, in build/site; a link that leads nowhere is an error
 	$(BIN)/python -m website
+
+figures: $(READY) ## the figures of the page on the method, anew
+	$(BIN)/python -m benchmarks.figures
 
 test-without-jit: $(READY) ## the kernels as plain Python, on tiny inputs
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest tests/kernels tests/segmentation tests/evaluation tests/training/test_malis.py tests/training/test_targets.py

@@ -1,0 +1,76 @@
+"""`python -m benchmarks.figures`: the figures of the page on the method, from a synthetic volume, into docs/images."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+from scipy import ndimage
+
+import clew
+from clew.synthetic.volume import SyntheticVolume
+from clew.view.colours import follow, paint
+from clew.view.figures import affinity_figure, save_figure, threshold_figure
+
+IMAGES = Path(__file__).parent.parent / "docs" / "images"
+OFFSETS = [(-1, 0, 0), (0, -1, 0), (0, 0, -1)]
+SECTION = 12
+THRESHOLDS = (0.3, 0.6)
+COLOURS = 128
+"""Of a PNG: enough for the eye, and a third of the bytes."""
+
+
+def main() -> None:
+    volume = clew.synthesize((24, 160, 160), seed=2)
+    affinities = imagined_affinities(volume.labels)
+    found = clew.segment(affinities)
+    save(affinity_figure(volume.raw, affinities, voxel_size=volume.voxel_size, section=SECTION), "affinities")
+    save(segmentations(volume, found), "segmentations")
+    save(scores(found, volume.labels), "thresholds")
+
+
+def imagined_affinities(truth: np.ndarray) -> np.ndarray:
+    """What a mediocre network might predict: the truth, blurred, with noise and patches where it is unsure."""
+    targets, _ = clew.affinity_targets(clew.grow_boundaries(truth, 1), OFFSETS)
+    unsure = ndimage.gaussian_filter(np.random.default_rng(1).normal(size=truth.shape), 3)
+    weight = np.clip(0.75 + 6 * unsure, 0.45, 1)
+    noise = np.random.default_rng(2).normal(0, 0.04, targets.shape)
+    blurred = np.stack([ndimage.gaussian_filter(channel.astype(float), 0.8) for channel in targets])
+    return np.rint(255 * np.clip(0.5 + (blurred - 0.5) * weight + noise, 0, 1)).astype(np.uint8)
+
+
+def segmentations(volume: SyntheticVolume, found: clew.Segmentation) -> Figure:
+    """One section: image, fragments, the tree cut at some thresholds, and the truth."""
+    tree = found.merge_tree
+    cuts = [clew.relabel(found.fragments, tree.fragments, clew.segment_lookup(tree, t)) for t in THRESHOLDS]
+    labels = [cut[SECTION] for cut in cuts]
+    truth = follow([volume.labels[SECTION]], [labels[-1]])[0]
+    pictures = [("image", None), ("fragments", found.fragments[SECTION])]
+    pictures += [*zip([f"threshold {t}" for t in THRESHOLDS], labels, strict=True), ("truth", truth)]
+    figure = Figure(figsize=(12, 2.8), layout="constrained")
+    for axis, (name, ids) in zip(figure.subplots(1, len(pictures)), pictures, strict=True):
+        axis.imshow(volume.raw[SECTION], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        if ids is not None:
+            axis.imshow(paint(ids, 0.6), interpolation="nearest")
+        axis.set_title(name, fontsize=10)
+        axis.set_axis_off()
+    return figure
+
+
+def scores(found: clew.Segmentation, truth: np.ndarray) -> Figure:
+    """VOI over the threshold."""
+    tree, thresholds = found.merge_tree, np.linspace(0, 1, 51)
+    table = clew.overlap_table(found.fragments, truth)
+    curve = clew.score_thresholds(table, tree.fragments, [clew.segment_lookup(tree, t) for t in thresholds])
+    return threshold_figure(thresholds, [s.voi_split for s in curve], [s.voi_merge for s in curve])
+
+
+def save(figure: Figure, name: str) -> None:
+    path = IMAGES / f"method-{name}.png"
+    save_figure(figure, path, dots_per_inch=80)
+    Image.open(path).convert("RGB").quantize(COLOURS).save(path, optimize=True)
+    print(f"{path}: {path.stat().st_size // 1000} kB")
+
+
+if __name__ == "__main__":
+    main()
