@@ -1,5 +1,6 @@
 from dataclasses import replace
 from importlib.util import find_spec
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from clew.errors import InputError
 from clew.network.checkpoint import Checkpoint
 from clew.network.device import resolve_device
-from clew.network.openvino_runtime import Runtime, check_runtime
+from clew.network.openvino_runtime import OpenvinoPredictor, Runtime, check_runtime
 from clew.network.options import Precision, PredictionOptions
 from clew.network.prediction import check_raw, predict_affinities, tile_grid
 from clew.network.unet import UNet
@@ -70,6 +71,19 @@ def test_a_runtime_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPa
     check_runtime("torch", "cpu")
     with pytest.raises(InputError, match=r"OpenVINO is not installed here; pip install 'clew\[openvino\]'"):
         check_runtime("openvino", "cpu")
+
+
+def test_a_processor_on_which_openvino_has_no_bfloat16_is_refused():
+    predictor = object.__new__(OpenvinoPredictor)
+    predictor.settings = {"INFERENCE_PRECISION_HINT": "bf16"}
+    predictor.compiled = MagicMock()
+    predictor.compiled.get_property.return_value.get_type_name.return_value = "bf16"
+    predictor._refuse_other_arithmetic()
+    predictor.compiled.get_property.return_value.get_type_name.return_value = "f32"
+    with pytest.raises(
+        InputError, match="OpenVINO works in f32 on this processor, not in bf16; choose --precision float32"
+    ):
+        predictor._refuse_other_arithmetic()
 
 
 @pytest.mark.parametrize("box", [np.s_[3:9, 5:30, 7:8], np.s_[0:23, 0:3, 30:37]])
