@@ -13,7 +13,7 @@ from PIL import Image
 from clew import AgglomerationOptions, agglomerate, build_region_graph, extract_fragments, relabel, segment_lookup
 from clew.synthetic.volume import synthesize
 from clew.view import browser, server
-from clew.view.layers import Layer
+from clew.view.layers import Layer, Mark, Marks
 from clew.view.neuroglancer import address_of, view
 from noise import noisy_affinities
 
@@ -67,7 +67,8 @@ def layers():
 def viewer(layers):
     import neuroglancer
 
-    yield view(layers, threshold=0.5)
+    marks = [Mark((120, 480, 480), f"error {number}") for number in range(3)]
+    yield view(layers, threshold=0.5, marks=[Marks("merges", "#d55e00", marks), Marks("splits", "#0072b2", marks[:1])])
     neuroglancer.stop()
 
 
@@ -91,6 +92,7 @@ def open_page(playwright):
     yield opened
     for seen in pages:
         assert not seen.errors
+        assert not seen.page.evaluate("() => document.querySelector('#neuroglancer-status-container')?.innerText")
         hosts = {urlparse(url).netloc for url in seen.requests if not url.startswith(("data:", "blob:"))}
         assert hosts == {seen.host}, "no request leaves the machine"
         seen.page.close()

@@ -69,13 +69,10 @@ class Mark:
         In nm, (z, y, x).
     text : str
         What is wrong there.
-    segments : sequence of int
-        What it belongs to.
     """
 
     position: Sequence[float]
     text: str
-    segments: Sequence[int] = ()
 
 
 @dataclass(frozen=True)

@@ -165,19 +165,15 @@ def _layer_state(layer: Layer, step: int) -> dict[str, Any]:
 
 
 def _marks_state(marks: Marks, layers: Sequence[Layer], space: dict[str, Any]) -> dict[str, Any]:
-    """Points in the voxels of the first layer, with a list in which a click goes there."""
-    names = [layer.name for layer in layers if layer.kind == "segmentation"]
-    linked = {"linkedSegmentationLayer": {"segments": "segmentation"}} if "segmentation" in names else {}
+    """Points in the voxels of the first layer, with a list in which a right click goes there."""
     points = []
     for number, mark in enumerate(marks.marks, 1):
         voxel = [place / size + 0.5 for place, size in zip(mark.position, layers[0].voxel_size, strict=True)]
-        segments = {"segments": [[str(segment) for segment in mark.segments]]} if linked else {}
-        point = {"type": "point", "id": str(number), "point": voxel[::-1], "description": mark.text}
-        points.append(point | segments)
-    source = {"url": "local://annotations", "transform": {"outputDimensions": space}}
+        points.append({"type": "point", "id": str(number), "point": voxel[::-1], "description": mark.text})
     points.reverse()  # the page shows the end of its list first
+    source = {"url": "local://annotations", "transform": {"outputDimensions": space}}
     return {"type": "annotation", "name": marks.name, "source": source, "annotationColor": marks.colour, "annotations": points,
-            "tab": "annotations"} | linked  # fmt: skip
+            "tab": "annotations"}  # fmt: skip
 
 
 def _check_port(port: int) -> None:

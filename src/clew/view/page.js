@@ -5,8 +5,31 @@ const base = `${location.origin}${above}/clew/${token}`;
 const keeping = document.currentScript.dataset.keep === "true";
 const WAIT = 150; // milliseconds without a change before something follows it
 
-// A state in the address is one's own: two pages do not disturb each other.
-if (!location.hash) history.replaceState(null, "", `#!${base}/state`);
+// A state in the address is one's own: two pages do not disturb each other. Without one, that of the server is the first.
+const first = stateInAddress() ?? fetch(`${base}/state`).then((answer) => answer.json());
+history.replaceState(null, "", "#!{}");
+
+function stateInAddress() {
+  try {
+    return JSON.parse(decodeURIComponent(location.hash.slice(2)));
+  } catch {
+    return undefined;
+  }
+}
+
+// neuroglancer 2.41 writes the address whenever 400 ms have passed, on a busy machine also in the midst of restoring a state, and then
+// fails on layers of which it has made only half. So no time passes meanwhile.
+function restore(state) {
+  const clock = Date.now;
+  const now = clock();
+  Date.now = () => now;
+  try {
+    viewer.state.reset();
+    viewer.state.restoreState(state);
+  } finally {
+    Date.now = clock;
+  }
+}
 
 function after(wait, action) {
   let timer;
@@ -56,7 +79,8 @@ function keep() {
   fetch(`${base}/state`, { method: "POST", body: text });
 }
 
-addEventListener("load", () => {
+addEventListener("load", async () => {
+  restore(await first);
   viewer.position.changed.add(after(WAIT, follow));
   viewer.layerManager.readyStateChanged.add(after(WAIT, follow));
   if (keeping) viewer.state.changed.add(after(4 * WAIT, keep));
