@@ -6,11 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import clew
+from clew.errors import InputError
 from clew.evaluation.edges import majorities
 from clew.evaluation.overlap import OverlapTable, overlap_table, relabel_table
 from clew.evaluation.places import middle_of, path_length, touching
 from clew.evaluation.scores import score_table
-from clew.evaluation.where import Cause, Merges, PairError, find_causes, pair_errors
+from clew.evaluation.where import Cause, Merges, PairError, find_causes, judged_table, pair_errors
 from clew.kernels.relabel import positions_of
 
 
@@ -135,3 +136,20 @@ def test_large_parts_are_coarsened():
     part = np.zeros((40, 40, 300), bool)
     part[5:35, 5:35] = True
     assert path_length(part, (10, 10, 10)) == pytest.approx(3000, rel=0.15)
+
+
+def test_verdicts_change_the_truth():
+    segments = np.array([1, 1, 1, 1, 2, 2, 3, 3, 3, 4])
+    truth = np.array([7, 7, 8, 9, 7, 7, 5, 5, 6, 5])
+    table = overlap_table(row(segments), row(truth))
+    merge, third, split, other = ((1, 7), (1, 8)), ((1, 7), (1, 9)), ((1, 7), (2, 7)), ((3, 5), (3, 6))
+    for verdicts, expected in (
+        ({merge: "truth wrong"}, [7, 7, 7, 9, 7, 7, 5, 5, 6, 5]),
+        ({merge: "truth wrong", third: "truth wrong"}, [7, 7, 7, 7, 7, 7, 5, 5, 6, 5]),
+        ({split: "truth wrong"}, [7, 7, 8, 9, 10, 10, 5, 5, 6, 5]),
+        ({other: "undecided", merge: "segmentation wrong"}, [7, 7, 8, 9, 7, 7, 5, 5, 0, 5]),
+    ):
+        found = score_table(judged_table(table, verdicts))
+        assert found == score_table(overlap_table(row(segments), row(expected)))
+    with pytest.raises(InputError, match="verdicts are of another one"):
+        judged_table(table, {((1, 7), (1, 5)): "truth wrong"})

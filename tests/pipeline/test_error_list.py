@@ -114,3 +114,37 @@ def test_options_that_do_not_go_together_are_refused(folder: Path):
         listed(folder, "segmentation.zarr", components=True)
     with pytest.raises(InputError, match="give --where"):
         pipeline.evaluate(str(folder / "segmentation.zarr"), str(folder / "truth.zarr"), threshold=0.3)
+
+
+@pytest.mark.parametrize("file", ["e.json", "e.csv"])
+def test_scores_are_given_after_verdicts(folder: Path, file: str):
+    found = listed(folder, **tree(folder), thresholds=3)
+    where = next(each for each in found["errors"] if each["kind"] == "merge")
+    judged = folder / f"judged{Path(file).suffix}"
+    if file == "e.json":
+        where["verdict"] = "truth wrong"
+        judged.write_text(json.dumps(found))
+    else:
+        rows = list(csv.DictReader((folder / "e.csv").open()))
+        rows[where["rank"] - 1]["verdict"] = "truth wrong"
+        with judged.open("w", newline="") as out:
+            writer = csv.DictWriter(out, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+    again = listed(folder, **tree(folder), thresholds=3, verdicts=str(judged), json=str(folder / "s.json"))
+    assert [each["verdict"] for each in again["errors"] if each["kind"] == "merge"] == ["truth wrong"]
+    after = json.loads((folder / "s.json").read_text())["after_verdicts"]
+    assert after["verdicts"] == {"segmentation wrong": 0, "truth wrong": 1, "undecided": 0}
+    assert after["voi_merge"] == 0 < found["voi_merge"]
+
+
+def test_lists_that_are_no_verdicts_are_refused(folder: Path):
+    found = listed(folder, **tree(folder), thresholds=3)
+    for change, message in (
+        ({}, "holds no verdict"), ({"verdict": "wrong"}, "must be one of"),
+        ({"verdict": "undecided", "objects": [77, 78]}, "verdicts are of another one"),
+        ({"verdict": "undecided", "objects": "x"}, "is no list of errors"),
+    ):  # fmt: skip
+        (folder / "v.json").write_text(json.dumps({**found, "errors": [found["errors"][0] | change]}))
+        with pytest.raises(InputError, match=message):
+            listed(folder, **tree(folder), thresholds=3, verdicts=str(folder / "v.json"))

@@ -4,20 +4,27 @@ A merge is a segment in which a second true object lies beside the largest; a sp
 another segment than the largest. In the tree of merges each has one event that made it, or that would mend it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from clew.arrays import as_whole
+from clew.errors import InputError
 from clew.evaluation.edges import majorities
-from clew.evaluation.overlap import OverlapTable, checked_table
+from clew.evaluation.overlap import OverlapTable, checked_table, sum_pairs
 from clew.evaluation.scores import check_annotated
 from clew.kernels.merge_tree import cut_tree
 from clew.labels import Labels, sizes_by_id
 
+Parts = tuple[tuple[int, int], tuple[int, int]]
+"""The two parts (segment, object) of an error, the larger first."""
+Verdict = Literal["segmentation wrong", "truth wrong", "undecided"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 LEVELS = 65535
 """Scores of merges are whole numbers of 65535ths."""
 
@@ -38,7 +45,7 @@ class PairError:
     """
 
     kind: Literal["split", "merge"]
-    parts: tuple[tuple[int, int], tuple[int, int]]
+    parts: Parts
     voxels: int
     bits: float
 
@@ -263,3 +270,52 @@ def _pairs(
 
 def _weight(voxels: NDArray[np.float64]) -> NDArray[np.float64]:
     return voxels * np.log2(voxels)
+
+
+def judged_table(table: OverlapTable, verdicts: Mapping[Parts, Verdict]) -> OverlapTable:
+    """The overlap after verdicts of a person on errors.
+
+    Where the truth is wrong, the two objects of a merge are one, and the second part of a split is an object of its own. What is
+    undecided does not count: the second part is left out. Where the segmentation is wrong, nothing changes.
+
+    Parameters
+    ----------
+    table : OverlapTable
+        Of the segmentation in which the errors were found.
+    verdicts : mapping
+        From the parts of errors.
+
+    Raises
+    ------
+    InputError
+        If the segmentation has no such parts.
+    """
+    table = checked_table(table)
+    rows = {pair: row for row, pair in enumerate(zip(table.segments.tolist(), table.truths.tolist(), strict=True))}
+    truths, kept, next_id = table.truths.copy(), np.ones(len(table.counts), bool), int(table.truths.max(initial=0)) + 1
+    joined: list[tuple[int, int]] = []
+    for parts, verdict in verdicts.items():
+        if not all(part in rows for part in parts):
+            raise InputError(
+                f"the segmentation has no error of the parts (segment, object) {parts}: verdicts are of another one"
+            )
+        if verdict == "undecided":
+            kept[rows[parts[1]]] = False
+        elif verdict == "truth wrong" and parts[0][0] == parts[1][0]:
+            joined.append((parts[0][1], parts[1][1]))
+        elif verdict == "truth wrong":
+            truths[rows[parts[1]]] = next_id
+            next_id += 1
+    return sum_pairs(table.segments[kept], _as_one(truths, joined)[kept], table.counts[kept])
+
+
+def _as_one(truths: Labels, joined: Sequence[tuple[int, int]]) -> Labels:
+    """The objects after some pairs of them have become one, named by the smallest id."""
+    if not joined:
+        return truths
+    ids, ends = np.unique(np.array(joined, np.uint64), return_inverse=True)
+    one, other = ends.reshape(-1, 2).T
+    groups = connected_components(coo_array((np.ones(len(one)), (one, other)), (len(ids), len(ids))), directed=False)[1]
+    first = ids[np.unique(groups, return_index=True)[1]][groups]
+    places = np.minimum(np.searchsorted(ids, truths), len(ids) - 1)
+    return np.where(ids[places] == truths, first[places], truths)

@@ -111,12 +111,16 @@ def save_scores(
     topology: Measured | None = None,
     edges: Any = None,
     calibres: Any = None,
+    after_verdicts: Any = None,
 ) -> None:
     """Write scores as JSON, with what they were made from.
 
     An existing file is replaced.
     """
-    further = {"topology": None if topology is None else _rows(topology), "edges": edges, "calibres": calibres}
+    further = {
+        "topology": None if topology is None else _rows(topology), "edges": edges, "calibres": calibres,
+        "after_verdicts": after_verdicts,
+    }  # fmt: skip
     write_scores(_rows(whole), path, record, {name: made for name, made in further.items() if made is not None})
 
 

@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from clew.evaluation.calibre import calibres_at
 from clew.evaluation.overlap import OverlapTable, relabel_table
 from clew.evaluation.places import middle_of, path_length, touching
 from clew.evaluation.scores import score_table
-from clew.evaluation.where import Cause, Merges, PairError, find_causes, pair_errors
+from clew.evaluation.where import Cause, Merges, PairError, Parts, Verdict, find_causes, pair_errors
 from clew.kernels.relabel import positions_of
 from clew.labels import Labels
 from clew.pipeline._declare import Record
@@ -92,16 +92,27 @@ class PlacedError:
     calibre: float | None
 
 
+def table_of_segments(compared: Compared, tree: Tree | None) -> OverlapTable:
+    """Overlap of the segments with the truth away from borders."""
+    if not len(compared.away.counts):
+        raise InputError(
+            f"no annotated voxel is farther than {compared.border:g} nm from a border, so that no error counts: give a smaller "
+            "--border"
+        )
+    if tree is None:
+        return compared.away
+    return relabel_table(compared.away, tree.tree.fragments, segment_lookup(tree.tree, tree.threshold))
+
+
 def find_errors(compared: Compared, tree: Tree | None) -> list[PlacedError]:
     """Rank the errors, and find place and cause of each; the costliest first."""
-    away, segments = compared.away, compared.ids
+    segments = compared.ids
     if tree is not None:
-        lookup = segment_lookup(tree.tree, tree.threshold)
-        away, segments = (
-            relabel_table(away, tree.tree.fragments, lookup),
-            relabel(segments, tree.tree.fragments, lookup),
-        )
-    errors = sorted((each for kind in pair_errors(away, LISTED) for each in kind), key=lambda each: -each.bits)
+        segments = relabel(segments, tree.tree.fragments, segment_lookup(tree.tree, tree.threshold))
+    errors = sorted(
+        (each for kind in pair_errors(table_of_segments(compared, tree), LISTED) for each in kind),
+        key=lambda each: -each.bits,
+    )
     causes: list[Cause | int | None] = [None] * len(errors)
     if tree is not None:
         causes = find_causes(errors, compared.table, tree.merges, tree.threshold)
@@ -139,12 +150,11 @@ def _seam(ids: Labels, first: Mask, second: Mask, contact: Sequence[int] | None,
     return middle_of(np.argwhere(second), size), "part"
 
 
-def errors_document(placed: Sequence[PlacedError], compared: Compared, tree: Tree | None) -> dict[str, Any]:
+def errors_document(
+    placed: Sequence[PlacedError], compared: Compared, tree: Tree | None, verdicts: Mapping[Parts, Verdict]
+) -> dict[str, Any]:
     """What JSON holds, without the record."""
-    volume, scores = compared.pair.segmentation, score_table(compared.away)
-    if tree is not None:
-        lookup = segment_lookup(tree.tree, tree.threshold)
-        scores = score_table(relabel_table(compared.away, tree.tree.fragments, lookup))
+    volume, scores = compared.pair.segmentation, score_table(table_of_segments(compared, tree))
     return {
         "errors_version": VERSION,
         "score": None if tree is None else tree.tree.score,
@@ -154,7 +164,10 @@ def errors_document(placed: Sequence[PlacedError], compared: Compared, tree: Tre
         "offset": list(volume.offset),
         "voi_split": scores.voi_split,
         "voi_merge": scores.voi_merge,
-        "errors": [_row(rank, each, volume.voxel_size, volume.offset, tree) for rank, each in enumerate(placed, 1)],
+        "errors": [
+            _row(rank, each, volume.voxel_size, volume.offset, tree) | {"verdict": verdicts.get(each.error.parts)}
+            for rank, each in enumerate(placed, 1)
+        ],
     }
 
 
@@ -179,9 +192,15 @@ def _merge(cause: Cause, tree: Tree) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def report_errors(compared: Compared, tree: Tree | None, where: str | None, table: str | None, record: Record) -> None:
-    """Find the errors, say them, and write them where that is asked for."""
-    document = errors_document(find_errors(compared, tree), compared, tree)
+def report_errors(
+    compared: Compared, tree: Tree | None, where: str | None, table: str | None, record: Record,
+    verdicts: Mapping[Parts, Verdict],
+) -> None:  # fmt: skip
+    """Find the errors, say them, and write them where that is asked for.
+
+    Verdicts that were given are written with them.
+    """
+    document = errors_document(find_errors(compared, tree), compared, tree, verdicts)
     say_errors(document)
     if where:
         write_errors(document, Path(where), record)

@@ -43,7 +43,8 @@ from clew.pipeline._pair import match_volumes, other_place
 from clew.pipeline._progress import say, warn
 from clew.pipeline._protection import refuse_overlap
 from clew.pipeline._tables import load_merge_tree, load_region_graph
-from clew.pipeline._where import Compared, Tree, check_where, report_errors
+from clew.pipeline._verdicts import read_verdicts, score_after
+from clew.pipeline._where import Compared, Tree, check_where, report_errors, table_of_segments
 from clew.ranges import Fraction
 from clew.space import Box, Lengths, Triple, triple
 from clew.training.targets import split_components
@@ -76,6 +77,7 @@ def evaluate(
     where: str | None = None,
     where_table: str | None = None,
     threshold: Fraction | None = None,
+    verdicts: Input | None = None,
     output: Output,
     record: Record,
 ) -> Curve:
@@ -110,16 +112,22 @@ def evaluate(
         Write the same to this CSV file.
     threshold
         Threshold of the merge tree at which errors are looked for; by default the one that was used, or else the best.
+    verdicts
+        A file of `--where` or `--where-table` in which somebody filled in verdicts: `segmentation wrong`, `truth wrong` or
+        `undecided`. Scores are then given after them, too.
     """
     refuse_skeletons("evaluate", truth)
     refuse_overlap(
-        [segmentation, truth, comparison.merge_tree, region_graph], [json, plot, edge_plot, where, where_table]
+        [segmentation, truth, comparison.merge_tree, region_graph, verdicts],
+        [json, plot, edge_plot, where, where_table],
     )
     refuse_existing_outputs(output.overwrite, json, plot, edge_plot, where, where_table)
-    if where or where_table:
+    looking = where or where_table or verdicts
+    if looking:
         check_where(comparison.merge_tree, region_graph, components)
     elif threshold is not None:
         raise InputError("evaluate: --threshold says where errors are looked for: give --where, too")
+    given, listed_at = read_verdicts(verdicts) if verdicts else ({}, None)
     if edge_plot and not region_graph:
         raise InputError("evaluate: a plot of the contacts needs --region-graph")
     if plot and not comparison.merge_tree:
@@ -157,22 +165,29 @@ def evaluate(
             ids, labels if clear is None else np.where(clear, labels, 0), classes, len(calibres) + 1
         )
         costs = calibre_rows(cut_at_best(tables, (topology or whole).curve, comparison), calibres)
-    if json:
-        save_scores(whole, Path(json), record, topology, edges, costs)
-    if plot:
-        title = "" if topology is None else f"{comparison.border:g} nm away from borders"
-        save_figure(curve_figure(*(topology or whole), used_threshold(str(comparison.merge_tree)), title), plot)
-    if edge_plot and edges:
-        save_figure(edge_figure(edges["scores"]), edge_plot)
-    if where or where_table:
+    judged = None
+    if looking:
         border = comparison.border or TOPOLOGY
         if clear is None:
             away = overlap_table(ids, np.where(away_from_borders(labels, pair.truth.voxel_size, border), labels, 0))
         tree = None
         if comparison.merge_tree and graph is not None:
-            at = _threshold_of_errors(threshold, comparison.merge_tree, (topology or whole).curve)
+            at = _threshold_of_errors(
+                listed_at if threshold is None else threshold, comparison.merge_tree, (topology or whole).curve
+            )
             tree = Tree(load_merge_tree(comparison.merge_tree)[0], graph, at)
-        report_errors(Compared(pair, ids, labels, table, away, border), tree, where, where_table, record)
+        compared = Compared(pair, ids, labels, table, away, border)
+        if verdicts:
+            judged = score_after(table_of_segments(compared, tree), given, verdicts)
+        if where or where_table:
+            report_errors(compared, tree, where, where_table, record, given)
+    if json:
+        save_scores(whole, Path(json), record, topology, edges, costs, judged)
+    if plot:
+        title = "" if topology is None else f"{comparison.border:g} nm away from borders"
+        save_figure(curve_figure(*(topology or whole), used_threshold(str(comparison.merge_tree)), title), plot)
+    if edge_plot and edges:
+        save_figure(edge_figure(edges["scores"]), edge_plot)
     return whole.curve
 
 
