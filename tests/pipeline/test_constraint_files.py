@@ -77,3 +77,7 @@ def test_what_is_missing_is_named(folder: Path):
     with pytest.raises(InputError, match="takes skeletons"):
         pipeline.agglomerate("run/region_graph.h5", "tree.h5", must_link="nuclei.zarr", fragments="run/fragments.zarr")
     assert not Path("tree.h5").exists()
+    for option in ({"must_link": "nuclei.zarr"}, {"cannot_link": "affinities.zarr"}):
+        with pytest.raises(InputError, match=r"takes skeletons|one volume"):
+            pipeline.segment("affinities.zarr", "other", threshold=0.5, **option)
+    assert not Path("other").exists()

@@ -21,6 +21,14 @@ def read_constraints(files: ConstraintFiles, fragments: Volume) -> Constraints:
     return found
 
 
+def check_constraints(files: ConstraintFiles, source: Volume) -> None:
+    """Refuse, before any work, files that do not fit a volume."""
+    labels = label_file(files)
+    if labels is not None:
+        cover(labels, source)
+    points_of(files, source)
+
+
 def label_file(files: ConstraintFiles) -> str | None:
     """The label volume among the files, if there is one."""
     return None if files.cannot_link is None or is_nml(files.cannot_link) else files.cannot_link
@@ -58,5 +66,5 @@ def _nodes(path: str, volume: Volume) -> NDArray[np.int64]:
     if not inside.any():
         raise InputError(f"no node of {path} lies inside {volume.source}; check voxel size and offset")
     if not inside.all():
-        say(f"{np.count_nonzero(~inside)} of {len(inside)} nodes of {path} lie outside and are left out")
+        warn(f"{np.count_nonzero(~inside)} of {len(inside)} nodes of {path} lie outside and are left out")
     return np.column_stack([voxels, traced.skeletons])[inside]

@@ -10,7 +10,7 @@ import numpy as np
 from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid, even_blocks
 from clew.pipeline._block_run import BlockWork, absolute, run_in_blocks, volumes_folder
-from clew.pipeline._constraints import label_file, points_of, say_constraints
+from clew.pipeline._constraints import check_constraints, label_file, points_of, say_constraints
 from clew.pipeline._declare import Record, stage
 from clew.pipeline._files import (
     FILE_NAMES,
@@ -87,6 +87,7 @@ def segment(
     refuse_outputs(output.overwrite, fragments, segmentation)
     size = asdict(voxel_size)
     options = _options(affinities, voxel_size.voxel_size, fragment_options, agglomeration_options, cut)
+    check_constraints(constraint_files, open_affinities(affinities, voxel_size.voxel_size))
     extract_fragments(affinities, fragments, **size, **asdict(mask), **asdict(fragment_options), **asdict(output))
     build_region_graph(affinities, fragments, graph, **size, **asdict(output))
     given |= {"fragments": fragments} if any(given.values()) else {}
