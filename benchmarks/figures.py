@@ -1,5 +1,6 @@
-"""`python -m benchmarks.figures`: the figures of the page on the method, from a synthetic volume, into docs/images."""
+"""`python -m benchmarks.figures`: figures of a synthetic volume, step by step, and of a training, into docs/images."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ from scipy import ndimage
 import clew
 from clew.synthetic.volume import SyntheticVolume
 from clew.view.colours import follow, paint
-from clew.view.figures import affinity_figure, save_figure, threshold_figure
+from clew.view.figures import affinity_figure, save_figure, threshold_figure, training_figure
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
+LOG = IMAGES.parent / "reference" / "logs" / "fib-10nm.csv"
 OFFSETS = [(-1, 0, 0), (0, -1, 0), (0, 0, -1)]
 SECTION = 12
 THRESHOLDS = (0.3, 0.6)
@@ -27,6 +29,7 @@ def main() -> None:
     save(affinity_figure(volume.raw, affinities, voxel_size=volume.voxel_size, section=SECTION), "affinities")
     save(segmentations(volume, found), "segmentations")
     save(scores(found, volume.labels), "thresholds")
+    save(training(), "training")
 
 
 def imagined_affinities(truth: np.ndarray) -> np.ndarray:
@@ -63,6 +66,13 @@ def scores(found: clew.Segmentation, truth: np.ndarray) -> Figure:
     table = clew.overlap_table(found.fragments, truth)
     curve = clew.score_thresholds(table, tree.fragments, [clew.segment_lookup(tree, t) for t in thresholds])
     return threshold_figure(thresholds, [s.voi_split for s in curve], [s.voi_merge for s in curve])
+
+
+def training() -> Figure:
+    """Loss and held-out VOI of the first of the trainings by which the bundled network was made."""
+    with LOG.open(newline="") as file:
+        rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+    return training_figure([row | {"iteration": row["step"]} for row in rows if row["phase"] == 1])
 
 
 def save(figure: Figure, name: str) -> None:

@@ -22,6 +22,20 @@ BUNDLED = "fib-10nm"
 RUN_HERE = ("python", "bash", "console", "toml")
 SCRIPT = "#!"
 """Begins a job script, which tests/test_batch_pages.py runs."""
+LONGEST = 1000
+"""Words of a page that is read from top to bottom: two tall screens. The reference is looked up."""
+LONG = {
+    "explanation/architecture.md": "one table of words, one tree, one order, which belong side by side",
+    "explanation/benchmarks.md": "the table of one run, written by a program",
+    "explanation/dependencies.md": "a row for each package",
+    "explanation/exactness.md": "one proof",
+    "explanation/history.md": "what was tried, each part by itself: linked to, not read through",
+    "explanation/scaling.md": "the tables of one series of measurements",
+    "how-to/large-volumes.md": "what to do when something fails must be found in one place",
+    "how-to/reproduce-the-paper.md": "three data sets of one paper, side by side",
+    "how-to/train-on-your-data.md": "the recipe, whose options explain each other",
+}
+"""Pages that may be longer, and why."""
 SHOWN_ONLY = ("text", "")
 FENCE = re.compile(
     r"(?:^<!-- (?P<reason>not run: [^\n]+?) -->\n)?^```(?P<language>\w*)\n(?P<code>.*?)^```$", re.M | re.S
@@ -122,6 +136,12 @@ def test_links_lead_somewhere(page: Path):
 def anchors_of(page: Path) -> set[str]:
     heads = re.findall(r"^#+ (.+)$", page.read_text(), re.M)
     return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+def test_pages_are_short_or_have_a_reason():
+    pages = {page.relative_to(DOCS).as_posix(): page for page in PAGES if DOCS in page.parents}
+    read = {name: len(page.read_text().split()) for name, page in pages.items() if not name.startswith("reference/")}
+    assert {name for name, words in read.items() if words > LONGEST} == set(LONG), "split the page, or say here why not"
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", DOCS / "reference" / "commands.md"], ids=name_of)
