@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from clew import __version__, pipeline
-from clew.errors import InputError, UnfinishedError
+from clew.errors import FaultyDataError, InputError, UnfinishedError
 from clew.pipeline import COMMANDS
 from clew.signals import signals_raised
 
@@ -50,7 +50,7 @@ def _run(arguments: list[str]) -> None:
         _stop(" ".join(str(error).split()) + spaces, BAD_INPUT)
     except InputError as error:
         _stop(str(error), BAD_INPUT)
-    except UnfinishedError as error:
+    except (UnfinishedError, FaultyDataError) as error:
         _stop(str(error), UNFINISHED)
     except OSError as error:
         _stop(f"{error.filename or 'file'}: {error.strerror or error}", BAD_INPUT)

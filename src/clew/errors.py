@@ -17,6 +17,13 @@ class InputError(ValueError):
     """
 
 
+class FaultyDataError(RuntimeError):
+    """Data were looked at, and something is wrong with them.
+
+    The message is one clear line; what is wrong was printed before. Exit code 1.
+    """
+
+
 class UnfinishedError(RuntimeError):
     """Work could not be finished.
 

@@ -135,6 +135,16 @@ def _spread(length: int, edge: int, most: int) -> list[int]:
     return sorted(set(np.linspace(0, max(length - edge, 0), most).astype(int).tolist()))
 
 
+def looks_like_ids(values: NDArray[Any]) -> bool:
+    """Whether an array (z, y, x) is taken for labels.
+
+    These are whole numbers, most of them equal to their neighbour.
+    """
+    if values.dtype.kind == "f" and not (np.isfinite(values).all() and (values == np.rint(values)).all()):
+        return False
+    return values.dtype.kind in "uif" and (values.dtype.itemsize > 2 or _flat_share([values]) >= FLAT)
+
+
 def _flat_share(pieces: list[NDArray[Any]]) -> float:
     """The share of neighbours along x that have one value.
 

@@ -12,7 +12,7 @@ from clew import cli, pipeline
 from clew.errors import InputError
 from clew.evaluation.scores import evaluate
 from clew.pipeline._annotated import SURROUNDINGS, read_annotated
-from clew.pipeline.plan import examine_volume
+from clew.pipeline._examined import examine_volume
 from clew.pipeline.run import options_in
 from clew.synthetic.volume import synthesize
 from clew.volumes.save import save_volume

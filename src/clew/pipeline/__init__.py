@@ -52,6 +52,7 @@ COMMANDS = {
     "verify_blocks": Command(
         "verify_blocks", "Segment a volume whole and in random blocks, and compare: nothing may differ."
     ),
+    "check": Command("check", "Look for what is wrong with volumes and skeletons, before hours are spent."),
     "plan": Command("plan", "Check annotated volumes, and write a run file for training on this machine."),
     "train": Command("train", "Train a network on annotated volumes, or continue an interrupted training."),
     "augment": Command("augment", "Draw what each augmentation of training does to an annotated volume."),

@@ -10,24 +10,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from clew.errors import InputError
-from clew.labels import special_ids
 from clew.memory import whole_memory
 from clew.network.device import find_gpu, resolve_device
 from clew.network.options import Device, PredictionOptions
 from clew.network.precision import has_bfloat16_units
 from clew.network.unet import UNet
-from clew.pipeline._annotated import paths_of, with_surroundings
+from clew.pipeline._annotated import paths_of
 from clew.pipeline._declare import stage
-from clew.pipeline._files import read_mask
+from clew.pipeline._examined import examine_volume, say_volume
 from clew.pipeline._options import Output, VoxelSize
 from clew.pipeline._progress import say
 from clew.pipeline._protection import refuse_overlap
 from clew.pipeline.train import architecture
-from clew.planning.annotation import Finding, Labels, check_ids, check_mask
 from clew.planning.choices import (
     GIGABYTE,
     USUAL_EDGE,
@@ -42,19 +37,15 @@ from clew.planning.choices import (
     make_plan,
     usual_crop,
 )
-from clew.planning.contrast import check_contrast
-from clew.planning.examination import Examined, examine
+from clew.planning.examination import Examined
 from clew.planning.recipes import DATA_SETS, check_voxels, plan_data_set
 from clew.ranges import Positive
 from clew.replace import refuse_existing, written_beside
-from clew.space import Box, Lengths
+from clew.space import Lengths
 from clew.training.options import AugmentationOptions, TrainingOptions
 from clew.training.sampling import TrainingVolume
 from clew.training.timing import time_steps
-from clew.volumes.open import open_volume
-from clew.volumes.place import Overlap, embed, overlap_of, same_size
-from clew.volumes.volume import Volume
-from clew.volumes.warnings import volume_warnings
+from clew.volumes.place import same_size
 
 STEADY = 1.5
 """Spread of the timed steps from which the hours are called a guess."""
@@ -135,71 +126,6 @@ def _usable(seen: dict[str, Examined]) -> dict[str, tuple[VolumeFacts, TrainingV
     return dict(sorted(found.items(), key=lambda pair: -pair[1][0].annotated))
 
 
-def examine_volume(item: str, voxel_size: Lengths | None) -> Examined:
-    """Read an annotated volume and check it.
-
-    What train would refuse is a serious finding here.
-    """
-    paths = paths_of(item)
-    raw, findings = _open(paths[0], voxel_size)
-    opened: list[Volume] = []
-    parts: list[Overlap] = []
-    for path in paths[1:]:
-        volume, found = _open(path, raw.voxel_size)
-        part, wrong = check_place(raw, volume)
-        findings += found + wrong
-        if part is not None:
-            opened.append(volume)
-            parts.append(part)
-    if len(parts) < len(paths) - 1:
-        return Examined(None, None, None, findings)
-    box = with_surroundings(parts[0].outer, raw)
-    values, found = check_contrast(raw.read(box))
-    labels, mask, wrong = read_checked_labels(opened, parts, box)
-    findings += found + wrong + check_mask(labels, mask)
-    if not labels[mask].any():
-        return Examined(None, None, None, findings)
-    return examine(item, values, labels, mask, raw.voxel_size, findings, box.low)
-
-
-def read_checked_labels(
-    volumes: Sequence[Volume], parts: Sequence[Overlap], box: Box
-) -> tuple[Labels, NDArray[np.bool_], list[Finding]]:
-    """Labels and mask in a box of raw, and what is wrong with the ids.
-
-    They are read as training takes them.
-    """
-    values, place = volumes[0].read(parts[0].part), parts[0].outer
-    special = special_ids(values)
-    ids, wrong = check_ids(np.where(special, 0, values) if special.any() else values)
-    if special.any():
-        wrong.append(Finding(False, f"{special.mean():.1%} of the labels are CREMI's ids for voxels that nobody annotated "
-                                    "(from 0xfffffffffffffffd, or −1 to −3); they are masked out"))  # fmt: skip
-    labels, mask = embed(ids, place, box), embed(~special, place, box)
-    if len(volumes) > 1:
-        try:
-            mask &= embed(read_mask(volumes[1], parts[1].part), parts[1].outer, box)
-        except InputError as error:
-            wrong.append(Finding(True, str(error)))
-    return labels, mask, wrong
-
-
-def check_place(raw: Volume, other: Volume) -> tuple[Overlap | None, list[Finding]]:
-    """The voxels that labels or mask share with raw, and findings about it.
-
-    There are none where train would refuse them.
-    """
-    try:
-        both = overlap_of(raw, other)
-    except InputError as error:
-        return None, [Finding(True, str(error))]
-    findings = [Finding(False, text) for text in both.notes]
-    if both.outer != Box.whole(raw.shape):
-        findings.append(Finding(False, f"{other.source} covers {both.outer} of raw by its offset; what is around it "
-                                       "counts as not annotated"))  # fmt: skip
-    return both, findings
-
-
 def machine_facts(device: str, plan: Path) -> MachineFacts:
     """Find out what this machine has."""
     chosen = resolve_device(device)
@@ -259,23 +185,6 @@ def write_run_file(plan: Path, made: Plan, items: Sequence[str], voxel_size: Len
         partial.write_text("\n".join(lines) + "\n")
 
 
-def say_volume(item: str, seen: Examined) -> None:
-    """Show what was understood of a volume, and what is wrong with it."""
-    say(item)
-    if seen.facts and seen.statistics:
-        facts, numbers = seen.facts, seen.statistics
-        sizes = " × ".join(f"{size:g}" for size in facts.voxel_size)
-        shape = " × ".join(map(str, facts.shape))
-        say(f"  volume      {shape} voxels of {sizes} nm, {numbers.annotated / 1e6:.1f} megavoxels annotated "
-            f"({numbers.density:.0%} of their box)")  # fmt: skip
-        say(f"  labels      {numbers.objects:,} objects, the largest {numbers.largest_size:,} voxels, the median "
-            f"{numbers.median_size:,}; {1 - numbers.labelled / numbers.annotated:.0%} background")  # fmt: skip
-    for finding in sorted(seen.findings, key=lambda finding: not finding.serious):
-        say(f"  {'SERIOUS' if finding.serious else 'note':<10}  {finding.text}")
-    if not seen.findings:
-        say("  nothing to complain of")
-
-
 def cost_lines(made: Plan, machine: MachineFacts, timing: Timing | None) -> list[str]:
     """The cost as rows of a table."""
     cost, options = made.cost, made.tables["train"]
@@ -313,24 +222,6 @@ def _hours(made: Plan, machine: MachineFacts, timing: Timing | None) -> str:
                 f"{made.cost.hours * timing.share:.1f}: plan again then")  # fmt: skip
     return (f"{made.cost.hours:.1f} ({sure}); timed: {timing.plain * voxels:.2f} s a step, "
             f"{timing.malis * voxels:.2f} s with MALIS")  # fmt: skip
-
-
-def _open(path: str, voxel_size: Lengths | None) -> tuple[Volume, list[Finding]]:
-    """Open a volume; where it has no voxel size, with the given one, as train does."""
-    try:
-        volume = open_volume(path)
-        return volume, _strange(volume, path)
-    except InputError:
-        if voxel_size is None:
-            raise
-    volume = open_volume(path, voxel_size=voxel_size)
-    sizes = ", ".join(f"{size:g}" for size in voxel_size)
-    taken = Finding(False, f"{path} does not say its voxel size: it is taken to be {sizes} nm (z, y, x)")
-    return volume, [taken, *_strange(volume, path)]
-
-
-def _strange(volume: Volume, path: str) -> list[Finding]:
-    return [Finding(False, f"{path}: {text}") for text in volume_warnings(volume)]
 
 
 def _from_file(item: str, plan: Path) -> str:

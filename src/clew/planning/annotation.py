@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from clew.space import Lengths, Triple, triple
+from clew.evaluation.border import section_runs
+from clew.space import Box, Lengths, Triple, triple
 from clew.training.targets import split_components
 
 Mask = NDArray[np.bool_]
@@ -27,15 +28,36 @@ THICK = (3, 5, 5)
 """A gap between objects that does not hold a box of these voxels (z, y, x) is taken for a membrane."""
 FEW_PAIRS = 0.2
 """Below this share of the annotated pairs of another axis, an axis is hardly trained; two sections at a place have half."""
+ZEROS = 0.05
+"""A segmentation has hardly more voxels without a segment."""
+MIDDLE = 160
+"""Voxels along each axis of the part in which that is looked for."""
+NETWORK = 0.5
+"""An object that touches so large a share of the others, and is nowhere thick, is the net of membranes."""
+INVERT = "clew convert {mask} OUT.zarr --dtype uint8 --range 1,0"
 LISTED = 3
 """Examples that a finding names, the worst first."""
 
 
 class Finding(NamedTuple):
-    """One line about what is wrong, and whether training would go wrong by it."""
+    """One line about what is wrong.
+
+    Parameters
+    ----------
+    serious : bool
+        Whether training, or what else uses the data, would go wrong by it.
+    text : str
+    mend : str
+        What to type, with `{raw}`, `{labels}`, `{mask}` or `{affinities}` where the path of the volume belongs, and `{offset}`
+        for that of the labels after `move`.
+    move : (z, y, x) ints
+        Voxels by which labels have to be moved.
+    """
 
     serious: bool
     text: str
+    mend: str = ""
+    move: Triple = (0, 0, 0)
 
 
 class Statistics(NamedTuple):
@@ -226,7 +248,8 @@ def check_sections(labels: Labels, mask: Mask) -> list[Finding]:
         blank = np.flatnonzero((wanted > 0) & (have == 0))
         if 0 < blank.size < np.count_nonzero(wanted):
             findings.append(Finding(True, f"no label at {name} {ranges(blank)}, which count as annotated: they would be "
-                                          "learnt as background; mask them out (mask 0)"))  # fmt: skip
+                                          "learnt as background; mask them out (mask 0)",
+                                    "clew convert {labels} MASK.zarr --mask annotated" if axis == 0 else ""))  # fmt: skip
         share = have / np.maximum(wanted, 1)
         filled = have > 0
         poor = (
@@ -272,16 +295,51 @@ def check_mask(labels: Labels, mask: Mask) -> list[Finding]:
     total = int(np.count_nonzero(labels))
     if not inside:
         where = f", the {voxels(total)} with ids all lie outside it: is the mask inverted?" if total else ""
-        return [Finding(True, f"no voxel inside the mask has an id{where or '; there is nothing to learn'}")]
+        return [
+            Finding(
+                True,
+                f"no voxel inside the mask has an id{where or '; there is nothing to learn'}",
+                INVERT if total else "",
+            )
+        ]
     findings = []
     if total - inside > inside:
         findings.append(Finding(True, f"more labels lie outside the mask ({voxels(total - inside)}) than inside "
-                                      f"({voxels(inside)}): is the mask inverted?"))  # fmt: skip
+                                      f"({voxels(inside)}): is the mask inverted?", INVERT))  # fmt: skip
     background = 1 - inside / np.count_nonzero(mask)
     if background > 0.5:
         findings.append(Finding(False, f"{background:.0%} of the annotated voxels are background; where nobody looked, "
                                        "give a mask (0 there)"))  # fmt: skip
     return findings
+
+
+def check_membranes(labels: Labels) -> list[Finding]:
+    """Find an object that is the net of membranes around all others."""
+    middle = labels[Box.whole(labels.shape).middle([min(size, MIDDLE) for size in labels.shape])]
+    ids, indices = np.unique(middle, return_inverse=True)
+    flat = indices.reshape(middle.shape)
+    pairs = [np.stack([flat[here].ravel(), flat[there].ravel()]) for here, there in face_pairs()[::2]]
+    touching = np.unique(np.concatenate([each[:, each[0] != each[1]] for each in pairs], axis=1), axis=1)
+    neighbours = np.bincount(touching.ravel(), minlength=len(ids))
+    net = int(np.argmax(neighbours))
+    others = len(ids) - 1
+    if ids[net] == 0 or others < 4 or len(np.unique(touching[:, (touching == net).any(axis=0)])) - 1 < NETWORK * others:
+        return []
+    body = flat == net
+    thick = np.count_nonzero(ndimage.minimum_filter(body, (5, 9, 9), mode="nearest"))
+    if thick > 0.01 * np.count_nonzero(body):
+        return []
+    return [Finding(True, f"id {ids[net]} touches nearly all of {others:,} other objects and is nowhere thick: are the "
+                          "membranes one object? set them to 0")]  # fmt: skip
+
+
+def check_zeros(labels: Labels) -> list[Finding]:
+    """Find a segmentation that leaves many voxels without a segment."""
+    share = 1 - np.count_nonzero(labels) / labels.size
+    if share <= ZEROS:
+        return []
+    return [Finding(True, f"{share:.0%} of the segmentation are 0, and counted as one segment each where it is evaluated; give "
+                          "clew segment a lower --boundary-threshold and --low, or check the affinities")]  # fmt: skip
 
 
 def label_statistics(labels: Labels, mask: Mask, found: Components) -> Statistics:
@@ -349,7 +407,10 @@ def _many_pieces(found: Components, ids: Labels, owner: NDArray[np.int64], large
     """
     large = found.size[1:] > 0.1 * largest[owner]
     pieces = np.bincount(owner[large], minlength=len(ids))
-    many = np.flatnonzero(pieces > 8)
+    runs = section_runs(
+        np.asarray(found.volume.any(axis=(1, 2)))
+    )  # an object has a piece or more in each run of annotated sections
+    many = np.flatnonzero(pieces > 8 * max(len(runs), 1))
     if not many.size:
         return []
     worst = many[np.argsort(-pieces[many], kind="stable")]

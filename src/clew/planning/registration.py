@@ -70,7 +70,8 @@ def check_registration(raw: NDArray[np.uint8], labels: Labels, mask: Mask) -> li
     if found.clear:
         return [Finding(True, f"labels look shifted by {found.shift} voxels (z, y, x): correlation with dark lines of raw "
                               f"{abs(found.here):.2f} as they are, {abs(found.best):.2f} when moved back, in {found.agreeing} "
-                              f"of {found.blocks} parts of the volume; move them, or correct their offset")]  # fmt: skip
+                              f"of {found.blocks} parts of the volume; move them",
+                        "clew convert {labels} OUT.zarr --offset={offset}", triple(-step for step in found.shift))]  # fmt: skip
     turned = find_orientation(raw, labels, mask, abs(found.best))
     if turned is not None:
         name, fit = turned
@@ -78,7 +79,8 @@ def check_registration(raw: NDArray[np.uint8], labels: Labels, mask: Mask) -> li
                               f"are, {fit:.2f} when turned back; write them anew in the order of raw")]  # fmt: skip
     if found.here < -WEAKEST:
         return [Finding(False, f"membranes are brighter than their surroundings (correlation {found.here:.2f}): raw looks "
-                               "inverted; the bundled networks know dark membranes only")]  # fmt: skip
+                               "inverted; the bundled networks know dark membranes only",
+                        "clew convert {raw} OUT.zarr --dtype uint8 --range 255,0")]  # fmt: skip
     if max(abs(found.best), abs(found.here)) < WEAKEST / 2:
         return [Finding(False, f"borders of labels do not follow dark lines of raw (correlation {found.here:.2f}): do they "
                                "belong together?")]  # fmt: skip
