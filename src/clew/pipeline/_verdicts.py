@@ -1,4 +1,4 @@
-"""Verdicts of a person on the errors of `clew evaluate --where`, and scores after them."""
+"""Verdicts of a person on the errors that were listed, and scores after them."""
 
 import csv
 import dataclasses

@@ -13,6 +13,7 @@ import numpy as np
 from clew.errors import InputError
 from clew.evaluation.border import Mask
 from clew.evaluation.calibre import calibres_at
+from clew.evaluation.errors import locate_pairs
 from clew.evaluation.overlap import OverlapTable, relabel_table
 from clew.evaluation.places import middle_of, path_length, touching
 from clew.evaluation.scores import score_table
@@ -26,7 +27,7 @@ from clew.replace import written_beside
 from clew.segmentation.agglomeration import MergeTree, contact_scores
 from clew.segmentation.region_graph import RegionGraph
 from clew.segmentation.relabel import relabel, segment_lookup
-from clew.space import Lengths, Triple, triple
+from clew.space import Box, Lengths, Triple, triple
 from clew.volumes.save import record_of
 
 LISTED, SHOWN = 50, 20
@@ -117,13 +118,17 @@ def find_errors(compared: Compared, tree: Tree | None) -> list[PlacedError]:
     if tree is not None:
         causes = find_causes(errors, compared.table, tree.merges, tree.threshold)
     size, low = compared.pair.truth.voxel_size, compared.pair.here.low
+    parts = locate_pairs(segments, compared.labels, [error.parts[1] for error in errors])
     placed = []
-    for error, cause in zip(errors, causes, strict=True):
-        first, second = ((segments == segment) & (compared.labels == neuron) for segment, neuron in error.parts)
+    for error, cause, part in zip(errors, causes, parts, strict=True):
+        box = Box.between(part.low, part.high).grown((1, 1, 1), (1, 1, 1), inside=Box.whole(triple(segments.shape)))
+        first, second = (
+            (segments[box] == segment) & (compared.labels[box] == neuron) for segment, neuron in error.parts
+        )
         contact = None
         if tree is not None and isinstance(cause, Cause) and set(cause.objects) == set(error.objects):
             contact = tree.graph.edges[cause.edge].tolist()
-        place, found = _seam(compared.ids, first, second, contact, size)
+        place, found = _seam(compared.ids, box, first, second, contact, size)
         placed.append(PlacedError(error, cause, place, found, path_length(second, size), None))
     calibres = calibres_at(compared.labels, size, np.array([each.place for each in placed]).reshape(-1, 3).astype(int))
     return [
@@ -134,20 +139,26 @@ def find_errors(compared: Compared, tree: Tree | None) -> list[PlacedError]:
     ]
 
 
-def _seam(ids: Labels, first: Mask, second: Mask, contact: Sequence[int] | None, size: Lengths) -> tuple[Triple, str]:
-    """A voxel of the second part at which the parts touch, and how it was found."""
+def _seam(
+    ids: Labels, box: Box, first: Mask, second: Mask, contact: Sequence[int] | None, size: Lengths
+) -> tuple[Triple, str]:
+    """A voxel of the second part at which the parts touch, and how it was found.
+
+    Both parts are given in a box around the second.
+    """
     if contact is not None:
-        one, other = (ids == fragment for fragment in contact)
+        one, other = (ids[box] == fragment for fragment in contact)
         if np.count_nonzero(one & second) > np.count_nonzero(other & second):
-            one, other = other, one
-        seam = touching(other, one)
+            one, other, contact = other, one, contact[::-1]
+        seam = touching(other & second, one)
+        if not len(seam):  # they touch beside the truth of the second part
+            seam = touching(ids == contact[1], ids == contact[0]) - box.low
         if len(seam):
-            own = second[tuple(seam.T)]
-            return middle_of(seam[own] if own.any() else seam, size), "contact"
+            return middle_of(seam + box.low, size), "contact"
     seam = touching(second, first)
     if len(seam):
-        return middle_of(seam, size), "touch"
-    return middle_of(np.argwhere(second), size), "part"
+        return middle_of(seam + box.low, size), "touch"
+    return middle_of(np.argwhere(second) + box.low, size), "part"
 
 
 def errors_document(
