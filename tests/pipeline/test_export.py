@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 import tensorstore
 import tifffile
+import zarr
 
 from clew import pipeline
 from clew.blockwise.ledger import Ledger
 from clew.errors import InputError
+from clew.pipeline._tables import load_merge_tree
+from clew.segmentation.relabel import segment_lookup
 from clew.synthetic.volume import synthesize
 from clew.volumes.location import read_json
 from clew.volumes.open import open_volume
@@ -174,7 +177,7 @@ def test_the_table_has_names_and_nuclei(source: Path, tmp_path: Path):
     save_volume(where, np.pad((labels == largest) * np.uint8(77), 2), voxel_size=SIZE, offset=(0.0, -10.0, 10.0))
     (tmp_path / "names.csv").write_text(f"id,name\n{largest},Anna\n")
     pipeline.export(
-        str(source), str(tmp_path / "run"), format="table", names=str(tmp_path / "names.csv"), nuclei=str(where)
+        str(source), str(tmp_path / "run"), format="table", segment_names=str(tmp_path / "names.csv"), nuclei=str(where)
     )
     with (tmp_path / "run/table/segments.csv").open() as file:
         rows = {int(row["id"]): row for row in csv.DictReader(file)}
@@ -183,14 +186,14 @@ def test_the_table_has_names_and_nuclei(source: Path, tmp_path: Path):
         assert int(row["voxels"]) == (labels == id).sum()
         assert labels[int(row["z"]), int(row["y"]), int(row["x"])] == id
         assert (row["name"], row["nuclei"]) == (("Anna", "77") if id == largest else ("", ""))
-    pipeline.export(str(source), str(tmp_path / "two"), names=str(tmp_path / "names.csv"))
+    pipeline.export(str(source), str(tmp_path / "two"), segment_names=str(tmp_path / "names.csv"))
     assert rows_of(str(tmp_path / "two/precomputed"))[str(largest)]["label"] == "Anna"
 
 
 def test_names_that_are_none_are_refused(source: Path, tmp_path: Path):
     (tmp_path / "names.csv").write_text("id;name\n7;Anna\n")
     with pytest.raises(InputError, match=r"names.csv must be a CSV file with the columns id and name.*line 2"):
-        pipeline.export(str(source), str(tmp_path / "run"), format="table", names=str(tmp_path / "names.csv"))
+        pipeline.export(str(source), str(tmp_path / "run"), format="table", segment_names=str(tmp_path / "names.csv"))
 
 
 @pytest.mark.usefixtures("in_this_process")
@@ -221,3 +224,41 @@ def test_a_cremi_file_is_what_the_challenge_reads(source: Path, tmp_path: Path):
     assert path.exists()
     with pytest.raises(InputError, match="HDF5 is not written to object storage"):
         pipeline.export(str(source), str(tmp_path / "other"), format="cremi", volumes="s3://bucket/place")
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_webknossos_has_dense_fragments_and_what_makes_up_a_segment(expected: Path, tmp_path: Path):
+    tree = load_merge_tree(str(expected / "merge_tree.h5"))[0]
+    pipeline.export(
+        str(expected / "fragments.zarr"), str(tmp_path / "run"), format="webknossos",
+        merge_tree=str(expected / "merge_tree.h5"), threshold=0.4,
+    )  # fmt: skip
+    folder = tmp_path / "run/webknossos"
+    (layer,) = json.loads((folder / "datasource-properties.json").read_text())["dataLayers"]
+    fragments = open_volume(expected / "fragments.zarr").read()
+    dense = np.searchsorted(tree.fragments, fragments) + 1
+    found = zarr.open_array(folder / layer["mags"][0]["path"], mode="r")
+    assert found.metadata.dimension_names == ("x", "y", "z")
+    np.testing.assert_array_equal(found[:].T, np.where(fragments == 0, 0, dense))
+    assert (layer["boundingBox"]["width"], layer["largestSegmentId"]) == (fragments.shape[2], len(tree.fragments))
+    attachment = folder / layer["attachments"]["agglomerates"][0]["path"]
+    of = zarr.open_array(attachment / "segment_to_agglomerate", mode="r")[:]
+    assert len(np.unique(of[1:])) == len(np.unique(segment_lookup(tree, 0.4)))
+    positions = zarr.open_array(attachment / "agglomerate_to_positions", mode="r")[:]
+    members = zarr.open_array(attachment / "agglomerate_to_segments", mode="r")[:]
+    np.testing.assert_array_equal(found[:][tuple(positions.T)], members)
+    (next(folder.glob("segmentation.zarr/s0/c/0/0/0"))).unlink()
+    pipeline.status(str(tmp_path / "run"))
+    pipeline.retry(str(tmp_path / "run"))
+    np.testing.assert_array_equal(found[:].T, np.where(fragments == 0, 0, dense))
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_webknossos_takes_a_segmentation_as_it_is(source: Path, tmp_path: Path):
+    pipeline.export(str(source), str(tmp_path / "run"), format="webknossos")
+    (layer,) = json.loads((tmp_path / "run/webknossos/datasource-properties.json").read_text())["dataLayers"]
+    assert "attachments" not in layer
+    assert [mag["mag"] for mag in layer["mags"]] == [[1, 1, 1], [2, 2, 1], [4, 4, 2]]
+    save_volume(tmp_path / "large.zarr", np.full((2, 3, 4), 2**60, np.uint64), voxel_size=SIZE)
+    with pytest.raises(InputError, match="WEBKNOSSOS knows those up to"):
+        pipeline.export(str(tmp_path / "large.zarr"), str(tmp_path / "two"), format="webknossos")

@@ -7,7 +7,7 @@ from annotated_types import Ge
 
 from clew.ranges import Positive
 
-Format = Literal["precomputed", "ply", "obj", "glb", "swc", "nml", "table", "tiff", "cremi"]
+Format = Literal["precomputed", "ply", "obj", "glb", "swc", "nml", "table", "tiff", "cremi", "webknossos"]
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,8 @@ class ExportOptions:
     format
         `precomputed` is a volume for neuroglancer, with coarser scales and segment properties; `ply`, `obj` and `glb` are meshes,
         `swc` and `nml` skeletons, one file for each segment; `table` is a CSV file of all segments, `tiff` a file
-        for each section, for Fiji, and `cremi` the HDF5 file of a CREMI submission.
+        for each section, for Fiji, `cremi` the HDF5 file of a CREMI submission, and
+        `webknossos` a dataset of WEBKNOSSOS.
     minimum_size
         Voxels; segments of fewer get no row, mesh or skeleton.
     meshes

@@ -61,7 +61,7 @@ def _finish(
     shards = bucket_count(len(shard_grid(scales[0]).places()))
     for kind in kinds:
         write_info(join(path, FOLDERS[kind]), kind, shards)
-    properties = segment_properties(load_rows(store), source.voxel_size, read_names(source.names))
+    properties = segment_properties(load_rows(store), source.voxel_size, read_names(source.beside.segment_names))
     info = precomputed_info(
         scales,
         {PROPERTIES: PROPERTIES}

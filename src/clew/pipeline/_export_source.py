@@ -1,13 +1,14 @@
 """What every export begins with: a segmentation that is opened and checked."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from clew.export.options import ExportOptions
 from clew.labels import check_label_kind
 from clew.pipeline._block_run import absolute, volumes_folder
 from clew.pipeline._files import open_input, refuse_lossy
-from clew.pipeline._options import GeometryOptions
+from clew.pipeline._options import ExportInputs, GeometryOptions
 from clew.space import Lengths, Triple, triple
 from clew.volumes.location import join
 from clew.volumes.volume import Volume
@@ -27,8 +28,8 @@ class ExportSource:
     place : str
         The folder, local or in object storage, in which the export lies.
     options : ExportOptions
-    names, nuclei : str, optional
-        Paths of a table of names and of a label volume.
+    beside : ExportInputs
+        Paths are absolute.
     """
 
     path: str
@@ -36,8 +37,7 @@ class ExportSource:
     folder: Path
     place: str
     options: ExportOptions
-    names: str | None = None
-    nuclei: str | None = None
+    beside: ExportInputs
 
     @property
     def shape(self) -> Triple:
@@ -60,8 +60,7 @@ def open_source(
     volumes: str | None,
     geometry: GeometryOptions,
     options: ExportOptions,
-    names: str | None = None,
-    nuclei: str | None = None,
+    beside: ExportInputs,
 ) -> ExportSource:
     """Open a segmentation to export.
 
@@ -74,4 +73,11 @@ def open_source(
     volume = open_input(path, geometry.voxel_size, geometry.offset)
     check_label_kind(volume, path)
     refuse_lossy(volume)
-    return ExportSource(path, volume, run, volumes_folder(run, volumes), options, names, nuclei and absolute(nuclei))
+    return ExportSource(path, volume, run, volumes_folder(run, volumes), options, _absolute(beside))
+
+
+def _absolute(beside: ExportInputs) -> ExportInputs:
+    """The same for workers that have another working folder."""
+    given = {name: getattr(beside, name) for name in ("segment_names", "nuclei", "merge_tree")}
+    paths: dict[str, Any] = {name: absolute(path) for name, path in given.items() if path}
+    return replace(beside, **paths)

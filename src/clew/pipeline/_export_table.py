@@ -1,6 +1,7 @@
 """The table of segments: ids, names, a point inside, sizes, and nuclei."""
 
 import csv
+import io
 from functools import partial
 from math import prod
 from typing import Any
@@ -13,7 +14,7 @@ from clew.blockwise.tasks import Task, keys
 from clew.documents import regular_file
 from clew.errors import InputError
 from clew.export.in_blocks import TABLE, load_rows, row_tasks
-from clew.export.table_file import nuclei_of_segments, shared_voxels, table_file
+from clew.export.table_lines import COLUMNS, nuclei_of_segments, shared_voxels, table_lines
 from clew.labels import check_label_kind
 from clew.pipeline._block_run import BlockWork
 from clew.pipeline._declare import Record
@@ -33,17 +34,24 @@ def lay_out_table(source: ExportSource) -> BlockWork:
     shape = even_blocks(source.shape)
     grid = Grid(Domain.whole(source.shape), shape)
     inputs, places = {"source": source.path}, {}
-    if source.nuclei:
-        nuclei, box = cover(source.nuclei, source.volume)
-        check_label_kind(nuclei, source.nuclei)
+    if source.beside.nuclei:
+        nuclei, box = cover(source.beside.nuclei, source.volume)
+        check_label_kind(nuclei, source.beside.nuclei)
         refuse_lossy(nuclei)
-        inputs["nuclei"], places["nuclei"] = source.nuclei, triple(-low for low in box.low)
+        inputs["nuclei"], places["nuclei"] = source.beside.nuclei, triple(-low for low in box.low)
     outputs = {"table": SharedFiles(source.target("table"), "", source.folder / "tables" / "table-files")}
     store = FileStore(source.folder / "tables", inputs, outputs, source.voxel_size, places)
-    tasks, reads = row_tasks(grid, source.options.minimum_size), keys("nuclei", grid.places() if source.nuclei else ())
+    tasks, reads = (
+        row_tasks(grid, source.options.minimum_size),
+        keys("nuclei", grid.places() if source.beside.nuclei else ()),
+    )
     tasks += [Task(partial(_share, grid=grid, place=triple(key[1:])), (), (key,)) for key in reads]  # type: ignore[arg-type]
     write = partial(
-        _write, reads=reads, voxel_size=source.voxel_size, offset=source.volume.offset, names=read_names(source.names)
+        _write,
+        reads=reads,
+        voxel_size=source.voxel_size,
+        offset=source.volume.offset,
+        names=read_names(source.beside.segment_names),
     )
     tasks.append(Task(write, (TABLE, *reads), (("table", 0),)))
     return BlockWork(
@@ -79,8 +87,11 @@ def _share(store: Any, *, grid: Grid, place: Triple) -> None:
 
 def _write(store: Any, *, reads: tuple[Key, ...], voxel_size: Lengths, offset: Lengths, names: dict[int, str]) -> None:
     nuclei = nuclei_of_segments([store.load(key) for key in reads])
-    table = table_file(load_rows(store), voxel_size, offset, names, nuclei)
-    store.outputs["table"].put(0, {FILE: table})
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(COLUMNS)
+    table.writerows(table_lines(load_rows(store), voxel_size, offset, names, nuclei))
+    store.outputs["table"].put(0, {FILE: text.getvalue().encode()})
 
 
 def _nothing(record: Record) -> None:

@@ -144,6 +144,28 @@ class ConstraintFiles:
 
 
 @dataclass(frozen=True)
+class ExportInputs:
+    """What is handed on beside a segmentation.
+
+    Parameters
+    ----------
+    segment_names
+        CSV file with the columns id and name, for `precomputed` and `table`.
+    nuclei
+        Label volume of nuclei or somata that covers the segmentation, for `table`.
+    merge_tree
+        Merge tree, if the segmentation is its fragments, for `webknossos`: fragments and what makes up a segment are handed on.
+    threshold
+        At which the merge tree is cut, by default that which is stored with it.
+    """
+
+    segment_names: Input | None = None
+    nuclei: Input | None = None
+    merge_tree: Input | None = None
+    threshold: float | None = None
+
+
+@dataclass(frozen=True)
 class Comparison:
     """What of a segmentation is compared with the truth.
 

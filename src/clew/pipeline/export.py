@@ -8,7 +8,8 @@ from clew.pipeline._export_segments import lay_out_files
 from clew.pipeline._export_source import open_source
 from clew.pipeline._export_stacks import lay_out_cremi, lay_out_tiff
 from clew.pipeline._export_table import lay_out_table
-from clew.pipeline._options import BlockRun, GeometryOptions, Input, Volumes
+from clew.pipeline._export_webknossos import lay_out_webknossos
+from clew.pipeline._options import BlockRun, ExportInputs, GeometryOptions, Input, Volumes
 
 FORMATS = {
     "precomputed": lay_out_precomputed,
@@ -16,6 +17,7 @@ FORMATS = {
     "table": lay_out_table,
     "tiff": lay_out_tiff,
     "cremi": lay_out_cremi,
+    "webknossos": lay_out_webknossos,
 }
 """Opens the source and lays out the run, for each format; nothing is written."""
 
@@ -25,8 +27,7 @@ def export(
     source: Input,
     folder: str,
     *,
-    names: Input | None = None,
-    nuclei: Input | None = None,
+    beside: ExportInputs,
     export_options: ExportOptions,
     geometry: GeometryOptions,
     volumes: Volumes,
@@ -41,14 +42,10 @@ def export(
         Segmentation (z, y, x) of any format that clew reads.
     folder
         Where the export, in a folder or file named after its format, and the state of the run are written.
-    names
-        CSV file with the columns id and name, for `precomputed` and `table`.
-    nuclei
-        Label volume of nuclei or somata that covers the segmentation, for `table`.
     """
 
     def lay_out() -> BlockWork:
-        given = open_source(source, folder, volumes.volumes, geometry, export_options, names, nuclei)
+        given = open_source(source, folder, volumes.volumes, geometry, export_options, beside)
         return FORMATS[export_options.format](given)
 
     run_in_blocks(lay_out, record, block_run)

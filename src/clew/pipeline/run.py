@@ -38,7 +38,7 @@ PATHS = {
     "labels",
     "truth",
     "mask",
-    "names",
+    "segment_names",
     "nuclei",
     "cannot_link",
     "must_link",

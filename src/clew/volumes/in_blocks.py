@@ -29,11 +29,16 @@ def scale_name(volume: str, scale: int) -> str:
 
 
 def shared_scales(
-    path: str, volume: str, dtype: Any, scales: Sequence[Scale], block_shape: Triple
+    path: str,
+    volume: str,
+    dtype: Any,
+    scales: Sequence[Scale],
+    block_shape: Triple,
+    kind: type[SharedVolume] = SharedVolume,
 ) -> dict[str, SharedVolume]:
     """The arrays of all scales of a volume, finest first, by their keys in the store."""
     return {
-        scale_name(volume, number): SharedVolume(
+        scale_name(volume, number): kind(
             path, scale.shape, dtype, voxel_size=scale.voxel_size, offset=scale.offset, block_shape=block_shape,
             scale=number,
         )

@@ -6,6 +6,7 @@ It opens as a volume only when it is finished.
 import math
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -135,6 +136,28 @@ class SharedVolume:
         if self._array is None:
             self._array = open_array(self.folder)
         return self._array
+
+
+class ReversedVolume(SharedVolume):
+    """The same, stored in the order x, y, z, as WEBKNOSSOS reads it; no OME-Zarr."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        layout = self.layout
+        self.layout = replace(layout, shape=layout.shape[::-1], axes=layout.axes[::-1], chunks=layout.chunks[::-1])
+        self._block_shape = self._block_shape[::-1]
+
+    def __getitem__(self, selection: tuple[slice, ...]) -> np.ndarray:
+        return np.ascontiguousarray(super().__getitem__(selection[::-1]).T)
+
+    def __setitem__(self, selection: tuple[slice, ...], values: np.ndarray) -> None:
+        super().__setitem__(selection[::-1], values.T)
+
+    def block(self, place: Sequence[int]) -> Box:
+        return Box.tile(place, self._block_shape[::-1]).overlap(Box.whole(self.layout.shape[::-1]))
+
+    def discard(self, selection: tuple[slice, ...]) -> None:
+        super().discard(selection[::-1])
 
 
 def finish_volume(scales: Sequence[SharedVolume], attributes: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import tensorstore
+from numpy.typing import NDArray
 
 from clew.volumes.formats.chunked import ALL_CHUNKS, STRICT, TensorStoreArray, chunk_key
 from clew.volumes.formats.ome import ome_attributes
@@ -26,6 +27,8 @@ SHARD_CHUNKS = 4
 SHARD_BYTES = 128 << 20
 WRITE_RETRIES = 10
 """Retries of a request to object storage, two seconds apart at most."""
+TABLE_BYTES, SHARD_ROWS = 256 << 10, 4096
+"""Of a chunk of a table, and chunks in a shard of it."""
 STORING = {"store_data_equal_to_fill_value": True}
 """Option of tensorstore: chunks of nothing but zeros are stored like all others."""
 
@@ -92,6 +95,25 @@ def create_array(folder: str | Path, layout: Layout, block_shape: Sequence[int] 
     }
     store = tensorstore.open(spec, create=True, context=context(retries=WRITE_RETRIES)).result()
     return NewArray(store, layout.chunks, unit)
+
+
+def write_table(folder: str, values: NDArray[Any]) -> None:
+    """Write an array of few axes as zarr 3, in place of one that is there; chunks of 256 KiB in shards of 4096."""
+    rows = max(1, TABLE_BYTES // max(1, values[:1].nbytes))
+    chunk, rest = max(1, min(rows, len(values))), list(values.shape[1:])
+    shard = chunk * max(1, min(-(-len(values) // chunk), SHARD_ROWS))
+    codecs = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "zstd", "configuration": {"level": 5}}]
+    index = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]
+    inner = {"chunk_shape": [chunk, *rest], "codecs": codecs, "index_codecs": index, "index_location": "end"}
+    metadata = {
+        "shape": list(values.shape), "data_type": values.dtype.name,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [shard, *rest]}},
+        "codecs": [{"name": "sharding_indexed", "configuration": inner}],
+    }  # fmt: skip
+    spec = {"driver": "zarr3", "kvstore": kvstore_spec(folder), "metadata": metadata}
+    store = tensorstore.open(spec, create=True, delete_existing=True, context=context(retries=WRITE_RETRIES)).result()
+    if values.size:
+        store.write(values).result()
 
 
 def open_array(folder: str) -> TensorStoreArray:

@@ -1,19 +1,16 @@
-"""The table of segments as CSV."""
-
-import csv
-import io
+"""The lines of the table of segments."""
 
 import numpy as np
 
 from clew.export.segment_table import segment_rows
-from clew.export.table_file import nuclei_of_segments, shared_voxels, table_file
+from clew.export.table_lines import COLUMNS, nuclei_of_segments, shared_voxels, table_lines
 
 LABELS = np.array([[[1, 1, 2, 2, 2, 0]], [[1, 0, 2, 2, 2, 2]]], np.uint64)
 
 
 def test_a_row_says_where_and_how_large_a_segment_is():
-    table = table_file(segment_rows(LABELS), (40, 10, 10), (400, 0, 100), {2: 'the "large", one'}, {2: [7, 9]})
-    one, two = csv.DictReader(io.StringIO(table.decode()))
+    lines = table_lines(segment_rows(LABELS), (40, 10, 10), (400, 0, 100), {2: 'the "large", one'}, {2: [7, 9]})
+    one, two = ({name: str(value) for name, value in zip(COLUMNS, line, strict=True)} for line in lines)
     assert (one["id"], one["name"], one["voxels"], one["nuclei"]) == ("1", "", "3", "")
     assert (two["id"], two["name"], two["voxels"], two["volume_um3"], two["nuclei"]) == (
         "2",

@@ -1,8 +1,7 @@
-"""The table of segments as CSV, and which segment each nucleus lies in."""
+"""The table of segments, and which segment each nucleus lies in."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -17,14 +16,14 @@ NANOMETERS = 1000.0
 """In a µm."""
 
 
-def table_file(
+def table_lines(
     rows: SegmentRows,
     voxel_size: Lengths,
     offset: Lengths,
     names: Mapping[int, str],
     nuclei: Mapping[int, Sequence[int]],
-) -> bytes:
-    """The table as CSV.
+) -> list[tuple[Any, ...]]:
+    """The lines of the table, in the order of `COLUMNS`.
 
     Parameters
     ----------
@@ -36,16 +35,14 @@ def table_file(
     nuclei : mapping of int to sequence of int
         Ids of the nuclei in a segment.
     """
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(COLUMNS)
+    lines = []
     places = (rows.points * np.array(voxel_size) + np.array(offset)) / NANOMETERS
     columns = (rows.ids, rows.points, places, rows.voxels, volumes_of(rows, voxel_size), rows.low, rows.high - rows.low)
     for id, point, place, voxels, volume, low, size in zip(*(column.tolist() for column in columns), strict=True):
         where = [f"{value:.4f}" for value in place]
         inside = ";".join(map(str, nuclei.get(id, ())))
-        table.writerow([id, names.get(id, ""), *point, *where, voxels, f"{volume:.6g}", *low, *size, inside])
-    return text.getvalue().encode()
+        lines.append((id, names.get(id, ""), *point, *where, voxels, f"{volume:.6g}", *low, *size, inside))
+    return lines
 
 
 def shared_voxels(labels: Labels, nuclei: Labels) -> dict[str, np.ndarray]:
