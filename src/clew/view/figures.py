@@ -217,18 +217,19 @@ def choice_figure(
     chosen : str, float
         Score and threshold.
     """
+    score, threshold = chosen
     figure = _new_figure(10.5, 5.2)
     left, right = figure.subplots(1, 2, sharey=True)
     for axis, curves, labels in ((left, means, names), (right, volumes, volume_names)):
         for curve, label in zip(curves, labels, strict=True):
-            thick = 2.6 if label == chosen[0] else 1.4
+            thick = 2.6 if label == score else 1.4
             axis.plot(thresholds, curve, lw=thick, label=label)
-        axis.axvline(chosen[1], color="#8a9099", lw=1.2, ls="--", label=f"chosen {chosen[1]:g}")
+        axis.axvline(threshold, color="#8a9099", lw=1.2, ls="--", label=f"chosen {threshold:g}")
         axis.set_xlabel("agglomeration threshold")
         _tidy(axis)
         axis.legend(frameon=False, fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.14))
     left.set(ylabel="variation of information (bits)", title="mean over the volumes")
-    right.set_title(f"each volume by {chosen[0]}")
+    right.set_title(f"each volume by {score}")
     lowest = np.concatenate([means, volumes]).min(axis=1)
     left.set_ylim(0, max(3 * float(lowest.max()), 0.1))  # where they differ, not the far ends
     return figure
