@@ -119,6 +119,8 @@ def told(findings: Sequence[Finding], volumes: Mapping[str, Volume]) -> list[Fin
     The volumes have the names that `Finding.mend` has for them.
     """
     places = {name: shlex.quote(volume.source) for name, volume in volumes.items()}
+    if "affinities" in volumes:
+        places["one"] = "255" if volumes["affinities"].dtype == np.uint8 else "1"
     result = []
     for finding in findings:
         mend = finding.mend

@@ -103,7 +103,7 @@ def share(outer: Volume, part: Volume) -> Overlap:
 
 def read_mask(volume: Volume, box: Box) -> NDArray[np.bool_]:
     """Which voxels of a box lie inside a mask."""
-    return _inside(volume.read(box), volume)
+    return inside_of(volume.read(box), volume)
 
 
 def check_mask_values(volume: Volume) -> None:
@@ -112,10 +112,11 @@ def check_mask_values(volume: Volume) -> None:
     It is for runs in blocks, which read the mask only later.
     """
     for piece in sample_pieces(volume) if volume.dtype.kind in "if" else ():
-        _inside(piece, volume)
+        inside_of(piece, volume)
 
 
-def _inside(values: NDArray[Any], mask: Volume) -> NDArray[np.bool_]:
+def inside_of(values: NDArray[Any], mask: Volume) -> NDArray[np.bool_]:
+    """Which values of a mask lie inside; an InputError says how to mend it."""
     mend = f"clew convert {shlex.quote(mask.source)} OUT.zarr --dtype uint8 --range 0,1 --fill 0"
     return inside_mask(values, mask.source, f"if these are outside: {mend}")
 

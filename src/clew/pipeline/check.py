@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clew.errors import FaultyDataError, InputError
-from clew.grey import looks_like_ids
-from clew.labels import Labels, inside_mask
+from clew.grey import looks_like_ids, sample_pieces
+from clew.labels import Labels
 from clew.pipeline._declare import stage
 from clew.pipeline._examined import examine_volume, open_checked, say_findings, say_volume, told
+from clew.pipeline._files import inside_of
 from clew.pipeline._options import VoxelSize
 from clew.pipeline._progress import say
 from clew.planning.affinities import check_channels, check_polarity, scaled
@@ -151,10 +152,9 @@ def _check_volume(volume: Volume, findings: Sequence[Finding]) -> Checked:
 
 def _check_mask(values: NDArray[Any], volume: Volume) -> list[Finding]:
     try:
-        inside = inside_mask(values, volume.source)
+        inside = inside_of(values, volume)
     except InputError as error:
-        mend = "if these are outside: clew convert {mask} OUT.zarr --dtype uint8 --range 0,1 --fill 0"
-        return _named([Finding(True, str(error), mend)], mask=volume)
+        return [Finding(True, str(error))]
     if inside.all() or not inside.any():
         return [
             Finding(
@@ -175,6 +175,11 @@ def _check_affinities(
             test(volume)
         except InputError as error:
             found.append(Finding(True, str(error)))
+    lowest = min(float(np.nanmin(piece)) for piece in sample_pieces(volume)) if volume.dtype.kind == "f" else 0.0
+    if lowest < 0:
+        found.append(
+            Finding(True, f"affinities go down to {lowest:g}, but must be 0 to 1; if they are logits, apply a sigmoid")
+        )
     if len(paths) == 1 or volume.shape[0] < 3:
         return Checked("affinities", found)
     other, wrong = open_checked(paths[1], voxel_size or volume.voxel_size)

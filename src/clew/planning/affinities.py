@@ -22,7 +22,7 @@ CLEARLY = 1.03
 """How much better than those of its own offset the pairs of another one must fit."""
 WEAKEST = 0.03
 """A smaller correlation says nothing."""
-INVERT = "clew convert {affinities} OUT.zarr --dtype uint8 --range 255,0"
+INVERT = "clew convert {affinities} OUT.zarr --dtype uint8 --range {one},0"
 
 
 def check_channels(affinities: NDArray[Any], labels: Labels, mask: Mask) -> list[Finding]:

@@ -48,8 +48,8 @@ class Finding(NamedTuple):
         Whether training, or what else uses the data, would go wrong by it.
     text : str
     mend : str
-        What to type, with `{raw}`, `{labels}`, `{mask}` or `{affinities}` where the path of the volume belongs, and `{offset}`
-        for that of the labels after `move`.
+        What to type, with `{raw}`, `{labels}`, `{mask}` or `{affinities}` where the path of the volume belongs, `{offset}` for
+        that of the labels after `move`, and `{one}` for the value of an affinity of 1.
     move : (z, y, x) ints
         Voxels by which labels have to be moved.
     """
