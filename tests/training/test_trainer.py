@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from clew.errors import InputError
-from clew.network.options import PRESETS, PredictionOptions
+from clew.evaluation.scores import Scores
+from clew.network.options import PRESETS
 from clew.network.unet import UNet, with_descriptors
-from clew.segmentation.options import AgglomerationOptions, FragmentOptions
 from clew.space import Box
 from clew.training.batches import prepared_ahead
 from clew.training.losses import Emphasis, balanced_loss, loss_terms, malis_loss
@@ -18,7 +18,7 @@ from clew.training.malis import constrained_malis_loss, malis_weights
 from clew.training.options import AugmentationOptions, Loss, TrainingOptions
 from clew.training.sampling import Crop, Sampler, TrainingVolume, prepare_volume
 from clew.training.trainer import NotFiniteError, StepReport, Trainer, learning_rate
-from clew.training.validation import THRESHOLDS, HeldOut, _curve, _neurons, validate, validate_parts
+from clew.training.validation import THRESHOLDS, HeldOut, _neurons, validate, validate_parts
 
 OPTIONS = TrainingOptions(steps=6, crop=(16, 16, 16), margin=2, warmup=2, malis_after=3, learning_rate=3e-3)
 
@@ -338,18 +338,16 @@ def test_validation_scores_a_held_out_box(volume: TrainingVolume):
     assert found.scores.voi_sum >= 0
 
 
-def test_the_threshold_is_best_for_all_parts_together(volume: TrainingVolume):
-    torch.manual_seed(1)
-    network = UNet(PRESETS["tiny"]).eval()
-    parts = [HeldOut(volume.raw, volume.labels, Box(*np.s_[a:b, 3:20, 0:32])) for a, b in ((0, 8), (8, 24))]
-    found = validate_parts(network, parts, surroundings=0)
-    curves = [
-        _curve(network, part, 0, PredictionOptions(), FragmentOptions(), AgglomerationOptions()) for part in parts
-    ]
-    sums = np.mean([[scores.voi_sum for scores in curve] for curve in curves], axis=0)
-    best = int(sums.argmin())
-    assert (found.threshold, found.scores.voi_sum) == (THRESHOLDS[best], sums[best])
-    assert list(found.parts) == [curve[best] for curve in curves]
+def test_the_threshold_is_best_for_all_parts_together(monkeypatch: pytest.MonkeyPatch):
+    """The first part alone is best at the first threshold, the second at the third; together they are at the second."""
+    sums = np.full((2, len(THRESHOLDS)), 9.0)
+    sums[:, :3] = [[1, 2, 5], [6, 3, 2]]
+    curves = [[Scores(voi / 2, voi / 2, voi, voi / 10, voi) for voi in row] for row in sums.tolist()]
+    monkeypatch.setattr("clew.training.validation._curve", lambda network, part, *options: curves[part.box])
+    parts = [HeldOut(np.zeros((1, 1, 1), np.uint8), np.zeros((1, 1, 1)), number) for number in (0, 1)]
+    found = validate_parts(UNet(PRESETS["tiny"]), parts, surroundings=0)
+    assert (found.threshold, found.scores.voi_sum, found.scores.voi_split) == (THRESHOLDS[1], 2.5, 1.25)
+    assert [scores.voi_sum for scores in found.parts] == [2, 3]
 
 
 def test_single_annotated_sections_keep_their_neurons():
