@@ -88,7 +88,7 @@ def is_growing(path: str) -> bool:
 
 
 def read_marks(path: str) -> tuple[list[Marks], float | None]:
-    """The errors that `clew evaluate --where` listed, and the threshold at which they were.
+    """The errors that `clew evaluate --where` listed, and their threshold.
 
     Raises
     ------

@@ -165,7 +165,7 @@ def _layer_state(layer: Layer, step: int) -> dict[str, Any]:
 
 
 def _marks_state(marks: Marks, layers: Sequence[Layer], space: dict[str, Any]) -> dict[str, Any]:
-    """Points in the voxels of the first layer, with a list in which a right click goes there."""
+    """Points in the voxels of the first layer, and their list."""
     points = []
     for number, mark in enumerate(marks.marks, 1):
         voxel = [place / size + 0.5 for place, size in zip(mark.position, layers[0].voxel_size, strict=True)]
