@@ -13,7 +13,7 @@ FILES ?=
 export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
-.PHONY: help demo fuzz test test-python test-lowest setup lint docs figures test-without-jit mutants coverage bench bench-scale verify-large same-arrays against weights study clean
+.PHONY: help demo fuzz test test-python test-readers test-lowest setup lint docs figures test-without-jit mutants coverage bench bench-scale verify-large same-arrays against weights study clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,15 @@ test: $(READY) ## set up in .venv and pass the tests
 
 test-python: ## the tests with another Python (PYTHON=python3.13), in an environment of its own
 	$(MAKE) test VENV=.venv-$(notdir $(PYTHON))
+
+test-readers: $(READY) ## exports are read by cloud-volume, webknossos and trimesh, in environments of their own (build/readers)
+	rm -rf build/readers/exports && mkdir -p build/readers/exports
+	$(BIN)/python tests/readers/write.py build/readers/exports
+	for reader in cloud-volume webknossos trimesh; do test -d build/readers/$$reader || \
+	  { $(PYTHON) -m venv build/readers/$$reader && build/readers/$$reader/bin/pip install --quiet $$reader networkx; } || exit 1; done
+	build/readers/cloud-volume/bin/python tests/readers/read_cloud_volume.py $(CURDIR)/build/readers/exports/precomputed/precomputed build/readers/exports/expected.npz
+	build/readers/webknossos/bin/python tests/readers/read_webknossos.py build/readers/exports/webknossos/webknossos build/readers/exports/expected-webknossos.npz
+	build/readers/trimesh/bin/python tests/readers/read_trimesh.py build/readers/exports build/readers/exports/expected.npz
 
 test-lowest: build/lowest.txt ## the tests with the lowest versions that pyproject.toml allows, in an environment of its own
 	$(MAKE) test VENV=.venv-lowest CONSTRAINTS=$<
