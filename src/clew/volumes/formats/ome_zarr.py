@@ -98,7 +98,10 @@ def create_array(folder: str | Path, layout: Layout, block_shape: Sequence[int] 
 
 
 def write_table(folder: str, values: NDArray[Any]) -> None:
-    """Write an array of few axes as zarr 3, in place of one that is there; chunks of 256 KiB in shards of 4096."""
+    """Write an array of few axes as zarr 3, in place of one that is there.
+
+    Chunks have 256 KiB, shards at most 4096 of them.
+    """
     rows = max(1, TABLE_BYTES // max(1, values[:1].nbytes))
     chunk, rest = max(1, min(rows, len(values))), list(values.shape[1:])
     shard = chunk * max(1, min(-(-len(values) // chunk), SHARD_ROWS))

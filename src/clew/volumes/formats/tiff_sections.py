@@ -13,7 +13,10 @@ NANOMETERS = 1000.0
 
 
 def section_file(section: NDArray[np.unsignedinteger], voxel_size: Lengths) -> bytes:
-    """A section (y, x) of uint16 or uint32 as a TIFF file, with its voxel size (z, y, x) as ImageJ writes it."""
+    """A section (y, x) of uint16 or uint32 as a TIFF file.
+
+    It has its voxel size (z, y, x) as ImageJ writes it.
+    """
     z, y, x = (size / NANOMETERS for size in voxel_size)
     file = io.BytesIO()
     known = section.dtype == np.uint16  # what ImageJ itself can show; Bio-Formats opens uint32
