@@ -145,7 +145,7 @@ def test_an_interrupted_validation_is_done_when_training_resumes(
 
     recipe = {**RECIPE, "steps": 2, "held_out": "0:16,:,:"}
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(import_module("clew.pipeline.train"), "validate", interrupt)
+        patched.setattr(import_module("clew.pipeline.train"), "validate_parts", interrupt)
         pipeline.train(str(tmp_path / "net.pt"), data=[data], **recipe)
     assert not (tmp_path / "net.pt").exists()
     pipeline.train(str(tmp_path / "net.pt"), data=[data], **recipe)

@@ -6,13 +6,14 @@ from clew.errors import InputError
 from clew.pipeline._constraints import read_constraints
 from clew.pipeline._declare import Record, stage
 from clew.pipeline._files import open_input, suggestion
-from clew.pipeline._options import ConstraintFiles, Input, Output
+from clew.pipeline._options import ConstraintFiles, Input, Output, VoxelSize
 from clew.pipeline._progress import timed
 from clew.pipeline._protection import refuse_overlap
 from clew.pipeline._tables import load_region_graph, save_merge_tree
 from clew.segmentation import agglomeration as science
 from clew.segmentation.constraints import Constraints
 from clew.segmentation.options import AgglomerationChoice
+from clew.space import Lengths
 from clew.volumes.tables import check_table_path
 
 
@@ -24,6 +25,7 @@ def agglomerate(
     options: AgglomerationChoice,
     constraint_files: ConstraintFiles,
     fragments: Input | None = None,
+    voxel_size: VoxelSize,
     output: Output,
     record: Record,
 ) -> None:
@@ -43,7 +45,7 @@ def agglomerate(
     refuse_overlap([region_graph, fragments, *asdict(constraint_files).values()], [merge_tree])
     check_table_path(merge_tree, overwrite=output.overwrite)
     graph, attributes = load_region_graph(region_graph)
-    constraints = _constraints(constraint_files, fragments)
+    constraints = _constraints(constraint_files, fragments, voxel_size.voxel_size)
     with timed("agglomerate", int(graph.sizes.sum())):
         tree = science.agglomerate(
             graph, options=options.complete(attributes.get("suggested_score")), constraints=constraints
@@ -51,9 +53,9 @@ def agglomerate(
     save_merge_tree(merge_tree, tree, record | suggestion(attributes), output.overwrite)
 
 
-def _constraints(files: ConstraintFiles, fragments: str | None) -> Constraints:
+def _constraints(files: ConstraintFiles, fragments: str | None, voxel_size: Lengths | None) -> Constraints:
     if files == ConstraintFiles():
         return Constraints()
     if fragments is None:
         raise InputError("agglomerate: constraints need the fragments that they are about: give --fragments")
-    return read_constraints(files, open_input(fragments))
+    return read_constraints(files, open_input(fragments, voxel_size))
