@@ -18,6 +18,7 @@ from clew.errors import InputError
 from clew.evaluation.edges import majorities
 from clew.evaluation.overlap import OverlapTable, checked_table, sum_pairs
 from clew.evaluation.scores import check_annotated
+from clew.kernels.agglomeration_layout import FULL
 from clew.kernels.merge_tree import cut_tree
 from clew.labels import Labels, sizes_by_id
 
@@ -25,8 +26,6 @@ Parts = tuple[tuple[int, int], tuple[int, int]]
 """The two parts (segment, object) of an error, the larger first."""
 Verdict = Literal["segmentation wrong", "truth wrong", "undecided"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
-LEVELS = 65535
-"""Scores of merges are whole numbers of 65535ths."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ class Merges(NamedTuple):
 
     def before(self, threshold: float) -> int:
         """How many merges have happened at a threshold."""
-        return int(np.count_nonzero(self.levels > np.round(LEVELS * (1.0 - threshold), 6)))
+        return int(np.count_nonzero(self.levels > np.round(FULL * (1.0 - threshold), 6)))
 
     def regions(self, merges: int) -> NDArray[np.int64]:
         """The region of each fragment after so many merges, by its first fragment."""
@@ -205,7 +204,7 @@ def _cause(
     event = _first_meeting(merges, marks, events)
     if event is None:
         return None
-    threshold = 1.0 - int(merges.levels[event]) / LEVELS
+    threshold = 1.0 - int(merges.levels[event]) / FULL
     edge = _contact(merges, event, owners, error)
     one, other = owners[merges.edges[edge]].tolist()
     return Cause(event, threshold, edge, (one, other))

@@ -5,6 +5,7 @@
 
 import os
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,14 @@ def remove_remote(folder: str) -> None:
     import tensorstore
 
     _objects(folder).delete_range(tensorstore.KvStore.KeyRange()).result()
+
+
+def remove_whole(folder: str) -> None:
+    """Remove a folder, local or in object storage, if it is there."""
+    if is_remote(folder):
+        remove_remote(folder)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _objects(folder: str) -> Any:

@@ -4,7 +4,6 @@ It opens as a volume only when it is finished.
 """
 
 import math
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -17,7 +16,7 @@ from clew.replace import written_beside
 from clew.space import Box, Lengths
 from clew.volumes.formats.chunked import TensorStoreArray
 from clew.volumes.formats.ome_zarr import create_array, group_metadata, lost_chunks, open_array
-from clew.volumes.location import is_remote, join, read_bytes, read_json, remove_bytes, remove_remote, write_bytes
+from clew.volumes.location import is_remote, join, read_bytes, read_json, remove_bytes, remove_whole, write_bytes
 from clew.volumes.save import record_of
 from clew.volumes.shared_precomputed import INFO, lost_shards
 from clew.volumes.volume import Layout, first_line
@@ -98,10 +97,7 @@ class SharedVolume:
 
     def remove(self) -> None:
         """Remove the whole volume."""
-        if is_remote(self.path):
-            remove_remote(self.path)
-        else:
-            shutil.rmtree(self.path, ignore_errors=True)
+        remove_whole(self.path)
 
     def __getitem__(self, selection: tuple[slice, ...]) -> np.ndarray:
         return np.asarray(self._opened()[self._channels + selection])

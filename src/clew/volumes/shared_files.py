@@ -2,13 +2,12 @@
 
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from clew.replace import written_whole
-from clew.volumes.location import has_object, is_remote, join, remove_remote, write_bytes
+from clew.volumes.location import has_object, is_remote, join, remove_whole, write_bytes
 
 
 class SharedFiles:
@@ -44,10 +43,7 @@ class SharedFiles:
 
     def remove(self) -> None:
         """Remove the folder."""
-        if is_remote(self.path):
-            remove_remote(self.path)
-        else:
-            shutil.rmtree(self.path, ignore_errors=True)
+        remove_whole(self.path)
 
     def put(self, number: int, files: Mapping[str, bytes]) -> None:
         """Write the files of a task, by name, and note their names."""

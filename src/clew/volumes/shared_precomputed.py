@@ -4,7 +4,6 @@ They open as a volume only when they are finished: until then there is no file `
 """
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -27,7 +26,7 @@ from clew.volumes.location import (
     kvstore_spec,
     read_json,
     remove_bytes,
-    remove_remote,
+    remove_whole,
     write_bytes,
 )
 from clew.volumes.pyramid import Scale, coarser_scales
@@ -185,10 +184,7 @@ class SharedPrecomputed:
 
     def remove(self) -> None:
         """Remove the whole volume."""
-        if is_remote(self.path):
-            remove_remote(self.path)
-        else:
-            shutil.rmtree(self.path, ignore_errors=True)
+        remove_whole(self.path)
 
     def block(self, place: Sequence[int]) -> Box:
         """The voxels (z, y, x) of the shard of this number along z, y and x."""
