@@ -36,6 +36,15 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_windows_are_as_wide_in_thick_sections_and_fit_into_crops():
+    for recipe in RECIPES:
+        for kind in folds.KINDS:
+            options = recipe.options(1, 250, kind)
+            assert options.malis_window is None or all(np.less_equal(options.malis_window, options.crop)), recipe.name
+    (windows_of_28,) = (recipe for recipe in RECIPES if recipe.name == "windows of 28")
+    assert windows_of_28.options(1, 250, folds.THICK).malis_window == (7, 28, 28)
+
+
 def test_folds_do_not_show_what_they_judge(data: Path):
     for fold in folds.read_folds(data)[:2]:
         sample, small = fold.training

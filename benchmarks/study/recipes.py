@@ -2,7 +2,8 @@
 
 from typing import Any, NamedTuple
 
-from benchmarks.study.folds import Kind
+from benchmarks.study.folds import ISOTROPIC, Kind
+from clew.space import Triple
 from clew.training.options import TrainingOptions
 
 STEPS = 250
@@ -18,11 +19,20 @@ class Recipe(NamedTuple):
     def options(self, seed: int, steps: int, kind: Kind) -> TrainingOptions:
         """Options of one run."""
         common = {"learning_rate": 2e-4, "warmup": 25, "malis_after": 0, "malis_weight": 0.0}
-        return TrainingOptions(steps=steps, seed=seed, validate_every=steps, **kind.training | common | self.changes)
+        chosen = common | self.changes
+        if "malis_window" in chosen:
+            chosen["malis_window"] = _as_wide(chosen["malis_window"], kind)
+        return TrainingOptions(steps=steps, seed=seed, validate_every=steps, **kind.training | chosen)
+
+
+def _as_wide(window: Triple, kind: Kind) -> Triple:
+    """A window of so many voxels of 10 nm, in voxels of this kind of tissue."""
+    z, y, x = (round(edge * ISOTROPIC.voxel_size[0] / size) for edge, size in zip(window, kind.voxel_size, strict=True))
+    return z, y, x
 
 
 def windows(edge: int, weight: float = 0.5, **changes: Any) -> dict[str, Any]:
-    """MALIS in cubes of this edge beside the voxel-wise loss."""
+    """MALIS in cubes of this edge, in voxels of 10 nm, beside the voxel-wise loss."""
     return {"malis_weight": weight, "malis_window": (edge, edge, edge), **changes}
 
 
