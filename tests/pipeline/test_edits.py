@@ -78,6 +78,23 @@ def test_one_writes_and_others_read_along(run, tmp_path: Path):
         clew.Edits(tmp_path / "none.sqlite", *run, read_only=True)
 
 
+def test_marks_are_kept_and_a_changed_segment_is_not_done(run, tmp_path: Path):
+    with clew.Edits(tmp_path / "e.sqlite", *run) as edits:
+        edits.split([at(0)], [at(11)])
+        edits.mark_done(at(3))
+        edits.mark_seen(at(7), at(5))
+        assert (edits.done(), edits.seen()) == ({1}, {(3, 4)})
+        edits.merge(at(0), at(11))
+        assert edits.done() == set(), "it is another segment now"
+        assert edits.undo() == 4, "undo passes over marks"
+    with clew.Edits(tmp_path / "e.sqlite", *run) as again:
+        assert (again.done(), again.seen()) == ({1}, {(3, 4)})
+        again.mark_done(at(0), done=False)
+        assert again.done() == set()
+        assert again.undo() == 1
+        assert again.apply().lookup.tolist() == [1] * 6
+
+
 @pytest.mark.parametrize("voxel", [at(12), at(-1), (0, 0), (0, 0, 0.5), "here"])
 def test_voxels_that_are_none_are_refused(run, tmp_path: Path, voxel):
     with clew.Edits(tmp_path / "e.sqlite", *run) as edits:

@@ -146,4 +146,4 @@ def test_sides_that_share_a_fragment_or_no_segment_are_refused():
 
 def test_contacts_are_as_strong_as_the_sum_of_their_affinities():
     graph = build_region_graph(np.full((3, 2, 1, 2), 200, np.uint8), np.array([[[1, 2]], [[1, 2]]], np.uint64))
-    assert contact_strengths(graph).tolist() == [400]
+    assert contact_strengths(graph, np.array([0])).tolist() == [400]

@@ -42,6 +42,8 @@ class Row(NamedTuple):
 class EditLog:
     """An opened file of edits; it is made where there is none.
 
+    Several threads may use it, one at a time.
+
     Parameters
     ----------
     path : path
@@ -60,7 +62,9 @@ class EditLog:
         try:
             if not read_only:
                 self._held.enter_context(locked(path.with_name(f"{path.name}.lock")))
-            self._database = sqlite3.connect(f"{path.absolute().as_uri()}{'?mode=ro' * read_only}", uri=True)
+            self._database = sqlite3.connect(
+                f"{path.absolute().as_uri()}{'?mode=ro' * read_only}", uri=True, check_same_thread=False
+            )
             self._held.callback(self._database.close)
             self._begin(about, read_only)
         except sqlite3.DatabaseError as error:
@@ -82,9 +86,11 @@ class EditLog:
             raise InputError(f"{self.path}: the edit was not kept: {error}") from error
         return int(found.lastrowid or 0)
 
-    def rows(self) -> list[Row]:
-        """All rows, in the order in which they were added."""
-        found = self._database.execute("SELECT number, kind, content, user, time, comment FROM edits ORDER BY number")
+    def rows(self, after: int = 0) -> list[Row]:
+        """All rows after that of a number, in the order in which they were added."""
+        found = self._database.execute(
+            "SELECT number, kind, content, user, time, comment FROM edits WHERE number > ? ORDER BY number", (after,)
+        )
         return [Row(number, kind, json.loads(content), *rest) for number, kind, content, *rest in found]
 
     def close(self) -> None:

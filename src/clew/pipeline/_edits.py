@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from clew.arrays import as_array
 from clew.errors import InputError
+from clew.kernels.relabel import positions_of
 from clew.pipeline._edit_log import EditLog, Row
 from clew.proofreading.corrections import Correction, Segments, replay
 from clew.replace import written_beside
@@ -22,6 +23,8 @@ from clew.space import Box, triple
 
 Voxel = Sequence[int]
 MERGE, SPLIT, UNDO, REDO = "merge", "split", "undo", "redo"
+SEEN, DONE, NOT_DONE = "seen", "done", "not done"
+"""Marks: they change no segment, and undo passes over them."""
 
 
 class Corrected(NamedTuple):
@@ -93,7 +96,10 @@ class Edits:
         read_only: bool = False,
     ) -> None:
         self.graph, self.tree, self.fragments, self.threshold = graph, tree, fragments, threshold
+        self.read_only = read_only
         self._log = EditLog(Path(path), _about(graph, fragments), user=user, read_only=read_only)
+        self._rows: list[Row] = []
+        self._live: tuple[list[int], Segments | None] = [], None
 
     def merge(self, one: Voxel, other: Voxel, *, comment: str = "") -> int:
         """Join the segments at two voxels (z, y, x); returns the number of the edit."""
@@ -121,7 +127,7 @@ class Edits:
             For voxels outside, or where the two groups share a fragment or no segment.
         """
         points = [self._points(side) for side in (sources, sinks)]
-        made = self._segments().split(*(_ids(side) for side in points))
+        made = self.segments().split(*(_ids(side) for side in points))
         content = {"sources": points[0], "sinks": points[1], "cut": made.cut.tolist()}
         return self._log.append(SPLIT, content, comment)
 
@@ -132,6 +138,51 @@ class Edits:
     def redo(self, *, comment: str = "") -> int:
         """Do again what was taken back last; returns its number."""
         return self._turn(REDO, comment)
+
+    def mark_seen(self, one: Voxel, other: Voxel, *, comment: str = "") -> int:
+        """Note that the contact of the fragments at two voxels was looked at; returns the number of the mark."""
+        points = self._points([one, other])
+        return self._log.append(SEEN, {"sources": points[:1], "sinks": points[1:]}, comment)
+
+    def mark_done(self, voxel: Voxel, *, done: bool = True, comment: str = "") -> int:
+        """Note that the segment at a voxel is right, or not any more; returns the number of the mark.
+
+        A segment is done as long as it consists of the same fragments: an edit that changes it opens it again, and undo of that
+        edit brings the mark back.
+        """
+        (point,) = self._points([voxel])
+        place = int(positions_of(self.graph.fragments, _ids([point]))[0])
+        members = self.segments().members(int(self.segments().roots()[place]))
+        return self._log.append(
+            DONE if done else NOT_DONE, {"sources": [point], "members": self._digest(members)}, comment
+        )
+
+    def seen(self) -> set[tuple[int, int]]:
+        """The contacts that were looked at: pairs of fragments, the smaller first."""
+        marks = (row.content for row in self._history() if row.kind == SEEN)
+        pairs = (sorted((mark["sources"][0][0], mark["sinks"][0][0])) for mark in marks)
+        return {(one, other) for one, other in pairs}
+
+    def done(self) -> set[int]:
+        """The segments that are done, by their smallest fragments."""
+        segments, found = self.segments(), set()
+        marks = {row.content["members"]: row for row in self._history() if row.kind in (DONE, NOT_DONE)}
+        for digest, row in marks.items():
+            place = positions_of(self.graph.fragments, _ids(row.content["sources"]))[0]
+            root = int(segments.roots()[place])
+            if row.kind == DONE and self._digest(segments.members(root)) == digest:
+                found.add(int(self.graph.fragments[root]))
+        return found
+
+    def segments(self) -> Segments:
+        """What hangs together now, at the threshold of these edits."""
+        rows, (applied, segments) = self._active(), self._live
+        if segments is None or [row.number for row in rows[: len(applied)]] != applied:
+            applied, segments = [], Segments(self.graph, self.tree, self.threshold)
+        for row in rows[len(applied) :]:
+            segments.correct(_correction(row))
+        self._live = [row.number for row in rows], segments
+        return segments
 
     def apply(self, threshold: float | None = None) -> Corrected:
         """The segment of each fragment with all edits.
@@ -201,7 +252,7 @@ class Edits:
 
         Each with number, kind, content, user, time (UTC) and comment.
         """
-        return [row._asdict() for row in self._log.rows()]
+        return [row._asdict() for row in self._history()]
 
     def export(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the history as JSON lines."""
@@ -219,7 +270,7 @@ class Edits:
         self.close()
 
     def _turn(self, kind: str, comment: str) -> int:
-        done, undone = _stacks(self._log.rows())
+        done, undone = _stacks(self._history())
         stack = done if kind == UNDO else undone
         if not stack:
             raise InputError(f"there is nothing to {kind}")
@@ -227,13 +278,15 @@ class Edits:
         return stack[-1].number
 
     def _active(self) -> list[Row]:
-        return _stacks(self._log.rows())[0]
+        return _stacks(self._history())[0]
 
-    def _segments(self) -> Segments:
-        segments = Segments(self.graph, self.tree, self.threshold)
-        for row in self._active():
-            segments.correct(_correction(row))
-        return segments
+    def _history(self) -> list[Row]:
+        """All rows; those that another process has added since, too."""
+        self._rows += self._log.rows(self._rows[-1].number if self._rows else 0)
+        return self._rows
+
+    def _digest(self, members: NDArray[np.int64]) -> str:
+        return hashlib.blake2b(self.graph.fragments[members].tobytes(), digest_size=16).hexdigest()
 
     def _points(self, voxels: Sequence[Voxel]) -> list[list[int]]:
         """(fragment, z, y, x) of each voxel."""
@@ -260,7 +313,7 @@ def _stacks(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
             undone.append(done.pop())
         elif row.kind == REDO:
             done.append(undone.pop())
-        else:
+        elif row.kind in (MERGE, SPLIT):
             done.append(row)
             undone.clear()
     return done, undone

@@ -71,18 +71,45 @@ class Segments:
         segments = segment_lookup(tree, threshold)
         self._joined = segments[self._ends[:, 0]] == segments[self._ends[:, 1]]
         self._links: set[tuple[int, int]] = set(map(tuple, positions_of(graph.fragments, tree.must_link).tolist()))
+        self._roots = positions_of(graph.fragments, segments)
 
     def correct(self, correction: Correction) -> None:
         """Cut what it cuts, then join what it joins."""
         cut = positions_of(self.graph.fragments, correction.cut)
+        links = positions_of(self.graph.fragments, correction.links)
         self._joined[self._rows_of(cut)] = False
         self._links.difference_update(map(tuple, cut.tolist()))
-        self._links.update(map(tuple, positions_of(self.graph.fragments, correction.links).tolist()))
+        self._links.update(map(tuple, links.tolist()))
+        self._unite_anew(np.unique(self._roots[np.concatenate([cut, links]).ravel()]))
 
     def roots(self) -> NDArray[np.int64]:
-        """Position of the smallest fragment that each fragment hangs together with."""
-        pairs = np.concatenate([self._ends[self._joined], self._link_array()])
-        return unite_indices(pairs[:, 0], pairs[:, 1], len(self.graph.fragments))
+        """Position of the smallest fragment that each fragment hangs together with.
+
+        The array is one's own: later corrections do not change it.
+        """
+        return self._roots
+
+    def members(self, root: int) -> NDArray[np.int64]:
+        """Positions of the fragments that hang together with one, ascending."""
+        return np.flatnonzero(self._roots == root)
+
+    def _unite_anew(self, touched: NDArray[np.int64]) -> None:
+        """Find out what hangs together in the segments with these roots."""
+        inside = np.isin(self._roots, touched)
+        members = np.flatnonzero(inside)
+        ends, _ = self._contacts_inside(inside)
+        local = np.searchsorted(members, ends)
+        self._roots = self._roots.copy()
+        self._roots[members] = members[unite_indices(local[:, 0], local[:, 1], len(members))]
+
+    def _contacts_inside(self, inside: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The contacts and links that hold whole segments together.
+
+        Their ends (n + k, 2), and the rows (n,) of the contacts, which come first.
+        """
+        rows = np.flatnonzero(self._joined & inside[self._ends[:, 0]])
+        links = self._link_array()
+        return np.concatenate([self._ends[rows], links[inside[links].all(axis=1)]]), rows
 
     def split(self, sources: Ids, sinks: Ids) -> Correction:
         """The minimum cut between two groups of fragments, not done yet.
@@ -102,13 +129,10 @@ class Segments:
         if not np.intersect1d(roots[sides[0]], roots[sides[1]]).size:
             raise InputError("the two sides of the split are different segments already: nothing to split")
         inside = np.isin(roots, roots[np.concatenate(sides)])
-        rows = np.flatnonzero(self._joined & inside[self._ends[:, 0]])
-        links = self._link_array()
-        links = links[inside[links[:, 0]]]
-        strengths = contact_strengths(self.graph)[rows]
-        ends = np.concatenate([self._ends[rows], links])
+        ends, rows = self._contacts_inside(inside)
+        strengths = contact_strengths(self.graph, rows)
         # a link is as strong as the strongest contact: what a person joined is cut last
-        every = np.concatenate([strengths, np.full(len(links), strengths.max(initial=1))])
+        every = np.concatenate([strengths, np.full(len(ends) - len(rows), strengths.max(initial=1))])
         cut = ends[minimum_cut(ends, every, self.graph.sizes, *sides)]
         pairs = np.unique(np.sort(self.graph.fragments[cut], axis=1), axis=0)
         one, other = (self.graph.fragments[side] for side in sides)

@@ -11,12 +11,15 @@ SOURCE, SINK, FIRST = 0, 1, 2
 """Nodes of the flow: all fragments of a group are one, so that none of them comes to the other side."""
 
 
-def contact_strengths(graph: RegionGraph) -> NDArray[np.int64]:
-    """Sum of the affinities (0..255) of each contact, (n,).
+def contact_strengths(graph: RegionGraph, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Sum of the affinities (0..255) of some contacts, (n,), by their rows.
 
     So a large contact is not cut for a small one.
     """
-    return np.diff(np.append(0, np.cumsum(graph.bins * graph.counts))[graph.starts])
+    first, lengths = graph.starts[rows], graph.starts[rows + 1] - graph.starts[rows]
+    ends = np.append(0, np.cumsum(lengths))
+    cells = np.arange(ends[-1]) + np.repeat(first - ends[:-1], lengths)
+    return np.diff(np.append(0, np.cumsum(graph.bins[cells] * graph.counts[cells]))[ends])
 
 
 def minimum_cut(
