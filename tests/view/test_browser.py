@@ -13,6 +13,7 @@ from PIL import Image
 from clew import AgglomerationOptions, agglomerate, build_region_graph, extract_fragments, relabel, segment_lookup
 from clew.synthetic.volume import synthesize
 from clew.view import browser, server
+from clew.view.colours import colours_of
 from clew.view.layers import Layer, Mark, Marks
 from clew.view.neuroglancer import address_of, view
 from noise import noisy_affinities
@@ -129,6 +130,21 @@ def test_every_layer_draws_and_none_looks_like_another(open_page, viewer):
     for k, one in enumerate(names):
         for other in names[:k]:
             assert differing(found[one], found[other]) > 0.05, f"{one} looks like {other}"
+
+
+def test_pictures_have_the_colours_of_the_viewer(open_page, viewer, layers):
+    page = open_page(address_of(viewer))
+    page.evaluate("""() => {
+      viewer.showAxisLines.value = false;
+      viewer.layerManager.managedLayers.forEach((layer) => layer.setVisible(layer.name === "truth"));
+      viewer.layerManager.getLayerByName("truth").layer.displayState.selectedAlpha.value = 1;
+    }""")
+    seen = picture(page).reshape(-1, 3)
+    wanted = np.rint(255 * colours_of(np.unique(layers[4].data[12]))).astype(int)
+    nearest = np.abs(seen[:, None] - wanted).max(2)
+    known = nearest.min(1) <= 1
+    assert np.mean(known[seen.max(1) > 0]) > 0.9, "all but lines and letters that lie above"
+    assert len(np.unique(nearest[known].argmin(1))) > 5
 
 
 def test_moving_the_threshold_changes_what_is_seen_and_the_address(open_page, viewer):

@@ -162,6 +162,14 @@ def test_colours_are_stable_distinct_and_black_only_for_0():
     assert len(many) >= 198
 
 
+@given(arrays(np.uint64, 20, elements=st.integers(1, 2**64 - 1)))
+def test_colours_are_those_of_neuroglancer(ids):
+    from neuroglancer.segment_colors import hex_string_from_segment_id
+
+    wanted = [list(bytes.fromhex(hex_string_from_segment_id(0, id)[1:])) for id in ids.tolist()]
+    np.testing.assert_allclose(255 * colours_of(ids), wanted, atol=0.51)
+
+
 def test_0_is_transparent_and_borders_are_stronger():
     labels = np.zeros((5, 6), np.int64)
     labels[1:4, 1:5] = 9

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def colours_of(ids: np.ndarray) -> np.ndarray:
-    """Colours of neuron ids, by a hash of the id: vivid, spread over all hues.
+    """Colours of neuron ids: those that neuroglancer gives them, so that pictures and viewer agree.
 
     Parameters
     ----------
@@ -16,26 +16,28 @@ def colours_of(ids: np.ndarray) -> np.ndarray:
     numpy.ndarray
         (…, 3) float32, red, green and blue in [0, 1]; 0 is black.
     """
-    mixed = _mix(np.asarray(ids).astype(np.uint64))
-    hue = (mixed & np.uint64(0xFFFF)).astype(np.float32) / 65536
-    saturation = 0.55 + 0.45 * ((mixed >> np.uint64(16)) & np.uint64(0xFF)).astype(np.float32) / 255
-    value = 0.72 + 0.28 * ((mixed >> np.uint64(24)) & np.uint64(0xFF)).astype(np.float32) / 255
+    ids = np.asarray(ids).astype(np.uint64)
+    mixed = _combine(_combine(np.zeros(ids.shape, np.uint32), ids), ids >> np.uint64(32))
+    hue, paleness = ((mixed >> np.uint32(shift) & np.uint32(0xFF)).astype(np.float32) / 255 for shift in (0, 8))
     sixths = (hue[..., None] * 6 + np.array([5, 3, 1], np.float32)) % 6
     ramp = np.clip(np.minimum(sixths, 4 - sixths), 0, 1)
-    colours = value[..., None] * (1 - saturation[..., None] * ramp)
-    colours[np.asarray(ids) == 0] = 0
+    colours = 1 - (0.5 + 0.5 * paleness[..., None]) * ramp
+    colours[ids == 0] = 0
     return colours.astype(np.float32)
 
 
-def _mix(ids: np.ndarray) -> np.ndarray:
-    """Scatter the bits of unsigned 64-bit integers; they wrap around by design.
+def _combine(state: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Mix the lower 32 bits of values into a state of 32 bits; they wrap around by design.
 
-    This is the finaliser of splitmix64.
+    This is a step of MurmurHash3 (Appleby), as neuroglancer takes it for its colours.
     """
-    ids = ids + np.uint64(0x9E3779B97F4A7C15)
-    ids = (ids ^ (ids >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    ids = (ids ^ (ids >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return ids ^ (ids >> np.uint64(31))
+    mixed = values.astype(np.uint32) * np.uint32(0xCC9E2D51)
+    state = state ^ _rotated(mixed, 15) * np.uint32(0x1B873593)
+    return _rotated(state, 13) * np.uint32(5) + np.uint32(0xE6546B64)
+
+
+def _rotated(bits: np.ndarray, by: int) -> np.ndarray:
+    return bits << np.uint32(by) | bits >> np.uint32(32 - by)
 
 
 def paint(labels: np.ndarray, opacity: float) -> np.ndarray:
@@ -98,3 +100,14 @@ def follow(labels: list[np.ndarray], reference: list[np.ndarray]) -> list[np.nda
     ends = np.cumsum([part.size for part in labels])
     sections = np.split(new_ids[indices], ends[:-1])
     return [section.reshape(part.shape) for section, part in zip(sections, labels, strict=True)]
+
+
+def _mix(ids: np.ndarray) -> np.ndarray:
+    """Scatter the bits of unsigned 64-bit integers; they wrap around by design.
+
+    This is the finaliser of splitmix64.
+    """
+    ids = ids + np.uint64(0x9E3779B97F4A7C15)
+    ids = (ids ^ (ids >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    ids = (ids ^ (ids >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return ids ^ (ids >> np.uint64(31))
