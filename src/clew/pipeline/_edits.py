@@ -140,14 +140,17 @@ class Edits:
         return self._turn(REDO, comment)
 
     def mark_seen(self, one: Voxel, other: Voxel, *, comment: str = "") -> int:
-        """Note that the contact of the fragments at two voxels was looked at; returns the number of the mark."""
+        """Note that the contact of the fragments at two voxels was looked at.
+
+        Returns the number of the mark.
+        """
         points = self._points([one, other])
         return self._log.append(SEEN, {"sources": points[:1], "sinks": points[1:]}, comment)
 
     def mark_done(self, voxel: Voxel, *, done: bool = True, comment: str = "") -> int:
-        """Note that the segment at a voxel is right, or not any more; returns the number of the mark.
+        """Note that the segment at a voxel is right, or not any more.
 
-        A segment is done as long as it consists of the same fragments: an edit that changes it opens it again, and undo of that
+        Returns the number of the mark. A segment is done as long as it consists of the same fragments: an edit that changes it opens it again, and undo of that
         edit brings the mark back.
         """
         (point,) = self._points([voxel])
