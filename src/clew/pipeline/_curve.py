@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,12 +15,14 @@ from clew.evaluation.overlap import OverlapTable, relabel_table
 from clew.evaluation.scores import Scores, best_threshold, score_table, score_thresholds
 from clew.evaluation.spread import check_spread, voi_intervals
 from clew.pipeline._declare import Record
-from clew.pipeline._files import write_scores
+from clew.pipeline._files import FILE_NAMES, SUGGESTED, write_scores
+from clew.pipeline._identity import identify
 from clew.pipeline._options import Comparison
 from clew.pipeline._progress import say
 from clew.pipeline._tables import load_merge_tree
 from clew.segmentation.relabel import segment_lookup
 from clew.view.figures import threshold_figure
+from clew.volumes.open import open_volume
 
 Curve = list[tuple[float, Scores]]
 
@@ -53,8 +56,15 @@ class Measured(NamedTuple):
     intervals: NDArray[np.float64] | None
 
 
+class Use(NamedTuple):
+    """A threshold, and why it matters: `used`, or `stored` with the network."""
+
+    why: str
+    threshold: float
+
+
 def measure(table: OverlapTable, comparison: Comparison) -> Measured:
-    """Score a segmentation, or many thresholds, and say it as a table.
+    """Score a segmentation, or many thresholds, and say the best and the used one.
 
     Each score comes with its spread over true objects.
     """
@@ -64,8 +74,46 @@ def measure(table: OverlapTable, comparison: Comparison) -> Measured:
     except InputError as few:
         measured = Measured(curve, None)
         say(f"no interval of VOI: {few}")
-    say_scores(measured)
+    say_scores(measured, _scores_in_use(table, comparison))
     return measured
+
+
+def _scores_in_use(table: OverlapTable, comparison: Comparison) -> tuple[Use, Scores] | None:
+    """The scores at the threshold in use, where there is one."""
+    if comparison.merge_tree is None:
+        return None
+    use = threshold_in_use(comparison.merge_tree)
+    if use is None:
+        return None
+    tree, _ = load_merge_tree(comparison.merge_tree)
+    lookup = segment_lookup(tree, use.threshold)
+    return use, score_thresholds(table, tree.fragments, [lookup])[0]
+
+
+def threshold_in_use(merge_tree: str) -> Use | None:
+    """The threshold of the segmentation beside a tree, else that of the network."""
+    used = used_threshold(merge_tree)
+    if used is not None:
+        return Use("used", used)
+    tree, attributes = load_merge_tree(merge_tree)
+    threshold, score = (attributes.get(name) for name in SUGGESTED)
+    return Use("stored", float(threshold)) if threshold is not None and score == tree.score else None
+
+
+def used_threshold(merge_tree: str) -> float | None:
+    """The threshold at which the segmentation beside a merge tree was cut.
+
+    None where there is none that was made of this tree.
+    """
+    with suppress(InputError):
+        made = open_volume(Path(merge_tree).parent / FILE_NAMES["segmentation"]).attributes
+        trees = made.get("inputs", {}).get("merge_tree")
+        if made.get("stage") == "relabel" and trees == identify(merge_tree):
+            return float(made["threshold"])
+        if made.get("stage") == "segment-blocks":
+            given = made["parameters"]["threshold"]
+            return float(made["suggested_threshold"] if given is None else given)
+    return None
 
 
 def _steps(comparison: Comparison) -> list[float]:
@@ -106,17 +154,21 @@ def curve_figure(curve: Curve, intervals: NDArray[np.float64] | None, used: floa
 
 def save_scores(
     whole: Measured,
-    path: Path,
+    path: Path | None,
     record: Record,
     topology: Measured | None = None,
     edges: Any = None,
     calibres: Any = None,
     after_verdicts: Any = None,
 ) -> None:
-    """Write scores as JSON, with what they were made from.
+    """Write all scores as JSON, with what they were made from, and say where.
 
-    An existing file is replaced.
+    An existing file is replaced. Without a path it is said how to get one.
     """
+    if len(whole.curve) > 1:
+        say(f"all {len(whole.curve)} thresholds: {path or 'give --json FILE, or --plot FILE.png'}")
+    if path is None:
+        return
     further = {
         "topology": None if topology is None else _rows(topology), "edges": edges, "calibres": calibres,
         "after_verdicts": after_verdicts,
@@ -135,13 +187,18 @@ def _rows(measured: Measured) -> list[dict[str, Any]]:
     return rows
 
 
-def say_scores(measured: Measured) -> None:
-    """Scores as a table."""
+def say_scores(measured: Measured, in_use: tuple[Use, Scores] | None) -> None:
+    """Scores as a table: of many thresholds only the best, and the one in use."""
     curve, intervals = measured
     spread = "" if intervals is None else "  VOI sum, 95 % of objects"
-    say("threshold  VOI split  VOI merge    VOI sum  adapted Rand  CREMI score" + spread)
-    best = best_of(curve)[0] if len(curve) > 1 else None
-    for index, (threshold, scores) in enumerate(curve):
-        values = " ".join(f"{value:10.4f}" for value in dataclasses.astuple(scores))
-        ends = "" if intervals is None else "  {:10.4f} to {:.4f}".format(*intervals[index])
-        say(f"{threshold:9.3f} {values}{ends}" + ("  <- best" if threshold == best else ""))
+    say(" " * 9 + "threshold  VOI split  VOI merge    VOI sum  adapted Rand  CREMI score" + spread)
+    at = min(range(len(curve)), key=lambda index: curve[index][1].voi_sum)
+    ends = "" if intervals is None else "  {:10.4f} to {:.4f}".format(*intervals[at])
+    say(_line("best" if len(curve) > 1 else "", *curve[at]) + ends)
+    if in_use is not None:
+        say(_line(in_use[0].why, in_use[0].threshold, in_use[1]))
+
+
+def _line(name: str, threshold: float, scores: Scores) -> str:
+    at = "" if math.isnan(threshold) else f"{threshold:.3f}"
+    return f"{name:8} {at:>9} " + " ".join(f"{value:10.4f}" for value in dataclasses.astuple(scores))

@@ -3,7 +3,6 @@
 The truth is true labels; scores are a table, JSON and a plot.
 """
 
-from contextlib import suppress
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -27,16 +26,23 @@ from clew.evaluation.overlap import OverlapTable, overlap_table
 from clew.labels import without_special
 from clew.pipeline._block_run import BlockWork, absolute, run_in_blocks
 from clew.pipeline._calibres import calibre_rows, classes_of, overlap_by_calibre
-from clew.pipeline._curve import Curve, Measured, best_of, curve_figure, cut_at_best, measure, save_scores
+from clew.pipeline._curve import (
+    Curve,
+    Measured,
+    best_of,
+    curve_figure,
+    cut_at_best,
+    measure,
+    save_scores,
+    used_threshold,
+)
 from clew.pipeline._declare import Record, stage
 from clew.pipeline._edges import refuse_other_fragments, score_edges
 from clew.pipeline._files import (
-    FILE_NAMES,
     read_ids,
     read_truth,
     refuse_existing_outputs,
 )
-from clew.pipeline._identity import identify
 from clew.pipeline._memory import refuse_too_large
 from clew.pipeline._options import BlockRun, Blocks, Input, LabelComparison, Output, VoxelSize
 from clew.pipeline._pair import match_volumes, other_place
@@ -51,7 +57,6 @@ from clew.training.targets import split_components
 from clew.view.figures import edge_figure, save_figure
 from clew.volumes.formats.nml import is_nml
 from clew.volumes.formats.swc import SUFFIX as SWC_SUFFIX
-from clew.volumes.open import open_volume
 from clew.volumes.run_store import FileStore
 
 BYTES_A_VOXEL = 50
@@ -181,8 +186,7 @@ def evaluate(
             judged = score_after(table_of_segments(compared, tree), given, verdicts)
         if where or where_table:
             report_errors(compared, tree, where, where_table, record, given)
-    if json:
-        save_scores(whole, Path(json), record, topology, edges, costs, judged)
+    save_scores(whole, Path(json) if json else None, record, topology, edges, costs, judged)
     if plot:
         title = "" if topology is None else f"{comparison.border:g} nm away from borders"
         save_figure(curve_figure(*(topology or whole), used_threshold(str(comparison.merge_tree)), title), plot)
@@ -242,22 +246,6 @@ def score_topology(table: OverlapTable, comparison: LabelComparison, annotated: 
         f"topology: {comparison.border:g} nm away from borders, {' and '.join(kinds)}; {share:.0%} of the annotated voxels"
     )
     return measure(table, comparison)
-
-
-def used_threshold(merge_tree: str) -> float | None:
-    """The threshold at which the segmentation beside a merge tree was cut.
-
-    None where there is none that was made of this tree.
-    """
-    with suppress(InputError):
-        made = open_volume(Path(merge_tree).parent / FILE_NAMES["segmentation"]).attributes
-        trees = made.get("inputs", {}).get("merge_tree")
-        if made.get("stage") == "relabel" and trees == identify(merge_tree):
-            return float(made["threshold"])
-        if made.get("stage") == "segment-blocks":
-            given = made["parameters"]["threshold"]
-            return float(made["suggested_threshold"] if given is None else given)
-    return None
 
 
 def _threshold_of_errors(given: float | None, merge_tree: str, curve: Curve) -> float:

@@ -5,6 +5,7 @@ from math import prod
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid, even_blocks
@@ -24,7 +25,7 @@ from clew.pipeline._files import (
 )
 from clew.pipeline._memory import refuse_too_large
 from clew.pipeline._options import BlockRun, Input, Output, Volumes, VoxelSize
-from clew.pipeline._progress import timed
+from clew.pipeline._progress import say, timed
 from clew.pipeline._protection import refuse_overlap
 from clew.pipeline._tables import load_merge_tree, load_region_graph
 from clew.segmentation import relabel as science
@@ -79,8 +80,18 @@ def relabel(
         if cut.minimum_size and region_graph is None:
             raise InputError("relabel: minimum-size needs the region graph: give --region-graph")
         graph = load_region_graph(region_graph)[0] if cut.minimum_size and region_graph else None
-        segments = science.relabel(ids, tree.fragments, cut_lookup(tree, cut.complete(threshold), graph))
+        lookup = cut_lookup(tree, cut.complete(threshold), graph)
+        segments = science.relabel(ids, tree.fragments, lookup)
     save_like(source, segmentation, segments, Record(record | {"threshold": threshold}), output.overwrite)
+    say_segments(lookup, threshold, tree.score)
+
+
+def say_segments(lookup: NDArray[np.uint64], threshold: float, score: str) -> None:
+    """How many segments there are, and at which threshold the tree was cut."""
+    count = len(np.unique(lookup[lookup > 0]))
+    say(
+        f"{count:,} segment{'s' * (count != 1)} of {len(lookup):,} fragments, at threshold {threshold:g} of score {score}"
+    )
 
 
 @stage
@@ -120,9 +131,11 @@ def _lay_out(blocks: Path, folder: Path, volumes: str | None, cut: CutChoice) ->
     tasks = relabel_tasks(grid, cut.complete(threshold), score=tree.score)
     return BlockWork(
         folder, store, tasks + scale_tasks("segmentation", scales, grid.block_shape), (fragments,), prod(shape),
-        BYTES_A_VOXEL * prod(grid.block_shape), partial(_finish, store=store, place=unplaced(fragments)), warm_up=compile_kernels,
+        BYTES_A_VOXEL * prod(grid.block_shape),
+        partial(_finish, store=store, place=unplaced(fragments), threshold=threshold, score=tree.score), warm_up=compile_kernels,
     )  # fmt: skip
 
 
-def _finish(record: Record, *, store: FileStore, place: dict[str, bool]) -> None:
+def _finish(record: Record, *, store: FileStore, place: dict[str, bool], threshold: float, score: str) -> None:
     finish_volume(list(store.outputs.values()), record | place)
+    say_segments(store.load(("lookup",))["lookup"], threshold, score)

@@ -28,7 +28,7 @@ from clew.pipeline._tables import save_merge_tree
 from clew.pipeline.agglomerate import agglomerate
 from clew.pipeline.build_region_graph import build_region_graph
 from clew.pipeline.extract_fragments import extract_fragments, nothing_inside
-from clew.pipeline.relabel import relabel
+from clew.pipeline.relabel import relabel, say_segments
 from clew.segmentation.constraints import Constraints
 from clew.segmentation.in_blocks.agglomeration import load_tree
 from clew.segmentation.in_blocks.constraints import Given
@@ -203,6 +203,7 @@ def _finish(
     for path in ("fragments", "segmentation"):
         scales = [volume for name, volume in store.outputs.items() if name.partition("-")[0] == path]
         finish_volume(scales, record)
+    say_segments(store.load(("lookup",))["lookup"], options.cut.threshold, options.agglomeration.score)
     if len(tree.cannot_link) or len(tree.must_link):
         say_constraints(Constraints(tree.must_link, tree.cannot_link))
     for level in passed_up(grid, store, forests=not is_flood(options))[:-1]:
