@@ -145,6 +145,74 @@ def test_edits_constrain_the_next_run(run, tmp_path: Path):
     assert lookup[0] == lookup[4]
 
 
+@pytest.fixture
+def dumbbell():
+    """Two balls of 255 with a thin bridge, one fragment; a fragment around it, which hangs together with both."""
+    z, y, x = np.indices((9, 9, 22))
+    balls = [(z - 4) ** 2 + (y - 4) ** 2 + (x - centre) ** 2 <= 12 for centre in (4, 17)]
+    inside = balls[0] | balls[1] | ((z == 4) & (y == 4) & (x >= 4) & (x <= 17))
+    fragments = np.where(inside, 1 + np.flatnonzero(inside)[0], 1).astype(np.uint64)
+    affinities = np.full((3, *inside.shape), 255, np.uint8)
+    graph = clew.build_region_graph(affinities, fragments)
+    return (graph, clew.agglomerate(graph), fragments), affinities
+
+
+def test_two_points_divide_a_fragment(dumbbell, tmp_path: Path):
+    run, affinities = dumbbell
+    one, other, fragment = (4, 4, 4), (4, 4, 17), int(run[2][4, 4, 4])
+    with clew.Edits(tmp_path / "e.sqlite", *run) as edits, pytest.raises(InputError, match="with the affinities"):
+        edits.split([one], [other])
+    with clew.Edits(tmp_path / "e.sqlite", *run, affinities=affinities) as edits:
+        edits.split([one], [other], comment="two cells")
+        shown, found = edits.read_fragments(), edits.apply()
+        pieces = np.unique(shown[run[2] == fragment], return_counts=True)
+        assert pieces[0].tolist() == [1 + np.flatnonzero(shown == piece)[0] for piece in pieces[0]]
+        assert abs(int(pieces[1][0]) - int(pieces[1][1])) <= 1
+        segmentation = clew.relabel(shown, found.fragments, found.lookup)
+        assert segmentation[one] != segmentation[other]
+        edits.merge(one, other)
+        assert edits.apply().broken == (1,)
+        edits.undo()
+        edits.undo()
+        assert edits.apply().fragments.tolist() == run[1].fragments.tolist()
+        edits.redo()
+    with clew.Edits(tmp_path / "e.sqlite", *run) as again:  # what was divided needs no affinities
+        np.testing.assert_array_equal(again.read_fragments(), shown)
+        for threshold in (0.0, 0.5, 1.0):
+            segment = dict(zip(found.fragments.tolist(), again.apply(threshold).lookup.tolist(), strict=True))
+            assert segment[int(shown[one])] != segment[int(shown[other])]
+
+
+def test_earlier_edits_follow_the_pieces(dumbbell, tmp_path: Path):
+    """What was joined with a fragment by place stays joined with the piece there, and a piece can be divided again."""
+    run, affinities = dumbbell
+    left, right, beside, further = (4, 4, 4), (4, 4, 17), (0, 0, 0), (4, 4, 20)
+    with clew.Edits(tmp_path / "e.sqlite", *run, affinities=affinities, threshold=0.0) as edits:
+        edits.merge(left, beside)
+        edits.split([left], [right])
+        edits.split([right], [further])
+        found, shown = edits.apply(), edits.read_fragments()
+        segment = dict(zip(found.fragments.tolist(), found.lookup.tolist(), strict=True))
+        ids = [segment[int(shown[voxel])] for voxel in (left, beside, right, further)]
+        assert found.broken == ()
+        assert ids[0] == ids[1]
+        assert len(set(ids)) == 3
+
+
+def test_a_division_is_carried_to_other_fragments(dumbbell, tmp_path: Path):
+    run, affinities = dumbbell
+    others = np.where(run[2] == 1, 1, 2).astype(np.uint64)
+    graph = clew.build_region_graph(affinities, others)
+    with (
+        clew.Edits(tmp_path / "old.sqlite", *run, affinities=affinities) as old,
+        clew.Edits(tmp_path / "new.sqlite", graph, clew.agglomerate(graph), others, affinities=affinities) as new,
+    ):
+        old.split([(4, 4, 4)], [(4, 4, 17)])
+        assert new.carry(old) == []
+        pieces = new.read_fragments()
+        np.testing.assert_array_equal(pieces[others == 2], old.read_fragments()[others == 2])
+
+
 def test_a_network_file_system_gets_a_rollback_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     for local, journal in ((True, "wal"), (False, "delete")):
         monkeypatch.setattr(_edit_log, "_is_local", lambda path, local=local: local)

@@ -56,13 +56,13 @@ def test_all_pairs_hold_or_the_edit_is_listed(seed: int, kinds: list[tuple[bool,
         else:
             made = Correction(sources[:1], sinks[:1])
         corrections.append(made)
-        lookup, broken = replay(graph, tree, threshold, corrections)
+        lookup, broken = replay(Segments(graph, tree, threshold), corrections)
         assert len(corrections) - 1 not in broken, "the latest edit holds where it was made"
         if is_split:
             segment = dict(zip(graph.fragments.tolist(), lookup.tolist(), strict=True))
             assert len({segment[one] for one in made.sources.tolist()}) == 1, "a side stays together"
     for threshold in THRESHOLDS:
-        lookup, broken = replay(graph, tree, threshold, corrections)
+        lookup, broken = replay(Segments(graph, tree, threshold), corrections)
         segment = dict(zip(graph.fragments.tolist(), lookup.tolist(), strict=True))
         for number, made in enumerate(corrections):
             together = [
@@ -111,7 +111,7 @@ def test_the_smaller_side_is_not_merely_the_clicked_fragment():
     tree = agglomerate(graph, options=AgglomerationOptions("mean"))
     made = Segments(graph, tree, 0.9).split(np.array([1], np.uint64), np.array([10], np.uint64))
     assert made.cut.tolist() == [[3, 8], [4, 7]]
-    lookup, broken = replay(graph, tree, 0.9, [made])
+    lookup, broken = replay(Segments(graph, tree, 0.9), [made])
     assert lookup.tolist() == [1] * 5 + [6] * 5
     assert not broken
 
@@ -129,7 +129,7 @@ def test_the_stored_cut_is_replayed_and_not_found_anew():
     stored = Correction(
         np.array([1], np.uint64), np.array([3], np.uint64), np.array([[1, 2]], np.uint64), is_split=True
     )
-    assert replay(graph, tree, 1.0, [stored])[0].tolist() == [1, 2, 2]
+    assert replay(Segments(graph, tree, 1.0), [stored])[0].tolist() == [1, 2, 2]
 
 
 def test_sides_that_share_a_fragment_or_no_segment_are_refused():

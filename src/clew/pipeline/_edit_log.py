@@ -8,7 +8,7 @@ import getpass
 import json
 import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,9 @@ from typing import Any, NamedTuple
 from clew.errors import InputError
 from clew.lock import locked
 
+MERGE, SPLIT, UNDO, REDO = "merge", "split", "undo", "redo"
+SEEN, DONE, NOT_DONE = "seen", "done", "not done"
+"""Marks: they change no segment, and undo passes over them."""
 LOCAL = ("ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "tmpfs", "overlay", "apfs", "f2fs", "bcachefs")
 """File systems of this machine alone, on which a journal may be written ahead."""
 TABLES = """
@@ -109,6 +112,21 @@ class EditLog:
         if found != json.loads(json.dumps(about)):
             raise InputError(f"{self.path} holds edits of other fragments: take the run that they were made on, or carry them over "
                              "(clew.Edits.carry)")  # fmt: skip
+
+
+def stacks(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """The edits that are done, and those that were taken back and can be done again."""
+    done: list[Row] = []
+    undone: list[Row] = []
+    for row in rows:
+        if row.kind == UNDO:
+            undone.append(done.pop())
+        elif row.kind == REDO:
+            done.append(undone.pop())
+        elif row.kind in (MERGE, SPLIT):
+            done.append(row)
+            undone.clear()
+    return done, undone
 
 
 def _is_local(path: Path) -> bool:

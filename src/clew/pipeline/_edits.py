@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from clew.arrays import as_array
+from clew.arrays import as_array, as_box, as_ids
 from clew.errors import InputError
-from clew.kernels.relabel import positions_of
-from clew.pipeline._edit_log import EditLog, Row
+from clew.pipeline._divisions import decoded, encoded
+from clew.pipeline._edit_log import DONE, MERGE, NOT_DONE, REDO, SEEN, SPLIT, UNDO, EditLog, Row, stacks
 from clew.proofreading.corrections import Correction, Segments, replay
+from clew.proofreading.pieces import Division, divide, find_fragment, resolve_pairs, resolve_points
 from clew.replace import written_beside
+from clew.segmentation.affinities import quantise
 from clew.segmentation.agglomeration import MergeTree
 from clew.segmentation.constraints import PointConstraints
 from clew.segmentation.options import CutOptions
@@ -22,9 +24,6 @@ from clew.segmentation.region_graph import RegionGraph
 from clew.space import Box, triple
 
 Voxel = Sequence[int]
-MERGE, SPLIT, UNDO, REDO = "merge", "split", "undo", "redo"
-SEEN, DONE, NOT_DONE = "seen", "done", "not done"
-"""Marks: they change no segment, and undo passes over them."""
 
 
 class Corrected(NamedTuple):
@@ -33,18 +32,22 @@ class Corrected(NamedTuple):
     Parameters
     ----------
     lookup : (m,) uint64
-        The segment of each of `tree.fragments`.
+        The segment of each of `fragments`.
     broken : tuple of int
         Numbers of the edits that do not hold: a later edit undid them, or the threshold joins what they cut.
+    fragments : (m,) uint64
+        Those of the tree, ascending, but pieces in the place of fragments that were divided.
 
     Examples
     --------
-    >>> clew.Corrected(np.array([1, 1], np.uint64), broken=()).lookup.tolist()
+    >>> ids = np.array([1, 4], np.uint64)
+    >>> clew.Corrected(lookup=ids[[0, 0]], broken=(), fragments=ids).lookup.tolist()
     [1, 1]
     """
 
     lookup: NDArray[np.uint64]
     broken: tuple[int, ...]
+    fragments: NDArray[np.uint64]
 
 
 class Edits:
@@ -63,6 +66,8 @@ class Edits:
         An array, or what is sliced like one: the fragments at the voxels that edits name.
     threshold : float
         Where the tree is cut when edits are made; `apply` takes any.
+    affinities : (offset, z, y, x) uint8 or float in [0, 1], optional
+        An array, or what is sliced like one: needed to divide a fragment, and read around it only.
     user : str, optional
         By default the name of the account.
     read_only : bool
@@ -92,13 +97,18 @@ class Edits:
         fragments: Any,
         *,
         threshold: float = CutOptions.threshold,
+        affinities: Any = None,
         user: str = "",
         read_only: bool = False,
     ) -> None:
+        if affinities is not None and tuple(affinities.shape[1:]) != tuple(fragments.shape):
+            raise InputError(f"affinities must be (offset, z, y, x) of the fragments' shape {tuple(fragments.shape)}, "
+                             f"not of shape {tuple(affinities.shape)}")  # fmt: skip
         self.graph, self.tree, self.fragments, self.threshold = graph, tree, fragments, threshold
-        self.read_only = read_only
+        self.affinities, self.read_only = affinities, read_only
         self._log = EditLog(Path(path), _about(graph, fragments), user=user, read_only=read_only)
         self._rows: list[Row] = []
+        self._decoded: dict[int, list[Division]] = {}
         self._live: tuple[list[int], Segments | None] = [], None
 
     def merge(self, one: Voxel, other: Voxel, *, comment: str = "") -> int:
@@ -109,7 +119,8 @@ class Edits:
     def split(self, sources: Sequence[Voxel], sinks: Sequence[Voxel], *, comment: str = "") -> int:
         """Cut a segment between two groups of voxels, where its contacts are weakest.
 
-        The contacts with the smallest sum of affinities; all voxels of a group stay together. Fragments are not cut.
+        The contacts with the smallest sum of affinities; all voxels of a group stay together. A fragment that holds voxels of both
+        groups is divided first: each of its voxels goes to the group that it hangs together with more strongly.
 
         Parameters
         ----------
@@ -124,11 +135,16 @@ class Edits:
         Raises
         ------
         InputError
-            For voxels outside, or where the two groups share a fragment or no segment.
+            For voxels outside, for one in both groups, where the groups share no segment, or share a fragment and there are no
+            affinities.
         """
         points = [self._points(side) for side in (sources, sinks)]
-        made = self.segments().split(*(_ids(side) for side in points))
-        content = {"sources": points[0], "sinks": points[1], "cut": made.cut.tolist()}
+        shared = sorted({point[0] for point in points[0]} & {point[0] for point in points[1]})
+        divisions = [self._divide(fragment, *points) for fragment in shared]
+        sides = [resolve_points(side, divisions) for side in points]
+        cut = self._segments(divisions).split(*sides).cut
+        content = {"sources": points[0], "sinks": points[1], "cut": cut.tolist()}
+        content |= {"divided": [encoded(division) for division in divisions]} if divisions else {}
         return self._log.append(SPLIT, content, comment)
 
     def undo(self, *, comment: str = "") -> int:
@@ -150,20 +166,19 @@ class Edits:
     def mark_done(self, voxel: Voxel, *, done: bool = True, comment: str = "") -> int:
         """Note that the segment at a voxel is right, or not any more.
 
-        Returns the number of the mark. A segment is done as long as it consists of the same fragments: an edit that changes it opens it again, and undo of that
-        edit brings the mark back.
+        Returns the number of the mark. A segment is done as long as it consists of the same fragments: an edit that changes it
+        opens it again, and undo of that edit brings the mark back.
         """
         (point,) = self._points([voxel])
-        place = int(positions_of(self.graph.fragments, _ids([point]))[0])
-        members = self.segments().members(int(self.segments().roots()[place]))
-        return self._log.append(
-            DONE if done else NOT_DONE, {"sources": [point], "members": self._digest(members)}, comment
-        )
+        segments = self.segments()
+        members = segments.members(segments.root_of(point[0]))
+        content = {"sources": [point], "members": _digest(segments.graph, members)}
+        return self._log.append(DONE if done else NOT_DONE, content, comment)
 
     def seen(self) -> set[tuple[int, int]]:
         """The contacts that were looked at: pairs of fragments, the smaller first."""
-        marks = (row.content for row in self._history() if row.kind == SEEN)
-        pairs = (sorted((mark["sources"][0][0], mark["sinks"][0][0])) for mark in marks)
+        marks = [row for row in self._history() if row.kind == SEEN]
+        pairs = (sorted(self._now(row, "sources").tolist() + self._now(row, "sinks").tolist()) for row in marks)
         return {(one, other) for one, other in pairs}
 
     def done(self) -> set[int]:
@@ -171,19 +186,20 @@ class Edits:
         segments, found = self.segments(), set()
         marks = {row.content["members"]: row for row in self._history() if row.kind in (DONE, NOT_DONE)}
         for digest, row in marks.items():
-            place = positions_of(self.graph.fragments, _ids(row.content["sources"]))[0]
-            root = int(segments.roots()[place])
-            if row.kind == DONE and self._digest(segments.members(root)) == digest:
-                found.add(int(self.graph.fragments[root]))
+            root = segments.root_of(int(self._now(row, "sources")[0]))
+            if row.kind == DONE and _digest(segments.graph, segments.members(root)) == digest:
+                found.add(int(segments.graph.fragments[root]))
         return found
 
     def segments(self) -> Segments:
         """What hangs together now, at the threshold of these edits."""
         rows, (applied, segments) = self._active(), self._live
-        if segments is None or [row.number for row in rows[: len(applied)]] != applied:
-            applied, segments = [], Segments(self.graph, self.tree, self.threshold)
-        for row in rows[len(applied) :]:
-            segments.correct(_correction(row))
+        new = rows[len(applied) :]
+        same = [row.number for row in rows[: len(applied)]] == applied
+        if segments is None or not same or any("divided" in row.content for row in new):
+            new, segments = rows, Segments(self.graph, self.tree, self.threshold, self._divisions())
+        for row in new:
+            segments.correct(self._correction(row))
         self._live = [row.number for row in rows], segments
         return segments
 
@@ -203,8 +219,27 @@ class Edits:
         """
         rows = self._active()
         chosen = self.threshold if threshold is None else threshold
-        lookup, broken = replay(self.graph, self.tree, chosen, [_correction(row) for row in rows])
-        return Corrected(lookup, tuple(rows[place].number for place in broken))
+        segments = Segments(self.graph, self.tree, chosen, self._divisions())
+        lookup, broken = replay(segments, [self._correction(row) for row in rows])
+        return Corrected(lookup, tuple(rows[place].number for place in broken), segments.graph.fragments)
+
+    def read_fragments(self, box: Sequence[slice] | None = None) -> NDArray[np.uint64]:
+        """The fragments in a box, with the pieces of those that were divided.
+
+        Parameters
+        ----------
+        box : three slices (z, y, x), optional
+            By default the whole volume.
+
+        Returns
+        -------
+        (z, y, x) uint64
+        """
+        part = as_box(Box.whole(self.fragments.shape) if box is None else box, self.fragments.shape, "box")
+        found = as_ids(self.fragments[part], "fragments").copy()
+        for division in self._divisions():
+            division.show(found, part)
+        return found
 
     def constraints(self) -> PointConstraints:
         """The edits that hold, as constraints by place for a next run on any fragments."""
@@ -273,7 +308,7 @@ class Edits:
         self.close()
 
     def _turn(self, kind: str, comment: str) -> int:
-        done, undone = _stacks(self._history())
+        done, undone = stacks(self._history())
         stack = done if kind == UNDO else undone
         if not stack:
             raise InputError(f"there is nothing to {kind}")
@@ -281,15 +316,55 @@ class Edits:
         return stack[-1].number
 
     def _active(self) -> list[Row]:
-        return _stacks(self._history())[0]
+        return stacks(self._history())[0]
 
     def _history(self) -> list[Row]:
         """All rows; those that another process has added since, too."""
         self._rows += self._log.rows(self._rows[-1].number if self._rows else 0)
         return self._rows
 
-    def _digest(self, members: NDArray[np.int64]) -> str:
-        return hashlib.blake2b(self.graph.fragments[members].tobytes(), digest_size=16).hexdigest()
+    def _divisions(self, since: int = 0) -> list[Division]:
+        """All divisions of the edits from a number on, in their order."""
+        rows = [row for row in self._active() if row.number >= since and "divided" in row.content]
+        for row in rows:
+            if row.number not in self._decoded:
+                self._decoded[row.number] = [decoded(content) for content in row.content["divided"]]
+        return [division for row in rows for division in self._decoded[row.number]]
+
+    def _now(self, row: Row, name: str, more: Sequence[Division] = ()) -> NDArray[np.uint64]:
+        """The fragments, or pieces of them, at the voxels of one side of an edit."""
+        return resolve_points(row.content[name], [*self._divisions(row.number), *more])
+
+    def _correction(self, row: Row, more: Sequence[Division] = ()) -> Correction:
+        """An edit, by the fragments that there are after all divisions."""
+        cut = np.array(row.content["cut"], np.uint64).reshape(-1, 2)
+        pairs = resolve_pairs(cut, [*self._divisions(row.number + 1), *more])
+        return Correction(
+            self._now(row, "sources", more), self._now(row, "sinks", more), pairs, is_split=row.kind == SPLIT
+        )
+
+    def _segments(self, more: Sequence[Division]) -> Segments:
+        """The segments where edits are made, after further divisions."""
+        if not more:
+            return self.segments()
+        segments = Segments(self.graph, self.tree, self.threshold, [*self._divisions(), *more])
+        for row in self._active():
+            segments.correct(self._correction(row, more))
+        return segments
+
+    def _divide(self, fragment: int, sources: list[list[int]], sinks: list[list[int]]) -> Division:
+        """A fragment divided between the points of two sides that lie in it."""
+        if self.affinities is None:
+            raise InputError(f"fragment {fragment} is on both sides of the split: to divide it, open the edits with the affinities "
+                             "that it was made from (clew.Edits(…, affinities=affinities))")  # fmt: skip
+        groups = enumerate((sources, sinks))
+        points = [(point[1:], side) for side, group in groups for point in group if point[0] == fragment]
+        graph, shape = self.segments().graph, triple(self.fragments.shape)
+        size = int(graph.sizes[np.searchsorted(graph.fragments, fragment)])
+        box, ids = find_fragment(self.read_fragments, fragment, size, points[0][0], shape)
+        affinities = quantise(self.affinities[(slice(0, 3), *box)])
+        voxels, sides = zip(*points, strict=True)
+        return divide(affinities, ids, box, shape, voxels, sides, others=graph.fragments)
 
     def _points(self, voxels: Sequence[Voxel]) -> list[list[int]]:
         """(fragment, z, y, x) of each voxel."""
@@ -300,36 +375,17 @@ class Edits:
         for voxel in rows.tolist():
             if not all(0 <= at < size for at, size in zip(voxel, self.fragments.shape, strict=True)):
                 raise InputError(f"voxel {tuple(voxel)} lies outside the volume of shape {tuple(self.fragments.shape)}")
-            fragment = int(np.asarray(self.fragments[Box.between(voxel, (at + 1 for at in voxel))]).item())
+            fragment = int(self.read_fragments(Box.between(voxel, (at + 1 for at in voxel))).item())
             if fragment == 0:
                 raise InputError(f"voxel {tuple(voxel)} lies in no fragment: take one inside a segment")
             points.append([fragment, *voxel])
         return points
 
 
-def _stacks(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
-    """The edits that are done, and those that were taken back and can be done again."""
-    done: list[Row] = []
-    undone: list[Row] = []
-    for row in rows:
-        if row.kind == UNDO:
-            undone.append(done.pop())
-        elif row.kind == REDO:
-            done.append(undone.pop())
-        elif row.kind in (MERGE, SPLIT):
-            done.append(row)
-            undone.clear()
-    return done, undone
-
-
-def _correction(row: Row) -> Correction:
-    sources, sinks = (_ids(row.content[name]) for name in ("sources", "sinks"))
-    cut = np.array(row.content["cut"], np.uint64).reshape(-1, 2)
-    return Correction(sources, sinks, cut, is_split=row.kind == SPLIT)
-
-
-def _ids(points: Sequence[Sequence[int]]) -> NDArray[np.uint64]:
-    return np.array([point[0] for point in points], np.uint64)
+def _digest(graph: RegionGraph, members: NDArray[np.int64]) -> str:
+    """What a segment consists of: its fragments, and their sizes, which change where one is divided."""
+    content = np.stack([graph.fragments[members], graph.sizes[members].astype(np.uint64)])
+    return hashlib.blake2b(content.tobytes(), digest_size=16).hexdigest()
 
 
 def _about(graph: RegionGraph, fragments: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from clew.errors import InputError
 from clew.kernels.forest import unite_indices
 from clew.kernels.relabel import positions_of
+from clew.proofreading.pieces import Division, divided_graph, owners_of, resolve_pairs
 from clew.proofreading.split import contact_strengths, minimum_cut
 from clew.segmentation.agglomeration import MergeTree
 from clew.segmentation.region_graph import RegionGraph
@@ -61,17 +62,27 @@ class Segments:
         Of this graph.
     threshold : float
         Where the tree is cut before any correction.
+    divisions : sequence of Division
+        Fragments that are divided before any correction; corrections name their pieces.
     """
 
-    def __init__(self, graph: RegionGraph, tree: MergeTree, threshold: float) -> None:
+    def __init__(
+        self, graph: RegionGraph, tree: MergeTree, threshold: float, divisions: Sequence[Division] = ()
+    ) -> None:
         if not np.array_equal(graph.fragments, tree.fragments):
             raise InputError("region graph and merge tree must be of the same fragments")
-        self.graph = graph
-        self._ends = positions_of(graph.fragments, graph.edges)
-        segments = segment_lookup(tree, threshold)
+        self.graph = divided_graph(graph, divisions)
+        fragments = self.graph.fragments
+        self._ends = positions_of(fragments, self.graph.edges)
+        owners = positions_of(graph.fragments, owners_of(fragments, divisions))
+        segments = segment_lookup(tree, threshold)[owners]
         self._joined = segments[self._ends[:, 0]] == segments[self._ends[:, 1]]
-        self._links: set[tuple[int, int]] = set(map(tuple, positions_of(graph.fragments, tree.must_link).tolist()))
-        self._roots = positions_of(graph.fragments, segments)
+        links = positions_of(fragments, resolve_pairs(tree.must_link, divisions))
+        self._links: set[tuple[int, int]] = set(map(tuple, links.tolist()))
+        _, first, again = np.unique(segments, return_index=True, return_inverse=True)
+        self._roots = first[again]
+        if divisions:
+            self._unite_anew(np.unique(self._roots))
 
     def correct(self, correction: Correction) -> None:
         """Cut what it cuts, then join what it joins."""
@@ -88,6 +99,10 @@ class Segments:
         The array is one's own: later corrections do not change it.
         """
         return self._roots
+
+    def root_of(self, fragment: int) -> int:
+        """Position of the smallest fragment that one hangs together with."""
+        return int(self._roots[positions_of(self.graph.fragments, np.array([fragment], np.uint64))[0]])
 
     def members(self, root: int) -> NDArray[np.int64]:
         """Positions of the fragments that hang together with one, ascending."""
@@ -122,9 +137,7 @@ class Segments:
         sides = [self._side(ids) for ids in (sources, sinks)]
         both = np.intersect1d(sides[0], sides[1])
         if both.size:
-            raise InputError(
-                f"fragment {self.graph.fragments[both[0]]} is on both sides of the split: fragments are not cut"
-            )
+            raise InputError(f"fragment {self.graph.fragments[both[0]]} is on both sides of the split")
         roots = self.roots()
         if not np.intersect1d(roots[sides[0]], roots[sides[1]]).size:
             raise InputError("the two sides of the split are different segments already: nothing to split")
@@ -157,37 +170,33 @@ class Segments:
         return np.array(sorted(self._links), np.int64).reshape(-1, 2)
 
 
-def replay(
-    graph: RegionGraph, tree: MergeTree, threshold: float, corrections: Sequence[Correction]
-) -> tuple[Ids, list[int]]:
-    """Cut the tree, and do all corrections in their order.
+def replay(segments: Segments, corrections: Sequence[Correction]) -> tuple[Ids, list[int]]:
+    """Do all corrections in their order, on segments without any.
 
     A later correction may undo what an earlier one did, and another threshold may join what was cut: after all, each correction
     either holds or is listed.
 
     Parameters
     ----------
-    graph : RegionGraph
-    tree : MergeTree
-    threshold : float
+    segments : Segments
     corrections : sequence of Correction
 
     Returns
     -------
     lookup : (m,) uint64
-        The segment of each fragment, the smallest fragment in it.
+        The segment of each of `segments.graph.fragments`, the smallest fragment in it.
     broken : list of int
         Positions of the merges whose two fragments are apart, and of the splits of which a source and a sink are together.
     """
-    segments = Segments(graph, tree, threshold)
     for correction in corrections:
         segments.correct(correction)
-    lookup = graph.fragments[segments.roots()]
-    return lookup, [number for number, correction in enumerate(corrections) if not _holds(correction, graph, lookup)]
+    fragments = segments.graph.fragments
+    lookup = fragments[segments.roots()]
+    return lookup, [number for number, made in enumerate(corrections) if not _holds(made, fragments, lookup)]
 
 
-def _holds(correction: Correction, graph: RegionGraph, lookup: Ids) -> bool:
-    sources, sinks = (lookup[positions_of(graph.fragments, ids)] for ids in (correction.sources, correction.sinks))
+def _holds(correction: Correction, fragments: Ids, lookup: Ids) -> bool:
+    sources, sinks = (lookup[positions_of(fragments, ids)] for ids in (correction.sources, correction.sinks))
     if correction.is_split:
         return not np.intersect1d(sources, sinks).size
     return bool((sources == sinks).all())
