@@ -23,7 +23,8 @@ from clew.segmentation.options import SegmentationOptions
 from clew.segmentation.segment import segment
 
 STAGES = {
-    "forest": "fragments: levels", "face": "fragments: faces", "fragments": "fragments: names",
+    "forest": "fragments: levels", "face": "fragments: faces", "final": "fragments: names handed down",
+    "fragments": "fragments: names",
     "graph": "merges: levels", "tree": "merge tree", "cut": "lookup", "dust": "lookup", "lookup": "lookup",
     "segmentation": "relabel",
 }  # fmt: skip

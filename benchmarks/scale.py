@@ -100,7 +100,7 @@ def measure(
 ) -> Run:
     """Make the affinities, segment them in blocks, and (`whole`) in core to compare; nothing is left in `parent`."""
     grid = Grid(Domain.whole(tissue.shape), block_shape)
-    _check_room(parent, tissue.shape)
+    check_room(parent, tissue.shape)
     folder = Path(tempfile.mkdtemp(prefix="clew-scale-", dir=parent))
     try:
         store = FolderStore(folder, grid.domain)
@@ -108,7 +108,7 @@ def measure(
             shape = (3, *tissue.shape) if name == "affinities" else tissue.shape
             open_memmap(folder / f"{name}.npy", "w+", dtype, shape)
         with _pool(workers) as pool:
-            run_pool(_making(grid, tissue), store, pool, wave=2 * workers)
+            run_pool(making_tasks(grid, tissue), store, pool, wave=2 * workers)
         with _pool(workers, warm_up, options) as pool:
             run_pool(noted(segmentation_tasks(grid, options), folder), store, pool, wave=2 * workers)
         found: tuple[Note | None, Note | None] = None, None
@@ -126,7 +126,7 @@ def _pool(workers: int, *initializer: Any) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(workers, spawn, initializer=start, initargs=given)
 
 
-def _making(grid: Grid, tissue: Tissue) -> list[Task]:
+def making_tasks(grid: Grid, tissue: Tissue) -> list[Task]:
     """Tasks that write the affinities of each block."""
     return [Task(partial(_make, grid=grid, place=place, tissue=tissue), (), ()) for place in grid.places()]
 
@@ -136,7 +136,7 @@ def _make(store: Store, *, grid: Grid, place: Triple, tissue: Tissue) -> None:
     store.write("affinities", box, tissue[box])
 
 
-def _check_room(folder: Path, shape: Triple) -> None:
+def check_room(folder: Path, shape: Triple) -> None:
     needed, free = BYTES_PER_VOXEL * np.prod(shape, dtype=np.int64), shutil.disk_usage(folder).free
     if needed > free:
         raise InputError(f"{needed / 1e9:.0f} GB are needed in {folder}, {free / 1e9:.0f} are free: give a --folder")

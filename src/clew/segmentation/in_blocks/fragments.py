@@ -1,14 +1,17 @@
 """Tasks that divide a volume into fragments.
 
-First blocks, then faces between them, then levels of joined blocks, then ids.
+First blocks, then faces between them, then levels of joined blocks, then ids, handed down the levels: no task holds more than
+the level that it works on passed up.
 
 Volumes: `affinities` (and `mask`) in; `pieces` (z, y, x) uint32, the fragments numbered in each block; `fragments` out.
 """
 
 from functools import partial
 
+import numpy as np
+
 from clew.blockwise.grid import Grid, beside
-from clew.blockwise.store import Store, as_record, as_table
+from clew.blockwise.store import Key, Store, as_record, as_table
 from clew.blockwise.tasks import Task, keys
 from clew.kernels.forest import look_up
 from clew.segmentation.forest import Forest
@@ -23,7 +26,7 @@ from clew.segmentation.in_blocks.forest import (
 )
 from clew.segmentation.options import FragmentOptions
 from clew.segmentation.relabel import exchange_ids
-from clew.space import Triple, triple
+from clew.space import Triple
 
 
 def fragment_tasks(grid: Grid, options: FragmentOptions, *, masked: bool = False) -> list[Task]:
@@ -59,14 +62,29 @@ def fragment_tasks(grid: Grid, options: FragmentOptions, *, masked: bool = False
     for level in range(1, grid.top + 1):
         for place in grid.places(level):
             work = partial(_join, grid=grid, level=level, place=place)
-            made = tuple((name, level, *place) for name in ("forest", "tokens", "renames"))
+            made = keys("forest", [place], level) + keys("tokens", [place], level)
+            made += keys("renames", grid.parts(place, level), level - 1)
             tasks.append(Task(work, _reads(grid, level, place), made))
+    for level in range(1, grid.top):
+        for place in grid.places(level):
+            parts = grid.parts(place, level)
+            reads = (_final(grid, level, place), *keys("renames", parts, level - 1))
+            work = partial(_hand_down, grid=grid, level=level, place=place)
+            tasks.append(Task(work, reads, keys("final", parts, level - 1)))
     for place in grid.places():
         work = partial(_name, grid=grid, place=place)
-        renames = (("renames", level, *at) for level, at in _ancestors(grid, place))
-        reads = (("pieces", *place), ("names", *place), *renames)
+        final = (_final(grid, 0, place),) if grid.top else ()
+        reads = (("pieces", *place), ("names", *place), *final)
         tasks.append(Task(work, reads, (("fragments", *place),)))
     return tasks
+
+
+def _final(grid: Grid, level: int, place: Triple) -> Key:
+    """The table of what became at last of the components that a block passed up.
+
+    Where the next level is the last, nothing is renamed after it.
+    """
+    return ("renames" if level == grid.top - 1 else "final", level, *place)
 
 
 def _reads(grid: Grid, level: int, place: Triple) -> tuple[tuple[str | int, ...], ...]:
@@ -105,7 +123,9 @@ def _join(store: Store, *, grid: Grid, level: int, place: Triple) -> None:
     forest, left, renames = join_forests(forests, join_tokens(tokens), grid.block(place, level))
     store.save(("forest", level, *place), as_table(forest))
     store.save(("tokens", level, *place), as_table(left))
-    store.save(("renames", level, *place), as_table(renames))
+    for part, below in zip(parts, forests, strict=True):
+        new = renames.new[np.searchsorted(renames.old, below.ids)]
+        store.save(("renames", level - 1, *part), {"old": below.ids, "new": new})
 
 
 def _face_tokens(store: Store, grid: Grid, parts: list[Triple]) -> list[Tokens]:
@@ -120,15 +140,19 @@ def _face_tokens(store: Store, grid: Grid, parts: list[Triple]) -> list[Tokens]:
     return tokens
 
 
-def _ancestors(grid: Grid, place: Triple) -> list[tuple[int, Triple]]:
-    """The blocks of higher levels that hold a block, as (level, place)."""
-    return [(level, triple(at >> level for at in place)) for level in range(1, grid.top + 1)]
+def _hand_down(store: Store, *, grid: Grid, level: int, place: Triple) -> None:
+    """Tell each part of a block what became at last of what the part passed up."""
+    final = store.load(_final(grid, level, place))
+    for part in grid.parts(place, level):
+        renames = store.load(("renames", level - 1, *part))
+        new = exchange_ids(renames["new"], final["old"], final["new"])
+        store.save(("final", level - 1, *part), {"old": renames["old"], "new": new})
 
 
 def _name(store: Store, *, grid: Grid, place: Triple) -> None:
     ids = store.load(("names", *place))["names"]
-    for level, at in _ancestors(grid, place):
-        renames = store.load(("renames", level, *at))
-        ids = exchange_ids(ids, renames["old"], renames["new"])
+    if grid.top:
+        final = store.load(_final(grid, 0, place))
+        ids = exchange_ids(ids, final["old"], final["new"])
     box = grid.block(place).owned
     store.write("fragments", box, look_up(store.read("pieces", box), ids))
