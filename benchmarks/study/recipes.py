@@ -60,6 +60,7 @@ RECIPES = (
     Recipe("negative pass in windows of 28, 3 : 1", windows(28, weight=0.75, malis_positive=0.0)),
     Recipe("windows of 28, cross-entropy of errors", windows(28, malis_form="cross-entropy", malis_errors_above=0.3)),
     Recipe("windows of 28, a quarter of the rate", windows(28, learning_rate=0.5e-4)),
+    Recipe("windows of 28, thin neurites thrice", windows(28, thin_weight=3.0)),
 )
 """Screened with one seed, in this order; see the page of the study for what came of each."""
 ARMS = ("control", "whole crop", "whole crop, one pass", "windows of 28")

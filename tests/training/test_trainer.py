@@ -359,6 +359,15 @@ def test_single_annotated_sections_keep_their_neurons():
     assert len(np.unique(_neurons(labels))) == 3
 
 
+def test_truth_near_borders_is_not_scored_unless_nothing_is_left():
+    labels = np.repeat(np.array([4, 9], np.uint64), 8).reshape(1, 1, 16)
+    part = HeldOut(np.zeros(labels.shape, np.uint8), labels, np.s_[0:1, 0:1, 2:16], (40.0, 10.0, 10.0), 20.0)
+    first, second = np.unique(part.truth())[1:]
+    assert part.truth().ravel().tolist() == [first] * 3 + [0] * 6 + [second] * 5
+    assert part._replace(border=0.0).truth().all()
+    assert part._replace(border=1000.0).truth().all()
+
+
 def test_validation_segments_the_surroundings_and_scores_the_box(volume: TrainingVolume):
     torch.manual_seed(1)
     network, box = UNet(PRESETS["tiny"]).eval(), Box(*np.s_[4:20, 3:20, 0:9])

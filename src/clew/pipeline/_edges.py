@@ -24,11 +24,11 @@ from clew.evaluation.overlap import OverlapTable, overlap_table
 from clew.labels import Labels
 from clew.pipeline._progress import say
 from clew.segmentation.agglomeration import contact_scores
+from clew.segmentation.options import COMPARED_SCORES
 from clew.segmentation.region_graph import RegionGraph
 
-PLAIN_SCORES = ("mean", "hist_quant_25", "hist_quant_50", "hist_quant_75")
-LARGEST = "hist_quant_75_init_max"
-"""Of a contact by itself all hist_quant_Q_init_max are its largest affinity."""
+OF_MAXIMA = "_init_max"
+"""How the scores end that are, of a contact by itself, all the same: its largest affinity. One of them is enough."""
 REPEATS = 200
 
 
@@ -94,9 +94,10 @@ def score_edges(graph: RegionGraph, table: OverlapTable, used: tuple[str | None,
     truth = judge_edges(graph.edges, graph.fragments, table)
     if not truth.same.any():
         raise InputError("no contact of the region graph lies inside one true neuron: give a larger part of the truth")
-    own = used[0] or LARGEST
-    largest = own if own.endswith("_init_max") else LARGEST
-    names = list(dict.fromkeys([*PLAIN_SCORES, largest, own]))
+    plain = [name for name in COMPARED_SCORES if not name.endswith(OF_MAXIMA)]
+    own = used[0] or plain[0]
+    largest = own if own.endswith(OF_MAXIMA) else COMPARED_SCORES[-1]
+    names = list(dict.fromkeys([*plain, largest, own]))
     scored = _scored(graph, truth, names, used)
     judged = int(truth.judged.sum())
     say(

@@ -29,18 +29,12 @@ from clew.pipeline._tables import load_region_graph
 from clew.pipeline.evaluate import TOPOLOGY, refuse_skeletons
 from clew.ranges import NotNegative
 from clew.segmentation.agglomeration import agglomerate, parse_score
-from clew.segmentation.options import AgglomerationOptions
+from clew.segmentation.options import COMPARED_SCORES, AgglomerationOptions
 from clew.segmentation.region_graph import RegionGraph
 from clew.segmentation.relabel import segment_lookup
 from clew.space import Box, Lengths
 from clew.training.targets import split_components
 from clew.view.figures import choice_figure, save_figure
-
-CANDIDATES = (
-    "mean", "hist_quant_25", "hist_quant_50", "hist_quant_75", "hist_quant_85", "hist_quant_50_init_max",
-    "hist_quant_75_init_max",
-)  # fmt: skip
-"""Scores that are compared where none is named."""
 
 
 class Point(NamedTuple):
@@ -122,7 +116,7 @@ def choose_threshold(
     refuse_existing_outputs(output.overwrite, json, plot)
     if not pairs or len(set(pairs)) < len(pairs):
         raise InputError("choose-threshold needs each volume once: --data RUN,TRUTH --data RUN,TRUTH …")
-    names = list(dict.fromkeys(score or CANDIDATES))
+    names = list(dict.fromkeys(score or COMPARED_SCORES))
     for name in names:
         parse_score(name)
     steps: list[float] = np.linspace(0, 1, thresholds).tolist()

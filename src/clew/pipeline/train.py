@@ -210,7 +210,8 @@ def _train(checkpoint: Path, data: list[str], voxel_size: Lengths | None, settin
                     for _ in trainer:
                         pass
                 else:
-                    parts = [part for part, _ in held_out]
+                    border = settings.options.validation_border
+                    parts = [part._replace(voxel_size=read[0].voxel_size, border=border) for part, _ in held_out]
                     judge = Judge(checkpoint, read[0].voxel_size, parts, settings.score, conduct.half, record)
                     _lead(trainer, run, judge, interruption)
         if trainer.stopped:

@@ -72,8 +72,15 @@ class AgglomerationOptions:
     0.0
     """
 
-    score: str = "hist_quant_75_init_max"
+    score: str = "mean"
     floor: Fraction = 0.0
+
+
+COMPARED_SCORES = (
+    "mean", "hist_quant_25", "hist_quant_50", "hist_quant_75", "hist_quant_85", "hist_quant_50_init_max",
+    "hist_quant_75_init_max",
+)  # fmt: skip
+"""Scores that are compared where none is named."""
 
 
 @dataclass(frozen=True)

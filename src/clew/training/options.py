@@ -181,6 +181,8 @@ class TrainingOptions:
         Steps between validations by segmentation; the state is saved then, too.
     validation_surroundings
         Voxels around the held-out part that are segmented with it, so that its objects go on as in a whole volume.
+    validation_border
+        Truth within so many nm of a border between neurons is not scored: where exactly a membrane lies is not topology.
     snapshot_every
         Steps between pictures of raw, target, prediction and MALIS weights of one crop; 0 = none.
     seed
@@ -225,5 +227,6 @@ class TrainingOptions:
     average_decay: Annotated[float, Interval(ge=0, lt=1)] = 0.998
     validate_every: Annotated[int, Gt(0)] = 500
     validation_surroundings: Annotated[int, Ge(0)] = 40
+    validation_border: NotNegative = 20.0
     snapshot_every: Annotated[int, Ge(0)] = 500
     seed: int = 0

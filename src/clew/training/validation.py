@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clew.arrays import as_box
-from clew.evaluation.border import annotated_sections, section_runs
+from clew.evaluation.border import annotated_sections, away_from_borders, section_runs
 from clew.evaluation.overlap import overlap_table
 from clew.evaluation.scores import Scores, best_threshold, score_thresholds
 from clew.labels import as_labels
@@ -23,7 +23,7 @@ from clew.network.unet import UNet
 from clew.segmentation.options import AgglomerationOptions, FragmentOptions
 from clew.segmentation.relabel import segment_lookup
 from clew.segmentation.segment import build_merge_tree
-from clew.space import Box
+from clew.space import Box, Lengths
 from clew.training.targets import split_components
 
 THRESHOLDS = np.linspace(0.0, 1.0, 101)
@@ -39,11 +39,24 @@ class HeldOut(NamedTuple):
     labels : (z, y, x) whole numbers
         Of the whole volume.
     box : Box, or three slices
+    voxel_size : (z, y, x) floats, nm
+    border : float
+        Truth within so many nm of a border between neurons is not scored, unless nothing is left then.
     """
 
     raw: NDArray[np.uint8]
     labels: NDArray
     box: Sequence[slice]
+    voxel_size: Lengths = (1.0, 1.0, 1.0)
+    border: float = 0.0
+
+    def truth(self) -> NDArray[np.uint64]:
+        """The neurons in the box, (z, y, x)."""
+        neurons = _neurons(self.labels[Box(*self.box)])
+        if self.border:
+            far = np.where(away_from_borders(neurons, self.voxel_size, self.border), neurons, 0)
+            neurons = far if far.any() else neurons
+        return neurons
 
 
 class Validation(NamedTuple):
@@ -131,14 +144,13 @@ def _curve(
     agglomeration_options: AgglomerationOptions,
 ) -> list[Scores]:  # fmt: skip
     """Scores of a part at all thresholds."""
-    raw, labels = part.raw, part.labels
-    box, margin = as_box(part.box, raw.shape, "box"), (surroundings, surroundings, surroundings)
-    wide = box.grown(margin, margin, inside=Box.whole(raw.shape))
-    affinities = predict_affinities(network, raw, box=wide, options=prediction_options)
+    box, margin = as_box(part.box, part.raw.shape, "box"), (surroundings, surroundings, surroundings)
+    wide = box.grown(margin, margin, inside=Box.whole(part.raw.shape))
+    affinities = predict_affinities(network, part.raw, box=wide, options=prediction_options)
     fragments, _, tree = build_merge_tree(
         affinities, fragment_options=fragment_options, agglomeration_options=agglomeration_options
     )
-    table = overlap_table(fragments[box.within(wide)], _neurons(labels[box]))
+    table = overlap_table(fragments[box.within(wide)], part._replace(box=box).truth())
     return score_thresholds(table, tree.fragments, (segment_lookup(tree, float(t)) for t in THRESHOLDS))
 
 
