@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import h5py
+import imagecodecs
 import numpy as np
 import pytest
 import tensorstore
@@ -15,12 +16,13 @@ from clew import pipeline
 from clew.blockwise.ledger import Ledger
 from clew.errors import InputError
 from clew.pipeline._tables import load_merge_tree
-from clew.segmentation.relabel import segment_lookup
+from clew.segmentation.relabel import relabel, segment_lookup
 from clew.synthetic.volume import synthesize
-from clew.volumes.location import read_json
+from clew.volumes.location import read_bytes, read_json
 from clew.volumes.open import open_volume
 from clew.volumes.save import save_volume
 from object_storage import Server
+from readers.chunked_graph import ingest, messages
 
 SIZE, OFFSET = (20.0, 10.0, 10.0), (40.0, 10.0, 30.0)
 
@@ -262,3 +264,44 @@ def test_webknossos_takes_a_segmentation_as_it_is(source: Path, tmp_path: Path):
     save_volume(tmp_path / "large.zarr", np.full((2, 3, 4), 2**60, np.uint64), voxel_size=SIZE)
     with pytest.raises(InputError, match="WEBKNOSSOS knows those up to"):
         pipeline.export(str(tmp_path / "large.zarr"), str(tmp_path / "two"), format="webknossos")
+
+
+@pytest.mark.usefixtures("in_this_process")
+@pytest.mark.parametrize("where", ["folder", "s3"])
+def test_pychunkedgraph_joins_what_the_merge_tree_does(
+    affinities: Path, expected: Path, tmp_path: Path, where: str, request: pytest.FixtureRequest
+):
+    if where == "s3":
+        request.getfixturevalue("s3")
+    volumes = {"folder": None, "s3": "s3://bucket/deep"}[where]
+    tree = str(expected / "merge_tree.h5")
+    pipeline.export(
+        str(expected / "fragments.zarr"), str(tmp_path / "run"), format="pychunkedgraph", volumes=volumes,
+        merge_tree=tree, threshold=0.4, affinities=str(affinities), chunk_shape=(16, 16, 32),
+    )  # fmt: skip
+    path = f"{volumes or tmp_path / 'run'}/pychunkedgraph"
+    supervoxels, fragments = open_volume(f"{path}/watershed").read(), open_volume(expected / "fragments.zarr").read()
+    assert ((supervoxels == 0) == (fragments == 0)).all()
+    if where == "s3":
+        assert read_bytes(f"{path}/edges", "edges_1_2_0.proto.zst")
+        return
+    found = ingest(Path(path), messages(), imagecodecs.zstd_decode)
+    assert found.objects.keys() == set(np.unique(supervoxels[supervoxels > 0]).tolist())
+    objects = np.vectorize(found.objects.get, otypes=[np.uint64])(
+        np.maximum(supervoxels, supervoxels[supervoxels > 0].min())
+    )
+    merges = load_merge_tree(tree)[0]
+    segments = relabel(fragments, merges.fragments, segment_lookup(merges, 0.4))
+    assert (pairs := np.unique(np.stack([segments, objects])[:, fragments > 0], axis=1).shape[1])
+    assert pairs == len(np.unique(segments[segments > 0])) == len(set(found.objects.values()))
+    lost = next((tmp_path / "run/pychunkedgraph/components").iterdir())
+    content = lost.read_bytes()
+    lost.unlink()
+    pipeline.retry(str(tmp_path / "run"))
+    assert lost.read_bytes() == content
+
+
+def test_pychunkedgraph_wants_affinities(source: Path, tmp_path: Path):
+    with pytest.raises(InputError, match="needs the affinities of which the fragments were made.*give --affinities"):
+        pipeline.export(str(source), str(tmp_path / "run"), format="pychunkedgraph")
+    assert not (tmp_path / "run").exists()

@@ -96,6 +96,17 @@ class Grid:
         lower = Box.whole(self.levels[level - steps])
         return Box.tile(place, (1 << steps,) * 3).overlap(lower).voxels()
 
+    def touched(self, box: Box) -> list[Triple]:
+        """The blocks of which a box holds voxels."""
+        low = [
+            (at - first) // size for at, first, size in zip(box.low, self.domain.box.low, self.block_shape, strict=True)
+        ]
+        high = [
+            -((first - at) // size)
+            for at, first, size in zip(box.high, self.domain.box.low, self.block_shape, strict=True)
+        ]
+        return Box.between(low, high).voxels()
+
     def faces(self) -> list[tuple[int, Triple]]:
         """All faces between two blocks, as (axis, the block below)."""
         return [(axis, place) for axis in range(3) for place in self.places() if place[axis] + 1 < self.levels[0][axis]]

@@ -5,9 +5,12 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge
 
+from clew.network.options import Shape
 from clew.ranges import Positive
 
-Format = Literal["precomputed", "ply", "obj", "glb", "swc", "nml", "table", "tiff", "cremi", "webknossos"]
+Format = Literal[
+    "precomputed", "ply", "obj", "glb", "swc", "nml", "table", "tiff", "cremi", "webknossos", "pychunkedgraph"
+]
 
 
 @dataclass(frozen=True)
@@ -19,8 +22,8 @@ class ExportOptions:
     format
         `precomputed` is a volume for neuroglancer, with coarser scales and segment properties; `ply`, `obj` and `glb` are meshes,
         `swc` and `nml` skeletons, one file for each segment; `table` is a CSV file of all segments, `tiff` a file
-        for each section, for Fiji, `cremi` the HDF5 file of a CREMI submission, and
-        `webknossos` a dataset of WEBKNOSSOS.
+        for each section, for Fiji, `cremi` the HDF5 file of a CREMI submission,
+        `webknossos` a dataset of WEBKNOSSOS, and `pychunkedgraph` what PyChunkedGraph (CAVE) ingests.
     minimum_size
         Voxels; segments of fewer get no row, mesh or skeleton.
     meshes
@@ -29,6 +32,8 @@ class ExportOptions:
         With `precomputed`: skeletons with radii.
     detail
         Meshes and skeletons are made of voxels of up to this many nm along each axis, by halving; smaller shows and costs more.
+    chunk_shape
+        With `pychunkedgraph`: voxels z,y,x of its chunks, at whose borders fragments are cut; by default even parts of at most 256.
     """
 
     format: Format = "precomputed"
@@ -36,3 +41,4 @@ class ExportOptions:
     meshes: bool = False
     skeletons: bool = False
     detail: Positive = 20.0
+    chunk_shape: Shape | None = None

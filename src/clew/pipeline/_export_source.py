@@ -78,6 +78,6 @@ def open_source(
 
 def _absolute(beside: ExportInputs) -> ExportInputs:
     """The same for workers that have another working folder."""
-    given = {name: getattr(beside, name) for name in ("segment_names", "nuclei", "merge_tree")}
+    given = {name: getattr(beside, name) for name in ("segment_names", "nuclei", "merge_tree", "affinities")}
     paths: dict[str, Any] = {name: absolute(path) for name, path in given.items() if path}
     return replace(beside, **paths)

@@ -65,7 +65,7 @@ class Numbered:
 def lay_out_webknossos(source: ExportSource) -> BlockWork:
     """Lay the run out; nothing is written."""
     tree = source.beside.merge_tree
-    threshold = None if tree is None else _threshold(tree, source.beside.threshold)
+    threshold = None if tree is None else threshold_of(tree, source.beside.threshold)
     shape, path = even_blocks(source.shape), join(source.target("webknossos"), LAYER)
     scales = [Scale(source.shape, source.voxel_size, source.volume.offset)]
     scales += coarser_scales(scales[0])
@@ -83,7 +83,8 @@ def lay_out_webknossos(source: ExportSource) -> BlockWork:
     )  # fmt: skip
 
 
-def _threshold(tree: str, given: float | None) -> float:
+def threshold_of(tree: str, given: float | None) -> float:
+    """The threshold at which to cut a merge tree: the given one, else the stored."""
     found, attributes = load_merge_tree(tree)
     return chosen_threshold(given, attributes, found.score, tree)
 

@@ -154,15 +154,19 @@ class ExportInputs:
     nuclei
         Label volume of nuclei or somata that covers the segmentation, for `table`.
     merge_tree
-        Merge tree, if the segmentation is its fragments, for `webknossos`: fragments and what makes up a segment are handed on.
+        Merge tree, if the segmentation is its fragments, for `webknossos` and `pychunkedgraph`: fragments and what makes up
+        a segment are handed on.
     threshold
         At which the merge tree is cut, by default that which is stored with it.
+    affinities
+        Affinities that cover the segmentation, for `pychunkedgraph`: how strongly fragments are joined.
     """
 
     segment_names: Input | None = None
     nuclei: Input | None = None
     merge_tree: Input | None = None
     threshold: float | None = None
+    affinities: Input | None = None
 
 
 @dataclass(frozen=True)

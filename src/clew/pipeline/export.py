@@ -4,6 +4,7 @@ from clew.export.options import ExportOptions
 from clew.pipeline._block_run import BlockWork, run_in_blocks
 from clew.pipeline._declare import Record, stage
 from clew.pipeline._export_precomputed import lay_out_precomputed
+from clew.pipeline._export_pychunkedgraph import lay_out_pychunkedgraph
 from clew.pipeline._export_segments import lay_out_files
 from clew.pipeline._export_source import open_source
 from clew.pipeline._export_stacks import lay_out_cremi, lay_out_tiff
@@ -18,6 +19,7 @@ FORMATS = {
     "tiff": lay_out_tiff,
     "cremi": lay_out_cremi,
     "webknossos": lay_out_webknossos,
+    "pychunkedgraph": lay_out_pychunkedgraph,
 }
 """Opens the source and lays out the run, for each format; nothing is written."""
 

@@ -4,15 +4,16 @@ Volumes: `source` in, `volume`, `volume-1`, `volume-2`, … out. Exact at block 
 its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clew.arrays import as_ids
 from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid
-from clew.blockwise.store import Store
+from clew.blockwise.store import Key, Store
 from clew.blockwise.tasks import Task, keys
 from clew.space import Box, Triple, triple
 from clew.volumes.in_blocks import SECTIONS, scale_name
@@ -32,13 +33,31 @@ def shard_grid(scale: PrecomputedScale) -> Grid:
     return Grid(Domain.whole(scale.shape), scale.shard_shape)
 
 
-def precomputed_tasks(scales: Sequence[PrecomputedScale]) -> list[Task]:
-    """Tasks that copy `source`, and that make the coarser scales.
+def read_source(store: Store, box: Box) -> NDArray[np.uint64]:
+    """The ids of a box of `source`."""
+    return as_ids(store.read("source", box), "the segmentation")
+
+
+def needs_nothing(box: Box) -> tuple[Key, ...]:
+    """The tables that `read_source` needs."""
+    return ()
+
+
+def precomputed_tasks(
+    scales: Sequence[PrecomputedScale],
+    read: Callable[[Store, Box], NDArray[np.uint64]] = read_source,
+    needs: Callable[[Box], tuple[Key, ...]] = needs_nothing,
+) -> list[Task]:
+    """Tasks that write a volume, and that make the coarser scales.
 
     Parameters
     ----------
     scales : sequence of PrecomputedScale
         Finest first.
+    read : callable
+        Ids of a box (z, y, x) of the volume; can be pickled.
+    needs : callable
+        Keys of the tables that `read` wants for a box.
 
     Returns
     -------
@@ -46,20 +65,22 @@ def precomputed_tasks(scales: Sequence[PrecomputedScale]) -> list[Task]:
         Named (volume, z, y, x), (volume-1, z, y, x), …
     """
     grid = shard_grid(scales[0])
-    tasks = [Task(partial(_copy, grid=grid, place=place), (), ((VOLUME, *place),)) for place in grid.places()]
+    tasks = []
+    for place in grid.places():
+        box = grid.block(place).owned
+        tasks.append(Task(partial(_copy, read=read, box=box), needs(box), ((VOLUME, *place),)))
     for number in range(1, len(scales)):
         finer, scale = scales[number - 1], scales[number]
         for place in shard_grid(scale).places():
             fine = _fine(scale, finer, shard_grid(scale).block(place).owned)
-            reads = keys(scale_name(VOLUME, number - 1), _shards(fine, finer))
+            reads = keys(scale_name(VOLUME, number - 1), shard_grid(finer).touched(fine))
             work = partial(_pool, number=number, scale=scale, finer=finer, place=place)
             tasks.append(Task(work, reads, ((scale_name(VOLUME, number), *place),)))
     return tasks
 
 
-def _copy(store: Store, *, grid: Grid, place: Triple) -> None:
-    box = grid.block(place).owned
-    store.write(VOLUME, box, as_ids(store.read("source", box), "the segmentation"))
+def _copy(store: Store, *, read: Callable[[Store, Box], NDArray[np.uint64]], box: Box) -> None:
+    store.write(VOLUME, box, read(store, box))
 
 
 def _pool(store: Store, *, number: int, scale: PrecomputedScale, finer: PrecomputedScale, place: Triple) -> None:
@@ -90,10 +111,3 @@ def _fine(scale: PrecomputedScale, finer: PrecomputedScale, box: Box) -> Box:
     """The voxels of the finer scale that those of a box are made of."""
     shift = triple(-(first % by) for first, by in zip(finer.first, scale.factors, strict=True))
     return box.scaled(scale.factors).shifted(shift).overlap(Box.whole(finer.shape))
-
-
-def _shards(box: Box, scale: PrecomputedScale) -> list[Triple]:
-    shape = scale.shard_shape
-    low = (start // size for start, size in zip(box.low, shape, strict=True))
-    high = (-(-stop // size) for stop, size in zip(box.high, shape, strict=True))
-    return Box.between(low, high).voxels()
