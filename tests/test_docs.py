@@ -32,6 +32,7 @@ LONG = {
     "explanation/history.md": "what was tried, each part by itself: linked to, not read through",
     "explanation/scaling.md": "the tables of one series of measurements",
     "how-to/choose-a-threshold.md": "what can be asked of one merge tree, all with the same two volumes",
+    "how-to/export.md": "a section for each of many formats: looked up, not read through",
     "how-to/large-volumes.md": "what to do when something fails must be found in one place",
     "how-to/reproduce-the-paper.md": "three data sets of one paper, side by side",
     "how-to/train-on-your-data.md": "the recipe, whose options explain each other",
