@@ -62,7 +62,7 @@ def test_train_and_run_take_the_plan_as_it_is(folder: Path, tmp_path: Path, monk
     text = (folder / "mine.toml").read_text()
     assert 'data = ["thin_raw.zarr,thin_labels.zarr"]' in text
     short = {"steps": 2, "warmup": 1, "malis_after": 1, "validate_every": 2, "preset": '"tiny"', "crop": [16, 16, 16],
-             "margin": 2}  # fmt: skip
+             "malis_window": [8, 8, 8], "margin": 2}  # fmt: skip
     lines = [f"{key} = {short[key]}" if (key := line.split(" = ")[0]) in short else line for line in text.splitlines()]
     (folder / "mine.toml").write_text("\n".join(lines))
     monkeypatch.chdir(tmp_path)

@@ -72,6 +72,7 @@ def test_every_plan_can_be_trained(facts: VolumeFacts, machine: MachineFacts, ti
     )
     assert all(2 * chosen["margin"] < size for size in chosen["crop"])
     assert 0 < chosen["warmup"] < chosen["malis_after"] < chosen["steps"]
+    assert all(edge < size for edge, size in zip(chosen.get("malis_window", ()), chosen["crop"], strict=False))
     assert 1 <= chosen["batch"] * chosen["accumulate"] <= planning.LARGEST_BATCH
     smallest = planning.usual_crop(facts.voxel_size, training_extent(facts))
     voxels = math.prod(chosen["crop"]) * chosen["batch"]
@@ -124,7 +125,7 @@ def test_held_out_slab_is_the_end_of_the_longest_axis():
     assert held_out_slab(tiny) is None
     assert "held_out" not in options(tiny)
     tables = make_plan([tiny], LAPTOP, hours=1, timing=None, checkpoint="a.pt").tables
-    assert tables["segment"]["threshold"].value == 0.5
+    assert tables["segment"]["threshold"].value == planning.USUAL_THRESHOLD
     assert "threshold" not in make_plan([facts], LAPTOP, hours=1, timing=None, checkpoint="a.pt").tables["segment"]
 
 

@@ -39,12 +39,16 @@ SERIAL_FROM = 2.5
 """Ratio from which volumes are treated as serial sections: defects, erosion and fragments section by section."""
 LONG_RANGE = (40.0, 120.0)
 """Lengths of the auxiliary long-range offsets in nm: those of the bundled network, 4 and 12 voxels of 10 nm."""
+USUAL_THRESHOLD = 0.8
+"""Of the mean, where none was chosen: the networks of the study of topology were best between 0.7 and 0.9."""
 BOUNDARY = 12.0
 """Nanometres by which labels that touch are eroded: 3 voxels in the plane of CREMI, 1 to 2 of FIB-25 (the paper)."""
 ELASTIC = 40
 """Pixels between control points of the elastic deformation in the plane (the paper); along z as many nanometres."""
 SEED_WINDOW, DISTANCE_CAP = 110.0, 160.0
 """Window of the seeds and cap of the distance in nm: the defaults at 10 nm."""
+MALIS_WINDOW = 280.0
+"""Edge in nm of the windows in which MALIS counts on isotropic data: 28 voxels of the study of topology."""
 EDGES = (48, 64, 80, 96, 112, 128)
 FLAT_EDGES = (96, 128, 160, 192, 256)
 """Edges of the crops that are considered, isotropic, and in the plane of serial sections."""
@@ -265,6 +269,7 @@ def make_plan(
             **network_choices(volumes[0].voxel_size),
             **crop_choices(volumes, machine, work),
             **schedule_choices(steps, hours, timing),
+            **window_choices(volumes[0].voxel_size, work.crop),
             **border_choices(volumes),
             **augmentation_choices(volumes[0].voxel_size),
         },
@@ -360,6 +365,16 @@ def schedule_choices(steps: int, hours: float, timing: Timing | None) -> dict[st
     }
 
 
+def window_choices(voxel_size: Lengths, crop: Triple) -> dict[str, Choice]:
+    """Choose windows for MALIS, where the crop is larger; in serial sections they were not shown to be better."""
+    window = triple(max(round(MALIS_WINDOW / size), 1) for size in voxel_size)
+    if anisotropy(voxel_size) >= SERIAL_FROM or any(w >= c for w, c in zip(window, crop, strict=True)):
+        return {}
+    return {
+        "malis_window": Choice(list(window), f"MALIS in windows of {MALIS_WINDOW:g} nm joined fewer neurons by mistake")
+    }
+
+
 def border_choices(volumes: Sequence[VolumeFacts]) -> dict[str, Choice]:
     """Choose how background is grown between objects that touch."""
     voxel_size = volumes[0].voxel_size
@@ -428,7 +443,11 @@ def _held_out_choice(volume: VolumeFacts, slab: Triple | None) -> dict[str, Choi
 
 
 def _threshold_choice(slab: Triple | None) -> dict[str, Choice]:
-    return {} if slab else {"threshold": Choice(0.5, "nothing is held out, so none is chosen: look for the best one")}
+    return (
+        {}
+        if slab
+        else {"threshold": Choice(USUAL_THRESHOLD, "nothing is held out, so none is chosen: look for the best one")}
+    )
 
 
 def _fit(crop: Triple, extent: Sequence[int], factor: Triple) -> Triple:
