@@ -17,7 +17,7 @@ IMAGES = Path(__file__).parent.parent / "docs" / "images"
 LOG = IMAGES.parent / "reference" / "logs" / "fib-10nm.csv"
 OFFSETS = [(-1, 0, 0), (0, -1, 0), (0, 0, -1)]
 SECTION = 12
-THRESHOLDS = (0.3, 0.6)
+THRESHOLDS = (0.6, 0.74)
 COLOURS = 128
 """Of a PNG: enough for the eye, and a third of the bytes."""
 
