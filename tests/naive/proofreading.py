@@ -26,10 +26,12 @@ def steps_from(points, voxels):
     return found
 
 
-def grown(affinities, inside, points):
-    """The point (by its place in C order) of each voxel, by Kruskal's method; -1 outside."""
+CEILINGS = (255, 224, 192, 128, 64, 32, 0)
+
+
+def forest(affinities, inside, points, ceiling):
+    """The set of voxels that Kruskal's method unites with each voxel."""
     voxels = {tuple(voxel) for voxel in np.argwhere(inside).tolist()}
-    points = sorted(set(points))
     steps = steps_from(points, voxels)
     pairs = []
     for voxel in voxels:
@@ -37,16 +39,30 @@ def grown(affinities, inside, points):
             other = tuple(at - by for at, by in zip(voxel, step, strict=True))
             if other in voxels and voxel in steps:
                 index = 3 * int(np.ravel_multi_index(voxel, inside.shape)) + channel
-                pairs.append((-int(affinities[(channel, *voxel)]), steps[voxel] + steps[other], index, voxel, other))
+                level = min(int(affinities[(channel, *voxel)]), ceiling)
+                pairs.append((-level, steps[voxel] + steps[other], index, voxel, other))
     sets = {voxel: {voxel} for voxel in voxels}
     for *_, one, two in sorted(pairs):
         mine, theirs = sets[one], sets[two]
         if mine is not theirs and not (mine & set(points) and theirs & set(points)):
             union = mine | theirs
             sets |= dict.fromkeys(union, union)
+    return sets
+
+
+def grown(affinities, inside, points, sides):
+    """The point (by its place in C order) of each voxel; -1 outside. The first ceiling at which no side is lost."""
+    side = dict(zip(points, sides, strict=True))
+    points = sorted(side)
+    count = int(inside.sum())
+    for ceiling in CEILINGS:
+        sets = forest(affinities, inside, points, ceiling)
+        sizes = [sum(len(sets[point]) for point in points if side[point] == wanted) for wanted in set(sides)]
+        if min(sizes) >= max(count // 50, min(50, count // 4)):
+            break
     result = np.full(inside.shape, -1)
-    for voxel in voxels:
-        roots = sets[voxel] & set(points) or {
+    for voxel, members in sets.items():
+        roots = members & set(points) or {
             min(points, key=lambda point: (sum((p - v) ** 2 for p, v in zip(point, voxel, strict=True)), point))
         }
         result[voxel] = points.index(min(roots))
@@ -55,7 +71,7 @@ def grown(affinities, inside, points):
 
 def pieces(affinities, inside, points, sides):
     """1 + smallest voxel of the piece of each voxel: what grows from points of one side, and touches, is one piece."""
-    owners = grown(affinities, inside, points)
+    owners = grown(affinities, inside, points, sides)
     order = sorted(set(points))
     side = dict(zip(points, sides, strict=True))
     groups = {number: {number} for number in range(len(order))}

@@ -199,6 +199,27 @@ def test_earlier_edits_follow_the_pieces(dumbbell, tmp_path: Path):
         assert len(set(ids)) == 3
 
 
+def test_parts_of_a_fragment_that_do_not_touch_are_told_apart(tmp_path: Path):
+    fragments = np.array([[[3, 3, 0, 3, 3]]], np.uint64)
+    affinities = np.full((3, 1, 1, 5), 255, np.uint8)
+    graph = clew.build_region_graph(affinities, fragments)
+    with clew.Edits(tmp_path / "e.sqlite", graph, clew.agglomerate(graph), fragments, affinities=affinities) as edits:
+        edits.split([at(0)], [at(4)])
+        assert edits.apply().lookup.tolist() == [1, 4]
+        assert edits.done() == set()
+
+
+def test_a_done_segment_that_is_divided_is_not_done(dumbbell, tmp_path: Path):
+    run, affinities = dumbbell
+    with clew.Edits(tmp_path / "e.sqlite", *run, affinities=affinities, threshold=0.0) as edits:
+        edits.mark_done((4, 4, 4))
+        assert edits.done() == {int(run[2][4, 4, 4])}
+        edits.split([(4, 4, 4)], [(4, 4, 17)])
+        assert edits.done() == set()
+        edits.mark_done((4, 4, 17))
+        assert edits.done() == {int(edits.read_fragments()[4, 4, 17])}
+
+
 def test_a_division_is_carried_to_other_fragments(dumbbell, tmp_path: Path):
     run, affinities = dumbbell
     others = np.where(run[2] == 1, 1, 2).astype(np.uint64)

@@ -142,8 +142,10 @@ class Edits:
         shared = sorted({point[0] for point in points[0]} & {point[0] for point in points[1]})
         divisions = [self._divide(fragment, *points) for fragment in shared]
         sides = [resolve_points(side, divisions) for side in points]
-        cut = self._segments(divisions).split(*sides).cut
-        content = {"sources": points[0], "sinks": points[1], "cut": cut.tolist()}
+        segments = self._segments(divisions)
+        # what is divided may have no contact to cut
+        cut = [] if divisions and segments.are_apart(*sides) else segments.split(*sides).cut.tolist()
+        content = {"sources": points[0], "sinks": points[1], "cut": cut}
         content |= {"divided": [encoded(division) for division in divisions]} if divisions else {}
         return self._log.append(SPLIT, content, comment)
 

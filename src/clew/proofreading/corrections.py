@@ -139,7 +139,7 @@ class Segments:
         if both.size:
             raise InputError(f"fragment {self.graph.fragments[both[0]]} is on both sides of the split")
         roots = self.roots()
-        if not np.intersect1d(roots[sides[0]], roots[sides[1]]).size:
+        if self.are_apart(sources, sinks):
             raise InputError("the two sides of the split are different segments already: nothing to split")
         inside = np.isin(roots, roots[np.concatenate(sides)])
         ends, rows = self._contacts_inside(inside)
@@ -150,6 +150,11 @@ class Segments:
         pairs = np.unique(np.sort(self.graph.fragments[cut], axis=1), axis=0)
         one, other = (self.graph.fragments[side] for side in sides)
         return Correction(one, other, pairs, is_split=True)
+
+    def are_apart(self, sources: Ids, sinks: Ids) -> bool:
+        """Whether no segment holds fragments of both groups."""
+        one, other = (self._roots[self._side(ids)] for ids in (sources, sinks))
+        return not np.intersect1d(one, other).size
 
     def _side(self, ids: Ids) -> NDArray[np.int64]:
         places = positions_of(self.graph.fragments, np.unique(ids))

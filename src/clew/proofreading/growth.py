@@ -9,15 +9,25 @@ from numpy.typing import NDArray
 from clew.kernels._flags import NOTHING, SEEDED
 from clew.kernels.forest import decide_pairs
 
+CEILINGS = (255, 224, 192, 128, 64, 32, 0)
+"""Affinities from which on pairs count as equally strong, in the order in which they are tried; with 0 distance alone decides."""
+LEAST_SHARE, LEAST_VOXELS = 50, 50
+"""A side that gets less than this part of a fragment, or fewer voxels, is taken to be lost in noise. Of 162 pairs of points in real
+fragments that hold two neurites, 65 % gave one of them fewer than 20 voxels at ceiling 255, and 1 % so; the mean share of voxels
+that went to the right one rose from 60 to 69 %, and stayed 97 % for pairs of points in two neurites that touch along a membrane."""
 
-def grow_points(affinities: np.ndarray, inside: NDArray[np.bool_], points: NDArray[np.int64]) -> NDArray[np.int64]:
+
+def grow_points(
+    affinities: np.ndarray, inside: NDArray[np.bool_], points: NDArray[np.int64], sides: NDArray[np.int64]
+) -> NDArray[np.int64]:
     """The point that each voxel of a fragment hangs together with most.
 
     That to which the maximum spanning forest connects it, with the points as roots.
 
     Pairs of voxels come in a strict order: stronger first; of equally strong ones those with fewer steps from the nearest point
     inside the fragment (the sum of both voxels), so that points share what is flat by distance; then the smaller index. A voxel
-    that no path leads to goes to the point that is nearest.
+    that no path leads to goes to the point that is nearest. Where a side gets next to nothing, because its points lie in noise,
+    pairs above a ceiling count as equally strong; the ceiling falls until each side gets more.
 
     Parameters
     ----------
@@ -26,6 +36,8 @@ def grow_points(affinities: np.ndarray, inside: NDArray[np.bool_], points: NDArr
         The voxels that are grown over.
     points : (n,) int64
         Flat positions of voxels inside, ascending.
+    sides : (n,) int64
+        The side of each, 0 or more.
 
     Returns
     -------
@@ -35,23 +47,33 @@ def grow_points(affinities: np.ndarray, inside: NDArray[np.bool_], points: NDArr
     voxels = np.flatnonzero(inside)
     pairs, levels = _pairs_inside(affinities, inside, voxels)
     seeds = np.searchsorted(voxels, points)
-    steps = _steps_from(seeds, pairs, len(voxels))
-    order = np.lexsort((steps[pairs].sum(axis=1), 255 - levels.astype(np.int64)))
-    kinds = np.full(len(voxels) + 1, NOTHING, np.uint8)
-    kinds[seeds + 1] = SEEDED
-    made = decide_pairs(pairs[order] + 1, len(pairs), kinds, np.zeros_like(kinds))
-    owner = np.full(len(kinds), -1)
-    owner[made.roots[seeds + 1]] = np.arange(len(points))
-    found = owner[made.roots][1:]
+    steps = _steps_from(seeds, pairs, len(voxels))[pairs].sum(axis=1)
+    enough = max(len(voxels) // LEAST_SHARE, min(LEAST_VOXELS, len(voxels) // 4))
+    for ceiling in CEILINGS:
+        order = np.argsort((255 - np.minimum(levels, ceiling)) * (2 * len(voxels) + 1) + steps, kind="stable")
+        found = _forest(pairs[order], seeds, len(voxels))
+        if np.bincount(sides[found[found >= 0]])[np.unique(sides)].min() >= enough:
+            break
     _give_to_nearest(found, np.column_stack(np.unravel_index(voxels, inside.shape)), seeds)
     result = np.full(inside.shape, -1)
     result.reshape(-1)[voxels] = found
     return result
 
 
+def _forest(pairs: NDArray[np.int64], seeds: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """The index of the seed to which pairs, best first, connect each voxel; -1 for none."""
+    kinds = np.full(count + 1, NOTHING, np.uint8)
+    kinds[seeds + 1] = SEEDED
+    roots = decide_pairs(pairs + 1, len(pairs), kinds, np.zeros_like(kinds)).roots
+    owner = np.full(count + 1, -1)
+    owner[roots[seeds + 1]] = np.arange(len(seeds))
+    found: NDArray[np.int64] = owner[roots][1:]
+    return found
+
+
 def _pairs_inside(
     affinities: np.ndarray, inside: NDArray[np.bool_], voxels: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Pairs of voxels inside, by their positions among these, and their affinities.
 
     In the order of the index 3 · voxel + channel.
@@ -62,8 +84,8 @@ def _pairs_inside(
     first = np.column_stack(np.unravel_index(voxels, inside.shape)) > 0
     before = np.where(first, places[voxels[:, None] - steps * first], -1)
     later, channels = np.nonzero(before >= 0)
-    levels: NDArray[np.uint8] = affinities.reshape(3, -1)[channels, voxels[later]]
-    return np.column_stack([later, before[later, channels]]), levels
+    levels = affinities.reshape(3, -1)[channels, voxels[later]]
+    return np.column_stack([later, before[later, channels]]), levels.astype(np.int64)
 
 
 def _steps_from(seeds: NDArray[np.int64], pairs: NDArray[np.int64], count: int) -> NDArray[np.int64]:

@@ -99,11 +99,11 @@ def divide(
     InputError
         For one voxel on two sides.
     """
-    voxels, groups = _distinct_points(points, sides, box)
+    voxels, side_of = _distinct_points(points, sides, box)
     fragment = fragments.reshape(-1)[voxels[0]]
     inside = fragments == fragment
-    owners = grow_points(affinities, inside, voxels)
-    groups = _touching(owners, groups)
+    owners = grow_points(affinities, inside, voxels, side_of)
+    groups = _touching(owners, side_of)
     rows = np.flatnonzero(inside)
     firsts = np.full(len(voxels), rows[-1])
     np.minimum.at(firsts, groups[owners.reshape(-1)[rows]], rows)
