@@ -59,6 +59,7 @@ COMMANDS = {
     "synthesize": Command("synthesize", "Make a synthetic volume of neuropil with its truth."),
     "convert": Command("convert", "Copy a volume to OME-Zarr (.zarr) or HDF5 (file.h5:dataset)."),
     "view": Command("view", "Look at volumes in the browser (neuroglancer); runs until Ctrl-C."),
+    "proofread": Command("proofread", "Merge and split segments in the browser (neuroglancer); runs until Ctrl-C."),
     "run": Command("run", "Follow a run file: the commands of its tables in order, each with its options."),
     "demo": Command("demo", "Go the whole way on a volume with truth, and write figures and a report."),
 }

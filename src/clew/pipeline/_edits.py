@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -70,6 +71,8 @@ class Edits:
         An array, or what is sliced like one: needed to divide a fragment, and read around it only.
     user : str, optional
         By default the name of the account.
+    comment : str
+        Of edits that are made without one.
     read_only : bool
         Read along while another process may write.
 
@@ -99,22 +102,23 @@ class Edits:
         threshold: float = CutOptions.threshold,
         affinities: Any = None,
         user: str = "",
+        comment: str = "",
         read_only: bool = False,
     ) -> None:
         if affinities is not None and tuple(affinities.shape[1:]) != tuple(fragments.shape):
             raise InputError(f"affinities must be (offset, z, y, x) of the fragments' shape {tuple(fragments.shape)}, "
                              f"not of shape {tuple(affinities.shape)}")  # fmt: skip
         self.graph, self.tree, self.fragments, self.threshold = graph, tree, fragments, threshold
-        self.affinities, self.read_only = affinities, read_only
+        self.affinities, self.comment, self.read_only = affinities, comment, read_only
         self._log = EditLog(Path(path), _about(graph, fragments), user=user, read_only=read_only)
-        self._rows: list[Row] = []
+        self._lock, self._rows = threading.RLock(), list[Row]()
         self._decoded: dict[int, list[Division]] = {}
         self._live: tuple[list[int], Segments | None] = [], None
 
     def merge(self, one: Voxel, other: Voxel, *, comment: str = "") -> int:
         """Join the segments at two voxels (z, y, x); returns the number of the edit."""
         points = self._points([one]) + self._points([other])
-        return self._log.append(MERGE, {"sources": points[:1], "sinks": points[1:], "cut": []}, comment)
+        return self._add(MERGE, {"sources": points[:1], "sinks": points[1:], "cut": []}, comment)
 
     def split(self, sources: Sequence[Voxel], sinks: Sequence[Voxel], *, comment: str = "") -> int:
         """Cut a segment between two groups of voxels, where its contacts are weakest.
@@ -147,7 +151,7 @@ class Edits:
         cut = [] if divisions and segments.are_apart(*sides) else segments.split(*sides).cut.tolist()
         content = {"sources": points[0], "sinks": points[1], "cut": cut}
         content |= {"divided": [encoded(division) for division in divisions]} if divisions else {}
-        return self._log.append(SPLIT, content, comment)
+        return self._add(SPLIT, content, comment)
 
     def undo(self, *, comment: str = "") -> int:
         """Take the latest edit back; returns its number."""
@@ -163,7 +167,7 @@ class Edits:
         Returns the number of the mark.
         """
         points = self._points([one, other])
-        return self._log.append(SEEN, {"sources": points[:1], "sinks": points[1:]}, comment)
+        return self._add(SEEN, {"sources": points[:1], "sinks": points[1:]}, comment)
 
     def mark_done(self, voxel: Voxel, *, done: bool = True, comment: str = "") -> int:
         """Note that the segment at a voxel is right, or not any more.
@@ -175,7 +179,7 @@ class Edits:
         segments = self.segments()
         members = segments.members(segments.root_of(point[0]))
         content = {"sources": [point], "members": _digest(segments.graph, members)}
-        return self._log.append(DONE if done else NOT_DONE, content, comment)
+        return self._add(DONE if done else NOT_DONE, content, comment)
 
     def seen(self) -> set[tuple[int, int]]:
         """The contacts that were looked at: pairs of fragments, the smaller first."""
@@ -195,6 +199,10 @@ class Edits:
 
     def segments(self) -> Segments:
         """What hangs together now, at the threshold of these edits."""
+        with self._lock:
+            return self._followed()
+
+    def _followed(self) -> Segments:
         rows, (applied, segments) = self._active(), self._live
         new = rows[len(applied) :]
         same = [row.number for row in rows[: len(applied)]] == applied
@@ -309,12 +317,16 @@ class Edits:
     def __exit__(self, *error: object) -> None:
         self.close()
 
+    def _add(self, kind: str, content: dict[str, Any], comment: str) -> int:
+        with self._lock:
+            return self._log.append(kind, content, comment or self.comment)
+
     def _turn(self, kind: str, comment: str) -> int:
         done, undone = stacks(self._history())
         stack = done if kind == UNDO else undone
         if not stack:
             raise InputError(f"there is nothing to {kind}")
-        self._log.append(kind, {"edit": stack[-1].number}, comment)
+        self._add(kind, {"edit": stack[-1].number}, comment)
         return stack[-1].number
 
     def _active(self) -> list[Row]:
@@ -322,8 +334,9 @@ class Edits:
 
     def _history(self) -> list[Row]:
         """All rows; those that another process has added since, too."""
-        self._rows += self._log.rows(self._rows[-1].number if self._rows else 0)
-        return self._rows
+        with self._lock:
+            self._rows += self._log.rows(self._rows[-1].number if self._rows else 0)
+            return self._rows
 
     def _divisions(self, since: int = 0) -> list[Division]:
         """All divisions of the edits from a number on, in their order."""

@@ -74,8 +74,8 @@ class Segments:
         self.graph = divided_graph(graph, divisions)
         fragments = self.graph.fragments
         self._ends = positions_of(fragments, self.graph.edges)
-        owners = positions_of(graph.fragments, owners_of(fragments, divisions))
-        segments = segment_lookup(tree, threshold)[owners]
+        self.owners = positions_of(graph.fragments, owners_of(fragments, divisions))
+        segments = segment_lookup(tree, threshold)[self.owners]
         self._joined = segments[self._ends[:, 0]] == segments[self._ends[:, 1]]
         links = positions_of(fragments, resolve_pairs(tree.must_link, divisions))
         self._links: set[tuple[int, int]] = set(map(tuple, links.tolist()))

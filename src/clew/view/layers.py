@@ -2,18 +2,42 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clew.errors import InputError
 from clew.grey import percentiles, sample_pieces
+from clew.proofreading.corrections import Segments
 from clew.segmentation.agglomeration import MergeTree
 
 Kind = Literal["image", "segmentation", "affinities"]
 COLOURS = 3
 """Affinity channels that are shown, as red, green and blue."""
 SHOWABLE = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "float32")
+
+
+class Editor(Protocol):
+    """What corrects segments, at voxels (z, y, x): `clew.Edits`."""
+
+    def segments(self) -> Segments:
+        """What hangs together now."""
+
+    def read_fragments(self, box: Sequence[slice]) -> NDArray[np.uint64]:
+        """The fragments in a box (z, y, x), with the pieces of those that were divided."""
+
+    def merge(self, one: Sequence[int], other: Sequence[int]) -> int:
+        """Join the segments at two voxels."""
+
+    def split(self, sources: Sequence[Sequence[int]], sinks: Sequence[Sequence[int]]) -> int:
+        """Cut a segment between two groups of voxels."""
+
+    def undo(self) -> int:
+        """Take the latest edit back."""
+
+    def redo(self) -> int:
+        """Do again what was taken back last."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +65,8 @@ class Layer:
         Of the fragments in `data`: the layer then has the threshold as an axis.
     changing : bool
         Whether the array is still being written: browsers then keep nothing of it.
+    editor : Editor, optional
+        Of the fragments in `data`: what is shown are segments that neuroglancer's graph tools merge and split.
     """
 
     name: str
@@ -52,6 +78,7 @@ class Layer:
     coarser: Sequence[tuple[Any, Sequence[int]]] = ()
     tree: MergeTree | None = None
     changing: bool = False
+    editor: Editor | None = None
 
     @property
     def scales(self) -> list[tuple[Any, Sequence[int]]]:

@@ -56,11 +56,16 @@ class Meshes:
         self.mesh = lru_cache(KEPT)(self._mesh)
 
     def _mesh(self, segment: int, step: int) -> bytes:
-        """The surface of a segment at a threshold in hundredths, in nm.
+        """The surface of a segment at a threshold in hundredths."""
+        return self.surface_of(
+            np.array([segment], np.uint64) if self.cuts is None else self.cuts.members(segment, step)
+        )
 
-        In neuroglancer's legacy format; without a triangle where there is no such segment.
+    def surface_of(self, members: NDArray[np.uint64]) -> bytes:
+        """The surface of what consists of some ids, in nm.
+
+        In neuroglancer's legacy format; without a triangle where there is no such id.
         """
-        members = np.array([segment], np.uint64) if self.cuts is None else self.cuts.members(segment, step)
         low, high = self._box_of(members)
         if not (low < high).all():
             return np.uint32(0).tobytes()

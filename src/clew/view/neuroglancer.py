@@ -15,6 +15,8 @@ import numpy as np
 from clew.errors import InputError
 from clew.signals import StoppedError
 from clew.view.cuts import STEPS, Cuts
+from clew.view.graphene import Graph
+from clew.view.graphene_server import ROUTES, TABLE
 from clew.view.layers import Layer, Marks, check_layers, contrast
 from clew.view.meshes import Meshes
 from clew.view.server import PLACEHOLDER, VIEWERS, Served, add_handlers
@@ -80,12 +82,13 @@ def view(
     _check_port(port)
     neuroglancer.set_server_bind_address(ADDRESS, port)
     viewer = neuroglancer.UnsynchronizedViewer()
-    add_handlers(neuroglancer.server.global_server)
+    add_handlers(neuroglancer.server.global_server, ROUTES)
     shift = tuple(size / 2 for size in layers[0].voxel_size)
     cuts = {layer.name: None if layer.tree is None else Cuts(layer.tree) for layer in layers}
     zarrs = {layer.name: VirtualZarr(layer, shift, cuts[layer.name]) for layer in layers}
     meshes = {layer.name: Meshes(layer, shift, cuts[layer.name]) for layer in layers if layer.kind == "segmentation"}
-    viewer.clew = Served(make_state(layers, position, threshold, marks), zarrs, meshes, say)
+    graph = next((Graph(layer, layers[0].voxel_size) for layer in layers if layer.editor is not None), None)
+    viewer.clew = Served(make_state(layers, position, threshold, marks), zarrs, meshes, say, graph)
     VIEWERS[viewer.token] = viewer.clew
     return viewer
 
@@ -128,13 +131,19 @@ def make_state(
         "projectionScale": float(np.linalg.norm(lengths)),
         "crossSectionBackgroundColor": "#000000",
         "layers": [
-            *(_layer_state(layer, step) for layer in layers),
+            *(
+                _layer_state(layer, step) if layer.editor is None else _graph_state(layer, layers[0])
+                for layer in layers
+            ),
             *(_marks_state(each, layers, space) for each in marks),
         ],
         "layout": "4panel",
     }
     if any(each.marks for each in marks):
         state["selectedLayer"] = {"layer": next(each.name for each in marks if each.marks), "visible": True}
+    edited = next((layer.name for layer in layers if layer.editor is not None), None)
+    if edited:
+        state["selectedLayer"] = {"layer": edited, "visible": True}
     if sliding:
         palette = {"tools": [{"type": "dimension", "dimension": "t"}], "side": "right", "row": 0, "size": 220}
         state["toolPalettes"] = {"threshold": palette}
@@ -162,6 +171,24 @@ def _layer_state(layer: Layer, step: int) -> dict[str, Any]:
         "source": source,
         "shaderControls": {"normalized": {"range": contrast(layer.data)}},
     }
+
+
+def _graph_state(layer: Layer, first: Layer) -> dict[str, Any]:
+    """A layer whose segments are corrected.
+
+    M and C, with shift, are neuroglancer's tools for that.
+    """
+    sizes, places = np.array(layer.voxel_size), np.array(layer.offset)
+    low = (places / sizes + (np.array(first.voxel_size) / sizes - 1) / 2)[::-1]
+    axes = {axis: [float(size) * 1e-9, "m"] for axis, size in zip("xyz", sizes[::-1], strict=True)}
+    matrix = np.column_stack([np.eye(3), low]).tolist()
+    source = {
+        "url": f"graphene://{PLACEHOLDER}/segmentation/table/{TABLE}",
+        "transform": {"matrix": matrix, "outputDimensions": axes},
+    }
+    return {"type": "segmentation", "name": layer.name, "source": source, "visible": layer.visible, "tab": "graph",
+            "selectedAlpha": 0.4, "notSelectedAlpha": 0.15,
+            "toolBindings": {"M": "grapheneMergeSegments", "C": "grapheneMulticutSegments"}}  # fmt: skip
 
 
 def _marks_state(marks: Marks, layers: Sequence[Layer], space: dict[str, Any]) -> dict[str, Any]:

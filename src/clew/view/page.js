@@ -84,4 +84,5 @@ addEventListener("load", async () => {
   viewer.position.changed.add(after(WAIT, follow));
   viewer.layerManager.readyStateChanged.add(after(WAIT, follow));
   if (keeping) viewer.state.changed.add(after(4 * WAIT, keep));
+  dispatchEvent(new Event("restored"));
 });

@@ -9,7 +9,7 @@ that tunnels work, and only names of this machine are answered, so that no page 
 import asyncio
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -19,6 +19,7 @@ from weakref import WeakValueDictionary
 import tornado.web
 
 from clew.errors import InputError
+from clew.view.graphene import Graph
 from clew.view.meshes import Meshes
 from clew.view.virtual_zarr import VirtualZarr
 
@@ -44,6 +45,8 @@ class Served:
         By the names of layers.
     say : callable
         Called with a sentence where something cannot be read.
+    graph : Graph, optional
+        Of the layer whose segments are corrected.
     keep : callable, optional
         Called with the state as text whenever it changes.
     said : set of str
@@ -54,6 +57,7 @@ class Served:
     zarrs: Mapping[str, VirtualZarr]
     meshes: Mapping[str, Meshes]
     say: Callable[[str], None]
+    graph: Graph | None = None
     keep: Callable[[str], None] | None = None
     said: set[str] = field(default_factory=set)
 
@@ -71,15 +75,17 @@ VIEWERS: "WeakValueDictionary[str, Served]" = WeakValueDictionary()
 MESHING = ThreadPoolExecutor(1, "meshes")
 
 
-def add_handlers(server: Any) -> None:
-    """Let neuroglancer's server answer for clew, too; once for each server."""
+def add_handlers(server: Any, more: Iterable[tuple[str, type["Handler"]]]) -> None:
+    """Let neuroglancer's server answer for clew, too; once for each server.
+
+    `more` are further paths and who answers them.
+    """
     if getattr(server, "clew", False):
         return
     handlers = (StateHandler, ZarrHandler, MeshHandler, SegmentsHandler, ScriptHandler, PageHandler)
     server.app.add_handlers(OTHER_HOSTS, [(r".*", RefusedHandler)])
-    server.app.add_handlers(
-        r".*", [(path, each, {"server": server}) for path, each in zip(PATHS, handlers, strict=True)]
-    )
+    every = (*zip(PATHS, handlers, strict=True), *more)
+    server.app.add_handlers(r".*", [(path, each, {"server": server}) for path, each in every])
     server.clew = True
 
 
@@ -103,15 +109,20 @@ class Handler(tornado.web.RequestHandler):
 
     def served(self) -> Served:
         """What the viewer of the token shows."""
-        found = VIEWERS.get(self.path_args[0])
+        found = VIEWERS.get(self.token)
         if found is None:
             raise tornado.web.HTTPError(404)
         return found
 
     @property
+    def token(self) -> str:
+        """Of the viewer that is asked for."""
+        return self.path_args[0] or ""
+
+    @property
     def address(self) -> str:
         """Where the browser finds this viewer."""
-        return f"{self.request.protocol}://{self.request.host}/clew/{self.path_args[0]}"
+        return f"{self.request.protocol}://{self.request.host}/clew/{self.token}"
 
     async def answer(self, executor: Executor, work: Callable[..., bytes | None], *arguments: Any) -> None:
         """Answer with bytes that a thread makes, 404 for None."""
@@ -195,12 +206,15 @@ class SegmentsHandler(Handler):
 
 
 class ScriptHandler(Handler):
-    """What is added to the page."""
+    """What is added to the page.
+
+    Where segments are corrected, the keys for that, too.
+    """
 
     def get(self, token: str) -> None:
-        self.served()
+        names = ("page.js",) if self.served().graph is None else ("page.js", "proofread.js")
         self.set_header("Content-Type", "text/javascript")
-        self.finish((files("clew.view") / "page.js").read_bytes())
+        self.finish(b"".join((files("clew.view") / name).read_bytes() for name in names))
 
 
 class PageHandler(Handler):
