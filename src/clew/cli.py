@@ -153,7 +153,11 @@ def _with_text_tuples(function: Callable[..., Any]) -> Callable[..., Any]:
     from clew.pipeline._declare import is_sequence
 
     def command(*arguments: Any, **keywords: Any) -> None:
-        function(*arguments, **keywords)
+        result = function(*arguments, **keywords)
+        from clew.pipeline._ending import say_ending
+
+        values = inspect.signature(function).bind(*arguments, **keywords).arguments
+        say_ending(function.__name__, values, result)
 
     parameters = []
     for parameter in inspect.signature(function).parameters.values():

@@ -25,7 +25,7 @@ def test_the_threshold_of_the_segmentation_is_the_used_one(affinities, tmp_path)
     tree = str(tmp_path / "whole" / "merge_tree.h5")
     pipeline.segment(affinities, str(tmp_path / "whole"), threshold=0.4, seed_window=3)
     assert used_threshold(tree) == 0.4
-    pipeline.agglomerate(str(tmp_path / "whole" / "region_graph.h5"), tree, score="mean", overwrite=True)
+    pipeline.agglomerate(str(tmp_path / "whole" / "region_graph.h5"), tree, score="hist_quant_50", overwrite=True)
     assert used_threshold(tree) is None, "the segmentation was made of another tree"
     pipeline.segment_blocks(affinities, str(tmp_path / "blocks"), threshold=0.6, seed_window=3, workers=1)
     assert used_threshold(str(tmp_path / "blocks" / "merge_tree.h5")) == 0.6

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from clew.blockwise.batch import job_script
 from clew.blockwise.engine import Work, run_by_ledger
@@ -33,6 +33,8 @@ from clew.volumes.save import record_of
 from clew.volumes.shared import what_is_lost
 from clew.volumes.volume import Volume
 
+State = Literal["finished", "damaged", "at work", "stopped"]
+"""What a run in blocks is."""
 NOT_DECIDING = ("folder", *(option.name for option in fields(BlockRun)))
 """Options that do not change the result."""
 STAGE, INPUTS, TASKS, MEASURED = "stage", "inputs", "tasks", "measured"
@@ -105,8 +107,11 @@ def run_in_blocks(lay_out: Callable[[], BlockWork], record: Record, options: Blo
         say(f"{work.tasks} tasks on {len(work.peaks)} workers, of at most {max(work.peaks.values()) / 1e9:.2f} GB each")
 
 
-def show_status(folder: Path) -> None:
-    """Tasks done, failed and to do of each stage, distinct errors, and the time left."""
+def show_status(folder: Path) -> State:
+    """Tasks done, failed and to do of each stage, distinct errors, and the time left.
+
+    Returns what the run is.
+    """
     ledger = Ledger(folder)
     stages, left = _plan(ledger)[TASKS], 0
     done, failed = ledger.counts()
@@ -121,13 +126,15 @@ def show_status(folder: Path) -> None:
     if left and rate:
         say(f"{left} tasks left, about {left / rate / 60:.1f} minutes at the latest pace")
     if left:
-        say("at work" if ledger.in_use() else "not at work: give the same command again, or clew retry")
-        return
+        at_work = ledger.in_use()
+        say("at work" if at_work else "not at work: give the same command again, or clew retry")
+        return "at work" if at_work else "stopped"
     outputs = (ledger.finished() or {"outputs": ()})["outputs"]
     lost = {what_is_lost(name if is_remote(name) else str(ledger.folder / name)) for name in outputs} - {""}
     for words in sorted(lost):
         say(words)
     say(f"damaged since it was finished: clew retry {folder}" if lost else "finished")
+    return "damaged" if lost else "finished"
 
 
 def check_again(folder: Path) -> None:

@@ -1,7 +1,6 @@
 """What a folder of a run holds to be looked at, also while the run is at work."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from clew.blockwise.ledger import PLAN, Ledger
 from clew.documents import expect, parse_json, regular_file
 from clew.errors import InputError
 from clew.pipeline._files import FILE_NAMES
+from clew.pipeline._identity import record_in
 from clew.space import Lengths
 from clew.view.layers import Mark, Marks
 from clew.volumes.location import find_location, is_remote, join, read_json
@@ -73,7 +73,7 @@ def paths_of_run(folder: str) -> dict[str, str]:
     place = plan.get("volumes") or folder
     found = {name: join(place if file.endswith(".zarr") else folder, file) for name, file in HELD.items()}
     there = {name: path for name, path in found.items() if _is_there(path)}
-    for name, path in _sources(there, plan, Path(folder)):
+    for name, path in sources_of(there, plan, Path(folder)):
         there.setdefault(name, path)
     if not there.keys() - {"merge_tree", "region_graph", "errors"}:
         raise InputError(f"{folder} holds nothing to look at: wanted a volume, or the folder of a run with "
@@ -115,34 +115,29 @@ def _is_there(path: str) -> bool:
     return is_growing(path) or read_json(path, METADATA) is not None if is_remote(path) else Path(path).exists()
 
 
-def _sources(there: Mapping[str, str], plan: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, str]]:
+def sources_of(there: Mapping[str, str], plan: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, str]]:
     """The affinities and the raw volume that a run began with."""
     affinities = (
-        there.get("affinities") or _recorded(there.get("fragments"), "affinities", folder) or plan.get("affinities")
+        there.get("affinities") or recorded_path(there.get("fragments"), "affinities", folder) or plan.get("affinities")
     )
     if affinities and _opens(affinities):
         yield "affinities", affinities
-        raw = _recorded(affinities, "raw", folder)
+        raw = recorded_path(affinities, "raw", folder)
     else:
         raw = plan.get("raw")
     if raw and _opens(raw):
         yield "raw", raw
 
 
-def _recorded(path: str | None, name: str, folder: Path) -> str | None:
-    """A path that was given when a volume was made.
+def recorded_path(path: str | None, name: str, folder: Path) -> str | None:
+    """A path that was given when a volume or table was made.
 
     Relative ones are looked for here and beside the run.
     """
-    if path is None:
+    given = record_in(path).get("parameters", {}).get(name) if path else None
+    if not isinstance(given, str):
         return None
-    with suppress(InputError):
-        given = open_volume(path).attributes.get("parameters", {}).get(name)
-        if isinstance(given, str):
-            return next(
-                (each for each in (given, str(folder / given), str(folder.parent / given)) if _opens(each)), None
-            )
-    return None
+    return next((each for each in (given, str(folder / given), str(folder.parent / given)) if _opens(each)), None)
 
 
 def _opens(path: str) -> bool:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from clew import pipeline
 from clew.blockwise.worker_options import Workers
-from clew.pipeline._block_run import begun_with, check_again, show_status
+from clew.pipeline._block_run import State, begun_with, check_again, show_status
 from clew.pipeline._declare import stage
 
 
 @stage
-def status(folder: str) -> None:
+def status(folder: str) -> State:
     """Show how far a run in blocks is: tasks done and failed, errors, time left.
 
     Parameters
@@ -18,7 +18,7 @@ def status(folder: str) -> None:
     folder
         Folder of a run in blocks, such as one of `segment-blocks`.
     """
-    show_status(Path(folder))
+    return show_status(Path(folder))
 
 
 @stage

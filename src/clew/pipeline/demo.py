@@ -79,8 +79,6 @@ def demo(directory: str = "demo", *, data: str | None = None, overwrite: bool = 
         say(
             "   ".join(f"{name} {value:.3f}" if isinstance(value, float) else str(value) for name, value in row.items())
         )
-    say(f"report:  {folder / 'report.html'}")
-    say(f"viewer:  {report.viewer_command}")
 
 
 def _run_stages(paths: Mapping[str, str], overwrite: bool) -> list[StageTime]:

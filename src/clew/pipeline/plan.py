@@ -111,8 +111,8 @@ def plan(
     write_run_file(file, made, list(usable), voxel_size.voxel_size)
     for line in cost_lines(made, machine, measured):
         say(line)
-    count = f"; {serious} serious finding{several} above: mend {'them' if several else 'it'} first" if serious else ""
-    say(f"wrote {file}{count}; then: clew run {file}, or clew train --config {file}")
+    if serious:
+        say(f"{serious} serious finding{several} above: mend {'them' if several else 'it'} first")
 
 
 def _usable(seen: dict[str, Examined]) -> dict[str, tuple[VolumeFacts, TrainingVolume]]:

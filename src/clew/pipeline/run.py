@@ -77,12 +77,7 @@ def run(file: Path, *, overwrite: bool = False) -> None:
     overwrite
         Replace existing outputs; without it, commands whose outputs are there with the same parameters are skipped.
     """
-    tables, directory = _read(file)
-    check_names(str(file), tables, [name for name in COMMANDS if name != "run"])
-    tables = _unfold_segment(tables, directory, file)
-    functions = [(getattr(pipeline, name), options) for name, options in tables.items()]
-    calls = [(function, _arguments(function, options, directory, file)) for function, options in functions]
-    _fill_optional(calls, tables, directory)
+    calls, directory = _calls(file)
     for function, arguments in calls:
         _check(function, arguments, file)
     for function, arguments in [] if overwrite else calls:
@@ -97,6 +92,22 @@ def run(file: Path, *, overwrite: bool = False) -> None:
         else:
             changed = _make(function, arguments, changed or bool(output and Path(output).exists()))
         made |= _written(function, arguments)
+
+
+def calls_of(file: Path) -> list[tuple[str, dict[str, Any]]]:
+    """The functions that a run file calls, by their names, with their arguments."""
+    return [(function.__name__, arguments) for function, arguments in _calls(file)[0]]
+
+
+def _calls(file: Path) -> tuple[list[tuple[Stage, dict[str, Any]]], Path]:
+    """The stages of a run file with their arguments, and the folder of the run."""
+    tables, directory = _read(file)
+    check_names(str(file), tables, [name for name in COMMANDS if name != "run"])
+    tables = _unfold_segment(tables, directory, file)
+    functions = [(getattr(pipeline, name), options) for name, options in tables.items()]
+    calls = [(function, _arguments(function, options, directory, file)) for function, options in functions]
+    _fill_optional(calls, tables, directory)
+    return calls, directory
 
 
 def _make(function: Stage, arguments: dict[str, Any], replacing: bool) -> bool:
