@@ -36,6 +36,7 @@ CHAINS = {
     "export a table": "export made/segmentation.zarr listed --format table --workers 1",
     "check a pair": "check raw.zarr,truth.zarr",
     "check labels": "check truth.zarr",
+    "proofread": "proofread made",
     "train": f"train t.pt --data raw.zarr,truth.zarr {TINY}",
     "augment": "augment raw.zarr,truth.zarr --preview sheet.png --crop 16,16,16",
 }
@@ -69,7 +70,7 @@ def test_what_is_said_to_type_next_works(folder, monkeypatch, capsys, name):
     monkeypatch.chdir(folder)
     monkeypatch.setattr("clew.view.neuroglancer.wait", lambda viewer: None)
     words, typed = shlex.split(CHAINS[name]), set[str]()
-    while words[0] not in typed:
+    while words[0] not in typed or "--export" in words:
         typed.add(words[0])
         assert run(*words) == 0, (words, capsys.readouterr().err)
         said = capsys.readouterr().out
