@@ -4,6 +4,7 @@ import contextlib
 import csv
 import errno
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -295,10 +296,13 @@ def test_processes_save_when_they_are_asked_to_stop(data: str, tmp_path: Path):
     assert torch.load(tmp_path / "net.training" / "state.pt", weights_only=True)["step"] == len(rows)
 
 
-def test_snapshots_and_tensorboard(data: str, tmp_path: Path):
+def test_snapshots_and_tensorboard(data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     recipe = {**RECIPE, "snapshot_every": 3, "held_out": "0:16,:,:"}
     pipeline.train(str(tmp_path / "net.pt"), data=[data], tensorboard=True, **recipe)
     assert [path.name for path in (tmp_path / "net.training" / "snapshots").iterdir()] == ["step-000003.png"]
+    pictures = sorted((tmp_path / "net.training" / "validations").iterdir())
+    assert [path.name for path in pictures] == ["step-000002.png", "step-000004.png"], "a picture every validation"
+    assert re.search(r"^step 1 of 4: loss \d.*, \d.* s/step, \d+ s left$", capsys.readouterr().out, re.M)
     (events,) = (tmp_path / "net.training" / "tensorboard").iterdir()
     content = events.read_bytes()
     assert content.count(b"voxel_loss") >= 4

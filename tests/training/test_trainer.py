@@ -11,6 +11,7 @@ from clew.errors import InputError
 from clew.evaluation.scores import Scores
 from clew.network.options import PRESETS
 from clew.network.unet import UNet, with_descriptors
+from clew.segmentation.segment import build_merge_tree
 from clew.space import Box
 from clew.training.batches import prepared_ahead
 from clew.training.losses import Emphasis, balanced_loss, loss_terms, malis_loss
@@ -18,7 +19,7 @@ from clew.training.malis import constrained_malis_loss, malis_weights
 from clew.training.options import AugmentationOptions, Loss, TrainingOptions
 from clew.training.sampling import Crop, Sampler, TrainingVolume, prepare_volume
 from clew.training.trainer import NotFiniteError, StepReport, Trainer, learning_rate
-from clew.training.validation import THRESHOLDS, HeldOut, _neurons, validate, validate_parts
+from clew.training.validation import THRESHOLDS, HeldOut, _neurons, _Segmented, validate, validate_parts
 
 OPTIONS = TrainingOptions(steps=6, crop=(16, 16, 16), margin=2, warmup=2, malis_after=3, learning_rate=3e-3)
 
@@ -343,7 +344,11 @@ def test_the_threshold_is_best_for_all_parts_together(monkeypatch: pytest.Monkey
     sums = np.full((2, len(THRESHOLDS)), 9.0)
     sums[:, :3] = [[1, 2, 5], [6, 3, 2]]
     curves = [[Scores(voi / 2, voi / 2, voi, voi / 10, voi) for voi in row] for row in sums.tolist()]
-    monkeypatch.setattr("clew.training.validation._curve", lambda network, part, *options: curves[part.box])
+    fragments, _, tree = build_merge_tree(np.full((3, 1, 1, 1), 255, np.uint8))
+    monkeypatch.setattr(
+        "clew.training.validation._segment",
+        lambda network, part, *options: _Segmented(fragments, tree, curves[part.box]),
+    )
     parts = [HeldOut(np.zeros((1, 1, 1), np.uint8), np.zeros((1, 1, 1)), number) for number in (0, 1)]
     found = validate_parts(UNet(PRESETS["tiny"]), parts, surroundings=0)
     assert (found.threshold, found.scores.voi_sum, found.scores.voi_split) == (THRESHOLDS[1], 2.5, 1.25)
@@ -375,8 +380,10 @@ def test_validation_segments_the_surroundings_and_scores_the_box(volume: Trainin
     only_box[box] = volume.labels[box]
     whole = Box.whole(volume.raw.shape)
     found = validate(network, volume.raw, volume.labels, box, surroundings=1000)
-    assert found == validate(network, volume.raw, only_box, whole, surroundings=0)
-    assert found != validate(network, volume.raw, volume.labels, box, surroundings=0)
+    of_whole = validate(network, volume.raw, only_box, whole, surroundings=0)
+    assert found[:3] == of_whole[:3]
+    np.testing.assert_array_equal(found.segmentation, of_whole.segmentation[box])
+    assert found[:3] != validate(network, volume.raw, volume.labels, box, surroundings=0)[:3]
 
 
 def test_diverged_training_stops(volume: TrainingVolume):

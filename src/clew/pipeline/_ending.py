@@ -219,7 +219,9 @@ def _train(given: Any) -> Ending:
     from clew.pipeline._run_folder import training_folder
 
     folder = training_folder(Path(given.checkpoint))
-    made = [path for path in (folder / "log.csv", folder / "log.png", folder / "snapshots") if path.exists()]
+    made = [
+        path for path in (folder / name for name in ("log.csv", "log.png", "validations", "snapshots")) if path.exists()
+    ]
     raw = paths_of(given.data[0])[0]
     words = ["predict", raw, _free(FILE_NAMES["affinities"]), "--checkpoint", given.checkpoint, *_size(given)]
     return Ending([given.checkpoint, *map(str, made)], words)

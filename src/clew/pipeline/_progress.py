@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
+FIRST_STEPS, EVERY = (1, 2, 5, 10, 20), 50
+"""Steps of a training that are a line where there is no terminal: the first ones, then every so many."""
 
 
 @contextmanager
@@ -51,6 +53,35 @@ def counted(total: int, description: str) -> Iterator[Callable[[int], None]]:
         yield show
 
 
+@contextmanager
+def stepping(done: int, total: int) -> Iterator[Callable[[int, float], None]]:
+    """A bar of training that is told steps and losses, with rate and time left.
+
+    Without a terminal it is a line now and then.
+    """
+    from rich.progress import TextColumn
+
+    began = time.perf_counter()
+    with _progress(TextColumn("{task.fields[loss]}")) as progress:
+        bar = progress.add_task("train", total=total, completed=done, loss="")
+
+        def show(step: int, loss: float) -> None:
+            progress.update(bar, completed=step, loss=f"loss {loss:.4f}")
+            if progress.disable and (step - done in FIRST_STEPS or step % EVERY == 0):
+                pace = (time.perf_counter() - began) / (step - done)
+                left = duration(pace * (total - step))
+                say(f"step {step} of {total}: loss {loss:.4f}, {pace:.2f} s/step, {left} left")
+
+        yield show
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that suits it."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
 def say(line: str) -> None:
     """One line for the person, at once."""
     print(line, flush=True)
@@ -62,16 +93,18 @@ def warn(line: str) -> None:
     print(f"clew: warning: {line}", file=sys.stderr, flush=True)
 
 
-def _progress() -> Any:
+def _progress(*more: Any) -> Any:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
     from rich.text import Text
 
     class Rate(ProgressColumn):
         def render(self, task: Any) -> Text:
-            return Text(f"{task.speed:.2g}/s" if task.speed else "")
+            if not task.speed:
+                return Text("")
+            return Text(f"{task.speed:.2g}/s" if task.speed >= 1 else f"{1 / task.speed:.2g} s each")
 
     bar, done, left = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    columns = (TextColumn("{task.description:<20}"), bar, done, Rate(), left)
+    columns = (TextColumn("{task.description:<20}"), bar, done, *more, Rate(), left)
     console = Console(stderr=True)
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

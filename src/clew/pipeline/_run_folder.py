@@ -21,11 +21,12 @@ from clew.pipeline._declare import Record
 from clew.pipeline._identity import changed_inputs, changed_parameters, paths_in
 from clew.pipeline._progress import say
 from clew.replace import written_beside
+from clew.space import Box
 from clew.training.trainer import Example, StepReport, Trainer
-from clew.training.validation import Validation
+from clew.training.validation import HeldOut, Validation
 
 MADE = ("config.json", "log.csv", "log.png", "state.pt", "not-finite-step-*.npz", "snapshots/step-*.png",
-        "tensorboard/events.out.tfevents.*")  # fmt: skip
+        "validations/step-*.png", "tensorboard/events.out.tfevents.*")  # fmt: skip
 """All files that a training writes: only these are removed when it starts anew."""
 LOG_COLUMNS = (*StepReport._fields, "voi_split", "voi_merge", "voi_sum", "adapted_rand_error", "threshold", "part")
 
@@ -33,7 +34,7 @@ LOG_COLUMNS = (*StepReport._fields, "voi_split", "voi_merge", "voi_sum", "adapte
 class RunFolder:
     """The folder of one training run.
 
-    `config.json`, `log.csv`, `log.png`, `state.pt`, `snapshots`, and on request `tensorboard`.
+    `config.json`, `log.csv`, `log.png`, `state.pt`, `snapshots`, `validations`, and on request `tensorboard`.
 
     Nothing is written before `begin`.
     """
@@ -103,10 +104,8 @@ class RunFolder:
         self._show()
 
     def log(self, report: StepReport) -> None:
-        """Append what a step did to the log; say something now and then."""
+        """Append what a step did to the log."""
         self._append(report._asdict())
-        if report.step % 50 == 0:
-            say(f"step {report.step}: loss {report.loss:.4f}, {report.seconds:.2f} s/step")
 
     def log_validation(self, step: int, found: Validation) -> None:
         """Append the held-out scores of a step to the log, as a row of their own.
@@ -130,6 +129,21 @@ class RunFolder:
     def validated(self, step: int) -> bool:
         """Whether the held-out scores of a step are in the log."""
         return any(row["step"] == step and _is_held_out(row) for row in self._rows())
+
+    def draw_validation(self, step: int, part: HeldOut, found: Validation) -> None:
+        """Draw the first held-out part with its segmentation and truth."""
+        from clew.view.figures import save_figure, section_figure
+
+        box = Box(*part.box)
+        labels = part.labels[box]
+        annotated = np.flatnonzero(labels.any(axis=(1, 2)))
+        z = int(annotated[len(annotated) // 2])
+        figure = section_figure(
+            part.raw[box], found.segmentation, labels, voxel_size=part.voxel_size,
+            position=(z, labels.shape[1] // 2, labels.shape[2] // 2),
+            title=f"step {step}: image, segmentation at {found.threshold:.2f}, truth; VOI sum {found.parts[0].voi_sum:.3f}",
+        )  # fmt: skip
+        save_figure(figure, self.folder / "validations" / f"step-{step:06}.png")
 
     def draw(self, step: int, example: Example) -> None:
         """Draw a snapshot of a crop after a step."""

@@ -22,7 +22,7 @@ from clew.network.unet import UNet, seed_weights, with_descriptors
 from clew.pipeline._annotated import AnnotatedVolume, read_annotated
 from clew.pipeline._declare import Record, stage
 from clew.pipeline._options import Input, VoxelSize
-from clew.pipeline._progress import say, warn
+from clew.pipeline._progress import say, stepping, warn
 from clew.pipeline._protection import refuse_overlap
 from clew.pipeline._run_folder import RunFolder, training_folder
 from clew.planning.annotation import annotated_pairs
@@ -70,6 +70,7 @@ class Judge:
             save_checkpoint(self.checkpoint, self._checkpoint(network, trainer.step, found), half=self.half)
         if found is not None:
             run.log_validation(trainer.step, found)
+            run.draw_validation(trainer.step, self.held_out[0], found)
 
     def has_judged(self, step: int, run: RunFolder) -> bool:
         """Tell whether the step was validated.
@@ -257,15 +258,17 @@ def _lead(trainer: Trainer, run: RunFolder, judge: Judge, interruption: Interrup
             say(f"continuing after step {trainer.step}")
         if is_due(trainer.step) and not judge.has_judged(trainer.step, run):
             judge.validate(trainer, run)
-        for report in trainer:
-            run.log(report)
-            if options.snapshot_every and report.step % options.snapshot_every == 0:
-                run.draw(report.step, trainer.example())
-            if is_due(report.step) or trainer.stopped:
-                run.save(trainer)
-            if is_due(report.step):
-                with interruption.at_once():
-                    judge.validate(trainer, run)
+        with stepping(trainer.step, options.steps) as show:
+            for report in trainer:
+                run.log(report)
+                show(report.step, report.loss)
+                if options.snapshot_every and report.step % options.snapshot_every == 0:
+                    run.draw(report.step, trainer.example())
+                if is_due(report.step) or trainer.stopped:
+                    run.save(trainer)
+                if is_due(report.step):
+                    with interruption.at_once():
+                        judge.validate(trainer, run)
     except NotFiniteError as error:
         raise InputError(f"{error}, saved in {run.keep(error.example)}") from error
     except KeyboardInterrupt:

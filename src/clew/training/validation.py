@@ -20,8 +20,9 @@ from clew.labels import as_labels
 from clew.network.options import PredictionOptions
 from clew.network.prediction import predict_affinities
 from clew.network.unet import UNet
+from clew.segmentation.agglomeration import MergeTree
 from clew.segmentation.options import AgglomerationOptions, FragmentOptions
-from clew.segmentation.relabel import segment_lookup
+from clew.segmentation.relabel import relabel, segment_lookup
 from clew.segmentation.segment import build_merge_tree
 from clew.space import Box, Lengths
 from clew.training.targets import split_components
@@ -62,12 +63,22 @@ class HeldOut(NamedTuple):
 class Validation(NamedTuple):
     """The best threshold on held-out parts, and the scores there.
 
-    `scores` are the mean over the parts, `parts` those of each.
+    `scores` are the mean over the parts, `parts` those of each; `segmentation` (z, y, x) is that of the first part at the
+    threshold.
     """
 
     threshold: float
     scores: Scores
     parts: tuple[Scores, ...]
+    segmentation: NDArray[np.uint64]
+
+
+class _Segmented(NamedTuple):
+    """Fragments of a part, their merge tree, and the scores at all thresholds."""
+
+    fragments: NDArray[np.uint64]
+    tree: MergeTree
+    curve: list[Scores]
 
 
 def validate(
@@ -126,32 +137,36 @@ def validate_parts(
 
     Parameters as of `validate`.
     """
-    curves = [
-        _curve(network, part, surroundings, prediction_options, fragment_options, agglomeration_options)
+    first, *others = (
+        _segment(network, part, surroundings, prediction_options, fragment_options, agglomeration_options)
         for part in parts
-    ]
+    )
+    curves = [first.curve, *(each.curve for each in others)]
     means = [_mean(scores) for scores in zip(*curves, strict=True)]
     threshold, scores = best_threshold(THRESHOLDS.tolist(), means)
-    return Validation(threshold, scores, tuple(curve[means.index(scores)] for curve in curves))
+    segments = relabel(first.fragments, first.tree.fragments, segment_lookup(first.tree, threshold))
+    return Validation(threshold, scores, tuple(curve[means.index(scores)] for curve in curves), segments)
 
 
 def _mean(scores: Sequence[Scores]) -> Scores:
     return Scores(*np.mean([astuple(each) for each in scores], axis=0).tolist())
 
 
-def _curve(
+def _segment(
     network: UNet, part: HeldOut, surroundings: int, prediction_options: PredictionOptions, fragment_options: FragmentOptions,
     agglomeration_options: AgglomerationOptions,
-) -> list[Scores]:  # fmt: skip
-    """Scores of a part at all thresholds."""
+) -> _Segmented:  # fmt: skip
+    """Segment a part, and score it at all thresholds."""
     box, margin = as_box(part.box, part.raw.shape, "box"), (surroundings, surroundings, surroundings)
     wide = box.grown(margin, margin, inside=Box.whole(part.raw.shape))
     affinities = predict_affinities(network, part.raw, box=wide, options=prediction_options)
     fragments, _, tree = build_merge_tree(
         affinities, fragment_options=fragment_options, agglomeration_options=agglomeration_options
     )
-    table = overlap_table(fragments[box.within(wide)], part._replace(box=box).truth())
-    return score_thresholds(table, tree.fragments, (segment_lookup(tree, float(t)) for t in THRESHOLDS))
+    inner = fragments[box.within(wide)]
+    table = overlap_table(inner, part._replace(box=box).truth())
+    curve = score_thresholds(table, tree.fragments, (segment_lookup(tree, float(t)) for t in THRESHOLDS))
+    return _Segmented(inner, tree, curve)
 
 
 def _neurons(labels: NDArray) -> NDArray[np.uint64]:
