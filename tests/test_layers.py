@@ -19,7 +19,8 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 ONLY_IN = {"torch": {"network", "training"}, "numba": {"kernels"}, "neuroglancer": {"view", "meshes"},
            "DracoPy": {"export"}, "bioimage_cpp": {"meshes"}, "fast_simplification": {"meshes"},
            "tensorstore": {"volumes"}, "h5py": {"volumes", "pipeline"}, "matplotlib": {"view"},
-           "cyclopts": {"cli"}, "openvino": {"network"}, "distributed": {"blockwise"}, "pydantic": {"pipeline"}}  # fmt: skip
+           "cyclopts": {"cli"}, "openvino": {"network"}, "onnx": {"network"},
+           "distributed": {"blockwise"}, "pydantic": {"pipeline"}}  # fmt: skip
 SCIENCE = {
     "meshes",
     "proofreading",

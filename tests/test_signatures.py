@@ -54,6 +54,7 @@ RECORDS = {
     "evaluate_blocks": (LabelComparison, Blocks, BlockRun),
     "convert_blocks": (GeometryOptions, Sections, Blocks, Volumes, BlockRun),
     "export": (ExportInputs, ExportOptions, GeometryOptions, Volumes, BlockRun),
+    "export_network": OUTPUT,
     "retry": (Workers,),
     "verify_blocks": (Mask, FragmentOptions, AgglomerationOptions, CutOptions),
     "plan": (VoxelSize, Output),

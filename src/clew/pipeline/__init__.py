@@ -47,6 +47,9 @@ COMMANDS = {
     ),
     "convert_blocks": Command("convert", "Copy a volume to OME-Zarr in blocks, with coarser scales for viewers."),
     "export": Command("export", "Write a segmentation as other tools read it: precomputed, meshes, skeletons."),
+    "export_network": Command(
+        "export_network", "Write a network as other tools run it: ONNX, or for the BioImage Model Zoo."
+    ),
     "status": Command("blocks", "Show how far a run in blocks is: tasks done and failed, errors, time left."),
     "retry": Command("blocks", "Go on with a run in blocks; what was lost or damaged since is made again."),
     "verify_blocks": Command(
