@@ -24,6 +24,7 @@ _PUBLIC = {
     "clew.network.options": ("PRESETS", "PredictionOptions", "UNetOptions"),
     "clew.network.prediction": ("predict_affinities",),
     "clew.network.unet": ("UNet",),
+    "clew.pipeline._edited_run": ("open_edits",),
     "clew.pipeline._edits": ("Corrected", "Edits"),
     "clew.segmentation.agglomeration": ("MergeTree", "agglomerate"),
     "clew.segmentation.constraints": ("Constraints", "PointConstraints", "find_constraints"),

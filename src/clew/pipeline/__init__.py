@@ -63,6 +63,7 @@ COMMANDS = {
     "convert": Command("convert", "Copy a volume to OME-Zarr (.zarr) or HDF5 (file.h5:dataset)."),
     "view": Command("view", "Look at volumes in the browser (neuroglancer); runs until Ctrl-C."),
     "proofread": Command("proofread", "Merge and split segments in the browser (neuroglancer); runs until Ctrl-C."),
+    "export_truth": Command("export_truth", "Write the corrected segments of a run as a volume to train on."),
     "run": Command("run", "Follow a run file: the commands of its tables in order, each with its options."),
     "demo": Command("demo", "Go the whole way on a volume with truth, and write figures and a report."),
 }

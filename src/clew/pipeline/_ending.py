@@ -236,13 +236,17 @@ def _view(given: Any) -> Ending:
 
 
 def _proofread(given: Any) -> Ending:
-    from clew.pipeline.proofread import EDITS
+    from clew.pipeline._edited_run import EDITS
 
     edits = given.edits or str(Path(given.run) / EDITS)
     go_on = ["proofread", given.run, *(["--edits", given.edits] if given.edits else [])]
     if given.export or not _is_there(edits):
         return Ending(_given(given.export), go_on)
     return Ending([edits], [*go_on, "--export", _free(str(Path(edits).with_name("edits.jsonl")))])
+
+
+def _export_truth(given: Any) -> Ending:
+    return Ending([given.truth], ["check", given.truth])
 
 
 def _run(given: Any) -> Ending:
@@ -264,7 +268,7 @@ ENDINGS: dict[str, Callable[[Any], Ending]] = {
     "segment_blocks": _segment_blocks, "relabel_blocks": _relabel_blocks, "evaluate_blocks": _evaluate_blocks,
     "convert_blocks": _convert_blocks, "export": _export, "status": _status, "retry": _retry, "verify_blocks": _verify_blocks,
     "check": _check, "plan": _plan, "train": _train, "augment": _augment, "synthesize": _synthesize, "convert": _convert,
-    "view": _view, "proofread": _proofread, "run": _run, "demo": _demo,
+    "view": _view, "proofread": _proofread, "export_truth": _export_truth, "run": _run, "demo": _demo,
 }  # fmt: skip
 """What is said at the end of each command."""
 

@@ -15,6 +15,7 @@ WORK = {
     "choose-threshold": 8,
     "convert": 2,
     "convert --dtype uint8": 8,
+    "export-truth": 26,
     "verify-blocks": 42,
     "synthesize": 38,
 }
@@ -30,6 +31,7 @@ INSTEAD = {
     "evaluate": "use clew evaluate-blocks, or give a --box",
     "choose-threshold": "give parts of the truth, cut out with clew convert --box",
     "convert": "use clew convert-blocks, or give a smaller --box",
+    "export-truth": "give a smaller --box",
     "verify-blocks": "give a smaller --box",
     "synthesize": "give a smaller --shape",
     "train": "give a smaller --crop or --batch, or parts of the volumes, cut out with clew convert --box",

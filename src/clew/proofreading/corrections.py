@@ -156,6 +156,12 @@ class Segments:
         one, other = (self._roots[self._side(ids)] for ids in (sources, sinks))
         return not np.intersect1d(one, other).size
 
+    def touch(self, segments: Ids) -> bool:
+        """Whether some contact is one of two of these segments, named by their smallest fragments."""
+        chosen = np.isin(self.graph.fragments[self._roots], segments)[self._ends].all(axis=1)
+        one, other = self._roots[self._ends[chosen]].T
+        return bool((one != other).any())
+
     def _side(self, ids: Ids) -> NDArray[np.int64]:
         places = positions_of(self.graph.fragments, np.unique(ids))
         if not len(places) or (places < 0).any():
