@@ -89,9 +89,9 @@ def test_a_damaged_input_is_named_and_the_rest_is_done(
         ("fragments", "0-0-0", "forest/0-0-0-0", "pieces.zarr/s0/c/0/0/0", flip),
         ("segmentation", "1-2-1", "fragments/1-2-1", "fragments.zarr/s0/c/1/2/1", flip),
         ("segmentation", "1-2-1", "fragments/1-2-1", "fragments.zarr/s0/c/1/2/1", Path.unlink),
-        ("cut", "all", "tree/all", "tables/tree/all.npz", flip),
-        ("cut", "all", "tree/all", "tables/tree/all.npz", Path.unlink),
-        ("lookup", "all", "dust/1-1-0", "tables/dust/1-1-0.npz", flip),
+        ("segments", "1-0-0-0", "totals/1-0-0-0", "tables/totals/1-0-0-0.npz", flip),
+        ("segments", "1-0-0-0", "totals/1-0-0-0", "tables/totals/1-0-0-0.npz", Path.unlink),
+        ("joined", "0-0-0", "dust/1-1-0", "tables/dust/1-1-0.npz", flip),
     ],
 )
 def test_what_the_run_itself_wrote_is_checked_and_made_again(

@@ -68,10 +68,13 @@ def test_a_worker_killed_in_each_stage_changes_nothing(
         "forest-1",
         "face",
         "fragments",
+        "final-0",
         "tree",
-        "cut",
+        "totals-1",
+        "segments-0",
+        "segments-1",
         "dust",
-        "lookup",
+        "joined",
         "segmentation",
     } <= moments.keys()
     assert_same(tmp_path / "blocks", expected)

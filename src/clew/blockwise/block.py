@@ -63,6 +63,13 @@ class Block:
         high = [(axis, 1) for axis, (own, whole) in enumerate(ends) if own.stop < whole.stop]
         return low + high
 
+    def owns(self, voxels: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell which voxels are the block's own, by their indices in the whole volume."""
+        own = np.ones(voxels.shape, bool)
+        for axis, positions in zip(self.owned, np.unravel_index(voxels, self.domain.frame), strict=True):
+            own &= (positions >= axis.start) & (positions < axis.stop)
+        return own
+
     def holds_alone(self, voxels: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Tell which voxels no block beside this one sees.
 

@@ -11,7 +11,7 @@ from clew.documents import expect
 from clew.errors import InputError
 from clew.segmentation.agglomeration import MergeTree
 from clew.segmentation.region_graph import RegionGraph
-from clew.volumes.tables import Table, load_table, save_table
+from clew.volumes.tables import Table, load_table, save_table, table_record
 
 GRAPH, TREE = "region graph", "merge tree"
 GRAPH_COLUMNS: dict[str, tuple[str, tuple[int | None, ...]]] = {
@@ -66,6 +66,13 @@ def load_merge_tree(path: str) -> tuple[MergeTree, dict[str, Any]]:
         tree = MergeTree(**columns, score=expect(table.attributes, "score", "text", path))
         _ = tree.cuts  # refuses merges that are none; kept for later
         return tree, table.attributes
+
+
+def merge_tree_record(path: str) -> tuple[str, dict[str, Any]]:
+    """The score of a merge tree and what was recorded with it, without its columns."""
+    attributes = table_record(path) or {}
+    score: str = expect(attributes, "score", "text", path)
+    return score, attributes
 
 
 def _checked(table: Table, wanted: dict[str, tuple[str, tuple[int | None, ...]]], path: str) -> dict[str, NDArray[Any]]:

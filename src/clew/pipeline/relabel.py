@@ -1,11 +1,11 @@
 """`clew relabel`, `clew relabel-blocks`: fragments and merge tree → segmentation."""
 
+from dataclasses import fields
 from functools import partial
 from math import prod
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid, even_blocks
@@ -24,12 +24,12 @@ from clew.pipeline._files import (
     unplaced,
 )
 from clew.pipeline._memory import refuse_too_large
-from clew.pipeline._options import BlockRun, Input, Output, Volumes, VoxelSize
+from clew.pipeline._options import BlockRun, ConstraintFiles, Input, Output, Volumes, VoxelSize
 from clew.pipeline._progress import say, timed
 from clew.pipeline._protection import refuse_overlap
-from clew.pipeline._tables import load_merge_tree, load_region_graph
+from clew.pipeline._tables import load_merge_tree, load_region_graph, merge_tree_record
 from clew.segmentation import relabel as science
-from clew.segmentation.in_blocks.relabel import relabel_tasks
+from clew.segmentation.in_blocks.relabel import load_counts, relabel_tasks
 from clew.segmentation.in_blocks.segment import compile_kernels
 from clew.segmentation.options import CutChoice
 from clew.segmentation.segment import cut_lookup
@@ -83,14 +83,14 @@ def relabel(
         lookup = cut_lookup(tree, cut.complete(threshold), graph)
         segments = science.relabel(ids, tree.fragments, lookup)
     save_like(source, segmentation, segments, Record(record | {"threshold": threshold}), output.overwrite)
-    say_segments(lookup, threshold, tree.score)
+    say_segments((len(np.unique(lookup[lookup > 0])), len(lookup)), threshold, tree.score)
 
 
-def say_segments(lookup: NDArray[np.uint64], threshold: float, score: str) -> None:
-    """How many segments there are, and at which threshold the tree was cut."""
-    count = len(np.unique(lookup[lookup > 0]))
+def say_segments(counts: tuple[int, int], threshold: float, score: str) -> None:
+    """Say how many segments and fragments there are, and at which threshold."""
+    segments, fragments = counts
     say(
-        f"{count:,} segment{'s' * (count != 1)} of {len(lookup):,} fragments, at threshold {threshold:g} of score {score}"
+        f"{segments:,} segment{'s' * (segments != 1)} of {fragments:,} fragments, at threshold {threshold:g} of score {score}"
     )
 
 
@@ -126,16 +126,20 @@ def _lay_out(blocks: Path, folder: Path, volumes: str | None, cut: CutChoice) ->
     place = join(volumes_folder(folder, volumes), FILE_NAMES["segmentation"])
     outputs = shared_scales(place, "segmentation", np.uint64, scales, grid.block_shape)
     store = FileStore(folder / "tables", {"fragments": path}, outputs, fragments.voxel_size, earlier=blocks / "tables")
-    tree, attributes = load_merge_tree(str(tree_file))
-    threshold = chosen_threshold(cut.threshold, attributes, tree.score, str(blocks))
-    tasks = relabel_tasks(grid, cut.complete(threshold), score=tree.score)
+    score, attributes = merge_tree_record(str(tree_file))
+    threshold = chosen_threshold(cut.threshold, attributes, score, str(blocks))
+    constrained = any(plan.get(option.name) for option in fields(ConstraintFiles))
+    tasks = relabel_tasks(grid, cut.complete(threshold), score=score, constrained=constrained)
     return BlockWork(
         folder, store, tasks + scale_tasks("segmentation", scales, grid.block_shape), (fragments,), prod(shape),
         BYTES_A_VOXEL * prod(grid.block_shape),
-        partial(_finish, store=store, place=unplaced(fragments), threshold=threshold, score=tree.score), warm_up=compile_kernels,
+        partial(_finish, store=store, grid=grid, place=unplaced(fragments), threshold=threshold, score=score),
+        warm_up=compile_kernels,
     )  # fmt: skip
 
 
-def _finish(record: Record, *, store: FileStore, place: dict[str, bool], threshold: float, score: str) -> None:
+def _finish(
+    record: Record, *, store: FileStore, grid: Grid, place: dict[str, bool], threshold: float, score: str
+) -> None:
     finish_volume(list(store.outputs.values()), record | place)
-    say_segments(store.load(("lookup",))["lookup"], threshold, score)
+    say_segments(load_counts(store, grid), threshold, score)

@@ -33,6 +33,7 @@ from clew.segmentation.constraints import Constraints
 from clew.segmentation.in_blocks.agglomeration import load_tree
 from clew.segmentation.in_blocks.constraints import Given
 from clew.segmentation.in_blocks.forest import context_of
+from clew.segmentation.in_blocks.relabel import load_counts
 from clew.segmentation.in_blocks.segment import (
     check_segmentation,
     compile_kernels,
@@ -203,7 +204,7 @@ def _finish(
     for path in ("fragments", "segmentation"):
         scales = [volume for name, volume in store.outputs.items() if name.partition("-")[0] == path]
         finish_volume(scales, record)
-    say_segments(store.load(("lookup",))["lookup"], options.cut.threshold, options.agglomeration.score)
+    say_segments(load_counts(store, grid), options.cut.threshold, options.agglomeration.score)
     if len(tree.cannot_link) or len(tree.must_link):
         say_constraints(Constraints(tree.must_link, tree.cannot_link))
     for level in passed_up(grid, store, forests=not is_flood(options))[:-1]:

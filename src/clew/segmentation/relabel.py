@@ -43,8 +43,13 @@ def segment_lookup(tree: MergeTree, threshold: float) -> NDArray[np.uint64]:
     """
     check_threshold(threshold)
     parents, levels = tree.cuts
-    roots = cut_tree(parents, levels, np.round(65535 * (1.0 - threshold), 6))
+    roots = cut_tree(parents, levels, lowest_kept(threshold))
     return as_ids(tree.fragments, "fragments")[roots]
+
+
+def lowest_kept(threshold: float) -> float:
+    """The score, in 65535ths, above which merges happen at a threshold."""
+    return float(np.round(65535 * (1.0 - threshold), 6))
 
 
 def check_threshold(threshold: float) -> None:

@@ -42,12 +42,12 @@ def test_equals_the_whole(case, score, threshold, minimum_size):
     grid = Grid(Domain.whole(fragments.shape), block_shape)
     volumes = {"affinities": affinities, "fragments": fragments, "segmentation": np.zeros(fragments.shape, np.uint64)}
     store = MemoryStore(grid.domain, volumes if labels is None else volumes | {"cannot_link": labels})
-    tasks = agglomeration_tasks(grid, options, Given(labels is not None, points)) + relabel_tasks(
-        grid, cut, score=score
-    )
+    constraints = Given(labels is not None, points)
+    tasks = agglomeration_tasks(grid, options, constraints)
+    tasks += relabel_tasks(grid, cut, score=score, constrained=bool(constraints))
     try:
-        constraints = find_constraints(fragments, cannot_link=labels, points=points)
-        tree = agglomerate(graph, options=options, constraints=constraints)
+        found = find_constraints(fragments, cannot_link=labels, points=points)
+        tree = agglomerate(graph, options=options, constraints=found)
     except InputError:
         event("contradiction")
         with pytest.raises(InputError, match="must be one region"):

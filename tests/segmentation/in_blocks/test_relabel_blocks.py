@@ -12,7 +12,7 @@ from clew.evaluation.in_blocks import overlap_tasks
 from clew.evaluation.overlap import OverlapTable, overlap_table
 from clew.segmentation.agglomeration import agglomerate
 from clew.segmentation.in_blocks.agglomeration import agglomeration_tasks
-from clew.segmentation.in_blocks.relabel import relabel_tasks
+from clew.segmentation.in_blocks.relabel import load_counts, relabel_tasks
 from clew.segmentation.options import AgglomerationOptions, CutOptions
 from clew.segmentation.region_graph import build_region_graph
 from clew.segmentation.relabel import relabel
@@ -46,4 +46,6 @@ def test_equals_the_whole(case, score, threshold, minimum_size, remove_below):
     tasks = agglomeration_tasks(grid, options) + relabel_tasks(grid, cut, score=score)
     run_serial(tasks + overlap_tasks(grid), store, rng=rng)
     np.testing.assert_array_equal(store.volumes["segmentation"], expected)
+    ids = [np.unique(volume[volume > 0]) for volume in (expected, fragments)]
+    assert load_counts(store, grid) == tuple(map(len, ids))
     assert_equal_records(as_record(OverlapTable, store.load(("overlap",))), overlap_table(expected, truth))

@@ -9,21 +9,53 @@ Volumes: `fragments` in, `segmentation` (z, y, x) uint64 out.
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clew.blockwise.block import Block
 from clew.blockwise.grid import Grid
 from clew.blockwise.store import Store, as_record, as_table
 from clew.blockwise.tasks import Task, keys
 from clew.labels import sizes_by_id
-from clew.segmentation.agglomeration import MergeTree
-from clew.segmentation.dust import join_dust, remove_small
-from clew.segmentation.in_blocks.agglomeration import load_contacts, load_tree
+from clew.segmentation.constraints import Rows
+from clew.segmentation.dust import join_dust
+from clew.segmentation.in_blocks.agglomeration import load_contacts
+from clew.segmentation.in_blocks.cut import Cut, Cutting, cut_of, cut_tasks, reads_of_cut, with_those_above
 from clew.segmentation.options import AgglomerationOptions, CutOptions
 from clew.segmentation.region_graph import RegionGraph, merge_region_graphs, pool_region_graph
-from clew.segmentation.relabel import exchange_ids, relabel, segment_lookup
+from clew.segmentation.relabel import check_threshold, relabel
 from clew.space import Triple
+
+
+class Dust(NamedTuple):
+    """What a block knows of dust, or of the segments of all dust together.
+
+    Parameters
+    ----------
+    contacts : RegionGraph
+        Of fragments, between segments at least one of which is dust.
+    cut : Cut
+        Segments of these fragments.
+    cannot_link : (n, 3) uint64
+        (segment, split, side).
+    """
+
+    contacts: RegionGraph
+    cut: Cut
+    cannot_link: Rows
+
+
+class Joined(NamedTuple):
+    """What became of segments that touch dust, and of dust.
+
+    Old ids, ascending; new ids; voxels of the new segments.
+    """
+
+    old: NDArray[np.uint64]
+    new: NDArray[np.uint64]
+    sizes: NDArray[np.int64]
 
 
 def dust_contacts(graph: RegionGraph, segments: NDArray[np.uint64], dust: NDArray[np.bool_]) -> RegionGraph:
@@ -49,52 +81,37 @@ def dust_contacts(graph: RegionGraph, segments: NDArray[np.uint64], dust: NDArra
     return pool_region_graph(ids, np.zeros(len(ids), np.int64), edges, lengths, graph.bins[cells], graph.counts[cells])
 
 
-def join_dust_parts(
-    parts: Sequence[RegionGraph],
-    fragments: NDArray[np.uint64],
-    sizes: NDArray[np.int64],
-    lookup: NDArray[np.uint64],
-    *,
-    minimum_size: int,
-    options: AgglomerationOptions,
-    cannot_link: NDArray[np.uint64],
-) -> NDArray[np.uint64]:
-    """`join_dust` from the `dust_contacts` of all blocks.
+def join_dust_parts(parts: Sequence[Dust], *, minimum_size: int, score: str) -> Joined:
+    """`join_dust` from what all blocks know of dust.
 
     Parameters
     ----------
-    parts : sequence of RegionGraph
-    fragments, sizes, lookup : (m,)
-        All fragments of the volume, ascending, their voxels and segments.
+    parts : sequence of Dust
     minimum_size : voxels
-    options : AgglomerationOptions
-        Score, and floor below which dust stays.
-    cannot_link : (n, 3) uint64
-        (fragment, split, side), of all fragments.
-
-    Returns
-    -------
-    (m,) uint64
-        The new lookup.
+    score : str
+        By which dust is joined, without floor.
     """
-    graph = merge_region_graphs(parts)
-    rows = np.searchsorted(fragments, graph.fragments)
-    segments, first = np.unique(lookup[rows], return_index=True)
-    counted = np.zeros(len(rows), np.int64)
-    counted[first] = sizes_by_id(lookup, sizes)[rows[first]]
+    graph = merge_region_graphs([part.contacts for part in parts])
+    regions, places = np.unique(np.concatenate([part.cut.regions for part in parts]), return_index=True)
+    lookup = np.concatenate([part.cut.segments for part in parts])[places]
+    sizes = np.concatenate([part.cut.sizes for part in parts])[places]
+    segments, first = np.unique(lookup, return_index=True)
+    counted = np.zeros(len(regions), np.int64)
+    counted[first] = sizes[first]
     # a fragment of each segment stands for all of it: those with the ids need not touch any dust
-    owners = lookup[np.searchsorted(fragments, cannot_link[:, 0])]
-    there = np.isin(owners, segments)
-    stand_ins = graph.fragments[first][np.searchsorted(segments, owners[there])]
+    rows = np.unique(np.concatenate([part.cannot_link for part in parts]), axis=0)
+    rows = rows[np.isin(rows[:, 0], segments)]
+    stand_ins = graph.fragments[first][np.searchsorted(segments, rows[:, 0])]
     joined = join_dust(
-        replace(graph, sizes=counted), lookup[rows], minimum_size=minimum_size, options=options,
-        cannot_link=np.column_stack([stand_ins, cannot_link[there, 1:]]),
+        replace(graph, sizes=counted), lookup, minimum_size=minimum_size, options=AgglomerationOptions(score),
+        cannot_link=np.column_stack([stand_ins, rows[:, 1:]]),
     )  # fmt: skip
-    return exchange_ids(lookup, segments, joined[first])
+    totals = sizes_by_id(joined[first], sizes[first])
+    return Joined(segments, joined[first], totals)
 
 
-def relabel_tasks(grid: Grid, options: CutOptions, *, score: str) -> list[Task]:
-    """All tasks from merge tree and contacts to the segmentation.
+def relabel_tasks(grid: Grid, options: CutOptions, *, score: str, constrained: bool = False) -> list[Task]:
+    """All tasks from merges and contacts to the segmentation.
 
     The result is equal to `relabel` of the whole.
 
@@ -104,62 +121,80 @@ def relabel_tasks(grid: Grid, options: CutOptions, *, score: str) -> list[Task]:
     options : CutOptions
     score : str
         Of the merge tree; dust is joined by the same score, without floor.
+    constrained : bool
+        Whether the blocks have noted constraints.
     """
-    joined, sizes = grid.places() if options.minimum_size else [], keys("sizes", grid.places())
-    cut = partial(_cut, places=joined, score=score, options=options)
-    tasks = [Task(cut, (("tree",), *sizes), (("cut",), *keys("cut", joined)))]
-    for place in joined:
-        reads = (("cut", *place), ("contacts", *place))
-        tasks.append(Task(partial(_choose_dust, place=place), reads, (("dust", *place),)))
-    choose = partial(_choose_names, grid=grid, joined=joined, score=score, options=options)
-    writes = (("lookup",), *keys("lookup", grid.places()))
-    tasks.append(Task(choose, (("tree",), ("cut",), *sizes, *keys("dust", joined)), writes))
+    check_threshold(options.threshold)
+    cutting = Cutting(grid, options.threshold, constrained)
+    tasks, dusty = cut_tasks(cutting), options.minimum_size > 0
+    for place in grid.places() if dusty else []:
+        work = partial(_choose_dust, cutting=cutting, place=place, minimum_size=options.minimum_size)
+        tasks.append(Task(work, (*reads_of_cut(cutting, place), ("contacts", *place)), keys("dust", [place])))
+    if dusty:
+        work = partial(_join_dust, grid=grid, minimum_size=options.minimum_size, score=score)
+        tasks.append(Task(work, keys("dust", grid.places()), keys("joined", grid.places())))
     for place in grid.places():
-        work = partial(_relabel, grid=grid, place=place)
-        reads = (("lookup", *place), ("fragments", *place))
-        tasks.append(Task(work, reads, (("segmentation", *place),)))
+        work = partial(_relabel, cutting=cutting, place=place, options=options)
+        reads = (*reads_of_cut(cutting, place), ("fragments", *place), *keys("joined", [place] if dusty else []))
+        tasks.append(Task(work, reads, (("segmentation", *place), ("counts", *place))))
     return tasks
 
 
-def _cut(store: Store, *, places: list[Triple], score: str, options: CutOptions) -> None:
-    tree = load_tree(store, score)
-    lookup = segment_lookup(tree, options.threshold)
-    store.save(("cut",), {"lookup": lookup})
-    dust = sizes_by_id(lookup, tree.sizes) < options.minimum_size
-    for place in places:
-        _, rows = _fragments_of(store, place, tree)
-        store.save(("cut", *place), {"lookup": lookup[rows], "dust": dust[rows]})
+def load_counts(store: Store, grid: Grid) -> tuple[int, int]:
+    """How many segments and fragments there are, from what the blocks have counted."""
+    counts = (store.load(("counts", *place)) for place in grid.places())
+    segments, fragments = np.sum([(found["segments"], found["fragments"]) for found in counts], axis=0)
+    return int(segments), int(fragments)
 
 
-def _fragments_of(store: Store, place: Triple, tree: MergeTree) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """The fragments that a block sees, and their positions in the tree.
+def count_own(fragments: NDArray[np.uint64], lookup: NDArray[np.uint64], block: Block) -> tuple[int, int]:
+    """Count segments and fragments whose first voxels a block owns.
 
-    They are those of its `contacts`.
+    The counts of all blocks add up to those of the whole. Ids are 1 + the index of a voxel in the whole volume.
+
+    Parameters
+    ----------
+    fragments, lookup : (n,) uint64
+        All that have voxels in the block, and their segments, 0 for removed ones.
+    block : Block
     """
-    ids = store.load(("sizes", *place))["fragments"]
-    return ids, np.searchsorted(tree.fragments, ids)
+    own = block.owns((fragments - np.uint64(1)).astype(np.int64))
+    return int(np.count_nonzero(own & (lookup == fragments))), int(np.count_nonzero(own))
 
 
-def _choose_dust(store: Store, *, place: Triple) -> None:
-    cut, graph = store.load(("cut", *place)), load_contacts(store, place)
-    store.save(("dust", *place), as_table(dust_contacts(graph, cut["lookup"], cut["dust"])))
+def _choose_dust(store: Store, *, cutting: Cutting, place: Triple, minimum_size: int) -> None:
+    cut, graph = cut_of(store, cutting, place), load_contacts(store, place)
+    seen = np.searchsorted(cut.regions, graph.fragments)
+    contacts = dust_contacts(graph, cut.segments[seen], cut.sizes[seen] < minimum_size)
+    rows = np.searchsorted(cut.regions, contacts.fragments)
+    sides = store.load(("constraints", *place))["cannot_link"] if cutting.constrained else np.zeros((0, 3), np.uint64)
+    owners = cut.segments[np.searchsorted(cut.regions, sides[:, 0])]
+    told = {f"contacts-{name}": values for name, values in as_table(contacts).items()}
+    told |= {"segments": cut.segments[rows], "sizes": cut.sizes[rows], "all_segments": np.unique(cut.segments)}
+    store.save(("dust", *place), told | {"cannot_link": np.column_stack([owners, sides[:, 1:]])})
 
 
-def _choose_names(store: Store, *, grid: Grid, joined: list[Triple], score: str, options: CutOptions) -> None:
-    tree, lookup = load_tree(store, score), store.load(("cut",))["lookup"]
-    if joined:
-        parts = [as_record(RegionGraph, store.load(("dust", *place))) for place in joined]
-        lookup = join_dust_parts(
-            parts, tree.fragments, tree.sizes, lookup, minimum_size=options.minimum_size,
-            options=AgglomerationOptions(score), cannot_link=tree.cannot_link,
-        )  # fmt: skip
-    lookup = remove_small(tree.sizes, lookup, minimum_size=options.remove_below)
-    store.save(("lookup",), {"fragments": tree.fragments, "lookup": lookup})
+def _load_dust(store: Store, place: Triple) -> Dust:
+    found = store.load(("dust", *place))
+    columns = {name.partition("-")[2]: values for name, values in found.items() if name.startswith("contacts-")}
+    contacts = as_record(RegionGraph, columns)
+    cut = Cut(contacts.fragments, found["segments"], found["sizes"])
+    return Dust(contacts, cut, found["cannot_link"])
+
+
+def _join_dust(store: Store, *, grid: Grid, minimum_size: int, score: str) -> None:
+    parts = [_load_dust(store, place) for place in grid.places()]
+    joined = join_dust_parts(parts, minimum_size=minimum_size, score=score)
     for place in grid.places():
-        ids, rows = _fragments_of(store, place, tree)
-        store.save(("lookup", *place), {"fragments": ids, "lookup": lookup[rows]})
+        here = np.isin(joined.old, store.load(("dust", *place))["all_segments"])
+        store.save(("joined", *place), {name: values[here] for name, values in as_table(joined).items()})
 
 
-def _relabel(store: Store, *, grid: Grid, place: Triple) -> None:
-    box, table = grid.block(place).owned, store.load(("lookup", *place))
-    store.write("segmentation", box, relabel(store.read("fragments", box), table["fragments"], table["lookup"]))
+def _relabel(store: Store, *, cutting: Cutting, place: Triple, options: CutOptions) -> None:
+    cut, block = cut_of(store, cutting, place), cutting.grid.block(place)
+    if options.minimum_size:
+        cut = with_those_above(cut, *as_record(Joined, store.load(("joined", *place))))
+    lookup = np.where(cut.sizes < options.remove_below, np.uint64(0), cut.segments)
+    store.write("segmentation", block.owned, relabel(store.read("fragments", block.owned), cut.regions, lookup))
+    segments, fragments = count_own(cut.regions, lookup, block)
+    store.save(("counts", *place), {"segments": np.array(segments), "fragments": np.array(fragments)})

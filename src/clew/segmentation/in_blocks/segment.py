@@ -68,7 +68,7 @@ def segmentation_tasks(
     return [
         *make(grid, options.fragments, masked=masked),
         *agglomeration_tasks(grid, options.agglomeration, given),
-        *relabel_tasks(grid, options.cut, score=options.agglomeration.score),
+        *relabel_tasks(grid, options.cut, score=options.agglomeration.score, constrained=bool(given)),
     ]
 
 
