@@ -24,27 +24,47 @@ from clew.training.options import SERIAL_SECTIONS
 FILES = (SAMPLE, "fib_small_train.h5", "fib_small_example.h5")
 
 
+class Choice(NamedTuple):
+    """Default score and threshold, and what they were chosen on, by networks that had not seen it."""
+
+    score: str
+    threshold: float
+    on: str
+
+
 class Recipe(NamedTuple):
-    """How one of the networks is made: its files, the held-out part of the first, options of all steps and of each."""
+    """How one of the networks is made.
+
+    Its files, the held-out part of the first, options of all steps, of those without this part, of those on everything,
+    and its default score and threshold.
+    """
 
     name: str
     files: tuple[str, ...]
     held_out: str
     options: dict[str, Any]
-    first: dict[str, Any]
-    then: tuple[dict[str, Any], ...]
-    everything: dict[str, Any]
+    parts: tuple[dict[str, Any], ...]
+    everything: tuple[dict[str, Any], ...]
+    choice: Choice
 
 
 MALIS: dict[str, Any] = {"crop": (96, 96, 96), "malis_after": 0, "warmup": 50}
+WINDOWS: dict[str, Any] = {"malis_after": 0, "warmup": 50, "learning_rate": 2e-4}
 ISOTROPIC = Recipe(
     BUNDLED,
     FILES,
     f"{HELD_OUT.start}:{HELD_OUT.stop},:,:",
     {"elastic_spacing": (24.0, 24.0, 24.0), "scaling": 0.0},
-    {"steps": 8000, "malis_after": 8000, "learning_rate": 1e-3, "validate_every": 1000},
-    ({**MALIS, "steps": 1500, "learning_rate": 4e-4, "validate_every": 300},),
-    {**MALIS, "steps": 1000, "learning_rate": 3e-4, "validate_every": 250},
+    (
+        {"steps": 8000, "malis_after": 8000, "learning_rate": 1e-3, "validate_every": 1000},
+        {**MALIS, "steps": 1500, "learning_rate": 4e-4, "validate_every": 300},
+    ),
+    (
+        {**MALIS, "steps": 1000, "learning_rate": 3e-4, "validate_every": 250},
+        {**WINDOWS, "malis_window": (28, 28, 28), "steps": 1500, "validate_every": 300},
+        {**WINDOWS, "malis_window": (28, 28, 28), "steps": 1500, "validate_every": 300, "seed": 1},
+    ),
+    Choice("mean", 0.85, "fib25_sample2, the small volumes and sample 1 (z < 120) by networks that had not seen them"),
 )
 ANISOTROPIC = Recipe(
     "fib-40x10x10nm",
@@ -54,12 +74,14 @@ ANISOTROPIC = Recipe(
         **dataclasses.asdict(SERIAL_SECTIONS),
         "per_section": True, "margin": 2, "validation_surroundings": 10, "crop": (24, 96, 96), "validate_every": 500,
     },
-    {
-        "preset": "small-anisotropic", "offsets": "-1,0,0;0,-1,0;0,0,-1;0,-4,0;0,0,-4;0,-12,0;0,0,-12",
-        "steps": 5000, "malis_after": 5000, "learning_rate": 1e-3,
-    },
-    (),
-    {"steps": 1500, "malis_after": 1500, "learning_rate": 5e-4, "warmup": 50},
+    (
+        {
+            "preset": "small-anisotropic", "offsets": "-1,0,0;0,-1,0;0,0,-1;0,-4,0;0,0,-4;0,-12,0;0,0,-12",
+            "steps": 5000, "malis_after": 5000, "learning_rate": 1e-3,
+        },
+    ),
+    ({"steps": 1500, "malis_after": 1500, "learning_rate": 5e-4, "warmup": 50},),
+    Choice("mean", 0.85, "TODO"),
 )  # fmt: skip
 
 
@@ -69,10 +91,10 @@ def main(folder: Path, work: Path, name: str) -> None:
     work.mkdir(parents=True, exist_ok=True)
     part, whole = _data(recipe, folder, work)
     paths: list[Path] = []
-    for step in (recipe.first, *recipe.then, recipe.everything):
-        last = step is recipe.everything
+    for index, step in enumerate((*recipe.parts, *recipe.everything)):
+        last = index >= len(recipe.parts)
         initial = str(paths[-1]) if paths else None
-        paths.append(work / f"{len(paths) + 1}.pt")
+        paths.append(work / f"{index + 1}.pt")
         pipeline.train(
             str(paths[-1]), data=whole if last else part, held_out=None if last else recipe.held_out, initial=initial,
             **recipe.options, **step,
@@ -81,17 +103,16 @@ def main(folder: Path, work: Path, name: str) -> None:
 
 
 def bundle(recipe: Recipe, paths: list[Path], target: Path) -> None:
-    """The network trained on everything with the threshold and scores that the held-out one had."""
-    *_, chosen, final = steps = [load_checkpoint(path) for path in paths]
+    """The last network, which was trained on everything, with the score and threshold that others chose."""
+    steps = [load_checkpoint(path) for path in paths]
     record = {
         "trained_on": "all annotation of " + ", ".join(recipe.files),
-        "chosen_on": f"{recipe.held_out} of {recipe.files[0]} by a network that had not seen it",
-        "held_out_scores": chosen.record["held_out_scores"],
+        "chosen_on": recipe.choice.on,
         "steps": [checkpoint.record["step"] for checkpoint in steps],
     }
     target.parent.mkdir(exist_ok=True)
-    bundled = dataclasses.replace(final, threshold=chosen.threshold, score=chosen.score, record=record)
-    save_checkpoint(target, bundled, half=True)
+    score, threshold, _ = recipe.choice
+    save_checkpoint(target, dataclasses.replace(steps[-1], threshold=threshold, score=score, record=record), half=True)
 
 
 def _data(recipe: Recipe, folder: Path, work: Path) -> tuple[list[str], list[str]]:
