@@ -1,5 +1,6 @@
 """What graph tools ask of the server of segments, and get; no browser."""
 
+import gzip
 import json
 import urllib.error
 import urllib.request
@@ -105,6 +106,86 @@ def test_undo_and_redo_say_what_takes_the_place_of_what_was_selected(viewer, edi
     assert found["selected"] == {str(left): [str(root(viewer, 1))], str(SEGMENT | 1): [str(root(viewer, 1))]}
 
 
+def test_keys_go_to_what_is_in_doubt_and_note_what_was_seen(viewer, edits):
+    first = ask(viewer, "/edits/next", {})
+    assert first["position"] == [
+        pytest.approx(30.5 + 1, abs=1),
+        pytest.approx(3.5 + 1, abs=1),
+        pytest.approx(4.5 + 2, abs=1),
+    ]
+    assert "joined at score 0.59" in first["text"], "the weak contact in the middle"
+    assert first["show"] == [str(root(viewer, 3))]
+    second = ask(viewer, "/edits/seen", {})
+    assert second["position"] != first["position"]
+    assert edits.seen() == {(3, 4)}
+    for _ in range(3):
+        ask(viewer, "/edits/next", {})
+    assert "no further contact" in ask(viewer, "/edits/next", {})["text"]
+
+
+def test_keys_mark_segments_and_draw_the_way(viewer, edits):
+    below = {"segment": str(fragment(2)), "place": [16, 4.5, 6.5]}
+    assert "is done; 1 are done" in ask(viewer, "/edits/done", below)["text"]
+    assert edits.done() == {1}
+    assert "not done any more; 0" in ask(viewer, "/edits/done", below)["text"]
+    assert "another point" in ask(viewer, "/edits/path", below)["text"]
+    found = ask(viewer, "/edits/path", {"segment": str(fragment(5)), "place": [46, 4.5, 6.5]})
+    assert "over 4 fragments" in found["text"]
+    assert [point[0] for point in found["line"]] == pytest.approx([20.5, 30.5, 40.5], abs=1.1)
+    for action in ("done", "path", "one"):
+        assert "nothing is below the mouse" in ask(viewer, f"/edits/{action}", {})["text"]
+    assert "nothing to redo" in ask(viewer, "/edits/redo", {})["text"]
+    assert len(edits.history()) == 2
+
+
+def test_keys_split_between_points(viewer, edits):
+    whole = root(viewer, 1)
+    for action, number in (("one", 1), ("one", 2), ("other", 6)):
+        found = ask(viewer, f"/edits/{action}", {"segment": str(whole), "place": [number * 10 - 3, 4.5, 6.5]})
+    assert [len(side) for side in found["points"]] == [2, 1]
+    made = ask(viewer, "/edits/cut", {"selected": [str(whole)]})
+    assert made["add"] == made["selected"][str(whole)] == [str(root(viewer, 1)), str(root(viewer, 6))]
+    assert made["points"] == [[], []]
+    assert edits.apply().lookup.tolist() == [1, 1, 1, 4, 4, 4]
+    assert "a point on each side" in ask(viewer, "/edits/cut", {})["text"]
+
+
+def test_a_divided_fragment_gets_a_new_address_and_undo_brings_it_back(tmp_path, edits):
+    import neuroglancer
+
+    fragments = edits.fragments
+    affinities = np.full((3, *fragments.shape), 230, np.uint8)
+    edits.affinities = affinities
+    coarse = fragments[::2, ::2, ::2]
+    layer = Layer("corrected", fragments, "segmentation", SIZE, coarser=[(coarse, (2, 2, 2))], editor=edits)
+    viewer = view([layer])
+    try:
+        whole = root(viewer, 1)
+        assert ask(viewer, "/edits/look", {})["version"] == 0
+        sides = [[[str(fragment(2)), x * SIZE[2] + 2, 24, 160]] for x in (10, 19)]
+        document = dict(zip(("sources", "sinks"), sides, strict=True))
+        left, right = (int(node) for node in api(viewer, "split", document)["new_root_ids"])
+        found = ask(viewer, "/edits/look", {"selected": [str(whole)]})
+        assert found == {"selected": {str(whole): [str(left), str(right)]}, "version": 1}
+        info = ask(viewer, "/segmentation/table/segments1/info")
+        for scale, shape in ((0, (8, 6, 60)), (1, (4, 3, 30))):
+            url = f"{info['data_dir']}/s{scale}/0-{shape[2]}_0-{shape[1]}_0-{shape[0]}"
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                ids = np.frombuffer(gzip.decompress(answer.read()), "<u8").reshape(shape)
+            wanted = edits.read_fragments()[:: 2**scale, :: 2**scale, :: 2**scale]
+            assert len(np.unique(ids[..., (10 >> scale) : (20 >> scale)])) == 2
+            segments = {int(node): root(viewer, int(node) - FRAGMENT) for node in np.unique(ids).tolist()}
+            assert set(segments.values()) == {left, right}
+            if scale == 0:
+                np.testing.assert_array_equal(ids, wanted | np.uint64(FRAGMENT))
+        undone = ask(viewer, "/edits/undo", {"selected": [str(left), str(right)]})
+        (again,) = {new for each in undone["selected"].values() for new in each}
+        assert undone["version"] == 2
+        assert {str(root(viewer, number)) for number in range(1, 7)} == {again}
+    finally:
+        neuroglancer.stop()
+
+
 def test_fragments_of_a_segment_inside_a_box(viewer):
     left, right = split(viewer, [1], [6])
     assert api(viewer, f"node/{left}/leaves?int64_as_str=1&bounds=0-128_0-128_0-128")["leaf_ids"] == [
@@ -123,8 +204,6 @@ def test_ids_of_fragments_are_chunks_of_precomputed(viewer, edits):
     url = info["data_dir"] + "/s0/10-40_0-6_2-5"
     with urllib.request.urlopen(url, timeout=10) as answer:
         assert answer.headers["Content-Encoding"] == "gzip"
-        import gzip
-
         ids = np.frombuffer(gzip.decompress(answer.read()), "<u8").reshape(3, 6, 30)
     np.testing.assert_array_equal(ids, edits.fragments[2:5, :, 10:40] | np.uint64(FRAGMENT))
     for wrong in ("s0/50-90_0-6_0-8", "s1/0-1_0-1_0-1", "provenance"):

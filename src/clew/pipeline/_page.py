@@ -58,10 +58,10 @@ class Page:
         if screenshot:
             refuse_unwritable(Path(screenshot))
 
-    def serve(self, layers: Sequence[Layer], threshold: float, marks: Sequence[Marks] = ()) -> None:
+    def serve(self, layers: Sequence[Layer], threshold: float, marks: Sequence[Marks] = (), **options: Any) -> None:
         """Show layers until Ctrl-C, or take the picture."""
         warn_all(_apart(layers))
-        viewer = neuroglancer.view(layers, port=self.port, threshold=threshold, marks=marks, say=warn)
+        viewer = neuroglancer.view(layers, port=self.port, threshold=threshold, marks=marks, say=warn, **options)
         if self.earlier:
             viewer.clew.state = json.loads(server.readdressed(self.earlier, server.PLACEHOLDER))
         address = neuroglancer.address_of(viewer)

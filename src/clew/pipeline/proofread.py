@@ -11,12 +11,17 @@ from clew.pipeline._files import refuse_existing_outputs
 from clew.pipeline._options import VoxelSize
 from clew.pipeline._page import Page, layer_of, layers_of, tree_of
 from clew.pipeline._progress import say
+from clew.proofreading.doubts import Rank
 from clew.ranges import Fraction
 
 KEYS = """double-click selects a segment; then, over the sections or in 3D:
   shift+M       merge: ctrl-click in one segment, ctrl-click in the other, shift+enter
   shift+C       split: ctrl-click on one side (red), g changes the colour, ctrl-click on the other side (blue), shift+enter
-  ctrl+z, ctrl+y  undo, redo
+  ctrl+z ctrl+y undo, redo
+  f, g, c       the same, also through a fragment: f over points of one side, g over points of the other, c cuts
+  j, k          go to the most doubtful contact that is left; note it as seen and go on
+  d             the segment below the mouse is done, or not any more
+  p             over two points of a segment: draws the way from one to the other
 every edit is on the disk before the page shows it"""
 
 
@@ -29,6 +34,7 @@ def proofread(
     threshold: Fraction | None = None,
     user: str = "",
     comment: str = "",
+    rank: Rank = "voi",
     read_only: bool = False,
     export: str | None = None,
     overwrite: bool = False,
@@ -52,6 +58,9 @@ def proofread(
         Name that is kept with each edit; by default that of the account.
     comment
         Sentence that is kept with each edit.
+    rank
+        Which doubtful contact comes first: "voi", that of most expected VOI; "score", that nearest to the threshold; "size",
+        the largest of those that are near.
     read_only
         Look only, while another process may edit.
     export
@@ -80,4 +89,4 @@ def proofread(
         if broken:
             say(f"{len(broken)} edits do not hold at threshold {chosen:g}: numbers {', '.join(map(str, broken[:10]))}")
         say(KEYS)
-        page.serve(layers, chosen)
+        page.serve(layers, chosen, rank=rank)

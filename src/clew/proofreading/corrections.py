@@ -108,6 +108,46 @@ class Segments:
         """Positions of the fragments that hang together with one, ascending."""
         return np.flatnonzero(self._roots == root)
 
+    def strongest_contact(self, one: NDArray[np.bool_], other: NDArray[np.bool_]) -> NDArray[np.int64] | None:
+        """Positions (2,) of the fragments of the strongest contact of two sets.
+
+        None where they do not touch.
+        """
+        low, high = self._ends.T
+        rows = np.flatnonzero((one[low] & other[high]) | (other[low] & one[high]))
+        if not len(rows):
+            return None
+        return self._ends[rows[contact_strengths(self.graph, rows).argmax()]]
+
+    def path(self, one: int, other: int) -> NDArray[np.int64]:
+        """Positions of the fragments on the way from one to another of the same segment.
+
+        Of all ways that whose weakest contact is the strongest; what a person joined counts as the strongest contact.
+
+        Raises
+        ------
+        InputError
+            For fragments of two segments.
+        """
+        from scipy.sparse import coo_matrix
+        from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
+
+        if self._roots[one] != self._roots[other]:
+            raise InputError("no path leads from one point to the other: they are in two segments")
+        inside = self._roots == self._roots[one]
+        members = np.flatnonzero(inside)
+        ends, strengths = self._weighted(inside)
+        order = np.argsort(-strengths, kind="stable")
+        pairs, first = np.unique(np.sort(np.searchsorted(members, ends[order]), axis=1), axis=0, return_index=True)
+        values = 1 / np.maximum(strengths[order][first], 1)
+        costs = coo_matrix((values, tuple(pairs.T)), (len(members),) * 2).tocsr()
+        start, at = np.searchsorted(members, [one, other]).tolist()
+        before = breadth_first_order(minimum_spanning_tree(costs), start, directed=False)[1]
+        way = [at]
+        while way[-1] != start:
+            way.append(int(before[way[-1]]))
+        return members[way[::-1]]
+
     def _unite_anew(self, touched: NDArray[np.int64]) -> None:
         """Find out what hangs together in the segments with these roots."""
         inside = np.isin(self._roots, touched)
@@ -142,10 +182,7 @@ class Segments:
         if self.are_apart(sources, sinks):
             raise InputError("the two sides of the split are different segments already: nothing to split")
         inside = np.isin(roots, roots[np.concatenate(sides)])
-        ends, rows = self._contacts_inside(inside)
-        strengths = contact_strengths(self.graph, rows)
-        # a link is as strong as the strongest contact: what a person joined is cut last
-        every = np.concatenate([strengths, np.full(len(ends) - len(rows), strengths.max(initial=1))])
+        ends, every = self._weighted(inside)
         cut = ends[minimum_cut(ends, every, self.graph.sizes, *sides)]
         pairs = np.unique(np.sort(self.graph.fragments[cut], axis=1), axis=0)
         one, other = (self.graph.fragments[side] for side in sides)
@@ -161,6 +198,13 @@ class Segments:
         chosen = np.isin(self.graph.fragments[self._roots], segments)[self._ends].all(axis=1)
         one, other = self._roots[self._ends[chosen]].T
         return bool((one != other).any())
+
+    def _weighted(self, inside: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The contacts and links inside whole segments, and their strengths."""
+        ends, rows = self._contacts_inside(inside)
+        strengths = contact_strengths(self.graph, rows)
+        # a link is as strong as the strongest contact: what a person joined is cut last
+        return ends, np.concatenate([strengths, np.full(len(ends) - len(rows), strengths.max(initial=1))])
 
     def _side(self, ids: Ids) -> NDArray[np.int64]:
         places = positions_of(self.graph.fragments, np.unique(ids))

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clew.errors import InputError
+from clew.evaluation.places import middle_of, touching
+from clew.proofreading.pieces import find_fragment
 from clew.space import Box, Triple, triple
 from clew.view.draco import draco_of
 from clew.view.fragments import Current
@@ -94,6 +96,7 @@ class Graph:
                 "give the fragments smaller ids"
             )
         scales = [(Current(data, factors, layer.data, self.editor), factors) for data, factors in layer.scales]
+        self.low = np.array(layer.offset) + (self.first - self.size) / 2
         self.layer = replace(layer, data=scales[0][0], coarser=scales[1:], offset=(0.0, 0.0, 0.0))
         self.version, self._numbers = 0, 0
         self._ids: dict[int, int] = {}
@@ -164,20 +167,24 @@ class Graph:
     def merge(self, one: Point, other: Point) -> list[int]:
         """Join the segments at two points; the new one."""
         voxels = self.voxel_of(one), self.voxel_of(other)
-        places = [self._at(voxel) for voxel in voxels]
+        places = [self.position_at(voxel) for voxel in voxels]
         if len(np.unique(self.state.roots[places])) == 1:
             raise InputError("both points are in one segment already: nothing to merge")
         self.editor.merge(*voxels)
         self.follow()
-        return [self._id(int(self.state.roots[places[0]]))]
+        return [self.id_at(places[0])]
 
     def split(self, sources: Sequence[Point], sinks: Sequence[Point]) -> list[int]:
         """Cut a segment between two groups of points.
 
         The new ones may be more than two.
         """
-        voxels = [[self.voxel_of(point) for point in side] for side in (sources, sinks)]
-        before = {self._id(int(self.state.roots[self._at(voxel)])) for side in voxels for voxel in side}
+        return self.split_at(*([self.voxel_of(point) for point in side] for side in (sources, sinks)))
+
+    def split_at(self, sources: Sequence[Triple], sinks: Sequence[Triple]) -> list[int]:
+        """Cut a segment between two groups of voxels (z, y, x); the new ones."""
+        voxels = sources, sinks
+        before = {self.id_at(self.position_at(voxel)) for side in voxels for voxel in side}
         self.editor.split(*voxels)
         self.follow()
         return [new for old in before for new in self.latest(old)]
@@ -225,6 +232,57 @@ class Graph:
             f"the point at x, y, z = {', '.join(f'{at:.0f}' for at in place)} lies outside of what was clicked"
         )
 
+    def position_at(self, voxel: Triple) -> int:
+        """Position of the fragment at a voxel."""
+        fragment = self.layer.data[Box.between(voxel, np.array(voxel) + 1)].item()
+        return int(np.searchsorted(self.state.fragments, np.uint64(fragment)))
+
+    def id_at(self, place: int) -> int:
+        """The segment of the fragment at a position."""
+        return self._id(int(self.state.roots[place]))
+
+    def layer_voxel(self, place: Sequence[float]) -> Triple:
+        """The voxel (z, y, x) at a place x, y, z in voxels of the first layer."""
+        voxel = np.floor((np.array(place[::-1], float) * self.first - self.low) / self.size)
+        return triple(voxel.astype(int).tolist())
+
+    def shown(self, voxel: Triple) -> list[float]:
+        """The middle of a voxel, x, y, z in voxels of the first layer."""
+        place = (self.low + (np.array(voxel) + 0.5) * self.size) / self.first
+        return [float(at) for at in place[::-1]]
+
+    def contact_of(self, one: int, other: int) -> list[Triple]:
+        """A voxel (z, y, x) of each of two fragments, side by side where they touch."""
+        sizes = self.editor.segments().graph.sizes
+        places = [int(np.searchsorted(self.state.fragments, np.uint64(each))) for each in (one, other)]
+        near = min(places, key=lambda place: int(sizes[place]))
+        fragment, far = int(self.state.fragments[near]), one if near == places[1] else other
+        shape = triple(self.layer.data.shape)
+        box, ids = find_fragment(
+            self.layer.data.__getitem__, fragment, int(sizes[near]), self._voxel_in(fragment), shape
+        )
+        here, there = ids == np.uint64(fragment), ids == np.uint64(far)
+        beside = touching(there, here)
+        if not len(beside):
+            raise InputError(f"fragments {one} and {other} do not touch")
+        middle = middle_of(touching(here, there), self.layer.voxel_size)
+        nearest = beside[np.abs(beside - middle).sum(axis=1).argmin()]
+        voxels = [triple((np.array(each) + box.low).tolist()) for each in (middle, nearest)]
+        return voxels if near == places[0] else voxels[::-1]
+
+    def _voxel_in(self, fragment: int) -> Triple:
+        """A voxel of a fragment: that which gave it its id, else one that is looked for."""
+        shape = self.layer.data.shape
+        if fragment <= np.prod(shape, dtype=float):
+            named = triple(int(at) for at in np.unravel_index(fragment - 1, shape))
+            if self.layer.data[Box.between(named, np.array(named) + 1)].item() == fragment:
+                return named
+        box = self._meshes.box_of(np.array([fragment], np.uint64))
+        found = np.argwhere(self.layer.data[box] == np.uint64(fragment))
+        if not len(found):
+            raise InputError(f"fragment {fragment} is too small to be found: go on with the next contact")
+        return triple((found[0] + box.low).tolist())
+
     def _found(self) -> State:
         segments = self.editor.segments()
         return State(segments.graph.fragments, segments.roots(), segments.owners)
@@ -244,11 +302,6 @@ class Graph:
     def _ids_inside(self, low: Triple, high: Triple) -> NDArray[np.uint64]:
         ids = np.unique(self.layer.data[Box.between(low, high).overlap(Box.whole(self.layer.data.shape))])
         return ids[ids > 0]
-
-    def _at(self, voxel: Triple) -> int:
-        """Position of the fragment at a voxel."""
-        fragment = self.layer.data[Box.between(voxel, np.array(voxel) + 1)].item()
-        return int(np.searchsorted(self.state.fragments, np.uint64(fragment)))
 
     def _name(self, fragment: int) -> None:
         """Give the segment of this smallest fragment an id that there never was."""

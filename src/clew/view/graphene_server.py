@@ -17,6 +17,7 @@ import tornado.web
 from clew.errors import InputError
 from clew.space import Box
 from clew.view.graphene import Graph, Point
+from clew.view.keys import Keys
 from clew.view.server import Handler
 
 TABLE = "segments"
@@ -49,12 +50,17 @@ class GraphHandler(Handler):
         return next((found for found in self.path_args[:2] if found), "")
 
     @property
+    def keys(self) -> Keys:
+        """Of the viewer that is asked for."""
+        keys = self.served().keys
+        if keys is None:
+            raise tornado.web.HTTPError(404)
+        return keys
+
+    @property
     def graph(self) -> Graph:
         """Of the viewer that is asked for."""
-        graph = self.served().graph
-        if graph is None:
-            raise tornado.web.HTTPError(404)
-        return graph
+        return self.keys.graph
 
     async def reply(self, work: Callable[..., Any], *arguments: Any, executor: Any = EDITING) -> None:
         """Answer with a document that a thread makes."""
@@ -189,16 +195,8 @@ class ActionHandler(GraphHandler):
     async def post(self, token: str, action: str) -> None:
         document = json.loads(self.request.body)
         selected = [int(node) for node in document.get("selected", ())]
-        await self.reply(lambda: self._done(action, document) | self._now(selected))
-
-    def _done(self, action: str, document: dict[str, Any]) -> dict[str, Any]:
-        graph = self.graph
-        if action in ("undo", "redo"):
-            number = graph.editor.undo() if action == "undo" else graph.editor.redo()
-            graph.follow()
-            return {"text": f"{action} of edit {number}"}
-        graph.follow()
-        return {}
+        keys = self.keys
+        await self.reply(lambda: keys.press(action, document) | self._now(selected))
 
     def _now(self, selected: list[int]) -> dict[str, Any]:
         """What has become of selected segments, and by which address data are read."""

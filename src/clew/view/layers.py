@@ -21,6 +21,9 @@ SHOWABLE = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "fl
 class Editor(Protocol):
     """What corrects segments, at voxels (z, y, x): `clew.Edits`."""
 
+    tree: MergeTree
+    threshold: float
+
     def segments(self) -> Segments:
         """What hangs together now."""
 
@@ -38,6 +41,18 @@ class Editor(Protocol):
 
     def redo(self) -> int:
         """Do again what was taken back last."""
+
+    def mark_seen(self, one: Sequence[int], other: Sequence[int]) -> int:
+        """Note that the contact of the fragments at two voxels was looked at."""
+
+    def mark_done(self, voxel: Sequence[int], *, done: bool) -> int:
+        """Note that the segment at a voxel is right, or not any more."""
+
+    def seen(self) -> set[tuple[int, int]]:
+        """The contacts that were looked at, by fragments."""
+
+    def done(self) -> set[int]:
+        """The segments that are done, by their smallest fragments."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from clew.space import Box
 from clew.view.cuts import Cuts, Runs, runs_of
 from clew.view.layers import Layer
 
@@ -94,6 +95,10 @@ class Meshes:
         scale = next((k for k, count in enumerate(counts) if count <= VOXELS), len(counts) - 1)
         data, factors = self.layer.scales[scale]
         return boxes_of(data), np.array(factors)
+
+    def box_of(self, members: NDArray[np.uint64]) -> Box:
+        """The box around some ids, in the finest voxels."""
+        return Box.between(*(corner.tolist() for corner in self._box_of(members)))
 
     def _box_of(self, members: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The box around some ids in the finest voxels.

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clew.errors import InputError
+from clew.proofreading.doubts import Rank
 from clew.signals import StoppedError
 from clew.view.cuts import STEPS, Cuts
 from clew.view.graphene import Graph
 from clew.view.graphene_server import ROUTES, TABLE
+from clew.view.keys import Keys
 from clew.view.layers import Layer, Marks, check_layers, contrast
 from clew.view.meshes import Meshes
 from clew.view.server import PLACEHOLDER, VIEWERS, Served, add_handlers
@@ -34,6 +36,8 @@ void main() {
   emitRGB(brightness * affinity);
 }
 """
+DRAWN = {"path": "#ffee00", "one side": "#ff0000", "other side": "#0000ff"}
+"""Layers in which keys draw, where segments are corrected."""
 PANEL = 400
 """Pixels of a panel on a small screen, along the shorter side."""
 THRESHOLD = 0.5
@@ -47,6 +51,7 @@ def view(
     port: int = 0,
     threshold: float = THRESHOLD,
     marks: Sequence[Marks] = (),
+    rank: Rank = "voi",
     say: Callable[[str], None] = print,
 ) -> "UnsynchronizedViewer":
     """Serve layers to a browser on this machine, as long as this process lives.
@@ -63,6 +68,8 @@ def view(
         In [0, 1], at which layers with a merge tree are shown first.
     marks : sequence of Marks
         Places that are listed and drawn over the layers.
+    rank : "voi", "score" or "size"
+        In which order doubtful contacts come where segments are corrected.
     say : callable
         Called with a sentence where something cannot be read while a person looks.
 
@@ -87,8 +94,9 @@ def view(
     cuts = {layer.name: None if layer.tree is None else Cuts(layer.tree) for layer in layers}
     zarrs = {layer.name: VirtualZarr(layer, shift, cuts[layer.name]) for layer in layers}
     meshes = {layer.name: Meshes(layer, shift, cuts[layer.name]) for layer in layers if layer.kind == "segmentation"}
-    graph = next((Graph(layer, layers[0].voxel_size) for layer in layers if layer.editor is not None), None)
-    viewer.clew = Served(make_state(layers, position, threshold, marks), zarrs, meshes, say, graph)
+    edited = next((layer for layer in layers if layer.editor is not None), None)
+    keys = None if edited is None else Keys(Graph(edited, layers[0].voxel_size), rank)
+    viewer.clew = Served(make_state(layers, position, threshold, marks), zarrs, meshes, say, keys)
     VIEWERS[viewer.token] = viewer.clew
     return viewer
 
@@ -124,7 +132,7 @@ def make_state(
     lengths = np.array(first.data.shape[-3:]) * first.voxel_size / min(first.voxel_size)
     sizes = zip("xyz", reversed(first.voxel_size), strict=True)
     space = {axis: [float(size) * 1e-9, "m"] for axis, size in sizes}
-    state = {
+    state: dict[str, Any] = {
         "dimensions": space | ({"t": [1 / STEPS, ""]} if sliding else {}),
         "position": [float(place) + 0.5 for place in reversed(start)] + [step + 0.5] * sliding,
         "crossSectionScale": float(lengths.max() / PANEL),
@@ -144,6 +152,7 @@ def make_state(
     edited = next((layer.name for layer in layers if layer.editor is not None), None)
     if edited:
         state["selectedLayer"] = {"layer": edited, "visible": True}
+        state["layers"] += [_marks_state(Marks(name, colour, []), layers, space) for name, colour in DRAWN.items()]
     if sliding:
         palette = {"tools": [{"type": "dimension", "dimension": "t"}], "side": "right", "row": 0, "size": 220}
         state["toolPalettes"] = {"threshold": palette}
@@ -179,7 +188,7 @@ def _graph_state(layer: Layer, first: Layer) -> dict[str, Any]:
     M and C, with shift, are neuroglancer's tools for that.
     """
     sizes, places = np.array(layer.voxel_size), np.array(layer.offset)
-    low = (places / sizes + (np.array(first.voxel_size) / sizes - 1) / 2)[::-1]
+    low = ((places + (np.array(first.voxel_size) - sizes) / 2) / sizes)[::-1]
     axes = {axis: [float(size) * 1e-9, "m"] for axis, size in zip("xyz", sizes[::-1], strict=True)}
     matrix = np.column_stack([np.eye(3), low]).tolist()
     source = {

@@ -1,33 +1,38 @@
 
 // What `clew proofread` adds: keys for what neuroglancer's tools do not do, and a selection that follows every edit.
-const KEYS = { "control+keyz": "undo", "control+keyy": "redo" };
+const KEYS = { "control+keyz": "undo", "control+keyy": "redo", keyj: "next", keyk: "seen", keyd: "done", keyp: "path",
+  keyf: "one", keyg: "other", keyc: "cut" };
+const HELP = "shift+M merge · shift+C split · ctrl+Z undo · ctrl+Y redo · J next doubtful contact · K seen, next · D segment is done · P path · "
+  + "F, G points of two sides, C cut between them";
 const LOOK = 1000; // milliseconds between two looks for what has changed
+const POINT = 0, LINE = 1; // neuroglancer's types of annotations
 
-function edited() {
-  const found = viewer.layerManager.managedLayers.find(({ layer }) => layer?.dataSources?.[0]?.spec.url.startsWith("graphene://"));
-  return found?.layer;
-}
+const layerOf = (test) => viewer.layerManager.managedLayers.map(({ layer }) => layer).find((layer) => layer && test(layer));
+const edited = () => layerOf((layer) => layer.dataSources[0]?.spec.url.startsWith("graphene://"));
 
 function tell(text) {
   let box = document.getElementById("clew-edits");
   if (!box) {
     box = document.createElement("div");
     box.id = "clew-edits";
-    box.style.cssText = "position:fixed; bottom:4px; left:50%; transform:translateX(-50%); background:#000c; color:#fff; font:13px sans-serif; padding:4px 10px; border-radius:4px; pointer-events:none; z-index:99";
+    box.style.cssText = "position:fixed; bottom:2px; left:50%; transform:translateX(-50%); text-align:center; background:#000c;"
+      + "color:#ccc; font:12px sans-serif; padding:3px 9px; border-radius:4px; pointer-events:none; white-space:nowrap; z-index:99";
+    box.append(document.createElement("b"), document.createElement("div"));
+    box.firstChild.style.color = "#fff";
+    box.lastChild.textContent = HELP;
     document.body.append(box);
   }
-  box.textContent = text;
+  box.firstChild.textContent = text;
 }
 
-// Asks the server to do something; segments that are no more are exchanged for those in their place.
-async function ask(action, more = {}) {
-  const layer = edited();
-  if (!layer) return;
+// What lies below the mouse, and where.
+function pointed(layer) {
+  const { baseValue, value } = layer.displayState.segmentSelectionState;
+  return viewer.mouseState.active ? { segment: String(baseValue ?? value ?? ""), place: [...viewer.mouseState.position].slice(0, 3) } : {};
+}
+
+function show(layer, found) {
   const { visibleSegments, selectedSegments } = layer.displayState.segmentationGroupState.value;
-  const selected = [...selectedSegments].map(String);
-  const answer = await fetch(`${base}/edits/${action}`, { method: "POST", body: JSON.stringify({ selected, ...more }) });
-  const found = await answer.json();
-  if (!answer.ok) return tell(found.message);
   for (const [old, others] of Object.entries(found.selected)) {
     const seen = visibleSegments.has(BigInt(old));
     selectedSegments.delete(BigInt(old));
@@ -36,8 +41,39 @@ async function ask(action, more = {}) {
   const [source] = layer.dataSources;
   const url = source.spec.url.replace(/(\/table\/segments)\d*/, `$1${found.version || ""}`);
   if (url !== source.spec.url) source.spec = { ...source.spec, url }; // fragments were divided: all data are read anew
+  if (found.show) {
+    visibleSegments.clear();
+    selectedSegments.clear();
+    for (const segment of found.show) visibleSegments.add(BigInt(segment));
+  }
+  if (found.position) viewer.position.value = Float32Array.from([...found.position, ...viewer.position.value.slice(3)]);
+  for (const segment of found.add ?? []) visibleSegments.add(BigInt(segment));
+  if (found.line) draw("path", lineOf(found.line));
+  if (found.points) found.points.forEach((points, side) => draw(side ? "other side" : "one side", points.map(pointOf)));
   if (found.text) tell(found.text);
-  return found;
+}
+
+const pointOf = (point, k) => ({ type: POINT, id: `${k}`, properties: [], point: Float32Array.from(point) });
+const lineOf = (points) => points.slice(1).map((point, k) => (
+  { type: LINE, id: `${k}`, properties: [], pointA: Float32Array.from(points[k]), pointB: Float32Array.from(point) }));
+
+function draw(name, annotations) {
+  const drawn = viewer.layerManager.getLayerByName(name)?.layer.localAnnotations;
+  if (!drawn) return;
+  for (const { id } of [...drawn]) drawn.delete(drawn.getReference(id));
+  for (const annotation of annotations) drawn.add(annotation);
+}
+
+// Asks the server to do something; segments that are no more are exchanged for those in their place.
+async function ask(action) {
+  const layer = edited();
+  if (!layer) return;
+  const selected = [...layer.displayState.segmentationGroupState.value.selectedSegments].map(String);
+  const body = JSON.stringify({ selected, ...pointed(layer) });
+  const answer = await fetch(`${base}/edits/${action}`, { method: "POST", body });
+  const found = await answer.json();
+  if (answer.ok) show(layer, found);
+  else tell(found.message);
 }
 
 addEventListener("restored", () => {
@@ -46,5 +82,5 @@ addEventListener("restored", () => {
     viewer.bindAction(`${action}-edit`, () => ask(action));
   }
   setInterval(() => ask("look"), LOOK);
-  ask("look");
+  tell("double-click selects a segment");
 });

@@ -19,7 +19,7 @@ from weakref import WeakValueDictionary
 import tornado.web
 
 from clew.errors import InputError
-from clew.view.graphene import Graph
+from clew.view.keys import Keys
 from clew.view.meshes import Meshes
 from clew.view.virtual_zarr import VirtualZarr
 
@@ -45,7 +45,7 @@ class Served:
         By the names of layers.
     say : callable
         Called with a sentence where something cannot be read.
-    graph : Graph, optional
+    keys : Keys, optional
         Of the layer whose segments are corrected.
     keep : callable, optional
         Called with the state as text whenever it changes.
@@ -57,7 +57,7 @@ class Served:
     zarrs: Mapping[str, VirtualZarr]
     meshes: Mapping[str, Meshes]
     say: Callable[[str], None]
-    graph: Graph | None = None
+    keys: Keys | None = None
     keep: Callable[[str], None] | None = None
     said: set[str] = field(default_factory=set)
 
@@ -212,7 +212,7 @@ class ScriptHandler(Handler):
     """
 
     def get(self, token: str) -> None:
-        names = ("page.js",) if self.served().graph is None else ("page.js", "proofread.js")
+        names = ("page.js",) if self.served().keys is None else ("page.js", "proofread.js")
         self.set_header("Content-Type", "text/javascript")
         self.finish(b"".join((files("clew.view") / name).read_bytes() for name in names))
 
