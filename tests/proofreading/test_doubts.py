@@ -13,7 +13,7 @@ from clew.proofreading.doubts import NEAR, Doubts
 from clew.segmentation.agglomeration import agglomerate
 from clew.segmentation.options import AgglomerationOptions
 from clew.segmentation.relabel import segment_lookup
-from proofreading.test_corrections import THRESHOLDS, graph_of, random_run
+from proofreading.runs import THRESHOLDS, graph_of, random_run
 
 
 def regions_before(tree, merge):

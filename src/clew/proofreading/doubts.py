@@ -93,7 +93,10 @@ class Doubts:
         return Doubt(merge, segments.graph.fragments[ends], done, float(self.scores[merge]), voxels, bits)
 
     def merge_of(self, one: int, other: int) -> int | None:
-        """The merge that has joined two fragments, given by their positions in the tree; None where none has."""
+        """The merge that has joined two fragments, by their positions in the tree.
+
+        None where none has.
+        """
         parents, times = self._parents
         last = None
         while one != other:
@@ -106,7 +109,10 @@ class Doubts:
 
     @cached_property
     def _parents(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """What each fragment is merged into, and when; the number of merges where it never is, -1 for links."""
+        """What each fragment is merged into, and when.
+
+        The number of merges where it never is, -1 for links.
+        """
         parents, times = self.tree.cuts[0], np.full(len(self.tree.fragments), len(self._ends))
         times[self._links[:, 1]] = -1
         times[self._ends[:, 1]] = np.arange(len(self._ends))
@@ -152,7 +158,7 @@ class Doubts:
         return unite_indices(pairs[:, 0], pairs[:, 1], len(self.tree.fragments))
 
     def _contact(self, segments: Segments, merge: int) -> NDArray[np.int64] | None:
-        """Positions of the fragments of the strongest contact between the two regions of a merge."""
+        """Positions of the fragments of the strongest contact of a merge."""
         regions = self._regions(merge)[segments.owners]
         one, other = (regions == end for end in self._ends[merge])
         return segments.strongest_contact(one, other)
