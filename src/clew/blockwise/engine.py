@@ -51,7 +51,7 @@ def run_by_ledger(
     pool: Executor,
     *,
     wave: int,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[Counter[str], Counter[str]], None] = lambda done, begun: None,
     watch: Callable[[], None] = lambda: None,
 ) -> Work:
     """Do all tasks that the ledger does not list as done.
@@ -71,7 +71,7 @@ def run_by_ledger(
     wave : int
         Tasks handed to the pool at a time: a few for each worker, so that no scheduler has to keep all of them.
     progress : callable
-        Called with the numbers of tasks done and of all tasks.
+        Called with the numbers of tasks of each stage that are done, and that this run has begun.
     watch : callable
         Called every `WATCH` seconds in which no task ends.
 
@@ -89,7 +89,7 @@ def run_by_ledger(
     try:
         while True:
             run.submit()
-            progress(len(tasks) - run.queue.left, len(tasks))
+            progress(run.done, run.begun)
             if not run.running:
                 break
             ended, _ = wait(run.running, timeout=HEARTBEAT, return_when=FIRST_COMPLETED)
@@ -145,6 +145,8 @@ class _Run:
         self.tasks, self.store, self.ledger, self.pool, self.wave = tasks, store, ledger, pool, wave
         self.queue, self.finished, self.work = Queue(tasks), ledger.done(), Work()
         self.doubted = ledger.doubted()
+        self.done: Counter[str] = Counter()
+        self.begun: Counter[str] = Counter()
         self.running: dict[Future[tuple[bool, str, int]], int] = {}
         self.errors: Counter[str] = Counter()
         self.suspects: list[int] = []
@@ -161,7 +163,7 @@ class _Run:
         while self.queue.ready and len(self.running) < self.wave:
             index, task = self.queue.take(0)
             if task_name(task.writes[0]) in self.finished:
-                self.queue.done(index)
+                self._count(index)
             else:
                 self._start(index)
 
@@ -178,15 +180,21 @@ class _Run:
             self.work.tasks += needed
             self.work.whole += not needed
             self.work.peaks[worker] = max(peak, self.work.peaks.get(worker, 0))
-            self.queue.done(index)
+            self._count(index)
         elif workers_died(error) and index != self.alone:
             self.suspects.append(index)
         else:
             self._fail(index, error)
 
+    def _count(self, index: int) -> None:
+        """Count a task as done."""
+        self.queue.done(index)
+        self.done[self.tasks[index].stage] += 1
+
     def _start(self, index: int) -> None:
         task = self.tasks[index]
         doubted = task_name(task.writes[0]) in self.doubted
+        self.begun[task.stage] += 1
         self.running[self.pool.submit(run_task, task, self.store, self.ledger, doubted=doubted)] = index
 
     def _fail(self, index: int, error: BaseException) -> None:

@@ -3,7 +3,7 @@
 A task may run as soon as all that it reads has been written.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass
@@ -33,6 +33,11 @@ class Task:
     reads: tuple[Key, ...]
     writes: tuple[Key, ...]
     instead: tuple[tuple[Key, Key], ...] = ()
+
+    @property
+    def stage(self) -> str:
+        """The first word of its name."""
+        return str(self.writes[0][0])
 
 
 class Queue:
@@ -117,6 +122,11 @@ def _check_finished(queue: Queue) -> None:
 def writers_of(task: Task, tasks: Iterable[Task]) -> list[Task]:
     """The tasks that write what a task reads."""
     return [other for other in tasks if not set(task.reads).isdisjoint(other.writes)]
+
+
+def stages_of(tasks: Iterable[Task]) -> Counter[str]:
+    """How many tasks each stage has, by its name, in the order of the tasks."""
+    return Counter(task.stage for task in tasks)
 
 
 def keys(name: str, places: Iterable[tuple[int, ...]], *level: int) -> tuple[Key, ...]:

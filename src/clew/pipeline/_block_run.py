@@ -6,7 +6,6 @@ They are begun, continued, checked and tried again.
 import json
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any, Literal
 from clew.blockwise.batch import job_script
 from clew.blockwise.engine import Work, run_by_ledger
 from clew.blockwise.ledger import MARKS, PLAN, Ledger, remove
-from clew.blockwise.tasks import Task
+from clew.blockwise.tasks import Task, stages_of
 from clew.blockwise.worker_options import Workers
 from clew.blockwise.workers import started
 from clew.errors import InputError
@@ -23,8 +22,9 @@ from clew.network.bundled import bundled_names
 from clew.pipeline._declare import Record
 from clew.pipeline._identity import changed_inputs, paths_in
 from clew.pipeline._options import BlockRun
-from clew.pipeline._progress import counted, say, timed
+from clew.pipeline._progress import counted_stages, say, timed
 from clew.pipeline._protection import refuse_overlap
+from clew.pipeline._stages import words_of
 from clew.pipeline.run import PATHS
 from clew.replace import refuse_unwritable
 from clew.volumes.location import is_remote, normal_path, split_format
@@ -118,7 +118,7 @@ def show_status(folder: Path) -> State:
     say(f"{'stage':<14} {'done':>8} {'failed':>8} {'to do':>8}")
     for stage, total in stages.items():
         to_do = total - done[stage] - failed[stage]
-        say(f"{stage:<14} {done[stage]:>8} {failed[stage]:>8} {to_do:>8}")
+        say(f"{stage:<14} {done[stage]:>8} {failed[stage]:>8} {to_do:>8}  {words_of(stage)}".rstrip())
         left += total - done[stage]
     for failure in ledger.failures():
         say(f"{len(failure.tasks)} × {failure.error} (for example {failure.tasks[0]})")
@@ -189,7 +189,7 @@ def _begin(run: BlockWork, ledger: Ledger, record: Record, *, restart: bool) -> 
         if name not in NOT_DECIDING
     }
     plan = {STAGE: record["stage"]} | parameters
-    plan |= {INPUTS: record[INPUTS], TASKS: Counter(task.writes[0][0] for task in run.tasks)}
+    plan |= {INPUTS: record[INPUTS], TASKS: stages_of(run.tasks)}
     plan |= {MEASURED: record[MEASURED]} if record.get(MEASURED) else {}
     known = _known_inputs(run, ledger, record) if ledger.begun and not restart else {}
     outputs = run.store.outputs.values()
@@ -244,9 +244,9 @@ def _work(run: BlockWork, ledger: Ledger, workers: Workers) -> Work:
     with started(workers, run.bytes_of_a_worker, most=run.most_workers, warm_up=run.warm_up) as pool:
         if pool.dashboard:
             say(f"dashboard: {pool.dashboard}")
-        with counted(len(run.tasks), "tasks") as progress:
+        with counted_stages(stages_of(run.tasks)) as progress:
             return run_by_ledger(
-                run.tasks, run.store, ledger, pool.executor, wave=pool.wave, progress=lambda done, _: progress(done),
+                run.tasks, run.store, ledger, pool.executor, wave=pool.wave, progress=progress,
                 watch=lambda: _say_if_any(pool.trouble()),
             )  # fmt: skip
 

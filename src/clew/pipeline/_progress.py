@@ -6,13 +6,15 @@ One line for each stage, and a bar where there are steps to count.
 import functools
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 FIRST_STEPS, EVERY = (1, 2, 5, 10, 20), 50
 """Steps of a training that are a line where there is no terminal: the first ones, then every so many."""
+LASTING = 60.0
+"""Seconds after which a stage is a line again."""
 
 
 @contextmanager
@@ -34,21 +36,32 @@ def track(items: Iterable[Item], total: int, description: str) -> Iterator[Item]
 
 
 @contextmanager
-def counted(total: int, description: str) -> Iterator[Callable[[int], None]]:
-    """A progress bar that is told how many are done.
+def counted_stages(totals: Mapping[str, int]) -> Iterator[Callable[[Mapping[str, int], Mapping[str, int]], None]]:
+    """A progress bar for each stage, told how many tasks are done and begun.
 
-    Without a terminal it is a line at every tenth of them.
+    Each that ends is a line; so is one that lasts, now and then, without a terminal.
     """
+    say(f"{sum(totals.values())} tasks in {len(totals)} stage{'s' * (len(totals) > 1)}")
+    began: dict[str, float] = {}
+    told: dict[str, float] = {}
     with _progress() as progress:
-        bar = progress.add_task(description, total=total)
-        shown = 0
+        bars = {stage: progress.add_task(stage, total=total, start=False) for stage, total in totals.items()}
 
-        def show(done: int) -> None:
-            nonlocal shown
-            progress.update(bar, completed=done)
-            if progress.disable and 10 * done // total > shown:
-                shown = 10 * done // total
-                say(f"{description}: {done} of {total}")
+        def show(done: Mapping[str, int], begun: Mapping[str, int]) -> None:
+            now = time.monotonic()
+            for stage in [stage for stage in bars if done.get(stage) or begun.get(stage)]:
+                count, total = done.get(stage, 0), totals[stage]
+                if stage not in began:
+                    began[stage] = told[stage] = now
+                    progress.start_task(bars[stage])
+                progress.update(bars[stage], completed=count)
+                if count == total:
+                    lasted = f"{now - began[stage]:8.1f} s" if begun.get(stage) else "  done before"
+                    say(f"{stage:<20} {total:8} task{'s' if total > 1 else ' '} {lasted}")
+                    progress.remove_task(bars.pop(stage))
+                elif progress.disable and now - told[stage] > LASTING:
+                    told[stage] = now
+                    say(f"{stage:<20} {count:8} of {total} tasks")
 
         yield show
 

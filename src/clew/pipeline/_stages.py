@@ -1,0 +1,41 @@
+"""What the stages of runs in blocks do, in words for people."""
+
+STAGES = {
+    "affinities": "predict the affinities of each block",
+    "forest": "divide each block into pieces; join what blocks pass up, level by level",
+    "face": "match the pieces on both sides of each face between blocks",
+    "renames": "say what became of pieces that blocks passed up",
+    "final": "hand the names of fragments down, level by level",
+    "fragments": "give every voxel the id of its fragment",
+    "graph": "collect the contacts of each block, and merge what it can decide; then level by level",
+    "tree": "put the merges of all blocks into one tree",
+    "cut": "cut the tree at the threshold",
+    "dust": "find the contacts of small segments",
+    "lookup": "say which segment each fragment belongs to",
+    "segmentation": "give every voxel the id of its segment",
+    "overlap": "count the overlap with the truth",
+    "topology": "count the overlap away from borders",
+    "annotated": "find the annotated sections",
+    "volume": "copy each block",
+    "segments": "find the segments of each block",
+    "segment_table": "list all segments",
+    "table": "list the segments with sizes and places",
+    "nuclei": "count the overlap with nuclei",
+    "surfaces": "find the surfaces in each block",
+    "voxels": "find the voxels of each segment in each block",
+    "meshes": "make the mesh of each segment",
+    "skeletons": "make the skeleton of each segment",
+    "tiff": "write the sections",
+    "cremi": "write the file",
+    "supervoxels": "find the fragments of each chunk",
+    "edges": "write the contacts and components of each chunk",
+    "ids": "find the ids of each block",
+}
+"""Of each stage, by its name in the ledger."""
+COARSER = "the same at half the resolution"
+
+
+def words_of(stage: str) -> str:
+    """What a stage does; of a coarser scale (`segmentation-1`), that it is one."""
+    name, _, scale = stage.partition("-")
+    return COARSER if scale.isdecimal() else STAGES.get(name, "")
