@@ -62,12 +62,19 @@ def test_dust_of_a_stored_tree_obeys(folder: Path):
     assert segments("joined.zarr") == [0, 0, 1, 1]
 
 
-def test_a_fragment_with_two_ids_is_told(folder: Path, capsys: pytest.CaptureFixture[str]):
+def test_no_fragment_is_made_with_two_ids_and_one_that_was_is_told(folder: Path, capsys: pytest.CaptureFixture[str]):
     nuclei = clew.open_volume("nuclei.zarr")[:]
     nuclei[0, 0, 0] = 8
     clew.save_volume("overlapping.zarr", nuclei, voxel_size=(8, 8, 8))
     pipeline.segment("affinities.zarr", "run", cannot_link="overlapping.zarr", threshold=1.0)
+    assert "hold several ids" not in capsys.readouterr().err
+    segmentation = clew.open_volume("run/segmentation.zarr")[:]
+    assert segmentation[0, 0, 0] != segmentation[3, 3, 3]
+    method = {"method": "affinity-watershed", "cannot_link": "overlapping.zarr"}
+    pipeline.segment("affinities.zarr", "other", threshold=1.0, **method)
     assert "1 fragments hold several ids" in capsys.readouterr().err
+    with pytest.raises(InputError, match="seeded-forest only"):
+        pipeline.extract_fragments("affinities.zarr", "alone.zarr", **method)
 
 
 def test_what_is_missing_is_named(folder: Path):
@@ -81,3 +88,9 @@ def test_what_is_missing_is_named(folder: Path):
         with pytest.raises(InputError, match=r"takes skeletons|one volume"):
             pipeline.segment("affinities.zarr", "other", threshold=0.5, **option)
     assert not Path("other").exists()
+
+
+def test_blocks_are_verified_under_constraints(folder: Path, capsys: pytest.CaptureFixture[str]):
+    given = {"cannot_link": "nuclei.zarr", "must_link": "traced.nml", "score": "mean", "threshold": 1.0}
+    pipeline.verify_blocks("affinities.zarr", trials=2, box=":,:,0:18", **given)
+    assert capsys.readouterr().out.count("identical") == 2

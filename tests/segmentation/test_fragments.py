@@ -65,6 +65,39 @@ def test_forest_equals_its_naive_twin(case):
     np.testing.assert_array_equal(fragments_of(levels, mask, "seeded-forest", options), expected)
 
 
+@settings(max_examples=200, deadline=None)
+@given(cases(), st.integers(0, 2**32 - 1), st.sampled_from([0.05, 0.3, 0.9]))
+def test_forest_of_ids_equals_its_naive_twin(case, seed, share):
+    """No fragment holds two ids, and each connected piece of an id is in one fragment."""
+    levels, mask, options = case
+    rng, per_section = np.random.default_rng(seed), options["per_section"]
+    ids = (rng.integers(1, 4, mask.shape) * (rng.random(mask.shape) < share)).astype(np.uint64)
+    seeds = naive_seeds(levels, mask, options)
+    for voxel in zip(*np.nonzero(seeds), strict=True):
+        seeds[voxel] = voxel in naive.objects(levels, mask, options["boundary_threshold"], per_section)
+    expected = naive.seeded_forest(
+        levels, mask, seeds, 255 * options["low"], options["boundary_threshold"], per_section, most(options), ids
+    )
+    found = extract_fragments(
+        levels, mask=None if mask.all() else mask, cannot_link=ids, options=FragmentOptions("seeded-forest", **options)
+    )
+    np.testing.assert_array_equal(found, expected)
+    held = (ids != 0) & mask
+    assert (found[held] != 0).all()
+    assert len({*zip(found[held].tolist(), ids[held].tolist(), strict=True)}) == len(np.unique(found[held]))
+
+
+def test_ids_that_cannot_be_seeds_are_refused():
+    ids = np.zeros((2, 2, 2), int)
+    for options, wrong, message in (
+        (FragmentOptions("affinity-watershed"), ids, "seeds of seeded-forest only"),
+        (FragmentOptions(), ids[:1], "shape of the volume"),
+        (FragmentOptions(), ids - 9, "negative"),
+    ):
+        with pytest.raises(InputError, match=message):
+            extract_fragments(GOOD, cannot_link=wrong, options=options)
+
+
 @settings(max_examples=150, deadline=None)
 @given(cases())
 def test_flood_equals_its_naive_twin(case):

@@ -104,6 +104,34 @@ def _unite_seeds(flags, shape, parents, per_section):
                 continued = True
 
 
+def unite_equal(ids: np.ndarray, parents: np.ndarray, per_section: bool) -> None:
+    """Unite voxels of one id above 0 that touch (6 neighbours; 4 per section), in place.
+
+    The (z, y, x) uint64 `ids` are those of the voxels of the flat `parents`.
+    """
+    _unite_equal(ids, parents, per_section)
+
+
+@bare_kernel
+def _unite_equal(ids, parents, per_section):
+    depth, height, width = ids.shape
+    plane = np.int64(height) * width
+    for z in range(depth):
+        for y in range(height):
+            row = z * plane + y * width
+            for x in range(width):
+                own = ids[z, y, x]
+                if own == 0:
+                    continue
+                voxel = row + x
+                if x > 0 and ids[z, y, x - 1] == own:
+                    _join(parents, root(parents, voxel), root(parents, voxel - 1))
+                if y > 0 and ids[z, y - 1, x] == own:
+                    _join(parents, root(parents, voxel), root(parents, voxel - width))
+                if z > 0 and not per_section and ids[z - 1, y, x] == own:
+                    _join(parents, root(parents, voxel), root(parents, voxel - plane))
+
+
 @bare_kernel
 def _count_roots(flags, parents):
     """Number of components, single voxels without any flag left out."""

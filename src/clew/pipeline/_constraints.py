@@ -8,6 +8,7 @@ from clew.pipeline._files import cover, read_ids, read_truth
 from clew.pipeline._options import ConstraintFiles
 from clew.pipeline._progress import say, warn
 from clew.segmentation.constraints import LABELS, Constraints, PointConstraints, find_constraints, on_several_sides
+from clew.space import Box
 from clew.volumes.formats.nml import is_nml, read_nml
 from clew.volumes.volume import Volume
 
@@ -44,6 +45,16 @@ def points_of(files: ConstraintFiles, volume: Volume) -> PointConstraints:
     if apart is not None:
         points = PointConstraints(cannot_link=np.insert(apart, 3, LABELS, axis=1))
     return points if together is None else PointConstraints(together, points.cannot_link)
+
+
+def points_in(points: PointConstraints, box: Box) -> PointConstraints:
+    """The points in a box, in voxels of it."""
+    low, high = np.array(box.low), np.array(box.high)
+    kept = []
+    for rows in (points.must_link, points.cannot_link):
+        inside = ((rows[:, :3] >= low) & (rows[:, :3] < high)).all(axis=1)
+        kept.append(np.column_stack([rows[inside, :3] - low, rows[inside, 3:]]))
+    return PointConstraints(*kept)
 
 
 def say_constraints(found: Constraints) -> None:

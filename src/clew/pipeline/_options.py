@@ -135,6 +135,7 @@ class ConstraintFiles:
     ----------
     cannot_link
         Label volume (z, y, x) of nuclei, somata or glia, or skeletons (.nml): regions that hold different ones never merge.
+        Ids of a label volume are seeds of `seeded-forest`, too, so that no fragment holds two.
     must_link
         Skeletons (.nml): the fragments at the nodes of one are in one segment, at every threshold.
     """

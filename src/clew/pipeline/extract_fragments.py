@@ -2,8 +2,10 @@
 
 from math import prod
 
+import numpy as np
+
 from clew.pipeline._declare import Record, stage
-from clew.pipeline._files import open_affinities, read_covering_mask, refuse_outputs, save_like
+from clew.pipeline._files import cover, open_affinities, read_covering_mask, read_truth, refuse_outputs, save_like
 from clew.pipeline._memory import refuse_too_large
 from clew.pipeline._options import Input, Mask, Output, VoxelSize
 from clew.pipeline._progress import say, timed
@@ -21,6 +23,7 @@ def extract_fragments(
     voxel_size: VoxelSize,
     mask: Mask,
     options: FragmentOptions,
+    cannot_link: Input | None = None,
     output: Output,
     record: Record,
 ) -> None:
@@ -32,15 +35,19 @@ def extract_fragments(
         Affinities (offset, z, y, x), uint8 or float32 in [0, 1].
     fragments
         Output, (z, y, x) uint64; a fragment's id is 1 + the linear index of its first voxel.
+    cannot_link
+        Label volume (z, y, x) of nuclei, somata or glia: its ids are seeds (of `seeded-forest`), so that no fragment holds two.
     """
-    refuse_overlap([affinities, mask.mask], [fragments])
+    refuse_overlap([affinities, mask.mask, cannot_link], [fragments])
     source = open_affinities(affinities, voxel_size.voxel_size)
     refuse_outputs(output.overwrite, fragments)
-    refuse_too_large("extract-fragments", affinities, prod(source.shape[1:]), 3 * source.dtype.itemsize)
+    of_ids = 0 if cannot_link is None else np.dtype(np.uint64).itemsize
+    refuse_too_large("extract-fragments", affinities, prod(source.shape[1:]), 3 * source.dtype.itemsize + of_ids)
     inside = None if mask.mask is None else read_covering_mask(mask.mask, source)
+    seeds = None if cannot_link is None else read_truth(*cover(cannot_link, source))
     values = source.read(slice(0, 3))
     with timed("extract-fragments", values[0].size):
-        ids = science.extract_fragments(values, mask=inside, options=options)
+        ids = science.extract_fragments(values, mask=inside, cannot_link=seeds, options=options)
     if not ids.any():
         say(nothing_inside(source, options))
     save_like(source, fragments, ids, record, output.overwrite)

@@ -30,6 +30,7 @@ from clew.pipeline.build_region_graph import build_region_graph
 from clew.pipeline.extract_fragments import extract_fragments, nothing_inside
 from clew.pipeline.relabel import relabel, say_segments
 from clew.segmentation.constraints import Constraints
+from clew.segmentation.fragments import SEEDED_BY_IDS
 from clew.segmentation.in_blocks.agglomeration import load_tree
 from clew.segmentation.in_blocks.constraints import Given
 from clew.segmentation.in_blocks.forest import context_of
@@ -89,7 +90,10 @@ def segment(
     size = asdict(voxel_size)
     options = _options(affinities, voxel_size.voxel_size, fragment_options, agglomeration_options, cut)
     check_constraints(constraint_files, open_affinities(affinities, voxel_size.voxel_size))
-    extract_fragments(affinities, fragments, **size, **asdict(mask), **asdict(fragment_options), **asdict(output))
+    seeds = {"cannot_link": label_file(constraint_files)} if fragment_options.method == SEEDED_BY_IDS else {}
+    extract_fragments(
+        affinities, fragments, **size, **asdict(mask), **asdict(fragment_options), **seeds, **asdict(output)
+    )
     build_region_graph(affinities, fragments, graph, **size, **asdict(output))
     given |= {"fragments": fragments} if any(given.values()) else {}
     agglomerate(graph, tree, **asdict(options.agglomeration), **given, **asdict(output))

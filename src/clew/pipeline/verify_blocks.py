@@ -7,15 +7,18 @@ from typing import Annotated
 
 import numpy as np
 from annotated_types import Ge, Gt
+from numpy.typing import NDArray
 
+from clew.pipeline._constraints import label_file, points_in, points_of
 from clew.pipeline._declare import stage
-from clew.pipeline._files import open_affinities, read_covering_mask
+from clew.pipeline._files import cover, open_affinities, read_covering_mask, read_truth
 from clew.pipeline._memory import refuse_too_large
-from clew.pipeline._options import Mask, VoxelSize
+from clew.pipeline._options import ConstraintFiles, Mask, VoxelSize
 from clew.pipeline._progress import say
 from clew.segmentation.in_blocks import verify as science
 from clew.segmentation.options import AgglomerationOptions, CutOptions, FragmentOptions, SegmentationOptions
 from clew.space import Box
+from clew.volumes.volume import Volume
 
 
 @stage
@@ -27,6 +30,7 @@ def verify_blocks(
     box: str | None = None,
     fragment_options: FragmentOptions,
     agglomeration_options: AgglomerationOptions,
+    constraint_files: ConstraintFiles,
     cut: CutOptions,
     trials: Annotated[int, Gt(0)] = 3,
     seed: Annotated[int, Ge(0)] = 0,
@@ -52,13 +56,28 @@ def verify_blocks(
     refuse_too_large("verify-blocks", affinities, part.size, 3 * source.dtype.itemsize)
     inside = None if mask.mask is None else read_covering_mask(mask.mask, source)[part]
     values = source.read((slice(0, 3), *part))
-    found = science.verify_blocks(values, mask=inside, options=options, trials=trials, rng=np.random.default_rng(seed))
+    labels, points = label_file(constraint_files), points_in(points_of(constraint_files, source), part)
+    ids = None if labels is None else _labels_in(labels, source, part)
+    found = science.verify_blocks(
+        values,
+        mask=inside,
+        cannot_link=ids,
+        points=points,
+        options=options,
+        trials=trials,
+        rng=np.random.default_rng(seed),
+    )
     differences = 0
     for trial in found:
         _say(trial)
         differences += bool(trial.differences)
     if differences:
         raise RuntimeError(f"{differences} of {trials} segmentations in blocks differ from the whole: an error in clew")
+
+
+def _labels_in(path: str, source: Volume, part: Box) -> NDArray[np.uint64]:
+    volume, whole = cover(path, source)
+    return read_truth(volume, part.shifted(whole.low))
 
 
 def _say(trial: science.Verification) -> None:

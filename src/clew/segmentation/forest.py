@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from clew.blockwise.block import Block, plane_of
 from clew.kernels import components, forest, watershed
-from clew.kernels._flags import HELD, OUTSIDE, SEEDED, ZERO
+from clew.kernels._flags import HELD, OUTSIDE, SEED, SEEDED, ZERO
 from clew.kernels.voxel_pairs import touching_pairs
 from clew.segmentation.options import FragmentOptions
 from clew.segmentation.seeds import find_seeds, find_steps, level_of
@@ -101,10 +101,17 @@ class Decided(NamedTuple):
     waiting: Forest
 
 
-def pick_pairs(levels: np.ndarray, inside: np.ndarray, block: Block, context: Box, options: FragmentOptions) -> Picks:
+def pick_pairs(
+    levels: np.ndarray,
+    inside: np.ndarray,
+    block: Block,
+    context: Box,
+    options: FragmentOptions,
+    ids: NDArray[np.uint64] | None = None,
+) -> Picks:
     """Picks and seeds of the voxels that the block sees.
 
-    They come from the levels (and mask) of its context.
+    They come from the levels (and mask) of its context. What has an id is a seed, too, and holds no other.
     """
     near_box = block.grown((2, 2, 2), (1, 1, 1))
     near = near_box.within(context)
@@ -119,18 +126,30 @@ def pick_pairs(levels: np.ndarray, inside: np.ndarray, block: Block, context: Bo
     flags, steps = np.ascontiguousarray(flags[seen]), np.ascontiguousarray(steps[seen])
     if seeded:
         seeds = find_seeds(levels, inside, options, block.seen.within(context))
-        watershed.hold_seeds(flags, np.ascontiguousarray(seeds & (steps < OUTSIDE)))
+        seeds = seeds & (steps < OUTSIDE)
+        if ids is not None:
+            seeds = np.where(ids != 0, np.uint8(1), seeds)
+        watershed.hold_seeds(flags, np.ascontiguousarray(seeds))
     return Picks(flags, steps)
 
 
-def find_components(flags: np.ndarray, indices: np.ndarray, block: Block, options: FragmentOptions) -> Components:
+def find_components(
+    flags: np.ndarray,
+    indices: np.ndarray,
+    block: Block,
+    options: FragmentOptions,
+    ids: NDArray[np.uint64] | None = None,
+) -> Components:
     """Components of the picks of the voxels that the block sees.
 
-    Each voxel's index goes into the flat `indices`.
+    Each voxel's index goes into the flat `indices`. A connected piece of one id is one seed.
     """
     components.unite_links(watershed.pick_links(flags), indices)
     if options.method == "seeded-forest":
-        components.unite_touching_seeds(flags, indices, options.per_section)
+        deepest = flags if ids is None else np.where(ids == 0, flags, flags & ~np.uint8(SEED))
+        components.unite_touching_seeds(deepest, indices, options.per_section)
+        if ids is not None:
+            components.unite_equal(ids, indices, options.per_section)
     firsts, kinds = components.index_components(flags, indices)
     if options.method == "affinity-watershed":  # every object is a fragment
         kinds[kinds == HELD] = SEEDED

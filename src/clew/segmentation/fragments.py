@@ -4,23 +4,32 @@ This is the watershed step of the paper.
 """
 
 import math
-from collections.abc import Callable
+from typing import get_args, get_type_hints
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clew.blockwise.block import Block
 from clew.errors import InputError
 from clew.kernels import boundary, components, flood
 from clew.kernels._flags import SEED, SEEDED
-from clew.labels import inside_mask
+from clew.labels import as_truth, inside_mask, without_special
 from clew.segmentation import forest
 from clew.segmentation.affinities import quantise
 from clew.segmentation.options import FragmentOptions
 from clew.segmentation.seeds import find_seeds, level_of
 
+METHODS = get_args(get_type_hints(FragmentOptions)["method"])
+SEEDED_BY_IDS = "seeded-forest"
+"""The method that takes ids as seeds."""
+
 
 def extract_fragments(
-    affinities: np.ndarray, *, mask: np.ndarray | None = None, options: FragmentOptions = FragmentOptions()
+    affinities: np.ndarray,
+    *,
+    mask: np.ndarray | None = None,
+    cannot_link: np.ndarray | None = None,
+    options: FragmentOptions = FragmentOptions(),
 ) -> np.ndarray:
     """Divide a volume into fragments.
 
@@ -34,6 +43,9 @@ def extract_fragments(
         Floats are rounded to 1/255 first, so that results do not depend on the type.
     mask : (z, y, x) bool or numbers, optional
         Voxels outside (0) get no fragment and take part in no pair; its border, like the volume's, is no boundary.
+    cannot_link : (z, y, x) whole numbers, optional
+        Ids of nuclei, somata or glia, 0 elsewhere: each connected piece of one id (6 neighbours; 4 per section) is a seed of its
+        own, so that no fragment holds two ids. For `seeded-forest` only.
     options : FragmentOptions
         See `FragmentOptions`.
 
@@ -45,8 +57,8 @@ def extract_fragments(
     Raises
     ------
     InputError
-        For affinities that cannot be used (see `quantise`), a mask of another shape or with NaN or values below 0, or options
-        out of range.
+        For affinities that cannot be used (see `quantise`), a mask of another shape or with NaN or values below 0, ids for
+        another method, or options out of range.
 
     Notes
     -----
@@ -64,7 +76,28 @@ def extract_fragments(
     check_options(options)
     levels = quantise(affinities)
     inside = mask_bytes(mask, levels.shape[1:])
-    return METHODS[options.method](levels, inside, options)
+    ids = seed_ids(cannot_link, inside, levels.shape[1:], options)
+    return (
+        _seeded_flood(levels, inside, options)
+        if options.method == "seeded-flood"
+        else _exact(levels, inside, options, ids)
+    )
+
+
+def seed_ids(
+    cannot_link: np.ndarray | None, inside: np.ndarray, shape: tuple[int, ...], options: FragmentOptions
+) -> NDArray[np.uint64] | None:
+    """The ids that are seeds, 0 outside of the mask; None where there are none."""
+    if cannot_link is None:
+        return None
+    if options.method != SEEDED_BY_IDS:
+        raise InputError(
+            f"ids (cannot_link) are seeds of {SEEDED_BY_IDS} only, not of {options.method}: choose that method"
+        )
+    ids = without_special(as_truth(cannot_link, "cannot_link"))
+    if ids.shape != shape:
+        raise InputError(f"cannot_link must have the shape of the volume, {shape}, not {ids.shape}")
+    return np.where(inside != 0, ids, np.uint64(0)) if inside.size else ids
 
 
 def check_options(options: FragmentOptions) -> None:
@@ -83,7 +116,9 @@ def check_options(options: FragmentOptions) -> None:
         raise InputError(f"distance_cap must be 1 to 128 voxels, not {options.distance_cap}")
 
 
-def _exact(levels: np.ndarray, inside: np.ndarray, options: FragmentOptions) -> np.ndarray:
+def _exact(
+    levels: np.ndarray, inside: np.ndarray, options: FragmentOptions, ids: NDArray[np.uint64] | None
+) -> np.ndarray:
     """Decide one block that is the whole volume.
 
     No neighbour has a say, so that everything is decided.
@@ -92,14 +127,14 @@ def _exact(levels: np.ndarray, inside: np.ndarray, options: FragmentOptions) -> 
     """
     block = Block.whole(levels.shape[1:])
     result = np.empty(math.prod(block.owned.shape), np.uint64)
-    picks = forest.pick_pairs(levels, inside, block, block.owned, options)
+    picks = forest.pick_pairs(levels, inside, block, block.owned, options, ids)
     indices = components.indices_in(result)
-    found = forest.find_components(picks.flags, indices, block, options)
-    ids = found.firsts
+    found = forest.find_components(picks.flags, indices, block, options, ids)
+    names = found.firsts
     if (found.kinds[1:] < SEEDED).any():
         decided = forest.decide(levels, picks.steps, indices, found, options)
-        ids = decided.ids[decided.indices]
-    components.spread_ids(ids, result)
+        names = decided.ids[decided.indices]
+    components.spread_ids(names, result)
     return result.reshape(block.owned.shape)
 
 
@@ -118,13 +153,6 @@ def _seeded_flood(levels: np.ndarray, inside: np.ndarray, options: FragmentOptio
     flood.flood(heights, open_voxels, indices.reshape(shape), options.per_section)
     components.spread_ids(components.first_voxels(indices, len(firsts) - 1), result)
     return result.reshape(shape)
-
-
-METHODS: dict[str, Callable[[np.ndarray, np.ndarray, FragmentOptions], np.ndarray]] = {
-    "seeded-forest": _exact,
-    "affinity-watershed": _exact,
-    "seeded-flood": _seeded_flood,
-}
 
 
 def mask_bytes(mask: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:

@@ -13,7 +13,7 @@ from clew.segmentation.affinities import quantise
 from clew.segmentation.agglomeration import MergeTree, agglomerate, parse_score
 from clew.segmentation.constraints import PointConstraints, find_constraints
 from clew.segmentation.dust import join_dust, remove_small
-from clew.segmentation.fragments import check_options, extract_fragments
+from clew.segmentation.fragments import SEEDED_BY_IDS, check_options, extract_fragments
 from clew.segmentation.options import AgglomerationOptions, CutOptions, FragmentOptions, SegmentationOptions
 from clew.segmentation.region_graph import RegionGraph, build_region_graph
 from clew.segmentation.relabel import check_threshold, relabel, segment_lookup
@@ -70,6 +70,7 @@ def segment(
         0 where there is nothing to segment.
     cannot_link : (z, y, x) whole numbers, optional
         Ids of nuclei, somata or glia, 0 elsewhere: no segment holds fragments with different ones (`find_constraints`).
+        With `seeded-forest` they are seeds of fragments, too, so that no fragment holds two.
     points : PointConstraints
         Voxels that belong together, or apart.
     options : SegmentationOptions
@@ -119,7 +120,8 @@ def build_merge_tree(
     Fragments, their region graph and its merge tree.
     """
     levels = quantise(affinities)
-    fragments = extract_fragments(levels, mask=mask, options=fragment_options)
+    ids = cannot_link if fragment_options.method == SEEDED_BY_IDS else None
+    fragments = extract_fragments(levels, mask=mask, cannot_link=ids, options=fragment_options)
     graph = build_region_graph(levels, fragments)
     del levels  # a copy, where the affinities are floats
     constraints = find_constraints(fragments, cannot_link=cannot_link, points=points)

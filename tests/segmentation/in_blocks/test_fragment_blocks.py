@@ -1,5 +1,7 @@
 """Fragments of blocks are those of the whole, down to their ids, for every shape and order of blocks."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given, settings
 
@@ -13,15 +15,18 @@ from clew.segmentation.options import FragmentOptions
 from segmentation.in_blocks.cases import affinity_cases
 
 
-def fragments_in_blocks(affinities, block_shape, options, mask=None, rng=None):
+def fragments_in_blocks(affinities, block_shape, options, mask=None, rng=None, ids=None):
     shape = affinities.shape[1:]
     domain = Domain.whole(shape)
     grid = Grid(domain, block_shape)
     volumes = {"affinities": affinities, "pieces": np.zeros(shape, np.uint32), "fragments": np.zeros(shape, np.uint64)}
     if mask is not None:
         volumes["mask"] = mask
+    if ids is not None:
+        volumes["cannot_link"] = ids
     store = MemoryStore(domain, volumes)
-    run_serial(fragment_tasks(grid, options, masked=mask is not None), store, rng=rng)
+    tasks = fragment_tasks(grid, options, masked=mask is not None, labelled=ids is not None)
+    run_serial(tasks, store, rng=rng)
     return store.volumes["fragments"]
 
 
@@ -31,6 +36,17 @@ def test_equals_the_whole(case):
     affinities, mask, options, block_shape, rng = case
     expected = extract_fragments(affinities, mask=mask, options=options)
     found = fragments_in_blocks(affinities, block_shape, options, mask, rng)
+    np.testing.assert_array_equal(found, expected)
+
+
+@settings(max_examples=200, deadline=None)
+@given(affinity_cases())
+def test_ids_are_seeds_in_any_blocks(case):
+    affinities, mask, options, block_shape, rng = case
+    options, shape = replace(options, method="seeded-forest"), affinities.shape[1:]
+    ids = (rng.integers(1, 4, shape) * (rng.random(shape) < rng.choice([0.05, 0.3, 0.9]))).astype(np.uint64)
+    expected = extract_fragments(affinities, mask=mask, cannot_link=ids, options=options)
+    found = fragments_in_blocks(affinities, block_shape, options, mask, rng, ids)
     np.testing.assert_array_equal(found, expected)
 
 

@@ -21,7 +21,7 @@ from clew.kernels import forest
 from clew.kernels._flags import ZERO
 from clew.segmentation.affinities import quantise
 from clew.segmentation.forest import Components, Edges, Forest, decide, find_components, pick_pairs, settle
-from clew.segmentation.fragments import check_options, mask_bytes
+from clew.segmentation.fragments import check_options, mask_bytes, seed_ids
 from clew.segmentation.options import FragmentOptions
 from clew.segmentation.seeds import most_steps
 from clew.space import Box, Triple
@@ -75,7 +75,12 @@ def context_of(block: Block, options: FragmentOptions) -> Box:
 
 
 def start_forest(
-    affinities: np.ndarray, block: Block, *, mask: np.ndarray | None = None, options: FragmentOptions
+    affinities: np.ndarray,
+    block: Block,
+    *,
+    mask: np.ndarray | None = None,
+    cannot_link: np.ndarray | None = None,
+    options: FragmentOptions,
 ) -> BlockFragments:
     """The fragments of one block, with what has to wait for its neighbours.
 
@@ -86,6 +91,8 @@ def start_forest(
     block : Block
     mask : (z, y, x) bool or numbers, optional
         Of the same voxels.
+    cannot_link : (z, y, x) whole numbers, optional
+        Ids that are seeds, of the voxels that the block sees.
     options : FragmentOptions
         `seeded-forest` or `affinity-watershed`.
 
@@ -105,9 +112,11 @@ def start_forest(
         raise InputError(f"a block's affinities must be of shape {context.shape}, not {affinities.shape[1:]}")
     levels = quantise(affinities)
     inside = mask_bytes(mask, levels.shape[1:])
-    picks = pick_pairs(levels, inside, block, context, options)
+    within = inside[block.seen.within(context)] if inside.size else inside
+    names = seed_ids(cannot_link, within, block.seen.shape, options)
+    picks = pick_pairs(levels, inside, block, context, options, names)
     indices = np.empty(picks.flags.size, np.uint32)
-    components = find_components(picks.flags, indices, block, options)
+    components = find_components(picks.flags, indices, block, options, names)
     seen = np.ascontiguousarray(levels[(slice(None), *block.seen.within(context))])
     decided = decide(seen, picks.steps, indices, components, options)
     ids = _global_ids(decided.ids, block)

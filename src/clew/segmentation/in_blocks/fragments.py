@@ -3,7 +3,7 @@
 First blocks, then faces between them, then levels of joined blocks, then ids, handed down the levels: no task holds more than
 the level that it works on passed up.
 
-Volumes: `affinities` (and `mask`) in; `pieces` (z, y, x) uint32, the fragments numbered in each block; `fragments` out.
+Volumes: `affinities` (`mask`, `cannot_link`) in; `pieces` (z, y, x) uint32, the fragments numbered in each block; `fragments` out.
 """
 
 from functools import partial
@@ -29,7 +29,7 @@ from clew.segmentation.relabel import exchange_ids
 from clew.space import Triple
 
 
-def fragment_tasks(grid: Grid, options: FragmentOptions, *, masked: bool = False) -> list[Task]:
+def fragment_tasks(grid: Grid, options: FragmentOptions, *, masked: bool = False, labelled: bool = False) -> list[Task]:
     """All tasks from affinities to fragments.
 
     The result is equal to `extract_fragments` of the whole.
@@ -41,6 +41,8 @@ def fragment_tasks(grid: Grid, options: FragmentOptions, *, masked: bool = False
         `seeded-forest` or `affinity-watershed`.
     masked : bool
         Whether there is a volume `mask`.
+    labelled : bool
+        Whether there is a volume `cannot_link`, whose ids are seeds.
 
     Raises
     ------
@@ -51,7 +53,7 @@ def fragment_tasks(grid: Grid, options: FragmentOptions, *, masked: bool = False
     check_size(grid.block((z, y, x)), options)
     tasks = []
     for place in grid.places():
-        work = partial(_start, grid=grid, place=place, options=options, masked=masked)
+        work = partial(_start, grid=grid, place=place, options=options, masked=masked, labelled=labelled)
         writes = (("forest", 0, *place), ("pieces", *place), ("names", *place), ("planes", *place))
         instead = ((("pieces", *place), ("fragments", *place)),)
         tasks.append(Task(work, (), writes, instead))
@@ -95,11 +97,13 @@ def _reads(grid: Grid, level: int, place: Triple) -> tuple[tuple[str | int, ...]
     return forests + tuple(("face", axis, *lower) for axis, lower in grid.faces_of(parts))
 
 
-def _start(store: Store, *, grid: Grid, place: Triple, options: FragmentOptions, masked: bool) -> None:
+def _start(store: Store, *, grid: Grid, place: Triple, options: FragmentOptions, masked: bool, labelled: bool) -> None:
     block = grid.block(place)
     context = context_of(block, options)
     mask = store.read("mask", context) if masked else None
-    found = start_forest(store.read("affinities", context), block, mask=mask, options=options)
+    ids = store.read("cannot_link", block.seen) if labelled else None
+    values = store.read("affinities", context)
+    found = start_forest(values, block, mask=mask, cannot_link=ids, options=options)
     store.write("pieces", block.owned, found.indices)
     store.save(("names", *place), {"names": found.ids})
     store.save(("planes", *place), {f"{axis}-{side}": plane for (axis, side), plane in found.planes.items()})

@@ -12,7 +12,7 @@ from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid
 from clew.blockwise.store import MemoryStore, Store, Table
 from clew.blockwise.tasks import Task, run_serial
-from clew.segmentation.fragments import check_options
+from clew.segmentation.fragments import SEEDED_BY_IDS, check_options
 from clew.segmentation.in_blocks.agglomeration import agglomeration_tasks, reducible_score
 from clew.segmentation.in_blocks.constraints import Given
 from clew.segmentation.in_blocks.flood import flood_tasks
@@ -64,9 +64,13 @@ def segmentation_tasks(
 
     They write `fragments`, the table ("tree",) and `segmentation`.
     """
-    make = flood_tasks if is_flood(options) else fragment_tasks
+    if is_flood(options):
+        fragments = flood_tasks(grid, options.fragments, masked=masked)
+    else:
+        labelled = given.labelled and options.fragments.method == SEEDED_BY_IDS
+        fragments = fragment_tasks(grid, options.fragments, masked=masked, labelled=labelled)
     return [
-        *make(grid, options.fragments, masked=masked),
+        *fragments,
         *agglomeration_tasks(grid, options.agglomeration, given),
         *relabel_tasks(grid, options.cut, score=options.agglomeration.score, constrained=bool(given)),
     ]
