@@ -37,6 +37,7 @@ CHAINS = {
     "check a pair": "check raw.zarr,truth.zarr",
     "check labels": "check truth.zarr",
     "proofread": "proofread made",
+    "report": "report made",
     "train": f"train t.pt --data raw.zarr,truth.zarr {TINY}",
     "augment": "augment raw.zarr,truth.zarr --preview sheet.png --crop 16,16,16",
 }

@@ -23,8 +23,9 @@ def shown(monkeypatch):
     """What would be shown: layers, threshold, and the viewer."""
     found = SimpleNamespace(layers=[], viewer=SimpleNamespace(clew=SimpleNamespace(state={}, keep=None)))
 
-    def view(layers, *, port, threshold, marks, say):
+    def view(layers, *, port, threshold, marks, say, position=None, selected=()):
         found.layers, found.threshold, found.marks = list(layers), threshold, marks
+        found.position, found.selected = position, selected
         return found.viewer
 
     monkeypatch.setattr(neuroglancer, "view", view)
@@ -174,8 +175,15 @@ def test_the_errors_of_evaluate_are_shown_at_their_threshold(shown, expected, tm
     last = shown.marks[1].marks[1]
     assert list(last.position) == [24, 16, 24]
     assert last.text == f"split 3, 0.1667 bits: segments 1, 7; objects {2**60}"
-    pipeline.view(str(run), threshold=0.2)
+    assert (shown.position, list(shown.selected)) == (None, [])
+    pipeline.view(str(run), threshold=0.2, error=3)
     assert shown.threshold == 0.2
+    assert shown.position == [3, 2, 3], "the voxel of the place in nm"
+    assert list(shown.selected) == [1, 7]
+    with pytest.raises(InputError, match="lists 3 errors, and 4"):
+        pipeline.view(str(run), error=4)
+    with pytest.raises(InputError, match="give --errors, too"):
+        pipeline.view(str(expected), error=1)
 
 
 @pytest.mark.parametrize(("text", "message"), [("[]", "JSON object"), ("{}", "lacks 'errors'"),

@@ -36,7 +36,8 @@ def test_boxes_are_where_ids_lie(values, slab):
         patch.setattr(meshes, "SLAB", slab)
         found = boxes_of(values)
     assert found.ids.tolist() == [name for name in np.unique(values).tolist() if name]
-    for name, low, high in zip(*found, strict=True):
+    for name, low, high, count in zip(*found, strict=True):
+        assert count == np.count_nonzero(values == name)
         voxels = np.argwhere(values == name)
         assert (low.tolist(), high.tolist()) == (voxels.min(0).tolist(), (voxels.max(0) + 1).tolist())
 

@@ -76,6 +76,13 @@ def test_the_viewer_is_local_and_looks_where_it_is_told(viewer):
     assert found["position"] == pytest.approx([13.5, 12.5, 11.5])
 
 
+def test_segments_are_selected_at_first(show):
+    layers = [Layer(name, LABELS, "segmentation", SIZE, PLACE) for name in ("segmentation", "truth")]
+    found = state(show(*layers, selected=[3, 2**60]))["layers"]
+    assert found[0]["segments"] == ["3", str(2**60)]
+    assert "segments" not in found[1]
+
+
 def test_layers_have_their_kinds_and_places(viewer):
     layers = state(viewer)["layers"]
     assert [layer["name"] for layer in layers] == ["raw", "affinities", "segmentation", "truth"]

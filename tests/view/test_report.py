@@ -3,11 +3,25 @@
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 from clew.errors import InputError
 from clew.view.figures import threshold_figure
-from clew.view.report import ErrorPlace, Report, ReportFigure, StageTime, render_report, write_report
+from clew.view.report import (
+    ErrorPlace,
+    Input,
+    Picture,
+    Report,
+    StageTime,
+    Step,
+    drawing,
+    jpeg_of,
+    png_of,
+    refuse_other,
+    render_report,
+    write_report,
+)
 
 VOID = {"meta", "img", "br", "link"}
 
@@ -39,17 +53,26 @@ def parse(page):
 
 
 def whole_report(**changes):
+    pixels = np.zeros((4, 5, 3), np.uint8)
+    curve = drawing(threshold_figure([0.1, 0.2], [1, 0.5], [0, 0.1]))
     parts = {
         "title": "Demo <1>",
-        "synthetic": True,
-        "volume": {"shape": "10 × 10 × 10 voxels"},
+        "facts": {"shape": "10 × 10 × 10 voxels"},
+        "warning": "A synthetic volume",
+        "sections": [Picture("The image", jpeg_of(pixels))],
+        "bodies": [Picture("17: 3 µm", png_of(pixels), "#d55e00")],
         "scores": [{"range": "all", "VOI split": 0.25, "VOI merge": 0.5}],
-        "stages": [StageTime("predict", 2.0, 5_000_000), StageTime("nothing", 1.0, 0)],
-        "figures": [ReportFigure("Thresholds & scores", threshold_figure([0.1, 0.2], [1, 0.5], [0, 0.1]))],
-        "errors": [ErrorPlace("merge", [3, 2**63], [7], 12345, (1, 2, 3))],
+        "curves": [Picture("Thresholds & scores", curve)],
+        "errors": [
+            ErrorPlace("merge", [3, 2**63], [7], (1, 2, 3), 12345, 0.5, ["so thick"], None, "clew view --error 1")
+        ],
         "viewer_command": "clew view raw.zarr",
+        "stages": [StageTime("predict", 2.0, 5_000_000, 1_500_000_000), StageTime("nothing", 1.0)],
+        "steps": [Step("agglomerate", {"score": "mean"})],
+        "inputs": [Input("raw", "raw.zarr", "BLAKE2b 0a1b")],
         "provenance": {"clew": "0.1.0"},
         "notes": ["A note."],
+        "missing": [("Scores:", "clew evaluate x y")],
     }
     return Report(**{**parts, **changes})
 
@@ -58,27 +81,44 @@ def test_everything_is_on_the_page_and_nothing_is_loaded():
     page = render_report(whole_report())
     parsed = parse(page)
     text = " ".join(parsed.text)
-    for wanted in ("Demo <1>", "A synthetic volume", "0.250", "predict", "0.400", "3.00", "merge", "12\u202f345"):
+    for wanted in (
+        "Demo <1>",
+        "A synthetic volume",
+        "0.250",
+        "predict",
+        "0.400",
+        "3.00",
+        "merge",
+        "12\u202f345",
+        "1.50 GB",
+    ):
         assert wanted in text
-    for wanted in ("3, 9223372036854775808", "1, 2, 3", "clew view raw.zarr", "A note.", "Thresholds & scores"):
+    for wanted in ("3, 9223372036854775808", "1, 2, 3", "clew view raw.zarr", "A note.", "Thresholds & scores", "so thick",
+                   "clew view --error 1", "clew agglomerate", "BLAKE2b 0a1b", "clew evaluate x y", "0.5000 bits"):  # fmt: skip
         assert wanted in text
     assert re.search(r"all stages.*?3\.00", page, re.DOTALL)
-    assert len(parsed.sources) == 1
-    assert parsed.sources[0].startswith("data:image/png;base64,")
+    kinds = [source.partition(";")[0] for source in parsed.sources]
+    assert kinds == ["data:image/jpeg", "data:image/png", "data:image/png"]
+    assert "background:#d55e00" in page
     assert not re.search(r"https?://|@import|url\(|<script", page)
 
 
-def test_real_volumes_are_called_real():
-    text = " ".join(parse(render_report(whole_report(synthetic=False))).text)
-    assert "A real electron microscopy volume" in text
-    assert "A synthetic volume" not in text
-
-
 def test_empty_parts_are_left_out():
-    page = render_report(Report("Short", False, {"source": "x"}))
-    parse(page)
-    for heading in ("Scores", "Figures", "Largest errors", "Look around", "Time", "How this was made"):
-        assert heading not in page
+    page = render_report(Report("Short", {"source": "x"}))
+    text = " ".join(parse(page).text)
+    headings = (
+        "Sections",
+        "Largest segments",
+        "Scores",
+        "Thresholds",
+        "errors",
+        "Look around",
+        "Time",
+        "Settings",
+        "How",
+    )
+    for heading in headings:
+        assert heading not in text.split("Short")[-1]
 
 
 def test_a_report_is_replaced_only_by_a_whole_one(tmp_path):
@@ -87,6 +127,17 @@ def test_a_report_is_replaced_only_by_a_whole_one(tmp_path):
     write_report(path, whole_report())
     assert path.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_what_is_no_report_is_not_written_over(tmp_path):
+    path = tmp_path / "report.html"
+    refuse_other(path)
+    write_report(path, whole_report())
+    refuse_other(path)
+    path.write_text("<html>somebody's page")
+    for other in (path, tmp_path):
+        with pytest.raises(InputError, match="no report of clew"):
+            refuse_other(other)
 
 
 def test_a_folder_that_cannot_be_written_gets_one_line():

@@ -63,12 +63,12 @@ def surfaces(labels: Labels, corner: Triple) -> dict[int, Surface]:
     for segment in np.unique(labels).tolist():
         data = mesher.get_mesh(segment) if segment else None
         if data is not None:
-            vertices, faces = _decoded(data)
+            vertices, faces = decoded(data)
             found[segment] = Surface((np.rint(HALVES * vertices[:, ::-1]) + start).astype(np.int32), faces)
     return found
 
 
-def _decoded(data: bytes) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:
+def decoded(data: bytes) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:
     """Corners (x, y, z) and triangles as neuroglancer packs them."""
     (count,) = struct.unpack_from("<I", data)
     vertices = np.frombuffer(data, "<f4", 3 * count, 4).reshape(-1, 3)

@@ -64,6 +64,7 @@ COMMANDS = {
     "view": Command("view", "Look at volumes in the browser (neuroglancer); runs until Ctrl-C."),
     "proofread": Command("proofread", "Merge and split segments in the browser (neuroglancer); runs until Ctrl-C."),
     "export_truth": Command("export_truth", "Write the corrected segments of a run as a volume to train on."),
+    "report": Command("report", "Write one page about a run, to look at and to send: pictures, scores, settings."),
     "run": Command("run", "Follow a run file: the commands of its tables in order, each with its options."),
     "demo": Command("demo", "Go the whole way on a volume with truth, and write figures and a report."),
 }

@@ -235,6 +235,10 @@ def _view(given: Any) -> Ending:
     return Ending(list(filter(_is_there, _given(given.state, given.screenshot))), [])
 
 
+def _report(given: Any) -> Ending:
+    return Ending([given.html or str(Path(given.run) / "report.html")], ["view", given.run])
+
+
 def _proofread(given: Any) -> Ending:
     from clew.pipeline._edited_run import EDITS
 
@@ -268,7 +272,7 @@ ENDINGS: dict[str, Callable[[Any], Ending]] = {
     "segment_blocks": _segment_blocks, "relabel_blocks": _relabel_blocks, "evaluate_blocks": _evaluate_blocks,
     "convert_blocks": _convert_blocks, "export": _export, "status": _status, "retry": _retry, "verify_blocks": _verify_blocks,
     "check": _check, "plan": _plan, "train": _train, "augment": _augment, "synthesize": _synthesize, "convert": _convert,
-    "view": _view, "proofread": _proofread, "export_truth": _export_truth, "run": _run, "demo": _demo,
+    "view": _view, "proofread": _proofread, "export_truth": _export_truth, "report": _report, "run": _run, "demo": _demo,
 }  # fmt: skip
 """What is said at the end of each command."""
 

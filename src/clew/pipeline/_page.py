@@ -20,7 +20,7 @@ from clew.replace import refuse_unwritable, written_beside
 from clew.segmentation.agglomeration import MergeTree
 from clew.space import Lengths, triple
 from clew.view import browser, neuroglancer, server
-from clew.view.layers import Editor, Kind, Layer, Marks
+from clew.view.layers import Editor, Kind, Layer, Mark, Marks
 from clew.volumes.location import join
 from clew.volumes.scales import coarser_than, open_scales
 
@@ -58,9 +58,18 @@ class Page:
         if screenshot:
             refuse_unwritable(Path(screenshot))
 
-    def serve(self, layers: Sequence[Layer], threshold: float, marks: Sequence[Marks] = (), **options: Any) -> None:
-        """Show layers until Ctrl-C, or take the picture."""
+    def serve(
+        self,
+        layers: Sequence[Layer],
+        threshold: float,
+        marks: Sequence[Marks] = (),
+        start: Mark | None = None,
+        **options: Any,
+    ) -> None:
+        """Show layers until Ctrl-C, or take the picture; begin at a mark."""
         warn_all(_apart(layers))
+        if start is not None:
+            options |= {"position": _voxel(start, layers[0]), "selected": start.segments}
         viewer = neuroglancer.view(layers, port=self.port, threshold=threshold, marks=marks, say=warn, **options)
         if self.earlier:
             viewer.clew.state = json.loads(server.readdressed(self.earlier, server.PLACEHOLDER))
@@ -135,6 +144,12 @@ def layer_of(
     volume = open_input(path, voxel_size)
     finest, *coarser = open_scales(path, volume)
     return Layer(name, finest.data, kind, volume.voxel_size, volume.offset, visible, coarser, tree, editor=editor)
+
+
+def _voxel(mark: Mark, layer: Layer) -> list[int]:
+    """The voxel of a layer at a mark."""
+    found = np.rint(np.divide(np.subtract(mark.position, layer.offset), layer.voxel_size))
+    return [int(place) for place in found]
 
 
 def _invite(address: str) -> None:

@@ -108,7 +108,7 @@ def _mark(row: Mapping[str, Any], path: str) -> Mark:
     segments, objects = (expect(row, name, "a list of numbers", path) for name in ("segments", "objects"))
     bits, rank = expect(row, "bits", "a number", path), expect(row, "rank", "a number", path)
     parts = f"segments {', '.join(map(str, segments))}; objects {', '.join(map(str, objects))}"
-    return Mark(position, f"{row['kind']} {rank}, {bits:.4f} bits: {parts}")
+    return Mark(position, f"{row['kind']} {rank}, {bits:.4f} bits: {parts}", segments, rank)
 
 
 def _is_there(path: str) -> bool:

@@ -281,12 +281,12 @@ def say_errors(document: dict[str, Any]) -> None:
         ids = f"{' '.join(map(str, row['segments']))}; {' '.join(map(str, row['objects']))}"
         place = ",".join(map(str, row["position"]))
         say(f"{row['rank']:4}  {row['kind']:5} {row['bits']:7.4f} {row['voxels']:8} {row['length_nm'] / 1000:7.2f}  {wide:>10}  "
-            f"{place:17} {ids:25} {_mended(row, document)}".rstrip())  # fmt: skip
+            f"{place:17} {ids:25} {mended(row, document)}".rstrip())  # fmt: skip
     if len(errors) > SHOWN:
         say(f"… and {len(errors) - SHOWN} more")
 
 
-def _mended(row: dict[str, Any], document: dict[str, Any]) -> str:
+def mended(row: Mapping[str, Any], document: Mapping[str, Any]) -> str:
     """In words, what would mend an error."""
     if row["inside_fragment"] is not None:
         return f"none: inside fragment {row['inside_fragment']}"

@@ -248,6 +248,15 @@ def score_topology(table: OverlapTable, comparison: LabelComparison, annotated: 
     return measure(table, comparison)
 
 
+def compare(segmentation: str, truth: str) -> Compared:
+    """Read a segmentation and its truth whole, with their overlap."""
+    pair = match_volumes(segmentation, truth, None, None)
+    ids, labels = read_ids(pair.segmentation, pair.here), without_special(read_truth(pair.truth, pair.there))
+    clear = away_from_borders(labels, pair.truth.voxel_size, TOPOLOGY)
+    away = overlap_table(ids, np.where(clear, labels, 0))
+    return Compared(pair, ids, labels, overlap_table(ids, labels), away, TOPOLOGY)
+
+
 def _threshold_of_errors(given: float | None, merge_tree: str, curve: Curve) -> float:
     """The threshold that was given, or used, or else is best."""
     used = used_threshold(merge_tree) if given is None else given

@@ -1,5 +1,6 @@
 """`clew view`: volumes, or the folder of a run → a page in the browser."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from annotated_types import Ge
@@ -10,6 +11,7 @@ from clew.pipeline._options import VoxelSize
 from clew.pipeline._page import Page, layers_of, tree_of
 from clew.pipeline._viewed import is_run, paths_of_run, read_marks
 from clew.ranges import Fraction
+from clew.view.layers import Mark, Marks
 
 
 @stage
@@ -23,6 +25,7 @@ def view(
     fragments: str | None = None,
     merge_tree: str | None = None,
     errors: str | None = None,
+    error: Annotated[int, Ge(1)] | None = None,
     threshold: Fraction | None = None,
     state: str | None = None,
     screenshot: str | None = None,
@@ -47,6 +50,8 @@ def view(
         Merge tree of the fragments: the segmentation then follows a slider of the threshold.
     errors
         List of errors (JSON) that `evaluate --where` wrote: they are drawn, and a right click in their list goes there.
+    error
+        Rank of an error to begin at: at its place, with its segments selected.
     threshold
         Where the slider begins; by default at the threshold of the errors, or the one that was used, or is stored.
     state
@@ -61,8 +66,9 @@ def view(
     page = Page(port, state, screenshot)
     paths = _paths(data, {name: path for name, path in given.items() if path is not None})
     marks, listed_at = read_marks(paths["errors"]) if "errors" in paths else ([], None)
+    start = None if error is None else _mark_of(error, marks, paths.get("errors"))
     tree, chosen = tree_of(paths, listed_at if threshold is None else threshold)
-    page.serve(layers_of(paths, voxel_size.voxel_size, tree), chosen, marks)
+    page.serve(layers_of(paths, voxel_size.voxel_size, tree), chosen, marks, start)
 
 
 def _paths(data: str | None, given: dict[str, str]) -> dict[str, str]:
@@ -77,3 +83,15 @@ def _paths(data: str | None, given: dict[str, str]) -> dict[str, str]:
     if "raw" in given:
         raise InputError(f"{data} and {given['raw']} are two raw volumes: give one, or the folder of a run and --raw")
     return {"raw": data} | given
+
+
+def _mark_of(error: int, marks: Sequence[Marks], path: str | None) -> Mark:
+    """The place of the error of a rank."""
+    if path is None:
+        raise InputError(
+            "--error is a rank in a list of errors: give --errors, too, which clew evaluate --where writes"
+        )
+    found = {mark.rank: mark for listed in marks for mark in listed.marks}
+    if error not in found:
+        raise InputError(f"{path} lists {len(found)} errors, and {error} is not the rank of one of them")
+    return found[error]

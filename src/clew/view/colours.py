@@ -4,7 +4,7 @@ import numpy as np
 
 
 def colours_of(ids: np.ndarray) -> np.ndarray:
-    """Colours of neuron ids: those that neuroglancer gives them, so that pictures and viewer agree.
+    """The colours that neuroglancer gives ids, so that pictures and viewer agree.
 
     Parameters
     ----------
@@ -27,13 +27,14 @@ def colours_of(ids: np.ndarray) -> np.ndarray:
 
 
 def _combine(state: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Mix the lower 32 bits of values into a state of 32 bits; they wrap around by design.
+    """Mix the lower 32 bits of values into a state; they wrap around by design.
 
     This is a step of MurmurHash3 (Appleby), as neuroglancer takes it for its colours.
     """
-    mixed = values.astype(np.uint32) * np.uint32(0xCC9E2D51)
-    state = state ^ _rotated(mixed, 15) * np.uint32(0x1B873593)
-    return _rotated(state, 13) * np.uint32(5) + np.uint32(0xE6546B64)
+    with np.errstate(over="ignore"):
+        mixed = values.astype(np.uint32) * np.uint32(0xCC9E2D51)
+        state = state ^ _rotated(mixed, 15) * np.uint32(0x1B873593)
+        return _rotated(state, 13) * np.uint32(5) + np.uint32(0xE6546B64)
 
 
 def _rotated(bits: np.ndarray, by: int) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -66,21 +66,66 @@ def section_figure(
     groups: list[tuple[str, list[np.ndarray] | None]] = [("image", None), ("segmentation", segments)]
     if truth is not None:
         groups.append(("truth", follow(_cuts(truth, middle), segments)))
-    figure, axes = _groups_of_sections(raw.shape, voxel_size, len(groups))
+    size = tuple(length * step for length, step in zip(raw.shape, voxel_size, strict=True))
+    figure, axes = _groups_of_sections(size, len(groups))
     figure.suptitle(title)
-    for group, (name, labels) in enumerate(groups):
-        for column, (plane, across) in enumerate(PLANES):
-            axis, high, wide = axes[group][column], *_inplane(across)
-            extent = (0, raw.shape[wide] * voxel_size[wide], raw.shape[high] * voxel_size[high], 0)
-            axis.imshow(greys[column], cmap="gray", vmin=0, vmax=255, extent=extent, interpolation="nearest")
-            if labels is not None:
-                axis.imshow(paint(labels[column], opacity), extent=extent, interpolation="nearest")
-            axis.set(xticks=[], yticks=[], xlabel=AXES[wide], ylabel=AXES[high])
-            place, side = (1.0, "right") if plane == "yz" else (0.5, "center")
-            axis.set_title(f"{plane} at {AXES[across]} = {middle[across]}", fontsize=8, x=place, ha=side)
-        axes[group][0].annotate(name, (0, 1), (4, -4), "axes fraction", "offset points", va="top", bbox=LABEL_BOX)
-        _scale_bar(axes[group][0], raw.shape[2] * voxel_size[2])
+    for group, (name, labels) in zip(axes, groups, strict=True):
+        _draw_sections(group, Sections(greys, labels, size, middle), name, opacity)
     return figure
+
+
+class Sections(NamedTuple):
+    """The sections xy, xz and yz through one place of a box.
+
+    Parameters
+    ----------
+    greys : three (row, column) uint8 arrays, or None
+        The image.
+    labels : three (row, column) arrays of ids, or None
+        Drawn over it; in yz, z goes to the right.
+    size : (z, y, x) floats
+        Of the box in nm.
+    position : (z, y, x) ints
+        The place, for the titles.
+    """
+
+    greys: Sequence[np.ndarray] | None
+    labels: Sequence[np.ndarray] | None
+    size: Sequence[float]
+    position: Sequence[int]
+
+
+def cut_figure(sections: Sections, name: str, *, width: float = 7.0, opacity: float = 0.45) -> Figure:
+    """One group of three sections, with its name.
+
+    Parameters
+    ----------
+    sections : Sections
+    name : str
+        Of what is shown.
+    width : float
+        In inches.
+    opacity : float
+        Of the colours, 0 to 1.
+    """
+    figure, (axes,) = _groups_of_sections(sections.size, 1, width)
+    _draw_sections(axes, sections, name, opacity if sections.greys else 1.0)
+    return figure
+
+
+def _draw_sections(axes: Sequence[Axes], sections: Sections, name: str, opacity: float) -> None:
+    for column, (plane, across) in enumerate(PLANES):
+        axis, high, wide = axes[column], *_inplane(across)
+        extent = (0, sections.size[wide], sections.size[high], 0)
+        if sections.greys is not None:
+            axis.imshow(sections.greys[column], cmap="gray", vmin=0, vmax=255, extent=extent, interpolation="nearest")
+        if sections.labels is not None:
+            axis.imshow(paint(sections.labels[column], opacity), extent=extent, interpolation="nearest")
+        axis.set(xticks=[], yticks=[], xlabel=AXES[wide], ylabel=AXES[high])
+        place, side = (1.0, "right") if plane == "yz" else (0.5, "center")
+        axis.set_title(f"{plane} at {AXES[across]} = {sections.position[across]}", fontsize=8, x=place, ha=side)
+    axes[0].annotate(name, (0, 1), (4, -4), "axes fraction", "offset points", va="top", bbox=LABEL_BOX)
+    _scale_bar(axes[0], sections.size[2])
 
 
 def affinity_figure(
@@ -191,6 +236,38 @@ def threshold_figure(
     _tidy(axis)
     # above the curves, which may go anywhere
     figure.legend(frameon=False, ncols=3, loc="outside upper center", fontsize=8.5, columnspacing=1.2)
+    return figure
+
+
+def tree_figure(
+    thresholds: Sequence[float], counts: Sequence[int], largest: Sequence[float], *, chosen: float | None = None
+) -> Figure:
+    """How segments merge over the threshold, where there is no truth to compare with.
+
+    Parameters
+    ----------
+    thresholds : sequence of float
+        Agglomeration thresholds, ascending.
+    counts : sequence of int
+        Segments at each.
+    largest : sequence of float
+        The largest segment's share of all voxels, in [0, 1].
+    chosen : float, optional
+        Threshold that was used.
+    """
+    figure = _new_figure(6.4, 3.9)
+    left = figure.subplots()
+    right = left.twinx()
+    left.plot(thresholds, counts, color=SPLIT, lw=2, label="segments")
+    right.plot(thresholds, 100 * np.asarray(largest), color=MERGE, lw=2, label="largest segment")
+    if chosen is not None:
+        left.axvline(chosen, color="#8a9099", lw=1.2, ls="--", label=f"used {chosen:g}")
+    left.set(xlabel="agglomeration threshold", ylabel="segments", yscale="log")
+    right.set(ylabel="largest segment (% of all voxels)", ylim=(0, 105))
+    left.spines["top"].set_visible(False)
+    right.spines["top"].set_visible(False)
+    left.grid(alpha=0.25)
+    figure.legend(frameon=False, ncols=3, loc="outside upper center", fontsize=8.5)
     return figure
 
 
@@ -333,20 +410,18 @@ def _cuts(volume: np.ndarray, position: Sequence[int]) -> list[np.ndarray]:
     return [*cuts[:2], cuts[2].T]
 
 
-def _groups_of_sections(
-    shape: tuple[int, ...], voxel_size: Sequence[float], groups: int
-) -> tuple[Figure, list[list[Axes]]]:
+def _groups_of_sections(size: Sequence[float], groups: int, width: float = 13.0) -> tuple[Figure, list[list[Axes]]]:
     """Axes (xy, xz, yz) of groups side by side, all at one scale.
 
-    In each group xz stands below xy, and yz to its right.
+    In each group xz stands below xy, and yz to its right. The size of the box is in nm.
     """
-    depth, height, width = (length * step for length, step in zip(shape, voxel_size, strict=True))
-    unit = 13.0 / (groups * (width + depth))
-    figure = _new_figure(13.0 + 0.5 * groups, max(2.0, (height + depth) * unit + 1.0))
+    deep, high, wide = size
+    unit = width / (groups * (wide + deep))
+    figure = _new_figure(width + 0.5 * groups, max(2.0, (high + deep) * unit + 1.0))
     axes = []
     places = figure.add_gridspec(1, groups)
     for group in range(groups):
-        parts = places[group].subgridspec(2, 2, width_ratios=(width, depth), height_ratios=(height, depth))
+        parts = places[group].subgridspec(2, 2, width_ratios=(wide, deep), height_ratios=(high, deep))
         axes.append([figure.add_subplot(parts[at]) for at in ((0, 0), (1, 0), (0, 1))])
     return figure, axes
 

@@ -111,10 +111,16 @@ class Mark:
         In nm, (z, y, x).
     text : str
         What is wrong there.
+    segments : sequence of int
+        That are to be selected there.
+    rank : int
+        By which it is asked for.
     """
 
     position: Sequence[float]
     text: str
+    segments: Sequence[int] = ()
+    rank: int = 0
 
 
 @dataclass(frozen=True)

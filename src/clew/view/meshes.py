@@ -32,11 +32,14 @@ class Boxes(NamedTuple):
         Ascending.
     low, high : (n, 3) int64
         Corners (z, y, x).
+    counts : (n,) int64
+        Voxels of each.
     """
 
     ids: NDArray[np.uint64]
     low: NDArray[np.int64]
     high: NDArray[np.int64]
+    counts: NDArray[np.int64]
 
 
 class Meshes:
@@ -89,7 +92,7 @@ class Meshes:
         return json.dumps([str(segment) for segment in self.cuts.segments(positions, step)]).encode()
 
     @cached_property
-    def _boxes(self) -> tuple[Boxes, NDArray[np.int64]]:
+    def boxes(self) -> tuple[Boxes, NDArray[np.int64]]:
         """Where all ids lie in a scale of few voxels, and its factors."""
         counts = [np.prod(data.shape) for data, _ in self.layer.scales]
         scale = next((k for k, count in enumerate(counts) if count <= VOXELS), len(counts) - 1)
@@ -105,7 +108,7 @@ class Meshes:
 
         Empty where none is found.
         """
-        boxes, factors = self._boxes
+        boxes, factors = self.boxes
         found = np.isin(boxes.ids, members)
         if not found.any():
             return np.zeros(3, int), np.zeros(3, int)
@@ -145,16 +148,19 @@ def _boxes_of_runs(start: int, runs: Runs, shape: tuple[int, ...]) -> Boxes:
     low = np.stack([start + rows // shape[1], low_y, columns[0]], 1)
     high = np.stack([start + lasts // shape[1], high_y, columns[1]], 1) + 1
     kept = runs.ids != 0
-    return _joined(runs.ids[kept], low[kept], high[kept])
+    return _joined(runs.ids[kept], low[kept], high[kept], runs.lengths[kept])
 
 
-def _joined(ids: NDArray[np.uint64], low: NDArray[np.int64], high: NDArray[np.int64]) -> Boxes:
+def _joined(
+    ids: NDArray[np.uint64], low: NDArray[np.int64], high: NDArray[np.int64], counts: NDArray[np.int64]
+) -> Boxes:
     """One box for each id."""
     order = np.argsort(ids, kind="stable")
     names, starts = np.unique(ids[order], return_index=True)
     if not len(names):
-        return Boxes(names, low[:0], high[:0])
-    return Boxes(names, np.minimum.reduceat(low[order], starts), np.maximum.reduceat(high[order], starts))
+        return Boxes(names, low[:0], high[:0], counts[:0])
+    low, high = np.minimum.reduceat(low[order], starts), np.maximum.reduceat(high[order], starts)
+    return Boxes(names, low, high, np.add.reduceat(counts[order], starts))
 
 
 def _slabs(data: Any, low: NDArray[np.int64], high: NDArray[np.int64]) -> Iterator[tuple[int, Runs]]:

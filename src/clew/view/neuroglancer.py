@@ -40,6 +40,8 @@ DRAWN = {"path": "#ffee00", "one side": "#ff0000", "other side": "#0000ff"}
 """Layers in which keys draw, where segments are corrected."""
 PANEL = 400
 """Pixels of a panel on a small screen, along the shorter side."""
+SEGMENTS = "segmentation"
+"""The layer whose segments can be selected at first."""
 THRESHOLD = 0.5
 """Where the threshold begins, if nothing else is said."""
 
@@ -52,6 +54,7 @@ def view(
     threshold: float = THRESHOLD,
     marks: Sequence[Marks] = (),
     rank: Rank = "voi",
+    selected: Sequence[int] = (),
     say: Callable[[str], None] = print,
 ) -> "UnsynchronizedViewer":
     """Serve layers to a browser on this machine, as long as this process lives.
@@ -70,6 +73,8 @@ def view(
         Places that are listed and drawn over the layers.
     rank : "voi", "score" or "size"
         In which order doubtful contacts come where segments are corrected.
+    selected : sequence of int
+        Segments of the layer "segmentation" that are selected at first.
     say : callable
         Called with a sentence where something cannot be read while a person looks.
 
@@ -96,7 +101,7 @@ def view(
     meshes = {layer.name: Meshes(layer, shift, cuts[layer.name]) for layer in layers if layer.kind == "segmentation"}
     edited = next((layer for layer in layers if layer.editor is not None), None)
     keys = None if edited is None else Keys(Graph(edited, layers[0].voxel_size), rank)
-    viewer.clew = Served(make_state(layers, position, threshold, marks), zarrs, meshes, say, keys)
+    viewer.clew = Served(make_state(layers, position, threshold, marks, selected), zarrs, meshes, say, keys)
     VIEWERS[viewer.token] = viewer.clew
     return viewer
 
@@ -122,7 +127,11 @@ def wait(viewer: "UnsynchronizedViewer") -> None:
 
 
 def make_state(
-    layers: Sequence[Layer], position: Sequence[int] | None, threshold: float, marks: Sequence[Marks] = ()
+    layers: Sequence[Layer],
+    position: Sequence[int] | None,
+    threshold: float,
+    marks: Sequence[Marks] = (),
+    selected: Sequence[int] = (),
 ) -> dict[str, Any]:
     """The state of the page, with addresses that begin with a placeholder."""
     first, sliding = layers[0], any(layer.tree is not None for layer in layers)
@@ -140,7 +149,7 @@ def make_state(
         "crossSectionBackgroundColor": "#000000",
         "layers": [
             *(
-                _layer_state(layer, step) if layer.editor is None else _graph_state(layer, layers[0])
+                _layer_state(layer, step, selected) if layer.editor is None else _graph_state(layer, layers[0])
                 for layer in layers
             ),
             *(_marks_state(each, layers, space) for each in marks),
@@ -159,17 +168,22 @@ def make_state(
     return state
 
 
-def _layer_state(layer: Layer, step: int) -> dict[str, Any]:
+def _layer_state(layer: Layer, step: int, selected: Sequence[int]) -> dict[str, Any]:
     source: Any = f"zarr3://{PLACEHOLDER}/zarr/{layer.name}/"
     state = {"name": layer.name, "visible": layer.visible}
     if layer.kind == "segmentation":
         mesh = f"precomputed://{PLACEHOLDER}/mesh/{layer.name}/{step if layer.tree else 0}/"
-        return state | {
-            "type": "segmentation",
-            "source": [source, mesh],
-            "selectedAlpha": 0.35,
-            "notSelectedAlpha": 0.2,
-        }
+        chosen = {"segments": [str(segment) for segment in selected]} if layer.name == SEGMENTS else {}
+        return (
+            state
+            | chosen
+            | {
+                "type": "segmentation",
+                "source": [source, mesh],
+                "selectedAlpha": 0.35,
+                "notSelectedAlpha": 0.2,
+            }
+        )
     if layer.kind == "affinities":
         sizes = zip("zyx", layer.voxel_size, strict=True)
         axes = {"c^": [1, ""]} | {axis: [float(size) * 1e-9, "m"] for axis, size in sizes}
