@@ -10,6 +10,7 @@ REVISION ?= HEAD
 SEEDS ?= 0:5000
 NETWORK ?= fib-10nm
 FILES ?=
+READERS ?= cloud_volume webknossos files networks ome_zarr
 export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
@@ -17,7 +18,7 @@ export OMP_WAIT_POLICY ?= passive
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo 'Variables: PYTHON, DATA (a volume, or the folder of the sample volumes), FOLDER, NETWORK, REVISION, SEEDS, FILES.'
+	@echo 'Variables: PYTHON, DATA (a volume, or the folder of the sample volumes), FOLDER, NETWORK, REVISION, SEEDS, FILES, READERS.'
 
 demo: $(READY) ## set up in .venv and segment a volume, with a report (DATA=fib25_sample2.h5 for a real one)
 	$(BIN)/clew demo demo $(if $(DATA),--data $(DATA))
@@ -28,14 +29,14 @@ test: $(READY) ## set up in .venv and pass the tests
 test-python: ## the tests with another Python (PYTHON=python3.13), in an environment of its own
 	$(MAKE) test VENV=.venv-$(notdir $(PYTHON))
 
-test-readers: $(READY) ## exports are read by cloud-volume, webknossos and trimesh, in environments of their own (build/readers)
+test-readers: $(READY) ## exports are read by the tools they are for, in environments of their own (build/readers)
 	rm -rf build/readers/exports && mkdir -p build/readers/exports
 	$(BIN)/python tests/readers/write.py build/readers/exports
-	for reader in cloud-volume webknossos trimesh; do test -d build/readers/$$reader || \
-	  { $(PYTHON) -m venv build/readers/$$reader && build/readers/$$reader/bin/pip install --quiet $$reader networkx; } || exit 1; done
-	build/readers/cloud-volume/bin/python tests/readers/read_cloud_volume.py $(CURDIR)/build/readers/exports/precomputed/precomputed build/readers/exports/expected.npz
-	build/readers/webknossos/bin/python tests/readers/read_webknossos.py build/readers/exports/webknossos/webknossos build/readers/exports/expected-webknossos.npz
-	build/readers/trimesh/bin/python tests/readers/read_trimesh.py build/readers/exports build/readers/exports/expected.npz
+	for reader in $(READERS); do \
+	  test -e build/readers/$$reader/.ready || { $(PYTHON) -m venv build/readers/$$reader && \
+	    build/readers/$$reader/bin/pip install --quiet -r tests/readers/$$reader.txt && touch build/readers/$$reader/.ready; } || exit 1; \
+	  build/readers/$$reader/bin/python tests/readers/read_$$reader.py $(CURDIR)/build/readers/exports || exit 1; \
+	done
 
 test-lowest: build/lowest.txt ## the tests with the lowest versions that pyproject.toml allows, in an environment of its own
 	$(MAKE) test VENV=.venv-lowest CONSTRAINTS=$<

@@ -1,12 +1,15 @@
-"""Does webknossos read what `clew export --format webknossos --merge-tree` wrote? DATASET EXPECTED.npz (labels dense, segments)"""
+"""Does webknossos read the dataset and the skeletons of `clew export`? EXPORTS"""
 
 import sys
+from pathlib import Path
 
 import networkx
 import numpy as np
 import webknossos
 
-dataset, expected = webknossos.Dataset.open(sys.argv[1]), np.load(sys.argv[2])
+exports = Path(sys.argv[1])
+expected = np.load(exports / "expected-segmented.npz")
+dataset = webknossos.Dataset.open(exports / "webknossos/webknossos")
 layer = dataset.get_layer("segmentation").as_segmentation_layer()
 finest = layer.get_finest_mag()
 found = finest.read()
@@ -18,3 +21,15 @@ lookup = expected["lookup"]
 wanted = {frozenset((np.flatnonzero(lookup == segment) + 1).tolist()) for segment in np.unique(lookup)}
 assert set(map(frozenset, parts)) == wanted, "other segments"
 print(f"webknossos reads {len(lookup)} fragments of {len(wanted)} segments")
+
+files, expected = sorted((exports / "nml/nml").iterdir()), np.load(exports / "expected.npz")
+labels, nodes = expected["labels"], 0
+for file in files:
+    skeleton = webknossos.Skeleton.load(file)
+    assert np.allclose(skeleton.voxel_size[::-1], expected["voxel_size"]), f"{file}: {skeleton.voxel_size}"
+    (tree,) = skeleton.flattened_trees()
+    at = np.array([node.position for node in tree.nodes])[:, ::-1]
+    inside = labels[tuple(np.clip(np.rint(at).astype(int), 0, np.array(labels.shape) - 1).T)] == int(file.stem)
+    assert inside.mean() > 0.9, f"{file}: {inside.mean():.2f} of its nodes inside"
+    nodes += len(at)
+print(f"webknossos reads {len(files)} nml files with {nodes} nodes")
