@@ -25,7 +25,8 @@ from clew.segmentation.segment import segment
 STAGES = {
     "forest": "fragments: levels", "face": "fragments: faces", "final": "fragments: names handed down",
     "fragments": "fragments: names",
-    "graph": "merges: levels", "tree": "merge tree", "totals": "lookup: up", "segments": "lookup: down", "dust": "dust: blocks",
+    "graph": "merges: levels", "tree_fragments": "merge tree", "tree": "constraints of the tree",
+    "totals": "lookup: up", "segments": "lookup: down", "dust": "dust: blocks",
     "joined": "dust", "segmentation": "relabel",
 }  # fmt: skip
 FIRST = {"forest": "fragments: blocks", "graph": "region graph and merges: blocks"}

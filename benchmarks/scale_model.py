@@ -24,7 +24,7 @@ from clew.segmentation.options import SegmentationOptions
 from clew.space import Triple, triple
 
 BLOCKS = (FIRST["forest"], FIRST["graph"], STAGES["fragments"], STAGES["segmentation"])
-WHOLE = (STAGES["tree"],)
+WHOLE = (STAGES["tree_fragments"],)
 LEVELS = {STAGES["forest"]: "pairs", STAGES["graph"]: "edges"}
 
 

@@ -66,7 +66,7 @@ MODEL = scale_model.Model(
     (8, 8, 8),
     block={FIRST["forest"]: 4.0, FIRST["graph"]: 1.0, STAGES["fragments"]: 0.5, STAGES["segmentation"]: 0.25},
     face=0.125,
-    whole={STAGES["tree"]: 2**-19},
+    whole={STAGES["tree_fragments"]: 2**-19},
     row={FOREST: 2**-10, GRAPH: 2**-12},
     up={FOREST: 0.25, GRAPH: 0.125},
     falls={FOREST: 0.25, GRAPH: 0.5},

@@ -12,8 +12,8 @@ from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid
 from clew.blockwise.store import MemoryStore
 from clew.blockwise.tasks import Task, run_pool, run_serial
-from clew.segmentation.in_blocks.agglomeration import load_tree
 from clew.segmentation.in_blocks.segment import memory_store, segmentation_tasks
+from clew.segmentation.in_blocks.tree import load_tree
 from clew.segmentation.options import AgglomerationOptions, CutOptions, FragmentOptions, SegmentationOptions
 
 WHOLE = Domain.whole((1, 1, 1))

@@ -69,6 +69,8 @@ def test_a_worker_killed_in_each_stage_changes_nothing(
         "face",
         "fragments",
         "final-0",
+        "tree_fragments-1",
+        "tree_fragments",
         "tree",
         "totals-1",
         "segments-0",

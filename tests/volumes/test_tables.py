@@ -8,6 +8,7 @@ import pytest
 
 from clew.errors import InputError
 from clew.volumes import load_table, save_table
+from clew.volumes.tables import LongColumn
 
 COLUMNS = {
     "fragments": np.array([1, 7, 2**63 + 5], np.uint64),
@@ -29,6 +30,22 @@ def test_round_trip(tmp_path):
     assert "version" in table.attributes
     with h5py.File(tmp_path / "a.h5") as file:
         np.testing.assert_array_equal(file["edges"][()], COLUMNS["edges"])
+
+
+@pytest.mark.parametrize("rows", [1, 700, 5000])
+def test_columns_some_rows_at_a_time_are_those_of_arrays(tmp_path, rows):
+    def in_parts(column):
+        return LongColumn(
+            column.dtype, column.shape, lambda: (column[at : at + rows] for at in range(0, len(column), rows))
+        )
+
+    save_table(tmp_path / "a.h5", COLUMNS)
+    save_table(tmp_path / "b.h5", {name: in_parts(column) for name, column in COLUMNS.items()})
+    whole, parts = (load_table(tmp_path / name) for name in ("a.h5", "b.h5"))
+    for name, column in COLUMNS.items():
+        assert parts[name].dtype == column.dtype
+        np.testing.assert_array_equal(parts[name], column)
+    assert parts.attributes["id"] == whole.attributes["id"]
 
 
 def test_existing_table_is_kept_unless_overwrite(tmp_path):

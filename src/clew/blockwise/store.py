@@ -1,7 +1,7 @@
 """Where tasks find what other tasks wrote: tables by key, volumes by name."""
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from clew.blockwise.block import Domain
+from clew.blockwise.rows import Rows, even_parts
 from clew.errors import InputError
 from clew.replace import written_whole
 from clew.space import Box
@@ -40,6 +41,12 @@ class Store(Protocol):
 
     def save(self, key: Key, table: Mapping[str, np.ndarray]) -> None:
         """Keep a table, whole or not at all."""
+
+    def rows(self, key: Key) -> Iterator[Rows]:
+        """Rows of a table that was saved by `save_rows`, some at a time."""
+
+    def save_rows(self, key: Key, parts: Iterable[Rows]) -> None:
+        """Keep a table that may be too long for memory, whole or not at all."""
 
     def read(self, volume: str, box: Box) -> np.ndarray:
         """Values (..., z, y, x) of a box, in coordinates of the whole volume."""
@@ -77,6 +84,12 @@ class MemoryStore:
     def save(self, key: Key, table: Mapping[str, np.ndarray]) -> None:
         self.tables[key] = dict(table)
 
+    def rows(self, key: Key) -> Iterator[Rows]:
+        yield from self.tables[key].values()
+
+    def save_rows(self, key: Key, parts: Iterable[Rows]) -> None:
+        self.tables[key] = {str(number): part for number, part in enumerate(even_parts(parts))}
+
     def read(self, volume: str, box: Box) -> np.ndarray:
         return np.asarray(self.volumes[volume][(..., *box.within(self._box))])
 
@@ -102,9 +115,19 @@ class TableFolder:
         with written_whole(self._file(key)) as partial, partial.open("wb") as file:
             np.savez(file, allow_pickle=False, **dict(table))
 
+    def rows(self, key: Key) -> Iterator[Rows]:
+        return (part for _, part in read_parts(self._file(key)))
+
+    def save_rows(self, key: Key, parts: Iterable[Rows]) -> None:
+        with written_whole(self._file(key)) as partial, zipfile.ZipFile(partial, "w") as archive:
+            for number, part in enumerate(even_parts(parts)):
+                with archive.open(f"{number}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, part, allow_pickle=False)
+
     def holds(self, key: Key) -> bool:
         try:
-            self.load(key)
+            for _ in read_parts(self._file(key)):
+                pass
         except DamagedError:
             return False
         return True
@@ -115,9 +138,15 @@ class TableFolder:
 
 def read_table(file: Path) -> Table:
     """The arrays in a file, by name, each checked against its checksum."""
+    return dict(read_parts(file))
+
+
+def read_parts(file: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """The same, one array after the other."""
     try:
         with np.load(file) as table:
-            return {name: table[name] for name in table.files}
+            for name in table.files:
+                yield name, table[name]
     except (zipfile.BadZipFile, EOFError, ValueError, LookupError, RuntimeError, OSError) as error:
         raise DamagedError(f"{file} is missing or damaged ({error}): {AGAIN}") from error
 

@@ -7,11 +7,14 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from clew.blockwise.store import Store
 from clew.documents import expect
 from clew.errors import InputError
 from clew.segmentation.agglomeration import MergeTree
+from clew.segmentation.constraints import Constraints
+from clew.segmentation.in_blocks.tree import tree_columns
 from clew.segmentation.region_graph import RegionGraph
-from clew.volumes.tables import Table, load_table, save_table, table_record
+from clew.volumes.tables import LongColumn, Table, load_table, save_table, table_record
 
 GRAPH, TREE = "region graph", "merge tree"
 GRAPH_COLUMNS: dict[str, tuple[str, tuple[int | None, ...]]] = {
@@ -55,6 +58,18 @@ def save_merge_tree(path: str, tree: MergeTree, record: dict[str, Any], overwrit
     columns = {field.name: getattr(tree, field.name) for field in fields(MergeTree) if field.name != "score"}
     columns = {name: values for name, values in columns.items() if name in TREE_COLUMNS or len(values)}
     save_table(path, columns, {**record, "score": tree.score}, kind=TREE, overwrite=overwrite)
+
+
+def save_merge_tree_of_blocks(path: str, store: Store, score: str, record: dict[str, Any]) -> Constraints:
+    """Write the merge tree that blocks have made, some rows at a time.
+
+    Returns the constraints under which it was made.
+    """
+    constraints = store.load(("tree",))
+    columns: dict[str, Any] = {name: LongColumn(*column) for name, column in tree_columns(store).items()}
+    columns |= {name: values for name, values in constraints.items() if len(values)}
+    save_table(path, columns, {**record, "score": score}, kind=TREE, overwrite=True)
+    return Constraints(**constraints)
 
 
 def load_merge_tree(path: str) -> tuple[MergeTree, dict[str, Any]]:

@@ -24,14 +24,12 @@ from clew.pipeline._files import (
 from clew.pipeline._options import BlockRun, Blocks, ConstraintFiles, Input, Mask, Output, Volumes, VoxelSize
 from clew.pipeline._progress import say
 from clew.pipeline._protection import refuse_overlap
-from clew.pipeline._tables import save_merge_tree
+from clew.pipeline._tables import save_merge_tree_of_blocks
 from clew.pipeline.agglomerate import agglomerate
 from clew.pipeline.build_region_graph import build_region_graph
 from clew.pipeline.extract_fragments import extract_fragments, nothing_inside
 from clew.pipeline.relabel import relabel, say_segments
-from clew.segmentation.constraints import Constraints
 from clew.segmentation.fragments import SEEDED_BY_IDS
-from clew.segmentation.in_blocks.agglomeration import load_tree
 from clew.segmentation.in_blocks.constraints import Given
 from clew.segmentation.in_blocks.forest import context_of
 from clew.segmentation.in_blocks.relabel import load_counts
@@ -203,17 +201,18 @@ def _finish(
     What each level passed up is shown.
     """
     record |= handed_on(source)
-    tree = load_tree(store, options.agglomeration.score)
-    save_merge_tree(str(folder / FILE_NAMES["merge_tree"]), tree, dict(record), overwrite=True)
+    score, target = options.agglomeration.score, str(folder / FILE_NAMES["merge_tree"])
+    constraints = save_merge_tree_of_blocks(target, store, score, dict(record))
     for path in ("fragments", "segmentation"):
         scales = [volume for name, volume in store.outputs.items() if name.partition("-")[0] == path]
         finish_volume(scales, record)
-    say_segments(load_counts(store, grid), options.cut.threshold, options.agglomeration.score)
-    if len(tree.cannot_link) or len(tree.must_link):
-        say_constraints(Constraints(tree.must_link, tree.cannot_link))
+    counts = load_counts(store, grid)
+    say_segments(counts, options.cut.threshold, score)
+    if len(constraints.cannot_link) or len(constraints.must_link):
+        say_constraints(constraints)
     for level in passed_up(grid, store, forests=not is_flood(options))[:-1]:
         say(level.words)
-    if not len(tree.fragments):
+    if not counts[1]:
         say(nothing_inside(source, options.fragments))
     if is_flood(options):
         say("seeded-flood is approximate at block borders: other blocks give other fragments there")

@@ -10,8 +10,9 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,18 @@ class Table:
         return self.columns[name]
 
 
+@dataclass(frozen=True)
+class LongColumn:
+    """A column that may be too long for memory.
+
+    Its dtype and shape, and a way to go through its values, some rows at a time.
+    """
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    parts: Callable[[], Iterator[NDArray[Any]]]
+
+
 def save_table(
     path: str | os.PathLike[str],
     columns: Mapping[str, Any],
@@ -61,7 +74,7 @@ def save_table(
     path : str or Path
         It must end in .h5 (or .hdf5, .hdf).
     columns : mapping of str to arrays
-        Arrays of bool, integers or floats of any shape (empty arrays too), by name.
+        Arrays of bool, integers or floats of any shape (empty arrays too), or `LongColumn`, by name.
     attributes : mapping, optional
         What to record; read again as `Table.attributes`, with an `id` that equal columns have, too.
     kind : str
@@ -76,14 +89,11 @@ def save_table(
         with created_file(partial, USER_BLOCK) as (file, _):
             content = hashlib.blake2b(kind.encode(), digest_size=16)
             for name, values in columns.items():
-                column = np.asarray(values)
+                column = values if isinstance(values, LongColumn) else _held(np.asarray(values))
                 if column.dtype.kind not in "buif":
                     raise InputError(f"{target}: column {name} holds {column.dtype}; wanted bool, integers or floats")
                 content.update(f"{name} {column.dtype.str} {column.shape}".encode())
-                content.update(np.ascontiguousarray(column).reshape(-1).view(np.uint8).data)
-                packed = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if column.size > 1024 else {}
-                with signals_held():
-                    file.create_dataset(name, data=column, **packed)
+                _write_column(file, name, column, content)
             with signals_held():
                 file.attrs[MARK] = kind
                 file.attrs["clew"] = json.dumps(record_of(attributes, content.hexdigest()))
@@ -169,6 +179,27 @@ def check_table_path(path: str | os.PathLike[str], *, overwrite: bool = False) -
     if target.is_dir():
         raise InputError(f"{target} is a folder; it is not replaced")
     return target
+
+
+def _held(values: NDArray[Any]) -> LongColumn:
+    return LongColumn(values.dtype, values.shape, lambda: iter([values]))
+
+
+def _write_column(file: Any, name: str, column: LongColumn, content: Any) -> None:
+    """Write a column, some rows at a time, and add them to the hash `content`."""
+    long = prod(column.shape) > 1024
+    packed = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if long else {}
+    with signals_held():
+        dataset = file.create_dataset(name, column.shape, column.dtype, **packed)
+    start = 0
+    for part in column.parts():
+        content.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
+        with signals_held():
+            if column.shape:
+                dataset[start : start + len(part)] = part
+                start += len(part)
+            else:
+                dataset[()] = part
 
 
 def _column(dataset: Any, source: str) -> NDArray[Any]:

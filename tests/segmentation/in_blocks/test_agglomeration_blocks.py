@@ -11,7 +11,8 @@ from clew.blockwise.store import MemoryStore
 from clew.blockwise.tasks import run_serial
 from clew.errors import InputError
 from clew.segmentation.agglomeration import agglomerate
-from clew.segmentation.in_blocks.agglomeration import agglomeration_tasks, load_contacts, load_tree
+from clew.segmentation.in_blocks.agglomeration import agglomeration_tasks, load_contacts
+from clew.segmentation.in_blocks.tree import load_tree
 from clew.segmentation.options import AgglomerationOptions
 from clew.segmentation.region_graph import build_region_graph, merge_region_graphs
 from segmentation.in_blocks.cases import SCORES, assert_equal_records, fragment_cases

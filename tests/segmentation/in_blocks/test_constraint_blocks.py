@@ -12,9 +12,10 @@ from clew.blockwise.tasks import run_serial
 from clew.errors import InputError
 from clew.segmentation.agglomeration import agglomerate
 from clew.segmentation.constraints import PointConstraints, find_constraints
-from clew.segmentation.in_blocks.agglomeration import agglomeration_tasks, load_tree
+from clew.segmentation.in_blocks.agglomeration import agglomeration_tasks
 from clew.segmentation.in_blocks.constraints import Given
 from clew.segmentation.in_blocks.relabel import relabel_tasks
+from clew.segmentation.in_blocks.tree import load_tree
 from clew.segmentation.options import AgglomerationOptions, CutOptions
 from clew.segmentation.region_graph import build_region_graph
 from clew.segmentation.relabel import relabel

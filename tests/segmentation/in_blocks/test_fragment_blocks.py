@@ -11,7 +11,6 @@ from clew.blockwise.store import MemoryStore
 from clew.blockwise.tasks import run_serial
 from clew.segmentation.fragments import extract_fragments
 from clew.segmentation.in_blocks.fragments import fragment_tasks
-from clew.segmentation.options import FragmentOptions
 from segmentation.in_blocks.cases import affinity_cases
 
 
@@ -48,11 +47,3 @@ def test_ids_are_seeds_in_any_blocks(case):
     expected = extract_fragments(affinities, mask=mask, cannot_link=ids, options=options)
     found = fragments_in_blocks(affinities, block_shape, options, mask, rng, ids)
     np.testing.assert_array_equal(found, expected)
-
-
-def test_no_task_reads_or_writes_more_tables_in_a_larger_volume():
-    counts = []
-    for blocks in (8, 16):
-        tasks = fragment_tasks(Grid(Domain.whole((8 * blocks,) * 3), (8, 8, 8)), FragmentOptions())
-        counts.append((max(len(task.reads) for task in tasks), max(len(task.writes) for task in tasks)))
-    assert counts[0] == counts[1]

@@ -10,10 +10,10 @@ from clew.blockwise.grid import Grid
 from clew.blockwise.tasks import run_serial
 from clew.errors import InputError
 from clew.segmentation.agglomeration import MergeTree
-from clew.segmentation.in_blocks.agglomeration import load_tree
 from clew.segmentation.in_blocks.forest import start_forest
 from clew.segmentation.in_blocks.fragments import fragment_tasks
 from clew.segmentation.in_blocks.segment import memory_store, segmentation_tasks
+from clew.segmentation.in_blocks.tree import load_tree
 from clew.segmentation.options import AgglomerationOptions, CutOptions, FragmentOptions, SegmentationOptions
 from clew.segmentation.segment import build_merge_tree
 from clew.space import Box

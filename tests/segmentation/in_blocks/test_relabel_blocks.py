@@ -13,7 +13,8 @@ from clew.evaluation.overlap import OverlapTable, overlap_table
 from clew.segmentation.agglomeration import agglomerate
 from clew.segmentation.in_blocks.agglomeration import agglomeration_tasks
 from clew.segmentation.in_blocks.relabel import load_counts, relabel_tasks
-from clew.segmentation.options import AgglomerationOptions, CutOptions
+from clew.segmentation.in_blocks.segment import segmentation_tasks
+from clew.segmentation.options import AgglomerationOptions, CutOptions, SegmentationOptions
 from clew.segmentation.region_graph import build_region_graph
 from clew.segmentation.relabel import relabel
 from clew.segmentation.segment import cut_lookup
@@ -49,3 +50,12 @@ def test_equals_the_whole(case, score, threshold, minimum_size, remove_below):
     ids = [np.unique(volume[volume > 0]) for volume in (expected, fragments)]
     assert load_counts(store, grid) == tuple(map(len, ids))
     assert_equal_records(as_record(OverlapTable, store.load(("overlap",))), overlap_table(expected, truth))
+
+
+def test_no_task_reads_or_writes_more_tables_in_a_larger_volume():
+    counts = []
+    for blocks in (8, 16):
+        grid = Grid(Domain.whole((8 * blocks,) * 3), (8, 8, 8))
+        tasks = segmentation_tasks(grid, SegmentationOptions(cut=CutOptions(0.5, remove_below=30)))
+        counts.append((max(len(task.reads) for task in tasks), max(len(task.writes) for task in tasks)))
+    assert counts[0] == counts[1]

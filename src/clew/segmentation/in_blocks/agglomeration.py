@@ -12,7 +12,6 @@ region graph of the whole.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +24,8 @@ from clew.errors import InputError
 from clew.kernels import agglomeration as kernels
 from clew.kernels import agglomeration_layout as layout
 from clew.kernels.merge_tree import cut_tree
-from clew.segmentation.agglomeration import MergeTree, Score, initial_graph, parse_score, run_merges
-from clew.segmentation.constraints import Constraints, Rows, chain_sides, checked_constraints, sides_of_regions
+from clew.segmentation.agglomeration import Score, initial_graph, parse_score, run_merges
+from clew.segmentation.constraints import Rows, chain_sides, sides_of_regions
 from clew.segmentation.histograms import (
     Cells,
     chosen_cells,
@@ -38,34 +37,16 @@ from clew.segmentation.histograms import (
 from clew.segmentation.in_blocks.constraints import (
     BlockConstraints,
     Given,
-    assemble_constraints,
     find_in_block,
     join_constraints,
     nothing_given,
     points_in_blocks,
     whole_groups,
 )
+from clew.segmentation.in_blocks.tree import Merges, Sizes, tree_tasks
 from clew.segmentation.options import AgglomerationOptions
 from clew.segmentation.region_graph import RegionGraph, build_region_graph
 from clew.space import Box, Triple
-
-
-class Sizes(NamedTuple):
-    """Voxels of each fragment, in one block."""
-
-    fragments: NDArray[np.uint64]
-    sizes: NDArray[np.int64]
-
-
-class Merges(NamedTuple):
-    """Merges that a block decided, in no order.
-
-    (survivor, absorbed), the key as two fragments, and the score in 65535ths.
-    """
-
-    pairs: NDArray[np.uint64]
-    keys: NDArray[np.uint64]
-    levels: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -218,30 +199,6 @@ def _sides_after(graph: OpenGraph, pairs: NDArray[np.int64]) -> Rows:
     return np.unique(np.column_stack([owners, graph.cannot_link[:, 1:]]), axis=0)
 
 
-def assemble_tree(
-    sizes: Sequence[Sizes], merges: Sequence[Merges], score: str, constraints: Constraints = Constraints()
-) -> MergeTree:
-    """The merge tree of the whole, equal to that of `agglomerate`.
-
-    It holds all merges, the best first, ties by key.
-
-    Raises
-    ------
-    InputError
-        Where a fragment was not connected, so that a merge was found twice.
-    """
-    fragments, positions = np.unique(np.concatenate([part.fragments for part in sizes]), return_inverse=True)
-    totals = np.zeros(len(fragments), np.int64)
-    np.add.at(totals, positions, np.concatenate([part.sizes for part in sizes]))
-    pairs, keys, levels = (np.concatenate([part[column] for part in merges]) for column in range(3))
-    if len(np.unique(pairs[:, 1])) < len(pairs):
-        raise InputError("each fragment must be connected (26 neighbours) to be agglomerated block by block")
-    order = np.lexsort((keys[:, 1], keys[:, 0], -levels))
-    scores = (levels[order] / layout.FULL).astype(np.float32)
-    found = checked_constraints(constraints, fragments)
-    return MergeTree(fragments, totals, pairs[order], scores, score, found.must_link, found.cannot_link)
-
-
 def block_sizes(graph: RegionGraph) -> Sizes:
     """The fragments of the block's region graph and their voxels.
 
@@ -308,7 +265,7 @@ def _open_graph(
 
 
 def agglomeration_tasks(grid: Grid, options: AgglomerationOptions, given: Given = Given()) -> list[Task]:
-    """All tasks from fragments to the table ("tree",).
+    """All tasks from fragments to the tables of the merge tree.
 
     It is equal to `agglomerate` of the whole region graph.
 
@@ -321,7 +278,6 @@ def agglomeration_tasks(grid: Grid, options: AgglomerationOptions, given: Given 
         Constraints; each block notes what its voxels say of them in a table ("constraints", z, y, x).
     """
     tasks, points = [], points_in_blocks(given.points, grid)
-    constrained = grid.places() if given else []
     for place in grid.places():
         own = Given(given.labelled, points[place]) if given else None
         work = partial(_start, grid=grid, place=place, options=options, given=own)
@@ -332,16 +288,7 @@ def agglomeration_tasks(grid: Grid, options: AgglomerationOptions, given: Given 
         for place in grid.places(level):
             work = partial(_join, grid=grid, level=level, place=place, options=options)
             tasks.append(Task(work, keys("graph", grid.parts(place, level), level - 1), _written(level, place)))
-    merges = tuple(("merges", level, *place) for level in range(grid.top + 1) for place in grid.places(level))
-    work = partial(_assemble, grid=grid, score=options.score, constrained=constrained)
-    reads = keys("sizes", grid.places()) + keys("constraints", constrained) + merges
-    tasks.append(Task(work, reads, (("tree",),)))
-    return tasks
-
-
-def load_tree(store: Store, score: str) -> MergeTree:
-    """The merge tree that the tasks have written."""
-    return MergeTree(**store.load(("tree",)), score=score)
+    return tasks + tree_tasks(grid, constrained=bool(given))
 
 
 def load_contacts(store: Store, place: Triple) -> RegionGraph:
@@ -383,15 +330,3 @@ def _merge(store: Store, graph: OpenGraph, level: int, place: Triple, options: A
     merges, left = merge_inside(graph, options)
     store.save(("merges", level, *place), as_table(merges))
     store.save(("graph", level, *place), as_table(left))
-
-
-def _assemble(store: Store, *, grid: Grid, score: str, constrained: list[Triple]) -> None:
-    sizes = [as_record(Sizes, store.load(("sizes", *place))) for place in grid.places()]
-    merges = [
-        as_record(Merges, store.load(("merges", level, *place)))
-        for level in range(grid.top + 1)
-        for place in grid.places(level)
-    ]
-    found = [as_record(BlockConstraints, store.load(("constraints", *place))) for place in constrained]
-    tree = as_table(assemble_tree(sizes, merges, score, assemble_constraints(found)))
-    store.save(("tree",), {name: values for name, values in tree.items() if name != "score"})

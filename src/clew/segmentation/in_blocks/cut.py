@@ -21,8 +21,9 @@ from clew.kernels import agglomeration_layout as layout
 from clew.kernels.forest import unite_indices
 from clew.kernels.merge_tree import cut_tree
 from clew.segmentation.constraints import Rows
-from clew.segmentation.in_blocks.agglomeration import Merges, OpenGraph, Sizes
+from clew.segmentation.in_blocks.agglomeration import OpenGraph
 from clew.segmentation.in_blocks.constraints import nothing_given
+from clew.segmentation.in_blocks.tree import Merges, Sizes
 from clew.segmentation.relabel import lowest_kept
 from clew.space import Triple
 

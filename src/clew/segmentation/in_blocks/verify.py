@@ -16,10 +16,10 @@ from clew.blockwise.store import MemoryStore
 from clew.blockwise.tasks import run_pool, run_serial
 from clew.segmentation.agglomeration import MergeTree
 from clew.segmentation.constraints import PointConstraints
-from clew.segmentation.in_blocks.agglomeration import load_tree
 from clew.segmentation.in_blocks.constraints import Given
 from clew.segmentation.in_blocks.forest import check_method
 from clew.segmentation.in_blocks.segment import Undecided, memory_store, passed_up, segmentation_tasks
+from clew.segmentation.in_blocks.tree import load_tree
 from clew.segmentation.options import SegmentationOptions
 from clew.segmentation.segment import Segmentation, segment
 from clew.space import Triple, triple
