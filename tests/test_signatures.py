@@ -47,7 +47,7 @@ RECORDS = {
     "segment": (*SEGMENT, Output),
     "predict": (*NETWORK, Output),
     "evaluate": (LabelComparison, Output),
-    "evaluate_skeletons": (Comparison, Output),
+    "evaluate_skeletons": (Comparison, Mask, Output),
     "predict_blocks": (*NETWORK, Blocks, Volumes, BlockRun),
     "segment_blocks": (*SEGMENT, Blocks, Volumes, BlockRun),
     "relabel_blocks": (CutChoice, Volumes, BlockRun),

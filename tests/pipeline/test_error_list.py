@@ -10,6 +10,7 @@ import pytest
 import clew
 from clew import pipeline
 from clew.errors import InputError
+from clew.pipeline._viewed import read_marks
 from clew.volumes.affinities import affinity_attributes
 from clew.volumes.save import save_volume
 
@@ -148,3 +149,68 @@ def test_lists_that_are_no_verdicts_are_refused(folder: Path):
         (folder / "v.json").write_text(json.dumps({**found, "errors": [found["errors"][0] | change]}))
         with pytest.raises(InputError, match=message):
             listed(folder, **tree(folder), thresholds=3, verdicts=str(folder / "v.json"))
+
+
+def trace(folder: Path, objects: dict[int, range]) -> str:
+    """Skeletons along x, with a node in the middle of each of some fragments."""
+    things = []
+    for name, fragments in objects.items():
+        nodes = "".join(f'<node id="{n}" x="{10 + 12 * n + 6}" y="6" z="6"/>' for n in fragments)
+        edges = "".join(f'<edge source="{n}" target="{n + 1}"/>' for n in fragments[:-1])
+        things.append(f'<thing id="{name}"><nodes>{nodes}</nodes><edges>{edges}</edges></thing>')
+    scale = '<parameters><scale x="10" y="10" z="10"/></parameters>'
+    (folder / "s.nml").write_text(f"<things>{scale}{''.join(things)}</things>")
+    return str(folder / "s.nml")
+
+
+def traced(folder: Path, volume: str, **options) -> dict:
+    skeletons = trace(folder, {11: range(3), 12: range(3, 5), 13: range(5, 8)})
+    files = {"where": str(folder / "e.json"), "where_table": str(folder / "e.csv"), "overwrite": True}
+    pipeline.evaluate_skeletons(str(folder / volume), skeletons, **files, **options)
+    return json.loads((folder / "e.json").read_text())
+
+
+def test_errors_of_skeletons_have_place_and_cause(folder: Path, capsys: pytest.CaptureFixture[str]):
+    found = traced(folder, "fragments.zarr", **tree(folder), thresholds=3)
+    assert (found["truth"], found["threshold"], found["score"]) == ("skeletons", 0.2, "mean")
+    split, merge = sorted(found["errors"], key=lambda error: error["kind"], reverse=True)
+    assert (split["segments"], split["objects"], split["length_nm"]) == ([1, 3], [11], 0)
+    assert (merge["segments"], sorted(merge["objects"])) == ([3], [11, 12])
+    for error, contact, affinity, x in ((merge, [3, 4], 240, (35, 36)), (split, [2, 3], 150, (23, 24))):
+        assert error["merge"]["fragments"] == contact
+        assert error["merge"]["score"] == pytest.approx(affinity / 255, abs=1e-4)
+        assert sorted(error["merge"]["objects"]) in ([11, 11], [11, 12])
+        assert error["position_is"] == "contact"
+        assert error["position"][2] in x
+        assert error["position_nm"][2] == error["position"][2] * 10 + 100
+    said = capsys.readouterr().out
+    assert "merge tolerance 0 (merges count from 1 node on): " in said
+    assert "merge tolerance 50" in said
+    rows = list(csv.DictReader((folder / "e.csv").open()))
+    assert [row["kind"] for row in rows] == [error["kind"] for error in found["errors"]]
+    marks, threshold = read_marks(str(folder / "e.json"))
+    assert [len(each.marks) for each in marks] == [1, 1]
+    assert threshold == 0.2
+
+
+def test_errors_of_skeletons_in_a_segmentation_lie_where_parts_touch(folder: Path):
+    kinds = {error["kind"]: error for error in traced(folder, "segmentation.zarr")["errors"]}
+    assert (kinds["split"]["position_is"], kinds["split"]["position"][2]) == ("touch", 24)
+    assert (kinds["merge"]["position_is"], kinds["merge"]["merge"]) == ("node", None)
+
+
+def test_what_a_mask_cuts_off_is_a_piece_of_its_own(folder: Path):
+    mask = np.ones((12, 12, 96), np.uint8)
+    mask[..., 12:24] = 0
+    save_volume(folder / "m.zarr", mask, **NM)
+    skeletons = trace(folder, {11: range(4), 12: range(4, 8)})
+    volume = str(folder / "segmentation.zarr")
+    assert pipeline.evaluate_skeletons(volume, skeletons)[0].scores.splits == 2
+    assert pipeline.evaluate_skeletons(volume, skeletons, mask=str(folder / "m.zarr"))[0].scores.splits == 1
+
+
+def test_looking_for_errors_of_skeletons_needs_the_region_graph(folder: Path):
+    with pytest.raises(InputError, match="--region-graph"):
+        traced(folder, "fragments.zarr", merge_tree=tree(folder)["merge_tree"])
+    with pytest.raises(InputError, match="--where"):
+        pipeline.evaluate_skeletons(str(folder / "segmentation.zarr"), trace(folder, {1: range(3)}), threshold=0.3)

@@ -189,16 +189,16 @@ def skeleton_errors(segments: ArrayLike, skeletons: Skeletons, minimum_nodes: in
     >>> errors.run_length.tolist(), errors.splits.tolist()
     ([50.0], [1])
     """
-    segments, ids, owner = _checked(segments, skeletons)
+    segments, ids, owner = checked_nodes(segments, skeletons)
     minimum_nodes = as_whole(minimum_nodes, "minimum_nodes", 1)
-    pieces = _pieces(skeletons)
+    pieces = pieces_of(skeletons)
     sums = _runs(segments, skeletons, owner, pieces, minimum_nodes)
     length, runs = (np.bincount(pieces.owners, each, len(ids)).astype(np.float64) for each in sums)
-    parts = _parts(segments, owner, minimum_nodes)
-    shared = _shared(parts[:, 0])
+    parts = parts_of(segments, owner, minimum_nodes)
+    shared = shared_entries(parts[:, 0])
     splits = (
         np.bincount(
-            _parts(segments, pieces.of_nodes, minimum_nodes)[:, 1].astype(np.int64), minlength=len(pieces.owners)
+            parts_of(segments, pieces.of_nodes, minimum_nodes)[:, 1].astype(np.int64), minlength=len(pieces.owners)
         )
         - 1
     )
@@ -240,14 +240,14 @@ def score_skeletons(segments: ArrayLike, skeletons: Skeletons, minimum_nodes: in
     >>> scores.run_length, scores.splits, scores.merges
     (50.0, 1, 0)
     """
-    segments, _, owner = _checked(segments, skeletons)
+    segments, _, owner = checked_nodes(segments, skeletons)
     minimum_nodes = as_whole(minimum_nodes, "minimum_nodes", 1)
-    pieces = _pieces(skeletons)
+    pieces = pieces_of(skeletons)
     length, runs = _runs(segments, skeletons, owner, pieces, minimum_nodes)
     total = float(length.sum())
     if not total:
         raise InputError("the skeletons must have edges of some length inside the volume; check offset and voxel size")
-    apart, together = (_parts(segments, of, minimum_nodes) for of in (pieces.of_nodes, owner))
+    apart, together = (parts_of(segments, of, minimum_nodes) for of in (pieces.of_nodes, owner))
     splits, merges = (len(parts) - len(np.unique(parts[:, at])) for parts, at in ((apart, 1), (together, 0)))
     run_length = float(runs.sum()) / total
     return SkeletonScores(
@@ -261,7 +261,7 @@ def score_skeletons(segments: ArrayLike, skeletons: Skeletons, minimum_nodes: in
     )
 
 
-def _checked(segments: ArrayLike, skeletons: Skeletons) -> tuple[Labels, NDArray[np.int64], NDArray[np.int64]]:
+def checked_nodes(segments: ArrayLike, skeletons: Skeletons) -> tuple[Labels, NDArray[np.int64], NDArray[np.int64]]:
     """Segments, ids of the skeletons, and the index of each node's skeleton in them."""
     found = as_ids(segments, "segments")
     if found.shape != skeletons.skeletons.shape:
@@ -273,23 +273,23 @@ def _checked(segments: ArrayLike, skeletons: Skeletons) -> tuple[Labels, NDArray
     return found, ids, owner.ravel()
 
 
-class _Pieces(NamedTuple):
+class Pieces(NamedTuple):
     """The piece of each node, and the skeleton of each piece, by their indices."""
 
     of_nodes: NDArray[np.int64]
     owners: NDArray[np.int64]
 
 
-def _pieces(skeletons: Skeletons) -> _Pieces:
+def pieces_of(skeletons: Skeletons) -> Pieces:
     _, owner = np.unique(skeletons.skeletons, return_inverse=True)
     if skeletons.pieces is None:
-        return _Pieces(owner.ravel(), np.arange(owner.max(initial=-1) + 1))
+        return Pieces(owner.ravel(), np.arange(owner.max(initial=-1) + 1))
     rows = np.stack([owner.ravel(), skeletons.pieces], axis=1)
     found, index = np.unique(rows, axis=0, return_inverse=True)
-    return _Pieces(index.ravel(), found[:, 0])
+    return Pieces(index.ravel(), found[:, 0])
 
 
-def _parts(segments: Labels, owner: NDArray[np.int64], minimum_nodes: int) -> Labels:
+def parts_of(segments: Labels, owner: NDArray[np.int64], minimum_nodes: int) -> Labels:
     """Rows (segment, skeleton) of pairs that share at least so many nodes.
 
     Segment 0 stands for none and gives no row.
@@ -299,21 +299,21 @@ def _parts(segments: Labels, owner: NDArray[np.int64], minimum_nodes: int) -> La
     return pairs[counts >= minimum_nodes]
 
 
-def _shared(segments: Labels) -> NDArray[np.bool_]:
+def shared_entries(segments: Labels) -> NDArray[np.bool_]:
     """Mark the entries that occur more than once."""
     _, index, counts = np.unique(segments, return_inverse=True, return_counts=True)
     return counts[index.ravel()] > 1
 
 
 def _runs(
-    segments: Labels, skeletons: Skeletons, owner: NDArray[np.int64], pieces: _Pieces, minimum_nodes: int
+    segments: Labels, skeletons: Skeletons, owner: NDArray[np.int64], pieces: Pieces, minimum_nodes: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Path length of each piece, and the sum of the squares of its runs."""
     lengths, first, second = skeletons.lengths, *skeletons.edges.T
     count = len(pieces.owners)
     total = np.bincount(pieces.of_nodes[first], lengths, count).astype(np.float64)
-    parts = _parts(segments, owner, minimum_nodes)
-    merging = np.unique(parts[_shared(parts[:, 0]), 0])
+    parts = parts_of(segments, owner, minimum_nodes)
+    merging = np.unique(parts[shared_entries(parts[:, 0]), 0])
     good = (segments[first] == segments[second]) & (segments[first] != 0) & ~np.isin(segments[first], merging)
     rows = np.stack([segments[first], pieces.of_nodes[first].astype(np.uint64)], axis=1)[good]
     pairs, index = np.unique(rows, axis=0, return_inverse=True)

@@ -137,9 +137,7 @@ def _relabel_blocks(given: Any) -> Ending:
 
 def _evaluate(given: Any) -> Ending:
     wrote = _given(given.json, given.plot, given.edge_plot, given.where, given.where_table)
-    tree, graph = given.merge_tree, given.region_graph
-    if tree and not graph:
-        graph = next(filter(_is_there, [_beside(tree, FILE_NAMES["region_graph"])]), None)
+    tree, graph = given.merge_tree, _graph_beside(given.merge_tree, given.region_graph)
     seen = [*_see_run(given.segmentation, tree), "--truth", given.truth]
     if given.where:
         return Ending(wrote, [*seen, "--errors", given.where])
@@ -157,7 +155,18 @@ def _evaluate_blocks(given: Any) -> Ending:
 
 
 def _evaluate_skeletons(given: Any) -> Ending:
-    return Ending(_given(given.json), _see_run(given.segmentation, given.merge_tree))
+    wrote, tree = _given(given.json, given.where, given.where_table), given.merge_tree
+    graph = _graph_beside(tree, given.region_graph)
+    seen = _see_run(given.segmentation, tree)
+    if given.where:
+        return Ending(wrote, [*seen, "--errors", given.where])
+    if given.where_table or (tree and not graph):
+        return Ending(wrote, seen)
+    words = ["evaluate-skeletons", given.segmentation, given.skeletons, *_size(given)]
+    words += ["--merge-tree", tree, "--region-graph", graph] if tree else []
+    for name in ("unit", "box", "mask"):
+        words += [f"--{name}", getattr(given, name)] if getattr(given, name) else []
+    return Ending(wrote, [*words, "--where", _free("errors.json")])
 
 
 def _choose_threshold(given: Any) -> Ending:
@@ -176,6 +185,10 @@ def _export(given: Any) -> Ending:
         made = join(place, given.format)
         return Ending([made], ["view", "--segmentation", made])
     return Ending([place], ["status", given.folder])
+
+
+def _export_network(given: Any) -> Ending:
+    return Ending([given.target], [])
 
 
 def _status(given: Any) -> Ending:
@@ -270,7 +283,7 @@ ENDINGS: dict[str, Callable[[Any], Ending]] = {
     "agglomerate": _agglomerate, "relabel": _relabel, "segment": _segment, "evaluate": _evaluate,
     "evaluate_skeletons": _evaluate_skeletons, "choose_threshold": _choose_threshold, "predict_blocks": _predict_blocks,
     "segment_blocks": _segment_blocks, "relabel_blocks": _relabel_blocks, "evaluate_blocks": _evaluate_blocks,
-    "convert_blocks": _convert_blocks, "export": _export, "status": _status, "retry": _retry, "verify_blocks": _verify_blocks,
+    "convert_blocks": _convert_blocks, "export": _export, "export_network": _export_network, "status": _status, "retry": _retry, "verify_blocks": _verify_blocks,
     "check": _check, "plan": _plan, "train": _train, "augment": _augment, "synthesize": _synthesize, "convert": _convert,
     "view": _view, "proofread": _proofread, "export_truth": _export_truth, "report": _report, "run": _run, "demo": _demo,
 }  # fmt: skip
@@ -278,7 +291,7 @@ ENDINGS: dict[str, Callable[[Any], Ending]] = {
 
 
 def _look(path: str, *size: str) -> Words:
-    """The command that goes on from a volume: of affinities to segment, else to look at it."""
+    """The command that goes on from a volume: segment affinities, or look."""
     volume = open_volume(path, voxel_size=None if not size else (1, 1, 1))
     if volume.axes == "czyx":
         return [*_segment_words(path, "segment"), *size]
@@ -307,6 +320,13 @@ def _after_table(path: str, graph: str | None = None) -> Words:
     stored = record.get("suggested_score") == record["score"] and record.get("suggested_threshold") is not None
     words = ["relabel", fragments, path, _free(_beside(path, FILE_NAMES["segmentation"]))]
     return words if stored else [*words, "--threshold", THRESHOLD]
+
+
+def _graph_beside(tree: str | None, graph: str | None) -> str | None:
+    """The region graph that was given, or that lies beside a merge tree."""
+    if graph or not tree:
+        return graph
+    return next(filter(_is_there, [_beside(tree, FILE_NAMES["region_graph"])]), None)
 
 
 def _see_run(segmentation: str, tree: str | None) -> Words:

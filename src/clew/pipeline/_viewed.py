@@ -106,9 +106,12 @@ def read_marks(path: str) -> tuple[list[Marks], float | None]:
 def _mark(row: Mapping[str, Any], path: str) -> Mark:
     position = expect(row, "position_nm", "a list of numbers", path)
     segments, objects = (expect(row, name, "a list of numbers", path) for name in ("segments", "objects"))
-    bits, rank = expect(row, "bits", "a number", path), expect(row, "rank", "a number", path)
+    rank = expect(row, "rank", "a number", path)
+    traced = "bits" not in row
+    value = expect(row, "length_nm" if traced else "bits", "a number", path)
+    cost = f"{value / 1000:.2f} µm of path" if traced else f"{value:.4f} bits"
     parts = f"segments {', '.join(map(str, segments))}; objects {', '.join(map(str, objects))}"
-    return Mark(position, f"{row['kind']} {rank}, {bits:.4f} bits: {parts}", segments, rank)
+    return Mark(position, f"{row['kind']} {rank}, {cost}: {parts}", segments, rank)
 
 
 def _is_there(path: str) -> bool:

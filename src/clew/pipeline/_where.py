@@ -189,11 +189,11 @@ def _row(rank: int, placed: PlacedError, size: Lengths, offset: Lengths, tree: T
         "objects": list(error.objects), "voxels": error.voxels, "length_nm": placed.length, "calibre_nm": placed.calibre,
         "position": list(placed.place), "position_nm": (np.array(placed.place) * size + offset).tolist(),
         "position_is": placed.found, "inside_fragment": cause if isinstance(cause, int) else None,
-        "merge": _merge(cause, tree) if tree is not None and isinstance(cause, Cause) else None, "verdict": None,
+        "merge": merge_row(cause, tree) if tree is not None and isinstance(cause, Cause) else None, "verdict": None,
     }  # fmt: skip
 
 
-def _merge(cause: Cause, tree: Tree) -> dict[str, Any]:
+def merge_row(cause: Cause, tree: Tree) -> dict[str, Any]:
     """The responsible merge of the tree and its contact."""
     own = contact_scores(tree.graph, tree.tree.score)[cause.edge]
     return {
@@ -231,7 +231,7 @@ def write_errors(document: dict[str, Any], path: Path, record: Record) -> None:
 def write_error_table(document: dict[str, Any], path: Path) -> None:
     """Write errors as CSV, a row each; an existing file is replaced."""
     rows = [_flat(row) for row in document["errors"]]
-    names = list(_flat(_EMPTY))
+    names = list(rows[0]) if rows else list(_flat(_EMPTY))
     with written_beside(path, overwrite=True) as partial, partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, names)
         writer.writeheader()

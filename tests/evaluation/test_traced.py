@@ -1,0 +1,62 @@
+"""Where skeletons are split and merged."""
+
+from itertools import combinations
+
+import numpy as np
+from hypothesis import given
+
+from clew.evaluation.skeletons import Skeletons, score_skeletons
+from clew.evaluation.traced import merged_pairs, node_table, traced_errors
+from evaluation.skeleton_cases import paths, traced
+
+
+@given(traced())
+def test_all_splits_are_listed_and_each_pair_of_skeletons_once(made):
+    skeletons, segments = made
+    splits, merges = traced_errors(segments, skeletons, number=1000)
+    assert len(splits) == score_skeletons(segments, skeletons).splits
+    pairs = [frozenset(skeleton for _, skeleton in error.parts) for error in merges]
+    owners = {}
+    for segment, owner in zip(segments.tolist(), (skeletons.skeletons + 1).tolist(), strict=True):
+        owners.setdefault(segment, set()).add(owner)
+    naive = {frozenset(pair) for segment, held in owners.items() if segment for pair in combinations(held, 2)}
+    assert len(set(pairs)) == len(pairs)
+    assert set(pairs) <= naive
+    assert merged_pairs(segments, skeletons) == len(naive)
+    for error in splits + merges:
+        for (segment, skeleton), node in zip(error.parts, error.at, strict=True):
+            assert skeletons.skeletons[node] + 1 == skeleton
+            assert segments[node] == segment or error.kind == "split"
+        assert segments[error.at[1]] == error.parts[1][0]
+    assert [error.length for error in splits] == sorted((error.length for error in splits), reverse=True)
+
+
+def test_a_split_lies_at_the_edge_and_a_merge_where_skeletons_are_nearest():
+    skeletons = paths(5, 3)
+    splits, merges = traced_errors([1, 1, 1, 2, 2, 2, 2, 9], skeletons)
+    assert [(error.parts, error.nodes, error.length, error.at) for error in splits] == [
+        (((1, 1), (2, 1)), 2, 10.0, (2, 3)),
+        (((2, 2), (9, 2)), 1, 0.0, (6, 7)),
+    ]
+    assert [(error.parts, error.length) for error in merges] == [(((2, 1), (2, 2)), 10.0)]
+    assert traced_errors([1, 1, 1, 2, 2, 2, 2, 9], skeletons, minimum_nodes=2)[0][1:] == []
+
+
+def test_two_skeletons_that_share_two_segments_are_one_merge():
+    skeletons = paths(4, 4)
+    segments = [1, 1, 2, 2, 1, 1, 2, 2]
+    assert score_skeletons(segments, skeletons).merges == 2
+    assert merged_pairs(segments, skeletons) == 1
+    assert len(traced_errors(segments, skeletons)[1]) == 1
+
+
+def test_what_leaves_and_comes_back_is_no_split():
+    skeletons = paths(4)
+    pieces = Skeletons(skeletons.positions, np.array([[0, 1], [2, 3]]), skeletons.skeletons, np.array([0, 0, 1, 1]))
+    assert traced_errors([1, 1, 2, 2], pieces) == ([], [])
+    assert len(traced_errors([1, 1, 2, 2], skeletons)[0]) == 1
+
+
+def test_nodes_are_counted_in_the_table():
+    table = node_table([0, 5, 5, 6], paths(2, 2))
+    assert [table.segments.tolist(), table.truths.tolist(), table.counts.tolist()] == [[5, 5, 6], [1, 2, 2], [1, 1, 1]]
