@@ -283,7 +283,8 @@ ENDINGS: dict[str, Callable[[Any], Ending]] = {
     "agglomerate": _agglomerate, "relabel": _relabel, "segment": _segment, "evaluate": _evaluate,
     "evaluate_skeletons": _evaluate_skeletons, "choose_threshold": _choose_threshold, "predict_blocks": _predict_blocks,
     "segment_blocks": _segment_blocks, "relabel_blocks": _relabel_blocks, "evaluate_blocks": _evaluate_blocks,
-    "convert_blocks": _convert_blocks, "export": _export, "export_network": _export_network, "status": _status, "retry": _retry, "verify_blocks": _verify_blocks,
+    "convert_blocks": _convert_blocks, "export": _export, "export_network": _export_network,
+    "status": _status, "retry": _retry, "verify_blocks": _verify_blocks,
     "check": _check, "plan": _plan, "train": _train, "augment": _augment, "synthesize": _synthesize, "convert": _convert,
     "view": _view, "proofread": _proofread, "export_truth": _export_truth, "report": _report, "run": _run, "demo": _demo,
 }  # fmt: skip
