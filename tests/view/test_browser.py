@@ -2,9 +2,6 @@
 
 import io
 import json
-import os
-from types import SimpleNamespace
-from urllib.parse import urlparse
 
 import numpy as np
 import pytest
@@ -17,35 +14,11 @@ from clew.view.colours import colours_of
 from clew.view.layers import Layer, Mark, Marks
 from clew.view.neuroglancer import address_of, view
 from noise import noisy_affinities
+from view.pages import differing, picture
 
 SIZE = (10.0, 10.0, 10.0)
-WINDOW = {"width": 700, "height": 500}
-SECTION = (slice(60, 240), slice(20, 230))
-"""Pixels (rows, columns) inside the panel of xy."""
-READY = """async () => {
-  const wait = (time) => new Promise((done) => setTimeout(done, time));
-  for (let calm = 0; calm < 3; ) { await wait(100); calm = viewer.isReady() ? calm + 1 : 0; }
-}"""
 SELECTED = """() => [...viewer.layerManager.getLayerByName("segmentation").layer.displayState.segmentationGroupState.value
   .visibleSegments].map(String)"""
-
-
-@pytest.fixture(scope="module")
-def playwright():
-    """Chromium and what drives it; without them the tests are skipped, but fail under CI."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        sync_playwright = None
-    if sync_playwright is None or browser.find_browser() is None:
-        lacking = "playwright" if sync_playwright is None else "Chromium (apt install chromium)"
-        (pytest.fail if os.environ.keys() & {"CI", "BROWSER_REQUIRED"} else pytest.skip)(
-            f"{lacking} is not here: the viewer is not seen in a browser"
-        )
-    with sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=browser.find_browser(), args=browser.browser_options())
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")
@@ -71,43 +44,6 @@ def viewer(layers):
     marks = [Mark((120, 480, 480), f"error {number}") for number in range(3)]
     yield view(layers, threshold=0.5, marks=[Marks("merges", "#d55e00", marks), Marks("splits", "#0072b2", marks[:1])])
     neuroglancer.stop()
-
-
-@pytest.fixture
-def open_page(playwright):
-    """Opens addresses; at the end, no page may have complained or asked anybody else."""
-    pages = []
-
-    def opened(address):
-        page = playwright.new_page(viewport=WINDOW)
-        seen = SimpleNamespace(page=page, errors=[], requests=[], host=urlparse(address).netloc)
-        page.on("console", lambda message: seen.errors.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: seen.errors.append(str(error)))
-        page.on("request", lambda request: seen.requests.append(request.url))
-        pages.append(seen)
-        page.goto(address)
-        page.wait_for_function("() => viewer.layerManager.managedLayers.length > 0", timeout=60_000)
-        page.evaluate(READY)
-        return page
-
-    yield opened
-    for seen in pages:
-        assert not seen.errors
-        assert not seen.page.evaluate("() => document.querySelector('#neuroglancer-status-container')?.innerText")
-        hosts = {urlparse(url).netloc for url in seen.requests if not url.startswith(("data:", "blob:"))}
-        assert hosts == {seen.host}, "no request leaves the machine"
-        seen.page.close()
-
-
-def picture(page, part=SECTION):
-    """Pixels of a part of the page, when all is drawn."""
-    page.evaluate(READY)
-    return np.array(Image.open(io.BytesIO(page.screenshot())).convert("RGB")).astype(int)[part]
-
-
-def differing(one, other):
-    """Share of pixels that differ clearly."""
-    return np.mean(np.abs(one - other).max(-1) > 16)
 
 
 def move(page, step):

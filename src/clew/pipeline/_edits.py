@@ -113,7 +113,7 @@ class Edits:
         self._log = EditLog(Path(path), _about(graph, fragments), user=user, read_only=read_only)
         self._lock, self._rows = threading.RLock(), list[Row]()
         self._decoded: dict[int, list[Division]] = {}
-        self._live: tuple[list[int], Segments | None] = [], None
+        self._live: tuple[list[Row], Segments | None] = [], None
 
     def merge(self, one: Voxel, other: Voxel, *, comment: str = "") -> int:
         """Join the segments at two voxels (z, y, x); returns the number of the edit."""
@@ -204,13 +204,14 @@ class Edits:
 
     def _followed(self) -> Segments:
         rows, (applied, segments) = self._active(), self._live
-        new = rows[len(applied) :]
-        same = [row.number for row in rows[: len(applied)]] == applied
-        if segments is None or not same or any("divided" in row.content for row in new):
-            new, segments = rows, Segments(self.graph, self.tree, self.threshold, self._divisions())
-        for row in new:
-            segments.correct(self._correction(row))
-        self._live = [row.number for row in rows], segments
+        if segments is None or _divided(rows) != _divided(applied):
+            applied, segments = [], Segments(self.graph, self.tree, self.threshold, self._divisions())
+        elif [row.number for row in rows[: len(applied)]] != [row.number for row in applied]:
+            applied = []
+            segments.restart()
+        if len(rows) > len(applied):
+            segments.correct(*map(self._correction, rows[len(applied) :]))
+        self._live = rows, segments
         return segments
 
     def apply(self, threshold: float | None = None) -> Corrected:
@@ -363,8 +364,7 @@ class Edits:
         if not more:
             return self.segments()
         segments = Segments(self.graph, self.tree, self.threshold, [*self._divisions(), *more])
-        for row in self._active():
-            segments.correct(self._correction(row, more))
+        segments.correct(*(self._correction(row, more) for row in self._active()))
         return segments
 
     def _divide(self, fragment: int, sources: list[list[int]], sinks: list[list[int]]) -> Division:
@@ -395,6 +395,11 @@ class Edits:
                 raise InputError(f"voxel {tuple(voxel)} lies in no fragment: take one inside a segment")
             points.append([fragment, *voxel])
         return points
+
+
+def _divided(rows: Sequence[Row]) -> list[int]:
+    """Numbers of the edits that divide fragments."""
+    return [row.number for row in rows if "divided" in row.content]
 
 
 def _digest(graph: RegionGraph, members: NDArray[np.int64]) -> str:

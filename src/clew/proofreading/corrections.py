@@ -74,6 +74,8 @@ class Segments:
         self.graph = divided_graph(graph, divisions)
         fragments = self.graph.fragments
         self._ends = positions_of(fragments, self.graph.edges)
+        # contacts are in the order of their smaller fragments: those of one segment are found without a look at all
+        self._firsts = np.append(0, np.cumsum(np.bincount(self._ends[:, 0], minlength=len(fragments))))
         self.owners = positions_of(graph.fragments, owners_of(fragments, divisions))
         segments = segment_lookup(tree, threshold)[self.owners]
         self._joined = segments[self._ends[:, 0]] == segments[self._ends[:, 1]]
@@ -83,15 +85,23 @@ class Segments:
         self._roots = first[again]
         if divisions:
             self._unite_anew(np.unique(self._roots))
+        self._begun = self._joined.copy(), self._links.copy(), self._roots
 
-    def correct(self, correction: Correction) -> None:
-        """Cut what it cuts, then join what it joins."""
-        cut = positions_of(self.graph.fragments, correction.cut)
-        links = positions_of(self.graph.fragments, correction.links)
-        self._joined[self._rows_of(cut)] = False
-        self._links.difference_update(map(tuple, cut.tolist()))
-        self._links.update(map(tuple, links.tolist()))
-        self._unite_anew(np.unique(self._roots[np.concatenate([cut, links]).ravel()]))
+    def restart(self) -> None:
+        """Take all corrections back."""
+        joined, links, self._roots = self._begun
+        self._joined, self._links = joined.copy(), links.copy()
+
+    def correct(self, *corrections: Correction) -> None:
+        """Do corrections in their order: cut what each cuts, then join what it joins."""
+        touched = [np.zeros(0, np.int64)]
+        for correction in corrections:
+            cut, links = self._places(correction.cut), self._places(correction.links)
+            self._joined[self._rows_of(cut)] = False
+            self._links.difference_update(map(tuple, cut.tolist()))
+            self._links.update(map(tuple, links.tolist()))
+            touched += [cut.ravel(), links.ravel()]
+        self._unite_anew(np.unique(self._roots[np.concatenate(touched)]))
 
     def roots(self) -> NDArray[np.int64]:
         """Position of the smallest fragment that each fragment hangs together with.
@@ -102,7 +112,7 @@ class Segments:
 
     def root_of(self, fragment: int) -> int:
         """Position of the smallest fragment that one hangs together with."""
-        return int(self._roots[positions_of(self.graph.fragments, np.array([fragment], np.uint64))[0]])
+        return int(self._roots[self._places(np.array([fragment], np.uint64))[0]])
 
     def members(self, root: int) -> NDArray[np.int64]:
         """Positions of the fragments that hang together with one, ascending."""
@@ -113,8 +123,9 @@ class Segments:
 
         None where they do not touch.
         """
-        low, high = self._ends.T
-        rows = np.flatnonzero((one[low] & other[high]) | (other[low] & one[high]))
+        rows = self._rows_from(np.flatnonzero(one | other))
+        low, high = self._ends[rows].T
+        rows = rows[(one[low] & other[high]) | (other[low] & one[high])]
         if not len(rows):
             return None
         return self._ends[rows[contact_strengths(self.graph, rows).argmax()]]
@@ -150,19 +161,26 @@ class Segments:
 
     def _unite_anew(self, touched: NDArray[np.int64]) -> None:
         """Find out what hangs together in the segments with these roots."""
-        inside = np.isin(self._roots, touched)
+        inside = self._inside(touched)
         members = np.flatnonzero(inside)
         ends, _ = self._contacts_inside(inside)
         local = np.searchsorted(members, ends)
         self._roots = self._roots.copy()
         self._roots[members] = members[unite_indices(local[:, 0], local[:, 1], len(members))]
 
+    def _inside(self, roots: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which fragments belong to the segments with these roots."""
+        chosen = np.zeros(len(self._roots), bool)
+        chosen[roots] = True
+        return chosen[self._roots]
+
     def _contacts_inside(self, inside: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The contacts and links that hold whole segments together.
 
         Their ends (n + k, 2), and the rows (n,) of the contacts, which come first.
         """
-        rows = np.flatnonzero(self._joined & inside[self._ends[:, 0]])
+        rows = self._rows_from(np.flatnonzero(inside))
+        rows = rows[self._joined[rows]]
         links = self._link_array()
         return np.concatenate([self._ends[rows], links[inside[links].all(axis=1)]]), rows
 
@@ -181,7 +199,7 @@ class Segments:
         roots = self.roots()
         if self.are_apart(sources, sinks):
             raise InputError("the two sides of the split are different segments already: nothing to split")
-        inside = np.isin(roots, roots[np.concatenate(sides)])
+        inside = self._inside(roots[np.concatenate(sides)])
         ends, every = self._weighted(inside)
         cut = ends[minimum_cut(ends, every, self.graph.sizes, *sides)]
         pairs = np.unique(np.sort(self.graph.fragments[cut], axis=1), axis=0)
@@ -207,19 +225,28 @@ class Segments:
         return ends, np.concatenate([strengths, np.full(len(ends) - len(rows), strengths.max(initial=1))])
 
     def _side(self, ids: Ids) -> NDArray[np.int64]:
-        places = positions_of(self.graph.fragments, np.unique(ids))
+        places = self._places(np.unique(ids))
         if not len(places) or (places < 0).any():
             raise InputError("each side of a split needs a fragment at least, and only fragments of the region graph")
         return places
 
     def _rows_of(self, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
         """Rows of the contacts among some pairs of positions."""
-        if not len(self._ends):
-            return np.zeros(0, np.int64)
+        rows = self._rows_from(np.unique(pairs[:, 0]))
         count = len(self.graph.fragments)
-        keys, wanted = (rows[:, 0] * count + rows[:, 1] for rows in (self._ends, pairs))
-        rows = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-        return rows[keys[rows] == wanted]
+        keys, wanted = (ends[:, 0] * count + ends[:, 1] for ends in (self._ends[rows], pairs))
+        return rows[np.isin(keys, wanted)]
+
+    def _rows_from(self, fragments: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Rows of the contacts whose smaller fragment is one of these; ascending, as these are."""
+        starts, lengths = self._firsts[fragments], self._firsts[fragments + 1] - self._firsts[fragments]
+        return np.repeat(starts - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
+
+    def _places(self, ids: Ids) -> NDArray[np.int64]:
+        """Positions of a few fragments, -1 for what is none."""
+        fragments = self.graph.fragments
+        places = np.minimum(np.searchsorted(fragments, ids), len(fragments) - 1)
+        return np.where(fragments[places] == ids, places, -1)
 
     def _link_array(self) -> NDArray[np.int64]:
         return np.array(sorted(self._links), np.int64).reshape(-1, 2)
@@ -243,8 +270,7 @@ def replay(segments: Segments, corrections: Sequence[Correction]) -> tuple[Ids, 
     broken : list of int
         Positions of the merges whose two fragments are apart, and of the splits of which a source and a sink are together.
     """
-    for correction in corrections:
-        segments.correct(correction)
+    segments.correct(*corrections)
     fragments = segments.graph.fragments
     lookup = fragments[segments.roots()]
     return lookup, [number for number, made in enumerate(corrections) if not _holds(made, fragments, lookup)]

@@ -53,9 +53,10 @@ function show(layer, found) {
   if (found.text) tell(found.text);
 }
 
-const pointOf = (point, k) => ({ type: POINT, id: `${k}`, properties: [], point: Float32Array.from(point) });
+// an id is never used again: neuroglancer remembers what was deleted
+const pointOf = (point) => ({ type: POINT, id: "", properties: [], point: Float32Array.from(point) });
 const lineOf = (points) => points.slice(1).map((point, k) => (
-  { type: LINE, id: `${k}`, properties: [], pointA: Float32Array.from(points[k]), pointB: Float32Array.from(point) }));
+  { type: LINE, id: "", properties: [], pointA: Float32Array.from(points[k]), pointB: Float32Array.from(point) }));
 
 function draw(name, annotations) {
   const drawn = viewer.layerManager.getLayerByName(name)?.layer.localAnnotations;

@@ -1,0 +1,153 @@
+"""Segments corrected by mouse and keys in a real browser."""
+
+import numpy as np
+import pytest
+
+import clew
+from clew.view.layers import Layer
+from clew.view.neuroglancer import address_of, view
+from view.pages import READY, differing, picture
+
+SIZE = (10.0, 10.0, 10.0)
+WINDOW = {"width": 900, "height": 560}
+STATE = "viewer.layerManager.getLayerByName('corrected').layer.displayState.segmentationGroupState.value"
+SELECTED = f"[...{STATE}.visibleSegments].map(String)"
+CALM = "() => !document.querySelector('#neuroglancer-status-container')?.innerText"
+
+
+@pytest.fixture
+def edits(tmp_path):
+    """Six columns of fragments along x, 16 × 96 × 16 voxels each; the weak contact in the middle is apart."""
+    fragments = np.repeat(np.arange(1, 7, dtype=np.uint64), 16)[None, None].repeat(16, 0).repeat(96, 1)
+    affinities = np.full((3, *fragments.shape), 230, np.uint8)
+    affinities[2, ..., 48] = 150
+    graph = clew.build_region_graph(affinities, fragments)
+    options = {"threshold": 0.3, "affinities": affinities}
+    with clew.Edits(tmp_path / "edits.sqlite", graph, clew.agglomerate(graph), fragments, **options) as opened:
+        yield opened
+
+
+@pytest.fixture
+def viewer(edits):
+    import neuroglancer
+
+    raw = np.random.default_rng(0).integers(0, 256, edits.fragments.shape, np.uint8)
+    sliding = Layer("segmentation", edits.fragments, "segmentation", SIZE, tree=edits.tree, visible=False)
+    corrected = Layer("corrected", edits.fragments, "segmentation", SIZE, editor=edits)
+    yield view([Layer("raw", raw, "image", SIZE), sliding, corrected], threshold=0.3)
+    neuroglancer.stop()
+
+
+class Hand:
+    """Mouse and keys over voxels of the section xy."""
+
+    def __init__(self, page):
+        self.page = page
+        box = page.evaluate(
+            "() => document.querySelector('.neuroglancer-rendered-data-panel').getBoundingClientRect().toJSON()"
+        )
+        self.middle = np.array([box["x"] + box["width"] / 2, box["y"] + box["height"] / 2])
+
+    def point(self, x, y):
+        """Move to a voxel, and wait until the page knows what lies below."""
+        place = np.array(self.page.evaluate("() => [...viewer.position.value].slice(0, 2)"))
+        scale = self.page.evaluate("() => viewer.navigationState.zoomFactor.value")
+        at = self.middle + (np.array([x, y]) - place) / scale
+        self.page.mouse.move(*(at + 3))
+        self.page.mouse.move(*at)
+        self.page.wait_for_function(
+            f"() => {STATE.replace('.segmentationGroupState.value', '')}.segmentSelectionState.baseValue"
+        )
+        self.page.wait_for_timeout(100)
+        return at
+
+    def select(self, x, y):
+        count = len(self.selected())
+        self.page.mouse.dblclick(*self.point(x, y))
+        self.wait_for(count + 1)
+
+    def click(self, x, y):
+        """Click with control."""
+        self.point(x, y)
+        self.page.keyboard.down("Control")
+        self.page.mouse.down()
+        self.page.mouse.up()
+        self.page.keyboard.up("Control")
+        self.page.wait_for_timeout(100)
+
+    def press(self, keys, answer=None):
+        """Press keys; the document of the answer from the server, where one is waited for."""
+        if answer is None:
+            self.page.keyboard.press(keys)
+            self.page.wait_for_timeout(100)
+            return None
+        with self.page.expect_response(lambda found: found.request.method == "POST" and answer in found.url) as asked:
+            self.page.keyboard.press(keys)
+        return asked.value.json()
+
+    def selected(self):
+        return self.page.evaluate(SELECTED)
+
+    def wait_for(self, count):
+        """Wait until so many segments are selected: roots, no fragments."""
+        roots = f"{SELECTED}.filter((id) => BigInt(id) >> 56n === 2n).length === {count}"
+        self.page.wait_for_function(roots, timeout=60_000)
+        assert len(self.selected()) == count
+
+
+def test_merge_undo_redo_and_multicut_by_mouse_and_keys(viewer, edits, open_page):
+    page = open_page(address_of(viewer), WINDOW)
+    hand, view_of_3d = Hand(page), (slice(330, 500), slice(20, 250))
+    nothing = picture(page, view_of_3d)
+    hand.select(40, 44)
+    hand.select(56, 52)
+    page.wait_for_timeout(1000)
+    assert differing(picture(page, view_of_3d), nothing) > 0.01, "surfaces are drawn"
+    hand.press("Shift+M")
+    hand.click(40, 44)
+    hand.click(56, 52)
+    hand.press("Shift+Enter", "/merge")
+    hand.wait_for(1)
+    hand.press("Shift+M")
+    assert edits.apply().lookup.tolist() == [1] * 6
+    hand.press("Control+z", "/edits/undo")
+    hand.wait_for(2)
+    hand.press("Control+y", "/edits/redo")
+    hand.wait_for(1)
+    hand.press("Shift+C")
+    hand.click(40, 44)
+    hand.press("g")
+    hand.click(56, 52)
+    hand.press("Shift+Enter", "/split")
+    hand.wait_for(2)
+    assert edits.apply().lookup.tolist() == [1, 1, 1, 4, 4, 4]
+    assert [row["kind"] for row in edits.history()] == ["merge", "undo", "redo", "split"]
+    page.wait_for_function(CALM)
+
+
+def test_keys_go_to_doubtful_contacts_and_split_a_fragment(viewer, edits, open_page):
+    page = open_page(address_of(viewer), WINDOW)
+    hand = Hand(page)
+    hand.point(40, 48)
+    found = hand.press("j", "/edits/next")
+    hand.wait_for(2)
+    assert page.evaluate("() => [...viewer.position.value].slice(0, 3)") == pytest.approx(found["position"])
+    assert page.locator("#clew-edits").inner_text().startswith("apart at score 0.59")
+    hand.press("k", "/edits/seen")
+    assert edits.seen() == {(3, 4)}
+    hand.point(40, 40)
+    assert hand.press("d", "/edits/done")["text"].startswith("segment is done")
+    assert edits.done() == {1}
+    hand.press("f", "/edits/one")
+    hand.point(40, 58)
+    hand.press("g", "/edits/other")
+    made = hand.press("c", "/edits/cut")
+    assert len(made["add"]) == 2, made["text"]
+    url = "viewer.layerManager.getLayerByName('corrected').layer.dataSources[0].spec.url"
+    page.wait_for_function(f"() => {url}.endsWith('/segments1')")
+    drawn = "viewer.layerManager.getLayerByName('one side').layer.localAnnotations"
+    assert page.evaluate(f"() => [...{drawn}].length") == 0
+    page.evaluate(READY)
+    assert len(edits.apply().fragments) == 7
+    assert edits.done() == set(), "what was divided is not done"
+    page.wait_for_function(CALM)
