@@ -74,11 +74,11 @@ def measure(table: OverlapTable, comparison: Comparison) -> Measured:
     except InputError as few:
         measured = Measured(curve, None)
         say(f"no interval of VOI: {few}")
-    say_scores(measured, _scores_in_use(table, comparison))
+    say_scores(measured, scores_in_use(table, comparison))
     return measured
 
 
-def _scores_in_use(table: OverlapTable, comparison: Comparison) -> tuple[Use, Scores] | None:
+def scores_in_use(table: OverlapTable, comparison: Comparison) -> tuple[Use, Scores] | None:
     """The scores at the threshold in use, where there is one."""
     if comparison.merge_tree is None:
         return None

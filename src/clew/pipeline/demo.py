@@ -3,11 +3,11 @@
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from clew.pipeline._curve import Curve, Measured, best_of, curve_figure, save_scores, score_overlap
+from clew.pipeline._curve import Curve, Measured, curve_figure, save_scores, say_scores, score_overlap, scores_in_use
 from clew.pipeline._declare import stage
 from clew.pipeline._files import FILE_NAMES, chosen_threshold
 from clew.pipeline._options import Comparison
@@ -73,7 +73,6 @@ def demo(directory: str = "demo", *, data: str | None = None, overwrite: bool = 
     found = replace(report_on(str(folder), {}), title="clew demo", warning=origin, stages=times)
     write_report(folder / PAGE, found)
     _say_times(times)
-    _say_scores(curve, threshold)
 
 
 def _run_stages(paths: Mapping[str, str], overwrite: bool) -> list[StageTime]:
@@ -123,7 +122,9 @@ def _evaluate(paths: Mapping[str, str], folder: Path) -> tuple[Curve, float]:
     threshold = chosen_threshold(None, attributes, tree.score, FILE_NAMES["merge_tree"])
     compared = compare(**given)
     curve = score_overlap(compared.table, Comparison(merge_tree=paths["merge_tree"]))
-    save_scores(Measured(curve, None), folder / SCORES, record)
+    measured = Measured(curve, None)
+    save_scores(measured, folder / SCORES, record)
+    say_scores(measured, scores_in_use(compared.table, Comparison(merge_tree=paths["merge_tree"])))
     cut = Tree(tree, load_region_graph(paths["region_graph"])[0], threshold)
     write_errors(errors_document(find_errors(compared, cut), compared, cut, {}), folder / HELD["errors"], record)
     return curve, threshold
@@ -141,13 +142,6 @@ def _draw(folder: Path, curve: Curve, threshold: float) -> None:
     }
     for name, figure in figures.items():
         save_figure(figure, folder / f"{name}.png")
-
-
-def _say_scores(curve: Curve, threshold: float) -> None:
-    used = min(curve, key=lambda row: abs(row[0] - threshold))
-    for words, (at, scores) in (("stored with the network", used), ("best for this truth", best_of(curve))):
-        values = "   ".join(f"{name} {value:.3f}" for name, value in asdict(scores).items())
-        say(f"threshold {at:.2f} ({words})   {values}")
 
 
 def _say_times(stages: Any) -> None:
