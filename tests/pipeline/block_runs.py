@@ -15,6 +15,8 @@ import pytest
 
 from clew import pipeline
 from clew.blockwise.ledger import Ledger
+from clew.blockwise.tasks import run_serial
+from clew.blockwise.worker_options import Workers
 from clew.blockwise.workers import Pool
 from clew.pipeline import _block_run as block_run
 from clew.pipeline._tables import load_merge_tree
@@ -71,6 +73,18 @@ def work_in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
             yield Pool(executor, 8, "")
 
     monkeypatch.setattr(block_run, "started", started)
+
+
+def work_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tasks run in this process, in a random order: they are what is tested."""
+
+    def work(run: block_run.BlockWork, ledger: Ledger, workers: Workers) -> block_run.Work:
+        run_serial(run.tasks, run.store, rng=np.random.default_rng(0))
+        for task in run.tasks:
+            ledger.mark(task)
+        return block_run.Work()
+
+    monkeypatch.setattr(block_run, "_work", work)
 
 
 def flip(file: Path, place: int | None = None) -> None:

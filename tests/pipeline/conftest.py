@@ -2,19 +2,14 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from clew.blockwise.ledger import Ledger
-from clew.blockwise.tasks import run_serial
-from clew.blockwise.worker_options import Workers
-from clew.pipeline import _block_run as block_run
 from clew.space import NEAREST_OFFSETS
 from clew.synthetic.volume import synthesize
 from clew.volumes.affinities import affinity_attributes
 from clew.volumes.save import save_volume
 from noise import noisy_affinities
-from pipeline.block_runs import OPTIONS, segment_whole, work_in_threads
+from pipeline.block_runs import OPTIONS, segment_whole, work_here, work_in_threads
 
 
 @pytest.fixture(scope="session")
@@ -39,10 +34,4 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> None:
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """No Dask: the tasks are what is tested."""
 
-    def work(run: block_run.BlockWork, ledger: Ledger, workers: Workers) -> block_run.Work:
-        run_serial(run.tasks, run.store, rng=np.random.default_rng(0))
-        for task in run.tasks:
-            ledger.mark(task)
-        return block_run.Work()
-
-    monkeypatch.setattr(block_run, "_work", work)
+    work_here(monkeypatch)
