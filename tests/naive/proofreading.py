@@ -37,12 +37,18 @@ def forest(affinities, inside, points, ceiling):
     for voxel in voxels:
         for channel, step in enumerate(STEPS):
             other = tuple(at - by for at, by in zip(voxel, step, strict=True))
-            if other in voxels and voxel in steps:
+            if other in voxels:
                 index = 3 * int(np.ravel_multi_index(voxel, inside.shape)) + channel
                 level = min(int(affinities[(channel, *voxel)]), ceiling)
-                pairs.append((-level, steps[voxel] + steps[other], index, voxel, other))
+                far = len(voxels)
+                pairs.append((-level, steps.get(voxel, far) + steps.get(other, far), index, voxel, other))
+    ordered = [pair[3:] for pair in sorted(pairs)]
+    before = [offset for offset in product((-1, 0, 1), repeat=3) if offset < (0, 0, 0) and sum(map(abs, offset)) > 1]
+    for voxel in sorted(voxels):  # along edges and corners comes last
+        others = [tuple(at + by for at, by in zip(voxel, offset, strict=True)) for offset in before]
+        ordered += [(voxel, other) for other in others if other in voxels]
     sets = {voxel: {voxel} for voxel in voxels}
-    for *_, one, two in sorted(pairs):
+    for one, two in ordered:
         mine, theirs = sets[one], sets[two]
         if mine is not theirs and not (mine & set(points) and theirs & set(points)):
             union = mine | theirs
@@ -54,11 +60,11 @@ def grown(affinities, inside, points, sides):
     """The point (by its place in C order) of each voxel; -1 outside. The first ceiling at which no side is lost."""
     side = dict(zip(points, sides, strict=True))
     points = sorted(side)
-    count = int(inside.sum())
+    fair = int(inside.sum()) // len(set(sides))
     for ceiling in CEILINGS:
         sets = forest(affinities, inside, points, ceiling)
         sizes = [sum(len(sets[point]) for point in points if side[point] == wanted) for wanted in set(sides)]
-        if min(sizes) >= max(count // 50, min(50, count // 4)):
+        if min(sizes) >= max(fair // 25, min(50, fair // 2)):
             break
     result = np.full(inside.shape, -1)
     for voxel, members in sets.items():

@@ -55,6 +55,20 @@ def test_whole_and_blocks_are_one(folder: Path, options: list[str], expected: li
         np.testing.assert_array_equal(getattr(whole, column), getattr(blocks, column))
 
 
+def test_nodes_of_two_skeletons_divide_a_fragment(folder: Path):
+    """Skeleton 1 has a node in the last cube, too, so that its fragment holds both: the same whole and in blocks."""
+    Path("both.nml").write_text(NML.replace("</nodes>", '<node id="9" x="19" y="4" z="4"/></nodes>', 1))
+    options = ["--cannot-link", "both.nml", "--score", "mean", "--threshold", "1"]
+    cli.main(["segment", "affinities.zarr", "whole", *options])
+    cli.main(["segment-blocks", "affinities.zarr", "blocks", "--block-shape", "4,6,9", "--workers", "1", *options])
+    whole, blocks = (clew.open_volume(f"{name}/fragments.zarr")[:] for name in ("whole", "blocks"))
+    np.testing.assert_array_equal(whole, blocks)
+    assert whole[4, 4, 19] != whole[1, 1, 22]
+    whole, blocks = (clew.open_volume(f"{name}/segmentation.zarr")[:] for name in ("whole", "blocks"))
+    np.testing.assert_array_equal(whole, blocks)
+    assert whole[4, 4, 19] != whole[1, 1, 22] == whole[1, 1, 14]
+
+
 def test_dust_of_a_stored_tree_obeys(folder: Path):
     pipeline.segment("affinities.zarr", "run", threshold=0.0, cannot_link="nuclei.zarr", score="mean")
     pipeline.relabel("run/fragments.zarr", "run/merge_tree.h5", "joined.zarr", threshold=0.0, minimum_size=10**6,

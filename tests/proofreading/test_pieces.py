@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clew.errors import InputError
-from clew.proofreading.growth import grow_points
-from clew.proofreading.pieces import divide, divided_graph, find_fragment
+from clew.proofreading.pieces import divide, divided_graph
+from clew.segmentation.growth import grow_points
+from clew.segmentation.pieces import find_fragment
 from clew.segmentation.region_graph import RegionGraph, build_region_graph
 from clew.space import Box
 from naive import proofreading as naive

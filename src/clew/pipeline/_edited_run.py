@@ -54,7 +54,9 @@ def open_edits(
     >>> affinities = np.full((3, 6, 6, 12), 255, np.uint8)
     >>> affinities[2, :, :, 6] = 0  # nothing holds x = 5 and x = 6 together
     >>> clew.save_volume("affinities.zarr", affinities, voxel_size=(8, 8, 8))
-    >>> clew.pipeline.segment("affinities.zarr", "run", threshold=0.5)
+    >>> from clew import pipeline
+    >>> pipeline.segment("affinities.zarr", "run", threshold=0.5)  # doctest: +ELLIPSIS
+    extract-fragments...
     >>> with clew.open_edits("run") as edits:
     ...     number = edits.merge((0, 0, 5), (0, 0, 6), comment="one neurite")
     ...     edits.apply().lookup.tolist()

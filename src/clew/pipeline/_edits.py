@@ -15,12 +15,13 @@ from clew.errors import InputError
 from clew.pipeline._divisions import decoded, encoded
 from clew.pipeline._edit_log import DONE, MERGE, NOT_DONE, REDO, SEEN, SPLIT, UNDO, EditLog, Row, stacks
 from clew.proofreading.corrections import Correction, Segments, replay
-from clew.proofreading.pieces import Division, divide, find_fragment, resolve_pairs, resolve_points
+from clew.proofreading.pieces import Division, divide, resolve_pairs, resolve_points
 from clew.replace import written_beside
 from clew.segmentation.affinities import quantise
 from clew.segmentation.agglomeration import MergeTree
 from clew.segmentation.constraints import PointConstraints
 from clew.segmentation.options import CutOptions
+from clew.segmentation.pieces import find_fragment
 from clew.segmentation.region_graph import RegionGraph
 from clew.space import Box, triple
 

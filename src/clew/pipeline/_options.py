@@ -135,7 +135,7 @@ class ConstraintFiles:
     ----------
     cannot_link
         Label volume (z, y, x) of nuclei, somata or glia, or skeletons (.nml): regions that hold different ones never merge.
-        Ids of a label volume are seeds of `seeded-forest`, too, so that no fragment holds two.
+        Ids of a label volume are seeds of `seeded-forest`, too, and its fragments are divided between nodes of two skeletons.
     must_link
         Skeletons (.nml): the fragments at the nodes of one are in one segment, at every threshold.
     """

@@ -5,6 +5,7 @@ STAGES = {
     "forest": "divide each block into pieces; join what blocks pass up, level by level",
     "face": "match the pieces on both sides of each face between blocks",
     "renames": "say what became of pieces that blocks passed up",
+    "divided": "divide fragments that hold points of several sides",
     "final": "hand the names of fragments down, level by level",
     "fragments": "give every voxel the id of its fragment",
     "graph": "collect the contacts of each block, and merge what it can decide; then level by level",

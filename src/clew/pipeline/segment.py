@@ -88,7 +88,7 @@ def segment(
     size = asdict(voxel_size)
     options = _options(affinities, voxel_size.voxel_size, fragment_options, agglomeration_options, cut)
     check_constraints(constraint_files, open_affinities(affinities, voxel_size.voxel_size))
-    seeds = {"cannot_link": label_file(constraint_files)} if fragment_options.method == SEEDED_BY_IDS else {}
+    seeds = {"cannot_link": constraint_files.cannot_link} if fragment_options.method == SEEDED_BY_IDS else {}
     extract_fragments(
         affinities, fragments, **size, **asdict(mask), **asdict(fragment_options), **seeds, **asdict(output)
     )

@@ -1,27 +1,22 @@
 """A fragment that a person divides: its pieces, and the region graph with them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clew.blockwise.block import global_indices
-from clew.errors import InputError
-from clew.kernels.forest import unite_indices
 from clew.kernels.relabel import positions_of
-from clew.proofreading.growth import grow_points
+from clew.segmentation.pieces import Pieces, divided_pieces
 from clew.segmentation.region_graph import RegionGraph, build_region_graph
 from clew.space import Box, Triple
 
 Ids = NDArray[np.uint64]
-FIRST_REACH = 32
-"""Voxels around a point in which a fragment is looked for first."""
 
 
 @dataclass(frozen=True)
-class Division:
-    """A fragment and the pieces that it became.
+class Division(Pieces):
+    """A fragment that was divided, and the region graph of its pieces.
 
     Parameters
     ----------
@@ -35,9 +30,6 @@ class Division:
         The sizes of the pieces, and their contacts with each other and with the fragments around, whose sizes are 0 here.
     """
 
-    fragment: int
-    box: Box
-    pieces: Ids
     graph: RegionGraph
 
     @property
@@ -45,16 +37,6 @@ class Division:
         """The pieces, ascending."""
         ids: Ids = self.graph.fragments[self.graph.sizes > 0]
         return ids
-
-    def piece_at(self, voxel: Sequence[int]) -> int:
-        """The piece that holds a voxel (z, y, x) of the fragment."""
-        return int(self.pieces[tuple(at - low for at, low in zip(voxel, self.box.low, strict=True))])
-
-    def show(self, fragments: Ids, box: Box) -> None:
-        """Write the pieces into the fragments of a box of the volume, in place."""
-        both = self.box.overlap(box)
-        pieces, there = self.pieces[both.within(self.box)], fragments[both.within(box)]
-        np.copyto(there, pieces, where=pieces != 0)
 
 
 def divide(
@@ -69,8 +51,7 @@ def divide(
 ) -> Division:
     """Divide a fragment between two sides, each given by voxels in it.
 
-    Each voxel goes to the point that `grow_points` says; what grows from points of one side, and touches, is one piece. The id of a
-    piece is 1 + its smallest voxel.
+    As `divided_pieces` does, with the region graph of the pieces.
 
     Parameters
     ----------
@@ -99,68 +80,11 @@ def divide(
     InputError
         For one voxel on two sides.
     """
-    voxels, side_of = _distinct_points(points, sides, box)
-    fragment = fragments.reshape(-1)[voxels[0]]
-    inside = fragments == fragment
-    owners = grow_points(affinities, inside, voxels, side_of)
-    groups = _touching(owners, side_of)
-    rows = np.flatnonzero(inside)
-    firsts = np.full(len(voxels), rows[-1])
-    np.minimum.at(firsts, groups[owners.reshape(-1)[rows]], rows)
-    ids = global_indices(firsts, box, frame).astype(np.uint64) + np.uint64(1)
-    if np.isin(ids[groups], others[others != fragment]).any():
-        ids += others.max()
-    pieces = np.where(inside, ids[groups[owners]], np.uint64(0))
-    graph = build_region_graph(affinities, np.where(inside, pieces, fragments))
-    tight = _smallest_box(inside)
-    return Division(int(fragment), tight.shifted(box.low), pieces[tight], _contacts_of(graph, np.unique(ids[groups])))
-
-
-def find_fragment(
-    read: Callable[[Box], Ids], fragment: int, size: int, voxel: Sequence[int], shape: Triple
-) -> tuple[Box, Ids]:
-    """Find all voxels of a fragment, from one of them, in boxes that grow.
-
-    Parameters
-    ----------
-    read : callable
-        The fragments in a box.
-    fragment, size : int
-        Its id, and how many voxels it has.
-    voxel : (z, y, x)
-        One of them.
-    shape : voxels (z, y, x)
-        Of the volume.
-
-    Returns
-    -------
-    box : Box
-        The smallest that holds the fragment, and the voxels around it.
-    fragments : (z, y, x) uint64
-        In this box.
-
-    Raises
-    ------
-    InputError
-        Where the volume holds another number of its voxels.
-    """
-    whole, reach = Box.whole(shape), FIRST_REACH
-    box = Box.between(voxel, (at + 1 for at in voxel))
-    while True:
-        box = box.grown((reach,) * 3, (reach,) * 3, inside=whole)
-        found = read(box)
-        inside = found == np.uint64(fragment)
-        if np.count_nonzero(inside) == size:
-            tight = _smallest_box(inside).grown((1,) * 3, (1,) * 3)
-            around = tight.shifted(box.low).overlap(whole)
-            return (around, found[around.within(box)]) if around.lies_in(box) else (around, read(around))
-        if box == whole:
-            count = np.count_nonzero(inside)
-            raise InputError(
-                f"fragment {fragment} has {count} voxels in the volume and {size} in the region graph: take the fragments that "
-                "the graph was made of"
-            )
-        reach *= 2
+    found = divided_pieces(affinities, fragments, box, frame, points, sides, others=others)
+    after = fragments.copy()
+    found.show(after, box)
+    graph = _contacts_of(build_region_graph(affinities, after), np.unique(found.pieces[found.pieces != 0]))
+    return Division(found.fragment, found.box, found.pieces, graph)
 
 
 def divided_graph(graph: RegionGraph, divisions: Sequence[Division]) -> RegionGraph:
@@ -244,35 +168,6 @@ def owners_of(fragments: Ids, divisions: Sequence[Division]) -> Ids:
     return owners
 
 
-def _distinct_points(
-    points: Sequence[Sequence[int]], sides: Sequence[int], box: Box
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Flat positions of the points in a box, ascending, each once, and their sides."""
-    places = np.array(points, np.int64) - np.array(box.low)
-    voxels, first, again = np.unique(
-        np.ravel_multi_index(tuple(places.T), box.shape), return_index=True, return_inverse=True
-    )
-    found = np.array(sides, np.int64)
-    for place in np.flatnonzero(found != found[first][again])[:1]:
-        raise InputError(f"voxel {tuple(points[place])} is on both sides of the split")
-    return voxels, found[first]
-
-
-def _touching(owners: NDArray[np.int64], sides: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The first point of the piece of each.
-
-    Territories of one side that touch are one.
-    """
-    pairs = []
-    for axis in range(3):
-        before, after = (np.moveaxis(owners, axis, 0)[part].ravel() for part in (slice(None, -1), slice(1, None)))
-        both = (before >= 0) & (after >= 0)
-        pairs.append(np.unique(np.column_stack([before[both], after[both]]), axis=0))
-    ones, others = np.concatenate(pairs).T
-    same = sides[ones] == sides[others]
-    return unite_indices(ones[same], others[same], len(sides))
-
-
 def _contacts_of(graph: RegionGraph, pieces: Ids) -> RegionGraph:
     """The part of a graph that is about some of its fragments."""
     part = _with_edges(graph, _about(graph.edges, pieces))
@@ -305,11 +200,3 @@ def _cells(starts: NDArray[np.int64], lengths: NDArray[np.int64], order: NDArray
     """Cells of the histograms of edges in another order."""
     firsts = starts[order] - (np.cumsum(lengths[order]) - lengths[order])
     return np.repeat(firsts, lengths[order]) + np.arange(lengths.sum())
-
-
-def _smallest_box(inside: NDArray[np.bool_]) -> Box:
-    ends = []
-    for axis in range(3):
-        along = np.flatnonzero(inside.any(axis=tuple(other for other in range(3) if other != axis)))
-        ends.append((int(along[0]), int(along[-1]) + 1))
-    return Box(*(slice(*end) for end in ends))

@@ -105,10 +105,10 @@ def find_constraints(
     """
     fragments = as_labels(fragments, "fragments")
     rows = [overlaps(fragments, cannot_link)] if cannot_link is not None else []
-    voxels, sides = _checked_points(points.cannot_link, "cannot_link", 5, fragments)
+    voxels, sides = checked_points(points.cannot_link, "cannot_link", 5, fragments)
     rows.append(np.column_stack([voxels, sides]))
     found = np.concatenate(rows)
-    ids, groups = _checked_points(points.must_link, "must_link", 4, fragments)
+    ids, groups = checked_points(points.must_link, "must_link", 4, fragments)
     return Constraints(_pairs_of(ids, groups[:, 0]), np.unique(found[found[:, 0] != 0], axis=0))
 
 
@@ -235,7 +235,7 @@ def _checked_rows(values: Any, name: str, columns: int) -> Rows:
     return rows
 
 
-def _checked_points(values: Any, name: str, columns: int, fragments: NDArray[np.uint64]) -> tuple[Any, Rows]:
+def checked_points(values: Any, name: str, columns: int, fragments: NDArray[np.uint64]) -> tuple[Any, Rows]:
     """The fragment at each point, and the columns after its place."""
     points = as_array(values, name)
     if points.ndim != 2 or points.shape[1] != columns or (points.size and points.dtype.kind not in "ui"):

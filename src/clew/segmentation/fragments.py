@@ -16,8 +16,11 @@ from clew.kernels._flags import SEED, SEEDED
 from clew.labels import as_truth, inside_mask, without_special
 from clew.segmentation import forest
 from clew.segmentation.affinities import quantise
+from clew.segmentation.constraints import PointConstraints, checked_points
 from clew.segmentation.options import FragmentOptions
+from clew.segmentation.pieces import divide_at_points
 from clew.segmentation.seeds import find_seeds, level_of
+from clew.space import Box, triple
 
 METHODS = get_args(get_type_hints(FragmentOptions)["method"])
 SEEDED_BY_IDS = "seeded-forest"
@@ -29,6 +32,7 @@ def extract_fragments(
     *,
     mask: np.ndarray | None = None,
     cannot_link: np.ndarray | None = None,
+    points: PointConstraints = PointConstraints(),
     options: FragmentOptions = FragmentOptions(),
 ) -> np.ndarray:
     """Divide a volume into fragments.
@@ -46,6 +50,9 @@ def extract_fragments(
     cannot_link : (z, y, x) whole numbers, optional
         Ids of nuclei, somata or glia, 0 elsewhere: each connected piece of one id (6 neighbours; 4 per section) is a seed of its
         own, so that no fragment holds two ids. For `seeded-forest` only.
+    points : PointConstraints
+        A fragment of `seeded-forest` that holds voxels of several sides of a split (`cannot_link`) is divided between them, as
+        `Edits.split` does.
     options : FragmentOptions
         See `FragmentOptions`.
 
@@ -77,11 +84,23 @@ def extract_fragments(
     levels = quantise(affinities)
     inside = mask_bytes(mask, levels.shape[1:])
     ids = seed_ids(cannot_link, inside, levels.shape[1:], options)
-    return (
-        _seeded_flood(levels, inside, options)
-        if options.method == "seeded-flood"
-        else _exact(levels, inside, options, ids)
+    if options.method == "seeded-flood":
+        return _seeded_flood(levels, inside, options)
+    fragments = _exact(levels, inside, options, ids)
+    if options.method == SEEDED_BY_IDS:
+        _divide(fragments, levels, points)
+    return fragments
+
+
+def _divide(fragments: NDArray[np.uint64], levels: np.ndarray, points: PointConstraints) -> None:
+    """Divide the fragments that hold points of several sides, in place."""
+    held, _ = checked_points(points.cannot_link, "cannot_link", 5, fragments)
+    shape = triple(fragments.shape)
+    parts = divide_at_points(
+        points.cannot_link, held, lambda box: fragments[box], lambda box: levels[(slice(None), *box)], shape
     )
+    for part in parts:
+        part.show(fragments, Box.whole(shape))
 
 
 def seed_ids(

@@ -72,7 +72,7 @@ def segment(
         Ids of nuclei, somata or glia, 0 elsewhere: no segment holds fragments with different ones (`find_constraints`).
         With `seeded-forest` they are seeds of fragments, too, so that no fragment holds two.
     points : PointConstraints
-        Voxels that belong together, or apart.
+        Voxels that belong together, or apart. A fragment of `seeded-forest` that holds voxels of two sides is divided.
     options : SegmentationOptions
         Of all steps.
 
@@ -121,7 +121,7 @@ def build_merge_tree(
     """
     levels = quantise(affinities)
     ids = cannot_link if fragment_options.method == SEEDED_BY_IDS else None
-    fragments = extract_fragments(levels, mask=mask, cannot_link=ids, options=fragment_options)
+    fragments = extract_fragments(levels, mask=mask, cannot_link=ids, points=points, options=fragment_options)
     graph = build_region_graph(levels, fragments)
     del levels  # a copy, where the affinities are floats
     constraints = find_constraints(fragments, cannot_link=cannot_link, points=points)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from clew.errors import InputError
 from clew.evaluation.places import middle_of, touching
-from clew.proofreading.pieces import find_fragment
+from clew.segmentation.pieces import find_fragment
 from clew.space import Box, Triple, triple
 from clew.view.draco import draco_of
 from clew.view.fragments import Current

@@ -9,12 +9,17 @@ Volumes: `affinities` (`mask`, `cannot_link`) in; `pieces` (z, y, x) uint32, the
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clew.blockwise.grid import Grid, beside
 from clew.blockwise.store import Key, Store, as_record, as_table
 from clew.blockwise.tasks import Task, keys
 from clew.kernels.forest import look_up
+from clew.segmentation.affinities import quantise
+from clew.segmentation.constraints import PointConstraints
 from clew.segmentation.forest import Forest
+from clew.segmentation.fragments import SEEDED_BY_IDS
+from clew.segmentation.in_blocks.constraints import points_in_blocks
 from clew.segmentation.in_blocks.forest import (
     Tokens,
     check_size,
@@ -25,11 +30,19 @@ from clew.segmentation.in_blocks.forest import (
     start_forest,
 )
 from clew.segmentation.options import FragmentOptions
+from clew.segmentation.pieces import Pieces, divide_at_points
 from clew.segmentation.relabel import exchange_ids
-from clew.space import Triple
+from clew.space import Box, Triple
 
 
-def fragment_tasks(grid: Grid, options: FragmentOptions, *, masked: bool = False, labelled: bool = False) -> list[Task]:
+def fragment_tasks(
+    grid: Grid,
+    options: FragmentOptions,
+    *,
+    masked: bool = False,
+    labelled: bool = False,
+    cannot_link: NDArray[np.int64] = PointConstraints().cannot_link,
+) -> list[Task]:
     """All tasks from affinities to fragments.
 
     The result is equal to `extract_fragments` of the whole.
@@ -43,6 +56,9 @@ def fragment_tasks(grid: Grid, options: FragmentOptions, *, masked: bool = False
         Whether there is a volume `mask`.
     labelled : bool
         Whether there is a volume `cannot_link`, whose ids are seeds.
+    cannot_link : (n, 5) int64
+        Points of sides, as of `PointConstraints`: one task, after all others, divides the fragments that hold several. It reads
+        the blocks that such a fragment lies in.
 
     Raises
     ------
@@ -73,12 +89,20 @@ def fragment_tasks(grid: Grid, options: FragmentOptions, *, masked: bool = False
             reads = (_final(grid, level, place), *keys("renames", parts, level - 1))
             work = partial(_hand_down, grid=grid, level=level, place=place)
             tasks.append(Task(work, reads, keys("final", parts, level - 1)))
+    divided: tuple[Key, ...] = ()
+    if len(cannot_link) and options.method == SEEDED_BY_IDS:
+        divided = (("divided",),)
+        every = tuple(key for place in grid.places() for key in _named(grid, place))
+        tasks.append(Task(partial(_divide, grid=grid, cannot_link=cannot_link), every, divided))
     for place in grid.places():
-        work = partial(_name, grid=grid, place=place)
-        final = (_final(grid, 0, place),) if grid.top else ()
-        reads = (("pieces", *place), ("names", *place), *final)
-        tasks.append(Task(work, reads, (("fragments", *place),)))
+        work = partial(_name, grid=grid, place=place, divided=bool(divided))
+        tasks.append(Task(work, _named(grid, place) + divided, (("fragments", *place),)))
     return tasks
+
+
+def _named(grid: Grid, place: Triple) -> tuple[Key, ...]:
+    """Where the fragments of a block stand, and what they are called at last."""
+    return ("pieces", *place), ("names", *place), *((_final(grid, 0, place),) if grid.top else ())
 
 
 def _final(grid: Grid, level: int, place: Triple) -> Key:
@@ -153,10 +177,56 @@ def _hand_down(store: Store, *, grid: Grid, level: int, place: Triple) -> None:
         store.save(("final", level - 1, *part), {"old": renames["old"], "new": new})
 
 
-def _name(store: Store, *, grid: Grid, place: Triple) -> None:
+def _name(store: Store, *, grid: Grid, place: Triple, divided: bool) -> None:
+    box = grid.block(place).owned
+    fragments = _fragments_of(store, grid, place)
+    for pieces in _load_divided(store) if divided else ():
+        pieces.show(fragments, box)
+    store.write("fragments", box, fragments)
+
+
+def _fragments_of(store: Store, grid: Grid, place: Triple) -> NDArray[np.uint64]:
+    """The fragments of a block before any is divided."""
     ids = store.load(("names", *place))["names"]
     if grid.top:
         final = store.load(_final(grid, 0, place))
         ids = exchange_ids(ids, final["old"], final["new"])
-    box = grid.block(place).owned
-    store.write("fragments", box, look_up(store.read("pieces", box), ids))
+    found: NDArray[np.uint64] = look_up(store.read("pieces", grid.block(place).owned), ids)
+    return found
+
+
+def _fragments_in(store: Store, grid: Grid, box: Box) -> NDArray[np.uint64]:
+    """The fragments in a box before any is divided."""
+    found = np.zeros(box.shape, np.uint64)
+    for place in grid.places():
+        owned = grid.block(place).owned
+        both = owned.overlap(box)
+        if both.size:
+            found[both.within(box)] = _fragments_of(store, grid, place)[both.within(owned)]
+    return found
+
+
+def _divide(store: Store, *, grid: Grid, cannot_link: NDArray[np.int64]) -> None:
+    found = []
+    for place, points in points_in_blocks(PointConstraints(cannot_link=cannot_link), grid).items():
+        if len(points.cannot_link):
+            voxels = points.cannot_link[:, :3] - np.array(grid.block(place).owned.low)
+            found.append((points.cannot_link, _fragments_of(store, grid, place)[tuple(voxels.T)]))
+    rows, ids = (np.concatenate(part) for part in zip(*found, strict=True))
+    divided = divide_at_points(
+        rows, ids, partial(_fragments_in, store, grid), lambda box: quantise(store.read("affinities", box)), grid.domain.frame
+    )  # fmt: skip
+    parts = [part.pieces.ravel() for part in divided]
+    store.save(("divided",), {
+        "fragments": np.array([part.fragment for part in divided], np.uint64),
+        "boxes": np.array([(part.box.low, part.box.high) for part in divided], np.int64).reshape(-1, 2, 3),
+        "pieces": np.concatenate([np.zeros(0, np.uint64), *parts]),
+    })  # fmt: skip
+
+
+def _load_divided(store: Store) -> list[Pieces]:
+    table = store.load(("divided",))
+    boxes = [Box.between(*ends) for ends in table["boxes"].tolist()]
+    parts = np.split(table["pieces"], np.cumsum([box.size for box in boxes])[:-1])
+    rows = zip(table["fragments"].tolist(), boxes, parts, strict=False)
+    return [Pieces(fragment, box, part.reshape(box.shape)) for fragment, box, part in rows]

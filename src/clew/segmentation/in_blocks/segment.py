@@ -68,7 +68,9 @@ def segmentation_tasks(
         fragments = flood_tasks(grid, options.fragments, masked=masked)
     else:
         labelled = given.labelled and options.fragments.method == SEEDED_BY_IDS
-        fragments = fragment_tasks(grid, options.fragments, masked=masked, labelled=labelled)
+        fragments = fragment_tasks(
+            grid, options.fragments, masked=masked, labelled=labelled, cannot_link=given.points.cannot_link
+        )
     return [
         *fragments,
         *agglomeration_tasks(grid, options.agglomeration, given),

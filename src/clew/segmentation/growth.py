@@ -3,6 +3,8 @@
 A seeded forest, exact, with all ties decided.
 """
 
+from itertools import product
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,10 +13,11 @@ from clew.kernels.forest import decide_pairs
 
 CEILINGS = (255, 224, 192, 128, 64, 32, 0)
 """Affinities from which on pairs count as equally strong, in the order in which they are tried; with 0 distance alone decides."""
-LEAST_SHARE, LEAST_VOXELS = 50, 50
-"""A side that gets less than this part of a fragment, or fewer voxels, is taken to be lost in noise. Of 162 pairs of points in real
-fragments that hold two neurites, 65 % gave one of them fewer than 20 voxels at ceiling 255, and 1 % so; the mean share of voxels
-that went to the right one rose from 60 to 69 %, and stayed 97 % for pairs of points in two neurites that touch along a membrane."""
+LEAST_SHARE, LEAST_VOXELS = 25, 50
+"""A side that gets less than this part of what would be fair, or fewer voxels, is taken to be lost in noise. Of 162 pairs of
+points in real fragments that hold two neurites, 65 % gave one of them fewer than 20 voxels at ceiling 255, and 1 % so; the mean
+share of voxels that went to the right one rose from 60 to 69 %, and stayed 97 % for pairs of points in two neurites that touch
+along a membrane."""
 
 
 def grow_points(
@@ -25,9 +28,11 @@ def grow_points(
     That to which the maximum spanning forest connects it, with the points as roots.
 
     Pairs of voxels come in a strict order: stronger first; of equally strong ones those with fewer steps from the nearest point
-    inside the fragment (the sum of both voxels), so that points share what is flat by distance; then the smaller index. A voxel
-    that no path leads to goes to the point that is nearest. Where a side gets next to nothing, because its points lie in noise,
-    pairs above a ceiling count as equally strong; the ceiling falls until each side gets more.
+    inside the fragment (the sum of both voxels), so that points share what is flat by distance; then the smaller index. What only
+    diagonals lead to comes last, by index; a voxel that nothing leads to goes to the point that is nearest.
+
+    Where a side gets next to nothing, because its points lie in noise, pairs above a ceiling count as equally strong; the ceiling
+    falls until each side gets more.
 
     Parameters
     ----------
@@ -48,10 +53,12 @@ def grow_points(
     pairs, levels = _pairs_inside(affinities, inside, voxels)
     seeds = np.searchsorted(voxels, points)
     steps = _steps_from(seeds, pairs, len(voxels))[pairs].sum(axis=1)
-    enough = max(len(voxels) // LEAST_SHARE, min(LEAST_VOXELS, len(voxels) // 4))
+    fair = len(voxels) // len(np.unique(sides))
+    enough = max(fair // LEAST_SHARE, min(LEAST_VOXELS, fair // 2))
+    diagonals = _diagonals_inside(inside, voxels)
     for ceiling in CEILINGS:
         order = np.argsort((255 - np.minimum(levels, ceiling)) * (2 * len(voxels) + 1) + steps, kind="stable")
-        found = _forest(pairs[order], seeds, len(voxels))
+        found = _forest(np.concatenate([pairs[order], diagonals]), seeds, len(voxels))
         if np.bincount(sides[found[found >= 0]])[np.unique(sides)].min() >= enough:
             break
     _give_to_nearest(found, np.column_stack(np.unravel_index(voxels, inside.shape)), seeds)
@@ -86,6 +93,20 @@ def _pairs_inside(
     later, channels = np.nonzero(before >= 0)
     levels = affinities.reshape(3, -1)[channels, voxels[later]]
     return np.column_stack([later, before[later, channels]]), levels.astype(np.int64)
+
+
+def _diagonals_inside(inside: NDArray[np.bool_], voxels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Pairs of voxels inside that touch along an edge or a corner, by the later one and then the offset.
+
+    As pairs of `_pairs_inside`; the one before is at one of the offsets (-1, -1, -1), (-1, -1, 0), …
+    """
+    padded = np.full(tuple(size + 2 for size in inside.shape), -1)
+    places = np.column_stack(np.unravel_index(voxels, inside.shape)) + 1
+    padded[tuple(places.T)] = np.arange(len(voxels))
+    before = [offset for offset in product((-1, 0, 1), repeat=3) if offset < (0, 0, 0) and np.count_nonzero(offset) > 1]
+    others = np.column_stack([padded[tuple((places + offset).T)] for offset in before])
+    later, offsets = np.nonzero(others >= 0)
+    return np.column_stack([later, others[later, offsets]])
 
 
 def _steps_from(seeds: NDArray[np.int64], pairs: NDArray[np.int64], count: int) -> NDArray[np.int64]:
