@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -193,6 +194,69 @@ def test_skeletons_of_another_place_or_unit(sound: Arrays, tmp_path: Path, monke
         assert said in capsys.readouterr().out
     with pytest.raises(InputError, match="clew check VOLUME,right.swc"):
         pipeline.check(["right.swc"])
+
+
+def traced(labels: np.ndarray) -> list[list[np.ndarray]]:
+    """For the largest objects, a voxel (z, y, x) in the middle of each section."""
+    ids, counts = np.unique(labels[labels > 0], return_counts=True)
+    found = []
+    for each in ids[np.argsort(-counts)[:8]]:
+        sections = [(z, np.argwhere(section == each)) for z, section in enumerate(labels) if (section == each).any()]
+        near = [(z, spots[np.argmin(((spots - spots.mean(0)) ** 2).sum(1))]) for z, spots in sections]
+        found.append([np.array([z, *spot]) for z, spot in near])
+    return found
+
+
+MISTAKES = {
+    "sound": (lambda voxels: voxels * SIZE, {}, ""),
+    "sound, placed": (lambda voxels: voxels * SIZE + 400, {"offset": (400, 400, 400)}, ""),
+    "x and z": (lambda voxels: voxels[::-1] * SIZE, {}, "with x and z exchanged"),
+    "micrometres": (lambda voxels: voxels * SIZE / 1e3, {}, r"in µm \(--unit um\)"),
+    "voxels": (lambda voxels: voxels, {}, r"in voxels \(--unit voxels\)"),
+    "no offset": (
+        lambda voxels: voxels * SIZE,
+        {"offset": (400, 400, 400)},
+        "begin at 0: clew convert .*--offset=0,0,0",
+    ),
+    "moved": (
+        lambda voxels: (voxels + np.array([0, 8, 0])) * SIZE,
+        {},
+        "moved by 8 voxels along y: clew convert .*--offset=0,80,0",
+    ),
+    "half the scale": (lambda voxels: voxels * SIZE / 2, {}, "with 2 times the voxel size"),
+}
+"""Where a node is written, where the labels lie, and what is said."""
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_skeletons_that_do_not_follow_their_labels(sound: Arrays, tmp_path: Path, monkeypatch, capsys, name: str):
+    monkeypatch.chdir(tmp_path)
+    wrong, place, said = MISTAKES[name]
+    save_volume("labels.zarr", sound["labels"], voxel_size=SIZE, **place)
+    Path("n").mkdir()
+    for number, nodes in enumerate(traced(sound["labels"]), 1):
+        rows = [(n, wrong(voxel)) for n, voxel in enumerate(nodes, 1)]
+        lines = [f"{n} 0 {x} {y} {z} 1 {n - 1 if n > 1 else -1}" for n, (z, y, x) in rows]
+        Path(f"n/{number}.swc").write_text("\n".join(lines))
+    if not said:
+        pipeline.check(["labels.zarr,n"])
+        assert "skeletons in labels\n  nothing to complain of" in capsys.readouterr().out
+        return
+    with pytest.raises(FaultyDataError):
+        pipeline.check(["labels.zarr,n"])
+    assert re.search(said, capsys.readouterr().out)
+
+
+def test_one_dataset_that_cannot_be_read_does_not_hide_the_others(sound: Arrays, tmp_path: Path, capsys):
+    with h5py.File(tmp_path / "two.h5", "w") as file:
+        file["a"] = np.zeros((32, 32, 32, 3), np.uint8)
+        file["b"] = sound["raw"]
+        for dataset in file.values():
+            dataset.attrs["resolution"] = SIZE
+    assert run("check", str(tmp_path / "two.h5")) == 1
+    said = capsys.readouterr().out
+    assert re.search("two.h5:a\n  SERIOUS", said)
+    assert re.search("two.h5:b\n  taken for   raw", said)
 
 
 def test_files_with_several_volumes(sound: Arrays, tmp_path: Path, capsys):

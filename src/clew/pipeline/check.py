@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clew.errors import FaultyDataError, InputError
+from clew.evaluation.skeletons import Skeletons
 from clew.grey import looks_like_ids, sample_pieces
 from clew.labels import Labels
 from clew.pipeline._declare import stage
 from clew.pipeline._examined import examine_volume, open_checked, say_findings, say_volume, told
-from clew.pipeline._files import inside_of
+from clew.pipeline._files import inside_of, read_ids
 from clew.pipeline._options import VoxelSize
 from clew.pipeline._progress import say
 from clew.planning.affinities import check_channels, check_polarity, scaled
@@ -28,6 +30,7 @@ from clew.planning.annotation import (
     find_components,
 )
 from clew.planning.contrast import check_contrast
+from clew.planning.traces import check_traces
 from clew.space import Box, Lengths, triple
 from clew.volumes.affinities import affinity_offsets, check_affinity_values
 from clew.volumes.formats.cremi import CREMI_LAYOUT
@@ -41,6 +44,10 @@ LARGEST, LARGEST_LABELS = 512, 256
 """Voxels along each axis of the middle of a volume that is looked at: of raw, and of labels."""
 OUTSIDE = 0.5
 """Share of the nodes of skeletons outside of their volume from which on they lie elsewhere."""
+SAMPLE = 64
+"""Voxels along each axis by which labels are told from raw."""
+READ_WHOLE = 2**27
+"""Labels of so many voxels are read whole, to look for skeletons of another place."""
 SEGMENTING = ("extract-fragments", "relabel", "relabel-blocks", "segment-blocks")
 """Commands that record themselves with a segmentation."""
 
@@ -68,7 +75,8 @@ def check(data: list[str], *, voxel_size: VoxelSize) -> None:
     if not data:
         raise InputError("check needs something to look at: clew check raw.zarr,labels.zarr")
     items = [part for item in data for part in _items(item)]
-    found = {item: _check(item, voxel_size.voxel_size) for item in items}
+    check_one = _check if len(items) == 1 else _check_or_say
+    found = {item: check_one(item, voxel_size.voxel_size) for item in items}
     for text in _repeated_ids({item: each.ids for item, each in found.items() if each.ids.size}):
         say(f"note        {text}")
     serious = sum(finding.serious for each in found.values() for finding in each.findings)
@@ -90,6 +98,17 @@ def _items(item: str) -> Iterator[str]:
         yield item
         return
     yield from (f"{item}:{row.name}" for row in rows)
+
+
+def _check_or_say(item: str, voxel_size: Lengths | None) -> Checked:
+    """Look at one of several inputs; that it cannot be read is a finding."""
+    try:
+        return _check(item, voxel_size)
+    except InputError as error:
+        say(item)
+        found = [Finding(True, str(error))]
+        say_findings(found)
+        return Checked("nothing that can be read", found)
 
 
 def _check(item: str, voxel_size: Lengths | None) -> Checked:
@@ -217,21 +236,32 @@ def _check_skeletons(paths: Sequence[str], voxel_size: Lengths | None) -> Checke
                          f"clew check VOLUME,{shlex.quote(name)}")  # fmt: skip
     volume, findings = open_checked(others[0], voxel_size)
     nodes = read_nml(name) if is_nml(name) else read_swc(name, (1.0, 1.0, 1.0))
+    unit = not is_nml(name)
+    if volume.ndim != 3 or not looks_like_ids(volume.read(_middle(volume, SAMPLE))):
+        return Checked("skeletons in a volume", findings + _check_inside(volume, nodes, unit=unit))
+    small = prod(volume.shape) <= READ_WHOLE
+    labels = read_ids(volume) if small else volume
+    traces = check_traces(labels, nodes, volume.voxel_size, volume.offset, unit=unit, moved=small)
+    traces = _named(traces, labels=volume) or _check_inside(volume, nodes, unit=unit)
+    return Checked("skeletons in labels", findings + traces)
+
+
+def _check_inside(volume: Volume, nodes: Skeletons, *, unit: bool) -> list[Finding]:
+    """Whether the nodes of skeletons lie inside a volume."""
     places = {"as they are": nodes.positions, "with x and z exchanged": nodes.positions[:, ::-1]}
-    if not is_nml(name):
+    if unit:
         places |= {"in µm": nodes.positions * 1e3, "in voxels": nodes.positions * volume.voxel_size}
     inside = {how: _inside(each, volume) for how, each in places.items()}
     here, best = inside["as they are"], max(inside, key=lambda how: inside[how])
     if here < OUTSIDE:
         hint = f"; {best}, {inside[best]:.0%} would lie inside" if inside[best] > max(here, OUTSIDE) else ""
-        unit = {"in µm": " (--unit um)", "in voxels": " (--unit voxels)"}.get(best, "")
-        text = f"{1 - here:.0%} of {len(nodes.positions):,} nodes lie outside of {volume.source}{hint}{unit}; check size and offset"
-        findings.append(Finding(True, text, f"clew info {shlex.quote(volume.source)}"))
-    elif here < 1:
-        findings.append(
-            Finding(False, f"{1 - here:.0%} of {len(nodes.positions):,} nodes lie outside of {volume.source}")
-        )
-    return Checked("skeletons in a volume", findings)
+        option = {"in µm": " (--unit um)", "in voxels": " (--unit voxels)"}.get(best, "")
+        outside = f"{1 - here:.0%} of {len(nodes.positions):,} nodes lie outside of {volume.source}"
+        text = f"{outside}{hint}{option}; check size and offset"
+        return [Finding(True, text, f"clew info {shlex.quote(volume.source)}")]
+    if here < 1:
+        return [Finding(False, f"{1 - here:.0%} of {len(nodes.positions):,} nodes lie outside of {volume.source}")]
+    return []
 
 
 def _inside(positions: NDArray[np.float64], volume: Volume) -> float:
