@@ -19,6 +19,8 @@ WHOLE = 1 << 22
 """Voxels of a volume that is looked at wholly."""
 SECTIONS, PIECES, EDGE = 16, 4, 64
 """Of a larger one so many sections, and in each so many squares of this edge along y and along x: a million voxels."""
+PADDING = 0.125
+"""From this share of one value on, it is taken for padding: of images in 16 bits none is so frequent."""
 FLAT = 0.75
 """From this share of equal neighbours on, values are taken for ids: those of images are noisy, objects are wider than 4 voxels."""
 
@@ -108,6 +110,17 @@ def percentiles(pieces: list[NDArray[Any]], low: float, high: float) -> Range | 
         values = values.astype(np.float32)
     first, last = np.percentile(values, [low, high])
     return float(first), float(last)
+
+
+def without_padding(pieces: list[NDArray[Any]]) -> list[NDArray[Any]]:
+    """A sample without the value that fills much of it, if another one is left.
+
+    Such a value is what lies around the tissue, and says nothing about its contrast.
+    """
+    value = _commonest(pieces)
+    share = sum(np.count_nonzero(piece == value) for piece in pieces) / max(1, sum(piece.size for piece in pieces))
+    rest = [piece[piece != value] for piece in pieces] if share > PADDING else []
+    return rest if any(piece.size for piece in rest) else pieces
 
 
 def sample_pieces(data: Any) -> Iterator[NDArray[Any]]:

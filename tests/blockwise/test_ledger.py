@@ -70,6 +70,25 @@ def test_a_second_run_does_only_what_is_left(tmp_path: Path):
     assert run(tmp_path / "run", chain(6), {"size": 1}).tasks == 0
 
 
+def test_what_stages_take_is_added_up_over_the_runs(tmp_path: Path):
+    with pytest.raises(TasksFailedError):
+        run(tmp_path / "run", chain(6, broken=(3,)), {"size": 1})
+    ledger = Ledger(tmp_path / "run")
+    first = ledger.spent()["number"]
+    assert first.tasks == 3
+    run(tmp_path / "run", chain(6), {"size": 1})
+    whole = ledger.spent()["number"]
+    assert whole.tasks == 6
+    assert whole.seconds > first.seconds > 0
+    assert whole.memory >= first.memory > 1 << 20
+    run(tmp_path / "run", chain(6), {"size": 1})
+    assert ledger.spent()["number"] == whole, "nothing was done"
+    run(tmp_path / "run", chain(2), {"size": 2}, restart=True)
+    assert ledger.spent()["number"].tasks == 2
+    (tmp_path / "run" / "spent.json").write_text("{")
+    assert ledger.spent() == {}
+
+
 def test_tasks_that_do_not_need_a_failed_one_are_done(tmp_path: Path):
     with pytest.raises(TasksFailedError, match="1 of the tasks failed and 0 wait"):
         run(tmp_path / "run", separate(9, broken=(2,)), {})

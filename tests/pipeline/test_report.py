@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from clew import cli, pipeline
+from clew.blockwise.ledger import Ledger, Spent
 from clew.errors import InputError
 from clew.pipeline import _pictured
 from clew.synthetic.volume import synthesize
@@ -58,10 +59,12 @@ def words(page):
 def test_a_run_without_truth_has_pictures_settings_and_inputs(run, affinities):
     pipeline.report(str(run))
     text = words(run / "report.html")
-    for wanted in ("clew run my run", "24 × 48 × 64 voxels", "8 × 8 × 8 nm", "Largest segments", "Thresholds", "clew view",
+    for wanted in ("Report on my run", "24 × 48 × 64 voxels", "8 × 8 × 8 nm", "Largest segments", "Thresholds", "clew view",
                    "clew extract-fragments", "clew relabel", "minimum-size 20", "which makes", "clew evaluate"):  # fmt: skip
         assert wanted in text, wanted
     assert "which was used" not in text
+    times = json.loads((run / "segmentation.zarr" / "zarr.json").read_text())["attributes"]["clew"]
+    assert re.search(rf"relabel {times['seconds']:.2f} [\d.]+ {times['peak_memory'] / 1e9:.2f} GB", text)
     recorded = json.loads((affinities / "zarr.json").read_text())["attributes"]["clew"]
     assert f"id {recorded['id']}" in text, "the affinities are an input"
     made = json.loads((run / "fragments.zarr" / "zarr.json").read_text())["attributes"]["clew"]
@@ -95,8 +98,10 @@ def test_a_list_about_another_segmentation_is_left_out(evaluated, affinities, ca
 def test_a_run_in_blocks_has_a_report_and_one_at_work_is_told(affinities, in_this_process, tmp_path):
     folder = tmp_path / "blocks"
     pipeline.segment_blocks(str(affinities), str(folder), **OPTIONS)
+    Ledger(folder).add_spent({"pieces": Spent(3, 1.5, 2 * 10**9)})
     pipeline.report(str(folder), html=str(tmp_path / "page.html"))
     assert "clew segment-blocks" in words(tmp_path / "page.html")
+    assert re.search(r"pieces: .* \(3 tasks\) 1\.50 [\d.]+ 2\.00 GB", words(tmp_path / "page.html"))
     cut = tmp_path / "cut"
     pipeline.relabel_blocks(str(folder), str(cut), threshold=0.7)
     pipeline.report(str(cut))

@@ -13,6 +13,7 @@ from clew.errors import InputError
 from clew.view import browser, neuroglancer
 from clew.volumes.open import open_volume
 from clew.volumes.save import save_volume
+from clew.volumes.shared import SharedVolume
 from pipeline.block_runs import OPTIONS
 
 SIZE = (40.0, 8.0, 4.0)
@@ -112,6 +113,29 @@ def test_a_run_at_work_shows_what_there_is(shown, in_blocks, capsys):
     (in_blocks / "fragments.zarr" / "s0" / "c" / "0" / "0" / "0").unlink()
     assert not fragments.data[box].any(), "what is not yet there is 0"
     np.testing.assert_array_equal(fragments.data[16:24, 0:16, 0:32], wanted[16:24, 0:16, 0:32])
+
+
+def test_affinities_that_are_being_predicted_are_shown(shown, affinities, raw, tmp_path):
+    folder = tmp_path / "predicted"
+    folder.mkdir()
+    (folder / "plan.json").write_text(json.dumps({"stage": "predict-blocks", "raw": raw}))
+    parts = {"voxel_size": SIZE, "offset": (0, 0, 0), "block_shape": (16, 16, 16)}
+    volume = SharedVolume(str(folder / "affinities.zarr"), (3, 32, 32, 32), np.uint8, **parts)
+    volume.create()
+    values = np.random.default_rng(0).integers(1, 255, (3, 16, 16, 16), dtype=np.uint8)
+    volume[0:16, 0:16, 0:16] = values
+    pipeline.view(str(folder))
+    assert names(shown) == ["raw", "affinities"]
+    layer = shown.layers[1]
+    assert layer.changing
+    assert layer.visible, "there is nothing else to see"
+    np.testing.assert_array_equal(layer.data[0:3, 0:16, 0:16, 0:16], values)
+    assert not layer.data[0:3, 16:32, 0:32, 0:32].any()
+    (folder / "plan.json").write_text("{}")
+    with pytest.raises(InputError, match="give --voxel-size, or --raw"):
+        pipeline.view(str(folder))
+    with pytest.raises(InputError, match="affinities is not whole"):
+        pipeline.report(str(folder))
 
 
 def test_a_folder_without_anything_to_look_at_is_told(shown, in_blocks):

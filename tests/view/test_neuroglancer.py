@@ -142,6 +142,13 @@ def test_contrast_is_that_of_the_type_or_of_the_whole_volume():
     assert contrast(np.full((2, 2, 2), np.nan, np.float32)) == [0, 1]
 
 
+@pytest.mark.parametrize("padding", [0, 65535])
+def test_padding_does_not_change_the_contrast(padding):
+    tissue = np.random.default_rng(0).integers(20_000, 30_000, (8, 32, 32)).astype(np.uint16)
+    padded = np.concatenate([tissue, np.full_like(tissue, padding)])
+    assert contrast(padded) == pytest.approx(contrast(tissue), abs=20)
+
+
 @pytest.mark.parametrize(("data", "kind"), [(RAW, "image"), (AFFINITIES, "affinities")])
 def test_without_a_position_the_viewer_looks_at_the_middle_of_the_volume(show, data, kind):
     assert state(show(Layer("shown", data, kind, SIZE)))["position"] == pytest.approx([35.5, 5.5, 3.5])

@@ -1,8 +1,11 @@
 """The scales that viewers ask for: stored ones, and those made when they are read."""
 
+import json
+
 import h5py
 import numpy as np
 import pytest
+import tensorstore
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
@@ -54,6 +57,41 @@ def test_scales_are_made_until_voxels_are_cubes_and_then_together(tmp_path):
     found = open_scales(path, open_volume(path))
     assert [scale.factors for scale in found] == [(1, 1, 1), (1, 2, 2), (1, 4, 4), (2, 8, 8)]
     assert found[-1].data.shape == (10, 38, 25)
+
+
+@pytest.mark.parametrize("form", ["precomputed", "n5"])
+def test_stored_scales_of_other_formats_are_read_not_made(tmp_path, form):
+    """Coarser scales hold other values than those that would be made, so that one sees which are read."""
+    fine, coarse = np.full((64, 96, 128), 7, np.uint8), np.full((64, 48, 64), 9, np.uint8)
+    path = tmp_path / "stored.n5"
+    for number, values in enumerate((fine, coarse)):
+        size = [8 << number, 8 << number, 40]
+        if form == "n5":
+            spec = {"driver": "n5", "kvstore": {"driver": "file", "path": f"{path}/s{number}/"},
+                    "metadata": {"dimensions": values.T.shape, "blockSize": [32] * 3, "dataType": "uint8",
+                                 "compression": {"type": "raw"}}}  # fmt: skip
+        else:
+            scale = {
+                "size": values.T.shape,
+                "encoding": "raw",
+                "chunk_size": [32] * 3,
+                "resolution": size,
+                "key": f"s{number}",
+            }
+            spec = {"driver": "neuroglancer_precomputed", "kvstore": {"driver": "file", "path": f"{path}/"},
+                    "multiscale_metadata": {"type": "image", "data_type": "uint8", "num_channels": 1},
+                    "scale_metadata": scale}  # fmt: skip
+        array = tensorstore.open(spec, create=True, open=True).result()
+        array[...] = values.T if form == "n5" else values.T[..., None]
+    if form == "n5":
+        factors = {"downsamplingFactors": [[1, 1, 1], [2, 2, 1]], "resolution": [8, 8, 40], "units": ["nm"] * 3}
+        (path / "attributes.json").write_text(
+            json.dumps({"n5": "2.5.0", "scales": factors["downsamplingFactors"]} | factors)
+        )
+    found = open_scales(str(path), open_volume(path))
+    assert [scale.factors for scale in found[:2]] == [(1, 1, 1), (1, 2, 2)]
+    assert (np.asarray(found[0].data[0:2, 0:2, 0:2]) == 7).all()
+    assert (np.asarray(found[1].data[0:2, 0:2, 0:2]) == 9).all()
 
 
 @pytest.mark.parametrize("named", [False, True])

@@ -9,13 +9,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-from clew.blockwise.ledger import Ledger
+from clew.blockwise.ledger import Ledger, Spent
 from clew.blockwise.store import DamagedError, LastingStore, task_name
 from clew.blockwise.tasks import Queue, Task, writers_of
 from clew.blockwise.trouble import error_line, workers_died
-from clew.errors import UnfinishedError
+from clew.errors import InputError, UnfinishedError
 from clew.lock import HEARTBEAT, LostLockError
 from clew.replace import disk_is_full
 
@@ -36,12 +37,13 @@ class TasksFailedError(UnfinishedError):
 class Work:
     """What a run did.
 
-    The tasks it did, those it found whole, and the largest resident memory of each worker in bytes.
+    The tasks it did, those it found whole, the largest resident memory of each worker in bytes, and what each stage took.
     """
 
     tasks: int = 0
     whole: int = 0
     peaks: dict[str, int] = field(default_factory=dict)
+    spent: dict[str, Spent] = field(default_factory=dict)
 
 
 def run_by_ledger(
@@ -106,6 +108,9 @@ def run_by_ledger(
     finally:
         for future in run.running:
             future.cancel()
+        with suppress(LostLockError, OSError, InputError):  # what a run took is told, but never stops one
+            ledger.check()
+            ledger.add_spent(run.work.spent)
     if run.queue.left:
         failed = run.errors.total()
         raise TasksFailedError(
@@ -115,13 +120,14 @@ def run_by_ledger(
     return run.work
 
 
-def run_task(task: Task, store: LastingStore, ledger: Ledger, *, doubted: bool) -> tuple[bool, str, int]:
+def run_task(task: Task, store: LastingStore, ledger: Ledger, *, doubted: bool) -> tuple[bool, str, int, float]:
     """Do a task and mark it as done, unless the run has lost its folder.
 
     A `doubted` task is done only if what it wrote is not whole.
 
-    Returns whether it was done, the worker and its largest resident memory in bytes.
+    Returns whether it was done, the worker, its largest resident memory in bytes, and the seconds that it took.
     """
+    start = time.perf_counter()
     ledger.check()
     needed = not (doubted and _is_whole(task, store))
     if needed:
@@ -129,7 +135,7 @@ def run_task(task: Task, store: LastingStore, ledger: Ledger, *, doubted: bool) 
     ledger.check()
     ledger.mark(task)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIBIBYTE
-    return needed, f"{os.uname().nodename}:{os.getpid()}", peak
+    return needed, f"{os.uname().nodename}:{os.getpid()}", peak, time.perf_counter() - start
 
 
 def _is_whole(task: Task, store: LastingStore) -> bool:
@@ -147,7 +153,7 @@ class _Run:
         self.doubted = ledger.doubted()
         self.done: Counter[str] = Counter()
         self.begun: Counter[str] = Counter()
-        self.running: dict[Future[tuple[bool, str, int]], int] = {}
+        self.running: dict[Future[tuple[bool, str, int, float]], int] = {}
         self.errors: Counter[str] = Counter()
         self.suspects: list[int] = []
         """Tasks that workers held when they died: each is tried again alone, to see which of them was to blame."""
@@ -167,7 +173,7 @@ class _Run:
             else:
                 self._start(index)
 
-    def end(self, future: Future[tuple[bool, str, int]]) -> None:
+    def end(self, future: Future[tuple[bool, str, int, float]]) -> None:
         """Take note of how a task ended."""
         index = self.running.pop(future)
         if future.cancelled():
@@ -176,10 +182,13 @@ class _Run:
             )
         error = future.exception()
         if error is None:
-            needed, worker, peak = future.result()
+            needed, worker, peak, seconds = future.result()
             self.work.tasks += needed
             self.work.whole += not needed
             self.work.peaks[worker] = max(peak, self.work.peaks.get(worker, 0))
+            if needed:
+                stage = self.tasks[index].stage
+                self.work.spent[stage] = self.work.spent.get(stage, Spent()).and_then(Spent(1, seconds, peak))
             self._count(index)
         elif workers_died(error) and index != self.alone:
             self.suspects.append(index)

@@ -2,9 +2,10 @@
 
 It also says which failed and why, and which run is at work.
 
-`plan.json` holds what decides the result; `done/STAGE/TASK` is there when all that the task writes is; `failed/STAGE/TASK`
-holds an error; `doubted/STAGE/TASK` was done, and what it wrote is to be looked at again; `finished.json` holds what is
-recorded with the outputs; `lock.json` names the run that may write. Everything is written beside and renamed.
+`plan.json` holds what decides the result, `spent.json` what each stage took; `done/STAGE/TASK` is there when all that the
+task writes is; `failed/STAGE/TASK` holds an error; `doubted/STAGE/TASK` was done, and what it wrote is to be looked at again;
+`finished.json` holds what is recorded with the outputs; `lock.json` names the run that may write. Everything is written beside and
+renamed.
 """
 
 import contextlib
@@ -15,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from clew.blockwise.store import task_name
 from clew.blockwise.tasks import Task
@@ -24,7 +25,8 @@ from clew.lock import check_lock, is_held, locked
 from clew.replace import written_whole
 
 LOCK, PLAN = "lock.json", "plan.json"
-MARKS = ("finished.json", "done", "doubted", "failed")
+SPENT = "spent.json"
+MARKS = ("finished.json", SPENT, "done", "doubted", "failed")
 """What says how far a run is; a restart removes it first, so that nothing counts as done that is removed after."""
 
 
@@ -34,6 +36,28 @@ class Failure:
 
     error: str
     tasks: tuple[str, ...]
+
+
+class Spent(NamedTuple):
+    """What the tasks of a stage took.
+
+    Parameters
+    ----------
+    tasks : int
+        That were done.
+    seconds : float
+        Of all of them together, whichever worker did them.
+    memory : int
+        Largest resident memory of a worker that did one, in bytes.
+    """
+
+    tasks: int = 0
+    seconds: float = 0.0
+    memory: int = 0
+
+    def and_then(self, more: "Spent") -> "Spent":
+        """What both took."""
+        return Spent(self.tasks + more.tasks, self.seconds + more.seconds, max(self.memory, more.memory))
 
 
 class Ledger:
@@ -158,6 +182,21 @@ class Ledger:
         """The record and the outputs of a finished run, None of any other."""
         found = _read(self.folder / "finished.json")
         return found if isinstance(found, dict) and found.keys() == {"record", "outputs"} else None
+
+    def add_spent(self, stages: Mapping[str, Spent]) -> None:
+        """Add what stages took to what they took before."""
+        before = self.spent()
+        added = {stage: before.get(stage, Spent()).and_then(more)._asdict() for stage, more in stages.items()}
+        if added:
+            _write(self.folder / SPENT, {stage: spent._asdict() for stage, spent in before.items()} | added)
+
+    def spent(self) -> dict[str, Spent]:
+        """What each stage took, in the order in which they began; empty where nobody noted it."""
+        found = _read(self.folder / SPENT)
+        rows = found.items() if isinstance(found, dict) else ()
+        return {
+            stage: Spent(**row) for stage, row in rows if isinstance(row, dict) and row.keys() == set(Spent._fields)
+        }
 
     def note_failure(self, task: Task, error: str) -> None:
         """Keep the error of a task."""

@@ -18,6 +18,7 @@ from clew.documents import brief
 from clew.errors import InputError
 from clew.pipeline._options import is_input
 from clew.volumes.location import find_location, plain_paths
+from clew.volumes.save import stage_begun
 
 Function = Callable[..., Any]
 CHECKPOINTS = ("checkpoint", "initial")
@@ -58,7 +59,8 @@ def stage(function: Function) -> Function:
             given[name] = record(**{field.name: values[field.name] for field in fields(record) if field.name in values})
         if "record" in hints:
             given["record"] = _record(function, values, signature)
-        return function(**given)
+        with stage_begun():
+            return function(**given)
 
     def record_of(**keywords: Any) -> Record:
         return _record(function, _check_values(command_name(function), keywords, signature), signature)

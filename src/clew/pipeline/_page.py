@@ -118,7 +118,8 @@ def layers_of(
         if name == "segmentation" and tree is not None:
             layers.append(layer_of(name, paths["fragments"], visible, layers, voxel_size, tree))
         elif path is not None:
-            alone = name == "fragments" and "segmentation" not in paths and tree is None
+            further = {"affinities": ("fragments", "segmentation"), "fragments": ("segmentation",)}.get(name, (name,))
+            alone = tree is None and not any(each in paths for each in further)
             layers.append(layer_of(name, path, visible or alone, layers, voxel_size))
     return layers
 

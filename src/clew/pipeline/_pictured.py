@@ -177,6 +177,12 @@ def place_picture(layers: Layers, place: Place, tree: MergeTree | None, threshol
     layer = layers[name]
     step = triple((layer.voxel_size[0], *[min(layer.voxel_size[1:])] * 2))
     corner = np.subtract(place.position, np.multiply(step, (0, WINDOW // 2, WINDOW // 2)))
+    # near the end of the volume the place is not in the middle, so that no more than needed is black
+    last = np.add(layer.offset, np.multiply(layer.voxel_size, layer.data.shape)) - np.multiply(
+        step, (0, WINDOW, WINDOW)
+    )
+    corner[1:] = np.maximum(np.minimum(corner, last), layer.offset)[1:]
+    middle = np.rint(np.divide(np.subtract(place.position, corner), step))[1:]
     points = Points(triple(corner.tolist()), step, (1, WINDOW, WINDOW))
     segments = points.of(layer)[0].astype(np.uint64)
     if name == "fragments" and tree is not None and threshold is not None:
@@ -184,23 +190,26 @@ def place_picture(layers: Layers, place: Place, tree: MergeTree | None, threshol
     raw = (
         _grey(points.of(layers["raw"])[0], layers["raw"]) if "raw" in layers else np.full(segments.shape, 128, np.uint8)
     )
-    panels = [_painted(raw, segments, np.isin(segments, np.array(place.segments, np.uint64)))]
+    panels = [_painted(raw, segments, np.isin(segments, np.array(place.segments, np.uint64)), middle)]
     if "truth" in layers:
         truth = points.of(layers["truth"])[0].astype(np.uint64)
         (coloured,) = follow([truth], [segments])
-        panels.append(_painted(raw, coloured, np.isin(truth, np.array(place.objects, np.uint64))))
+        panels.append(_painted(raw, coloured, np.isin(truth, np.array(place.objects, np.uint64)), middle))
     what = "left segments, right neurons" if len(panels) > 1 else "segments"
     caption = f"{what}; {WINDOW * step[2] / 1000:g} µm wide"
     return Picture(caption, jpeg_of(np.concatenate(panels, axis=1)))
 
 
-def _painted(raw: NDArray[np.uint8], ids: NDArray[np.uint64], chosen: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """A section with ids over it, chosen ones strongly, and a ring in its middle."""
+def _painted(
+    raw: NDArray[np.uint8], ids: NDArray[np.uint64], chosen: NDArray[np.bool_], point: NDArray[np.float64]
+) -> NDArray[np.uint8]:
+    """A section with ids over it, chosen ones strongly, and a ring around a point."""
     strong, faint = paint(ids, STRONG), paint(ids, FAINT)
     colours = np.where(chosen[..., None], strong, faint).repeat(ENLARGED, 0).repeat(ENLARGED, 1)
     grey = raw.repeat(ENLARGED, 0).repeat(ENLARGED, 1)[..., None] / np.float32(255)
     mixed = grey * (1 - colours[..., 3:]) + colours[..., :3] * colours[..., 3:]
-    far = np.hypot(*(np.indices(ids.shape).repeat(ENLARGED, 1).repeat(ENLARGED, 2) - WINDOW // 2))
+    rows, columns = (np.indices(ids.shape) - point[:, None, None]).repeat(ENLARGED, 1).repeat(ENLARGED, 2)
+    far = np.hypot(rows, columns)
     mixed[(far > 9) & (far < 11)] = 1
     mixed[:, -2:] = 1
     return np.rint(255 * mixed).astype(np.uint8)

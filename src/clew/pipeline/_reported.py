@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 
 from clew import __version__
+from clew.blockwise.ledger import Ledger
 from clew.documents import expect, is_number, parse_json, regular_file
 from clew.errors import InputError
 from clew.pipeline._identity import identify, paths_in, record_in
 from clew.pipeline._progress import warn
+from clew.pipeline._stages import words_of
 from clew.segmentation.agglomeration import MergeTree
 from clew.segmentation.relabel import segment_lookup
 from clew.view.figures import threshold_figure, tree_figure
-from clew.view.report import Input, Picture, Step, drawing
+from clew.view.report import Input, Picture, StageTime, Step, drawing
 
 MADE = ("affinities", "fragments", "region_graph", "merge_tree", "segmentation")
 """What commands of a run write, in this order."""
@@ -56,6 +58,22 @@ def _is_of_another(document: Document, paths: Mapping[str, str]) -> bool:
     return bool(named) and all(
         identify(paths[name]) != named for name in ("fragments", "segmentation") if name in paths
     )
+
+
+def stages_of(documents: Mapping[str, Document], folder: str, voxels: int) -> list[StageTime]:
+    """What each stage of a run took, where that was noted; of a run in blocks all its tasks together."""
+    if Ledger(Path(folder)).begun:
+        return [
+            StageTime(
+                f"{stage}: {words_of(stage) or 'tasks'} ({spent.tasks} tasks)", spent.seconds, voxels, spent.memory
+            )
+            for stage, spent in Ledger(Path(folder)).spent().items()
+        ]
+    return [
+        StageTime(str(document.get("stage")), document["seconds"], voxels, document.get("peak_memory", 0))
+        for name, document in documents.items()
+        if name in MADE and is_number(document.get("seconds"))
+    ]
 
 
 def steps_of(documents: Mapping[str, Document]) -> list[Step]:

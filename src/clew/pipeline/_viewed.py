@@ -123,11 +123,10 @@ def sources_of(there: Mapping[str, str], plan: Mapping[str, Any], folder: Path) 
     affinities = (
         there.get("affinities") or recorded_path(there.get("fragments"), "affinities", folder) or plan.get("affinities")
     )
+    raw = plan.get("raw")
     if affinities and _opens(affinities):
         yield "affinities", affinities
-        raw = recorded_path(affinities, "raw", folder)
-    else:
-        raw = plan.get("raw")
+        raw = recorded_path(affinities, "raw", folder) or raw
     if raw and _opens(raw):
         yield "raw", raw
 

@@ -1,5 +1,6 @@
 """`clew report`: the folder of a run → one page about it, to look at and to send."""
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from clew.pipeline._reported import (
     read_documents,
     score_curves,
     score_rows,
+    stages_of,
     steps_of,
     tree_curve,
     versions_of,
@@ -122,7 +124,7 @@ def _report(run: str, paths: Mapping[str, str], layers: Mapping[str, Layer], giv
     errors = _errors(documents["errors"], paths["errors"], layers, tree, command) if "errors" in documents else []
     segments = layers.get("segmentation") or layers.get("fragments")
     return Report(
-        title=f"clew run {Path(run).resolve().name}",
+        title=f"Report on {Path(run).resolve().name}",
         facts=_facts(paths, layers, documents, tree, used),
         sections=section_pictures(layers),
         bodies=body_pictures(segments, _tracked) if segments else [],
@@ -131,6 +133,7 @@ def _report(run: str, paths: Mapping[str, str], layers: Mapping[str, Layer], giv
         errors=errors,
         notes=["No split and no merge was found."] if "errors" in documents and not errors else [],
         viewer_command=command,
+        stages=stages_of(documents, run, _voxels(layers)),
         steps=steps_of(documents),
         inputs=inputs_of(documents, paths, run),
         provenance=versions_of(documents),
@@ -149,11 +152,20 @@ def _recorded_threshold(documents: Mapping[str, Document]) -> float | None:
     return float(found) if isinstance(found, int | float) else document.get("suggested_threshold")
 
 
+def _first(layers: Mapping[str, Layer]) -> Layer:
+    """The layer that says where a run lies, and how large it is."""
+    return next(layers[name] for name in ("segmentation", "fragments", "raw", "affinities") if name in layers)
+
+
+def _voxels(layers: Mapping[str, Layer]) -> int:
+    return math.prod(_first(layers).data.shape[-3:])
+
+
 def _facts(
     paths: Mapping[str, str], layers: Mapping[str, Layer], documents: Mapping[str, Document], tree: MergeTree | None,
     used: float | None,
 ) -> dict[str, str]:  # fmt: skip
-    first = next(layers[name] for name in ("segmentation", "fragments", "raw", "affinities") if name in layers)
+    first = _first(layers)
     shape = first.data.shape[-3:]
     extent = np.multiply(shape, first.voxel_size) / 1000
     facts = {
@@ -201,7 +213,11 @@ def _notes(row: Document, document: Document) -> list[str]:
     size += [f"{calibre:.0f} nm thick"] if calibre else []
     how = mended(row, document)
     verdict = row.get("verdict")
-    return [", ".join(size)] * bool(size) + [f"mended {how}"] * bool(how) + [f"verdict: {verdict}"] * bool(verdict)
+    return (
+        [", ".join(size)] * bool(size)
+        + [f"mended at threshold: {how}"] * bool(how)
+        + [f"verdict: {verdict}"] * bool(verdict)
+    )
 
 
 def _missing(run: str, paths: Mapping[str, str], documents: Mapping[str, Document]) -> list[tuple[str, str]]:

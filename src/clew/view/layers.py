@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clew.errors import InputError
-from clew.grey import percentiles, sample_pieces
+from clew.grey import percentiles, sample_pieces, without_padding
 from clew.proofreading.corrections import Segments
 from clew.segmentation.agglomeration import MergeTree
 
@@ -180,9 +180,9 @@ def shown_dtype(dtype: Any, kind: Kind) -> np.dtype:
 def contrast(data: Any) -> list[float]:
     """The grey values that are shown as black and white.
 
-    For uint8 they are those of the type, else percentiles of a sample of the whole volume.
+    For uint8 they are those of the type, else percentiles of a sample of the whole volume without padding.
     """
     if str(getattr(data.dtype, "name", data.dtype)) == "uint8":
         return [0, 255]
-    low, high = percentiles(list(sample_pieces(data)), 0.5, 99.5) or (0.0, 1.0)
+    low, high = percentiles(without_padding(list(sample_pieces(data))), 0.5, 99.5) or (0.0, 1.0)
     return [low, high if high > low else low + 1]

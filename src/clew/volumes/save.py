@@ -7,10 +7,13 @@ import datetime
 import itertools
 import json
 import os
+import resource
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +28,32 @@ from clew.volumes.volume import Layout, Volume, box_slices, first_line
 
 DTYPES = ("bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32")
 BLOCK_BYTES = 64 << 20
-OWN = ("version", "created", "id")
+KIBIBYTE = 1024
+OWN = ("version", "created", "id", "seconds", "peak_memory")
 """Names of what a record holds that no other output has."""
+_BEGUN: ContextVar[float] = ContextVar("_BEGUN")
+
+
+@contextmanager
+def stage_begun() -> Iterator[None]:
+    """Note the time: what is written until the block ends records how long it took."""
+    token = _BEGUN.set(time.perf_counter())
+    try:
+        yield
+    finally:
+        _BEGUN.reset(token)
+
+
+def _spent() -> dict[str, Any]:
+    """Seconds since the stage began, and the largest resident memory so far in bytes.
+
+    Nothing outside of a stage.
+    """
+    begun = _BEGUN.get(None)
+    if begun is None:
+        return {}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIBIBYTE
+    return {"seconds": round(time.perf_counter() - begun, 2), "peak_memory": peak}
 
 
 class WritableVolume:
@@ -157,6 +184,7 @@ def create_volume(
         layout = _layout(url, shape, dtype, axes, voxel_size, offset)
         with created_remote(url, layout, record, overwrite) as (array, unit):
             yield WritableVolume(array, layout, unit, url, record)
+            record |= _spent()
         return
     target, dataset = output_target(path)
     name = f"{target}:{dataset}" if dataset else str(target)
@@ -175,6 +203,7 @@ def create_volume(
         record = record_of(attributes)
         with _created(partial, dataset or "data", layout, record, target, is_hdf5) as (array, unit):
             yield WritableVolume(array, layout, unit, name, record)
+            record |= _spent()
 
 
 def output_target(path: str | os.PathLike[str]) -> tuple[Path, str]:
@@ -281,13 +310,15 @@ def _check_replaceable(target: Path, is_hdf5: bool, overwrite: bool) -> None:
 def record_of(attributes: Mapping[str, Any] | None, identity: str = "") -> dict[str, Any]:
     """What to record with an output, as plain JSON values.
 
-    The version, the time of writing and an id that no other output has are added.
+    The version, the time of writing and an id that no other output has are added, and inside of a stage how long it took and the
+    largest memory of the process.
 
-    These three are never taken from `attributes`, which may come from another output.
+    These are never taken from `attributes`, which may come from another output.
     """
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     own = {"version": __version__, "created": created, "id": identity or uuid.uuid4().hex}
-    return own | json.loads(json.dumps(dict(attributes or {}), default=plain)) | own
+    given = {name: value for name, value in dict(attributes or {}).items() if name not in OWN}
+    return own | json.loads(json.dumps(given, default=plain)) | _spent()
 
 
 def plain(value: Any) -> Any:
