@@ -80,6 +80,12 @@ class Grid:
         """The level at which one block is the whole domain."""
         return len(self.levels) - 1
 
+    @property
+    def middle(self) -> Triple:
+        """A block with others on all sides, if there is one."""
+        z, y, x = ((count - 1) // 2 for count in self.levels[0])
+        return z, y, x
+
     def places(self, level: int = 0) -> list[Triple]:
         """All blocks of a level."""
         return Box.whole(self.levels[level]).voxels()

@@ -67,6 +67,8 @@ class BlockWork:
         Processes that make sense on one machine; None for as many as there are cores.
     warm_up
         Done by one worker before the others start.
+    expected
+        Said before the work.
     """
 
     folder: Path
@@ -79,6 +81,7 @@ class BlockWork:
     tables: tuple[str, ...] = ()
     most_workers: int | None = None
     warm_up: Callable[[], None] | None = None
+    expected: str = ""
 
 
 def run_in_blocks(lay_out: Callable[[], BlockWork], record: Record, options: BlockRun) -> None:
@@ -239,6 +242,7 @@ def _plan(ledger: Ledger) -> dict[str, Any]:
 
 
 def _work(run: BlockWork, ledger: Ledger, workers: Workers) -> Work:
+    _say_if_any(run.expected)
     if workers.cluster:
         say("waiting for the first job to start")
     with started(workers, run.bytes_of_a_worker, most=run.most_workers, warm_up=run.warm_up) as pool:

@@ -9,6 +9,7 @@ import numpy as np
 
 from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid, even_blocks
+from clew.memory import GIGABYTE, free_memory
 from clew.pipeline._block_run import BlockWork, absolute, run_in_blocks, volumes_folder
 from clew.pipeline._constraints import check_constraints, label_file, points_of, say_constraints
 from clew.pipeline._declare import Record, stage
@@ -34,6 +35,7 @@ from clew.segmentation.in_blocks.constraints import Given
 from clew.segmentation.in_blocks.forest import context_of
 from clew.segmentation.in_blocks.relabel import load_counts
 from clew.segmentation.in_blocks.segment import (
+    bytes_of_last_level,
     check_segmentation,
     compile_kernels,
     is_flood,
@@ -178,12 +180,24 @@ def _lay_out(
         outputs |= shared_scales(join(place, f"{name}.zarr"), name, dtype, scales[name], block_shape)
     store = FileStore(folder / "tables", inputs, outputs, source.voxel_size, places)
     tasks = segmentation_tasks(grid, options, masked=mask is not None, given=Given(labels is not None, points))
+    needed = BYTES_A_VOXEL * prod(context_of(grid.block(grid.middle), options.fragments).shape)
     return BlockWork(
-        folder, store, tasks + scale_tasks("segmentation", scales["segmentation"], block_shape), (source,), prod(shape),
-        BYTES_A_VOXEL * prod(context_of(grid.block((0, 0, 0)), options.fragments).shape),
+        folder, store, tasks + scale_tasks("segmentation", scales["segmentation"], block_shape), (source,), prod(shape), needed,
         partial(_finish, source=source, folder=folder, store=store, grid=grid, options=options),
-        tables=(FILE_NAMES["merge_tree"],), warm_up=compile_kernels,
+        tables=(FILE_NAMES["merge_tree"],), warm_up=compile_kernels, expected=_expected_memory(grid, needed),
     )  # fmt: skip
+
+
+def _expected_memory(grid: Grid, block: int) -> str:
+    """What a worker needs at most: for a block, and for the last level, which grows with the volume."""
+    last = bytes_of_last_level(grid)
+    words = f"memory: up to {block / GIGABYTE:.3g} GB for a block"
+    if last:
+        words += f"; about {last / GIGABYTE:.3g} GB for the last level above them, more where fragments are small"
+    free = free_memory()
+    if max(block, last) > free:
+        words += f"; {free / GIGABYTE:.3g} GB are free here"
+    return words
 
 
 def _place_of_mask(mask: str, source: Volume) -> Triple:

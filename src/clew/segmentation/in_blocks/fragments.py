@@ -65,8 +65,7 @@ def fragment_tasks(
     InputError
         For blocks that are too large.
     """
-    z, y, x = ((count - 1) // 2 for count in grid.levels[0])
-    check_size(grid.block((z, y, x)), options)
+    check_size(grid.block(grid.middle), options)
     tasks = []
     for place in grid.places():
         work = partial(_start, grid=grid, place=place, options=options, masked=masked, labelled=labelled)

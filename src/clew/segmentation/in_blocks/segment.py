@@ -4,6 +4,7 @@ All tasks, and what each level passes up.
 """
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,18 @@ from clew.blockwise.grid import Grid
 from clew.blockwise.store import MemoryStore, Store, Table
 from clew.blockwise.tasks import Task, run_serial
 from clew.segmentation.fragments import SEEDED_BY_IDS, check_options
-from clew.segmentation.in_blocks.agglomeration import agglomeration_tasks, reducible_score
+from clew.segmentation.in_blocks.agglomeration import BYTES_AN_EDGE, agglomeration_tasks, reducible_score
 from clew.segmentation.in_blocks.constraints import Given
 from clew.segmentation.in_blocks.flood import flood_tasks
 from clew.segmentation.in_blocks.fragments import fragment_tasks
 from clew.segmentation.in_blocks.relabel import relabel_tasks
 from clew.segmentation.options import CutOptions, SegmentationOptions
 from clew.space import Triple
+
+EDGES_A_VOXEL = 0.00085
+"""Edges that blocks of 256³ pass up for each voxel of neuropil at 8 nm. The affinity watershed makes a hundred times more."""
+PAIRS_A_FACE_VOXEL, BYTES_A_PAIR = 1.42, 190
+"""Pairs of the forest that blocks pass up, times the length of their edges, for each voxel, in the same tissue; memory for each."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,18 @@ class Undecided:
             f"level {self.level}: {self.blocks} blocks passed up {self.pairs} pairs of the forest"
             f" ({self.forest_bytes / 1e6:.2f} MB) and {self.edges} edges ({self.graph_bytes / 1e6:.2f} MB)"
         )
+
+
+def bytes_of_last_level(grid: Grid) -> int:
+    """Memory of the largest task that joins blocks, about, before anything is known of them.
+
+    The lowest level passes up `EDGES_A_VOXEL`, and no level above more than it got. The exact number is known, and checked
+    against the free memory, before edges are merged. Pairs of the forest are those at the faces of blocks.
+    """
+    if not grid.top:
+        return 0
+    voxels, edge = prod(grid.domain.box.shape), prod(grid.block_shape) ** (1 / 3) * 2 ** (grid.top - 1)
+    return round(voxels * max(BYTES_AN_EDGE * EDGES_A_VOXEL, BYTES_A_PAIR * PAIRS_A_FACE_VOXEL / edge))
 
 
 def check_segmentation(options: SegmentationOptions) -> None:
