@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from skimage.metrics import adapted_rand_error, variation_of_information
 
 from clew.errors import InputError
 from clew.evaluation.overlap import OverlapTable, overlap_table
@@ -71,3 +72,22 @@ def test_many_thresholds_from_one_table():
     assert scores[[0.1, 0.2, 0.3].index(threshold)] is best
     with pytest.raises(InputError, match="one score per threshold"):
         best_threshold([0.1], scores)
+
+
+@settings(deadline=None)
+@given(arrays(np.uint64, (2, 3, 5), elements=st.integers(1, 4)), VOLUME)
+def test_voi_equals_that_of_scikit_image(segmentation, truth):
+    if not truth.any():
+        return
+    scores = evaluate(segmentation, truth)
+    expected = variation_of_information(truth.astype(int), segmentation.astype(int), ignore_labels=[0])
+    assert (scores.voi_split, scores.voi_merge) == pytest.approx(tuple(expected), abs=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_adapted_rand_error_is_nearly_that_of_scikit_image(seed):
+    """There pairs of a voxel with itself do not count, so that the difference falls with the number of voxels."""
+    rng = np.random.default_rng(seed)
+    truth, segmentation = (np.repeat(rng.integers(low, 6, (4, 5, 6)), 1000, axis=0) for low in (0, 1))
+    expected = adapted_rand_error(truth, segmentation, ignore_labels=[0])[0]
+    assert evaluate(segmentation, truth).adapted_rand_error == pytest.approx(expected, abs=1e-4)
