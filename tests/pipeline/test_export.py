@@ -14,7 +14,8 @@ import zarr
 
 from clew import pipeline
 from clew.blockwise.ledger import Ledger
-from clew.errors import InputError
+from clew.blockwise.tasks import Task
+from clew.errors import InputError, UnfinishedError
 from clew.pipeline._tables import load_merge_tree
 from clew.segmentation.relabel import relabel, segment_lookup
 from clew.synthetic.volume import synthesize
@@ -305,3 +306,34 @@ def test_pychunkedgraph_wants_affinities(source: Path, tmp_path: Path):
     with pytest.raises(InputError, match="needs the affinities of which the fragments were made.*give --affinities"):
         pipeline.export(str(source), str(tmp_path / "run"), format="pychunkedgraph")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("format", ["precomputed", "webknossos", "pychunkedgraph", "glb"])
+def test_an_export_that_was_stopped_goes_on_to_the_same_bytes(
+    affinities: Path, expected: Path, tmp_path: Path, format: str, monkeypatch: pytest.MonkeyPatch
+):
+    given = {"pychunkedgraph": {"affinities": str(affinities), "chunk_shape": (16, 32, 32)}}.get(format, {})
+
+    def write(folder: str) -> dict[str, bytes]:
+        pipeline.export(str(expected / "fragments.zarr"), str(tmp_path / folder), format=format, **given)
+        files = [file for file in sorted((tmp_path / folder / format).rglob("*")) if file.is_file()]
+        return {str(file.relative_to(tmp_path / folder)): file.read_bytes() for file in files}
+
+    wanted, mark, done = write("whole"), Ledger.mark, []
+
+    def stop(ledger: Ledger, task: Task) -> None:
+        if len(done) == 1:
+            raise OSError("stopped")
+        done.append(task)
+        mark(ledger, task)
+
+    with monkeypatch.context() as patch, pytest.raises(UnfinishedError, match="then clew retry"):
+        patch.setattr(Ledger, "mark", stop)
+        write("stopped")
+    opened = ("info", "datasource-properties.json", "dataset.yml")
+    assert not [name for name in opened if (tmp_path / "stopped" / format / name).exists()]
+    found = write("stopped")
+    assert found.keys() == wanted.keys()
+    records = [name for name in found if name.endswith((*opened, "zarr.json"))]
+    assert [name for name in found if found[name] != wanted[name] and name not in records] == []
