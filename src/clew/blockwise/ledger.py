@@ -191,7 +191,7 @@ class Ledger:
             _write(self.folder / SPENT, {stage: spent._asdict() for stage, spent in before.items()} | added)
 
     def spent(self) -> dict[str, Spent]:
-        """What each stage took, in the order in which they began; empty where nobody noted it."""
+        """What each stage took, in the order of their beginning, where it was noted."""
         found = _read(self.folder / SPENT)
         rows = found.items() if isinstance(found, dict) else ()
         return {

@@ -61,7 +61,7 @@ def _is_of_another(document: Document, paths: Mapping[str, str]) -> bool:
 
 
 def stages_of(documents: Mapping[str, Document], folder: str, voxels: int) -> list[StageTime]:
-    """What each stage of a run took, where that was noted; of a run in blocks all its tasks together."""
+    """What each stage took, where it was noted; in blocks all tasks together."""
     if Ledger(Path(folder)).begun:
         return [
             StageTime(
