@@ -44,9 +44,9 @@ class Note:
 
 
 def stage_of(key: Key) -> tuple[str, int]:
-    """Stage and level of the task that writes a key first."""
+    """Stage and level of the task that writes a key first; the last task of the merge tree has no level (0)."""
     name = str(key[0])
-    level = int(key[1]) if name in FIRST else 0
+    level = int(key[1]) if name in (*FIRST, "tree_fragments") and len(key) > 1 else 0
     return (FIRST if level == 0 and name in FIRST else STAGES)[name], level
 
 

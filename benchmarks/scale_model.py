@@ -37,7 +37,7 @@ class Model:
     block_shape : voxels (z, y, x)
     block : CPU seconds of one task for a block, by stage
     face : CPU seconds of the task of a face
-    whole : CPU seconds a voxel of the tasks that see all fragments, by stage
+    whole : CPU seconds a voxel, at each level, of the tasks that go through all fragments and merges, by stage
     row : CPU seconds for a pair or edge that comes up, by stage
     up : rows that go up for each voxel of a block of the lowest level with blocks on all sides, by stage
     falls : by what factor those become fewer a level, by stage
@@ -65,7 +65,9 @@ class Model:
             return self.block[stage]
         if stage in LEVELS:
             return self.row[stage] * 8 * self.rows(stage, level - 1)
-        return self.whole[stage] * voxels if stage in WHOLE else self.face
+        if stage in WHOLE:
+            return self.whole[stage] * (min(voxels, float(np.prod(self.block_shape)) * 8**level) if level else voxels)
+        return self.face
 
 
 def fit(run: Mapping[str, Any], *, inner: bool = True) -> Model:
@@ -93,7 +95,8 @@ def fit(run: Mapping[str, Any], *, inner: bool = True) -> Model:
         grid.block_shape,
         {stage: sum(spent[stage, 0]) / voxels * leaf for stage in BLOCKS},
         float(np.mean(spent[STAGES["face"], 0])),
-        {stage: sum(spent[stage, 0]) / voxels for stage in WHOLE},
+        {stage: sum(sum(times) for (name, _), times in spent.items() if name == stage) / voxels / max(grid.top, 1)
+         for stage in WHOLE},
         row, up, falls, size,
         max(note["peak"] for note in run["notes"] if note["stage"] in BLOCKS),
     )  # fmt: skip
@@ -114,8 +117,13 @@ def predict(model: Model, voxels: float) -> dict[str, float]:
     blocks = voxels / float(np.prod(model.block_shape))
     top = max(1, math.ceil(math.log2(blocks) / 3))
     joins = sum(blocks / 8**level for level in range(1, top + 1))
-    seconds = blocks * sum(model.block.values()) + 3 * blocks * model.face + voxels * sum(model.whole.values())
-    stored, path = 0.0, sum(model.block.values()) + voxels * sum(model.whole.values())
+    # of each level the tree takes the same; two tasks of a joined block hand ids and segments down
+    seconds = blocks * sum(model.block.values()) + 3 * blocks * model.face + top * voxels * sum(model.whole.values())
+    seconds += 2 * joins * model.face
+    # after the last merges segments are handed down and the tree is put in order, side by side
+    last = model.block[STAGES["segmentation"]]
+    ends = max(top * model.face + last, 8 / 7 * voxels * sum(model.whole.values()))
+    stored, path = 0.0, sum(model.block.values()) - last + (top - 1) * model.face + ends
     for stage in LEVELS:
         for level in range(1, top + 1):
             task = model.seconds(stage, level, voxels)
@@ -124,7 +132,7 @@ def predict(model: Model, voxels: float) -> dict[str, float]:
             stored += model.size[stage] * model.rows(stage, level - 1) * blocks / 8 ** (level - 1)
     edges = 8 * model.rows(STAGES["graph"], top - 1)
     return {
-        "blocks": blocks, "tasks": blocks * (len(BLOCKS) + 3) + 2 * joins + 3, "seconds": seconds, "path": path,
+        "blocks": blocks, "tasks": blocks * (len(BLOCKS) + 3) + 5 * joins, "seconds": seconds, "path": path,
         "table_bytes": stored, "top_edges": edges, "top_bytes": edges * model.size[STAGES["graph"]],
         "top_pairs": 8 * model.rows(STAGES["forest"], top - 1),
     }  # fmt: skip

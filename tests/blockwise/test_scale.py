@@ -91,9 +91,9 @@ def test_model_is_fitted_to_a_run():
     shape, blocks = (32, 32, 32), 64
     voxels = float(np.prod(shape))
     notes = [(stage, 0, seconds) for stage, seconds in MODEL.block.items() for _ in range(blocks)]
-    notes += [(STAGES["face"], 0, MODEL.face)] * 144 + [
-        (stage, 0, rate * voxels) for stage, rate in MODEL.whole.items()
-    ]
+    notes += [(STAGES["face"], 0, MODEL.face)] * 144
+    for stage, rate in MODEL.whole.items():
+        notes += [(stage, 1, rate * voxels / 8)] * 8 + [(stage, 0, rate * voxels)]
     passed = []
     for level, count in enumerate((64, 8, 1)):
         rows = {stage: MODEL.rows(stage, level) * count * (0.75, 0.5, 0)[level] for stage in (FOREST, GRAPH)}
