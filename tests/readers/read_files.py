@@ -24,15 +24,18 @@ for kind in ("ply", "obj", "glb"):
         assert (np.abs(mesh.bounds - [low, high]) <= slack).all(), f"{file}: {mesh.bounds} instead of {low}, {high}"
     print(f"trimesh reads {len(files)} {kind} files")
 
-files, length = sorted((exports / "swc/swc").iterdir()), 0.0
+# small segments are made of coarse voxels, so a few of their nodes lie beside them
+files, length, found = sorted((exports / "swc/swc").iterdir()), 0.0, []
 for file in files:
     skeleton = osteoid.Skeleton.from_swc(file.read_text())
     at = np.rint((skeleton.vertices[:, ::-1] * MICROMETER - offset) / size).astype(int)
-    inside = labels[tuple(np.clip(at, 0, np.array(labels.shape) - 1).T)] == int(file.stem)
-    assert inside.mean() > 0.9, f"{file}: {inside.mean():.2f} of its nodes inside"
+    found.append(labels[tuple(np.clip(at, 0, np.array(labels.shape) - 1).T)] == int(file.stem))
+    assert found[-1].mean() > 0.5, f"{file}: {found[-1].mean():.2f} of its nodes inside"
     assert (skeleton.radius > 0).all(), f"{file}: no radii"
     length += skeleton.cable_length()
-print(f"osteoid reads {len(files)} swc files, {length:.0f} µm")
+inside = np.concatenate(found).mean()
+assert inside > 0.95, f"{inside:.3f} of all nodes inside"
+print(f"osteoid reads {len(files)} swc files, {length:.0f} µm, {inside:.3f} of the nodes inside their segment")
 
 with (exports / "tiff/tiff/ids.csv").open() as file:
     ids = np.array([0, *(int(row["id"]) for row in csv.DictReader(file))], np.uint64)
