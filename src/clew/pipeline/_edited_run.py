@@ -79,7 +79,8 @@ def paths_of_edited(run: str) -> dict[str, str]:
     paths = paths_of_run(run)
     missing = [FILE_NAMES[name] for name in NEEDED if name not in paths]
     if missing:
-        raise InputError(f"{run} has no {' and no '.join(missing)}, which edits are about: clew segment writes them")
+        raise InputError(f"{run} has no {' and no '.join(missing)}, which edits are about: clew segment writes them, and "
+                         "clew build-region-graph the region graph of a run in blocks")  # fmt: skip
     return paths
 
 
