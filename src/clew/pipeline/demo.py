@@ -123,8 +123,8 @@ def _evaluate(paths: Mapping[str, str], folder: Path) -> tuple[Curve, float]:
     compared = compare(**given)
     curve = score_overlap(compared.table, Comparison(merge_tree=paths["merge_tree"]))
     measured = Measured(curve, None)
-    save_scores(measured, folder / SCORES, record)
     say_scores(measured, scores_in_use(compared.table, Comparison(merge_tree=paths["merge_tree"])))
+    save_scores(measured, folder / SCORES, record)
     cut = Tree(tree, load_region_graph(paths["region_graph"])[0], threshold)
     write_errors(errors_document(find_errors(compared, cut), compared, cut, {}), folder / HELD["errors"], record)
     return curve, threshold
