@@ -28,6 +28,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for path, values in (("affinities.zarr", affinities), ("nuclei.zarr", nuclei)):
         clew.save_volume(path, values, voxel_size=(8, 8, 8))
     (tmp_path / "traced.nml").write_text(NML)
+    (tmp_path / "traced").mkdir()
+    (tmp_path / "traced" / "1.swc").write_text("1 0 0.008 0.008 0.008 1 -1")
+    (tmp_path / "traced" / "2.swc").write_text("1 0 0.176 0.008 0.008 1 -1\n2 0 0.112 0.008 0.008 1 1")
     return tmp_path
 
 
@@ -43,6 +46,7 @@ def segments(path: str) -> list[int]:
         (["--threshold", "1", "--cannot-link", "nuclei.zarr"], [0, 0, 1, 1]),
         (["--threshold", "1", "--cannot-link", "traced.nml"], [0, 0, 1, 1]),
         (["--must-link", "traced.nml", "--threshold", "0"], [0, 1, 2, 2]),
+        (["--threshold", "1", "--cannot-link", "traced", "--swc-unit", "um"], [0, 0, 1, 1]),
     ],
 )
 def test_whole_and_blocks_are_one(folder: Path, options: list[str], expected: list[int]):
@@ -101,6 +105,8 @@ def test_what_is_missing_is_named(folder: Path):
     for option in ({"must_link": "nuclei.zarr"}, {"cannot_link": "affinities.zarr"}):
         with pytest.raises(InputError, match=r"takes skeletons|one volume"):
             pipeline.segment("affinities.zarr", "other", threshold=0.5, **option)
+    with pytest.raises(InputError, match="does not say its unit"):
+        pipeline.segment("affinities.zarr", "other", threshold=0.5, cannot_link="traced")
     assert not Path("other").exists()
 
 

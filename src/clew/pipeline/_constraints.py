@@ -4,13 +4,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clew.errors import InputError
+from clew.evaluation.skeletons import Skeletons
 from clew.pipeline._files import cover, read_ids, read_truth
 from clew.pipeline._options import ConstraintFiles
 from clew.pipeline._progress import say, warn
 from clew.segmentation.constraints import LABELS, Constraints, PointConstraints, find_constraints, on_several_sides
 from clew.space import Box
 from clew.volumes.formats.nml import is_nml, read_nml
+from clew.volumes.formats.swc import read_swc, swc_files
 from clew.volumes.volume import Volume
+
+LENGTHS = {"nm": (1.0, 1.0, 1.0), "um": (1e3, 1e3, 1e3)}
+"""Nanometres in a unit of SWC; that of voxels is theirs."""
 
 
 def read_constraints(files: ConstraintFiles, fragments: Volume) -> Constraints:
@@ -32,15 +37,16 @@ def check_constraints(files: ConstraintFiles, source: Volume) -> None:
 
 def label_file(files: ConstraintFiles) -> str | None:
     """The label volume among the files, if there is one."""
-    return None if files.cannot_link is None or is_nml(files.cannot_link) else files.cannot_link
+    return None if files.cannot_link is None or _is_traced(files.cannot_link) else files.cannot_link
 
 
 def points_of(files: ConstraintFiles, volume: Volume) -> PointConstraints:
     """The nodes of the skeletons among the files, in voxels of a volume (…, z, y, x)."""
-    apart = _nodes(files.cannot_link, volume) if files.cannot_link and is_nml(files.cannot_link) else None
-    if files.must_link and not is_nml(files.must_link):
-        raise InputError(f"--must-link takes skeletons, an .nml file, not {files.must_link}")
-    together = _nodes(files.must_link, volume) if files.must_link else None
+    unit = files.swc_unit
+    apart = _nodes(files.cannot_link, volume, unit) if files.cannot_link and _is_traced(files.cannot_link) else None
+    if files.must_link and not _is_traced(files.must_link):
+        raise InputError(f"--must-link takes skeletons, an .nml or .swc file, not {files.must_link}")
+    together = _nodes(files.must_link, volume, unit) if files.must_link else None
     points = PointConstraints()
     if apart is not None:
         points = PointConstraints(cannot_link=np.insert(apart, 3, LABELS, axis=1))
@@ -69,9 +75,21 @@ def say_constraints(found: Constraints) -> None:
         )
 
 
-def _nodes(path: str, volume: Volume) -> NDArray[np.int64]:
+def _is_traced(path: str) -> bool:
+    return is_nml(path) or bool(swc_files(path))
+
+
+def _read(path: str, volume: Volume, unit: str | None) -> Skeletons:
+    if is_nml(path):
+        return read_nml(path)
+    if unit is None:
+        raise InputError(f"{path} is SWC, which does not say its unit: give --swc-unit nm, um or voxels")
+    return read_swc(path, LENGTHS.get(unit, volume.voxel_size))
+
+
+def _nodes(path: str, volume: Volume, unit: str | None) -> NDArray[np.int64]:
     """(z, y, x, skeleton) of the nodes of a file that lie in a volume."""
-    traced = read_nml(path)
+    traced = _read(path, volume, unit)
     voxels = np.floor((traced.positions - volume.offset) / volume.voxel_size + 0.5).clip(-1, 2**62).astype(np.int64)
     inside: NDArray[np.bool_] = np.all((voxels >= 0) & (voxels < np.array(volume.shape[-3:])), axis=1)
     if not inside.any():

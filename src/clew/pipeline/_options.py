@@ -134,14 +134,23 @@ class ConstraintFiles:
     Parameters
     ----------
     cannot_link
-        Label volume (z, y, x) of nuclei, somata or glia, or skeletons (.nml): regions that hold different ones never merge.
+        Label volume (z, y, x) of nuclei, somata or glia, or skeletons (.nml, .swc or a folder of these): regions that hold
+        different ones never merge.
         Ids of a label volume are seeds of `seeded-forest`, too, and its fragments are divided between nodes of two skeletons.
     must_link
-        Skeletons (.nml): the fragments at the nodes of one are in one segment, at every threshold.
+        Skeletons (.nml, .swc): the fragments at the nodes of one are in one segment, at every threshold.
+    swc_unit
+        Unit of coordinates in SWC files, which do not say it.
     """
 
     cannot_link: Input | None = None
     must_link: Input | None = None
+    swc_unit: Literal["nm", "um", "voxels"] | None = None
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The files that were given."""
+        return tuple(path for path in (self.cannot_link, self.must_link) if path is not None)
 
 
 @dataclass(frozen=True)

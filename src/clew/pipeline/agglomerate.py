@@ -1,7 +1,5 @@
 """`clew agglomerate`: region graph → merge tree."""
 
-from dataclasses import asdict
-
 from clew.errors import InputError
 from clew.pipeline._constraints import read_constraints
 from clew.pipeline._declare import Record, stage
@@ -42,7 +40,7 @@ def agglomerate(
     fragments
         Fragments of the region graph; needed with constraints, to find those that they are about.
     """
-    refuse_overlap([region_graph, fragments, *asdict(constraint_files).values()], [merge_tree])
+    refuse_overlap([region_graph, fragments, *constraint_files.paths], [merge_tree])
     check_table_path(merge_tree, overwrite=output.overwrite)
     graph, attributes = load_region_graph(region_graph)
     constraints = _constraints(constraint_files, fragments, voxel_size.voxel_size)
@@ -54,7 +52,7 @@ def agglomerate(
 
 
 def _constraints(files: ConstraintFiles, fragments: str | None, voxel_size: Lengths | None) -> Constraints:
-    if files == ConstraintFiles():
+    if not files.paths:
         return Constraints()
     if fragments is None:
         raise InputError("agglomerate: constraints need the fragments that they are about: give --fragments")

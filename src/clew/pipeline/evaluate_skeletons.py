@@ -24,6 +24,7 @@ from clew.evaluation.skeletons import (
     skeleton_errors,
 )
 from clew.evaluation.traced import merged_pairs
+from clew.pipeline._constraints import LENGTHS
 from clew.pipeline._curve import threshold_in_use
 from clew.pipeline._declare import Record, stage
 from clew.pipeline._files import open_sized, refuse_existing_outputs, write_scores
@@ -165,7 +166,7 @@ def _read(
     traced = read_nml(skeletons) if is_nml(skeletons) else None
     volume = open_sized(segmentation, voxel_size)
     if traced is None:
-        traced = read_swc(skeletons, {"nm": (1.0,) * 3, "um": (1e3,) * 3}.get(unit or "", volume.voxel_size))
+        traced = read_swc(skeletons, LENGTHS.get(unit or "", volume.voxel_size))
     part = Box.parse(box, volume.shape)
     segments, inside = read_nodes(volume, traced, volume.voxel_size, volume.offset)
     if box is not None:

@@ -1,6 +1,7 @@
 """`clew extract-fragments`: affinities → fragments."""
 
 from math import prod
+from typing import Literal
 
 import numpy as np
 
@@ -25,6 +26,7 @@ def extract_fragments(
     mask: Mask,
     options: FragmentOptions,
     cannot_link: Input | None = None,
+    swc_unit: Literal["nm", "um", "voxels"] | None = None,
     output: Output,
     record: Record,
 ) -> None:
@@ -37,13 +39,15 @@ def extract_fragments(
     fragments
         Output, (z, y, x) uint64; a fragment's id is 1 + the linear index of its first voxel.
     cannot_link
-        Label volume (z, y, x) of nuclei, somata or glia, whose ids are seeds (of `seeded-forest`), or skeletons (.nml), between
-        whose nodes a fragment is divided: no fragment holds two.
+        Label volume (z, y, x) of nuclei, somata or glia, whose ids are seeds (of `seeded-forest`), or skeletons (.nml, .swc),
+        between whose nodes a fragment is divided: no fragment holds two.
+    swc_unit
+        Unit of coordinates in SWC files, which do not say it.
     """
     refuse_overlap([affinities, mask.mask, cannot_link], [fragments])
     source = open_affinities(affinities, voxel_size.voxel_size)
     refuse_outputs(output.overwrite, fragments)
-    given = ConstraintFiles(cannot_link)
+    given = ConstraintFiles(cannot_link, swc_unit=swc_unit)
     labels, points = label_file(given), points_of(given, source)
     of_ids = 0 if labels is None else np.dtype(np.uint64).itemsize
     refuse_too_large("extract-fragments", affinities, prod(source.shape[1:]), 3 * source.dtype.itemsize + of_ids)

@@ -85,17 +85,22 @@ def segment(
     """
     fragments, graph, tree, segmentation = (str(Path(directory) / FILE_NAMES[name]) for name in WHOLE)
     given = asdict(constraint_files)
-    refuse_overlap([affinities, mask.mask, *given.values()], [fragments, graph, tree, segmentation])
+    refuse_overlap(
+        [affinities, mask.mask, constraint_files.cannot_link, constraint_files.must_link],
+        [fragments, graph, tree, segmentation],
+    )
     refuse_outputs(output.overwrite, fragments, segmentation)
     size = asdict(voxel_size)
     options = _options(affinities, voxel_size.voxel_size, fragment_options, agglomeration_options, cut)
     check_constraints(constraint_files, open_affinities(affinities, voxel_size.voxel_size))
-    seeds = {"cannot_link": constraint_files.cannot_link} if fragment_options.method == SEEDED_BY_IDS else {}
+    seeds = (
+        {name: given[name] for name in ("cannot_link", "swc_unit")} if fragment_options.method == SEEDED_BY_IDS else {}
+    )
     extract_fragments(
         affinities, fragments, **size, **asdict(mask), **asdict(fragment_options), **seeds, **asdict(output)
     )
     build_region_graph(affinities, fragments, graph, **size, **asdict(output))
-    given |= {"fragments": fragments} if any(given.values()) else {}
+    given |= {"fragments": fragments} if constraint_files.paths else {}
     agglomerate(graph, tree, **asdict(options.agglomeration), **given, **asdict(output))
     chosen = asdict(cut) | {"threshold": options.cut.threshold}
     relabel(fragments, tree, segmentation, region_graph=graph, **chosen, **asdict(output))
