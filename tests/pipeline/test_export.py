@@ -315,8 +315,8 @@ def test_an_export_that_was_stopped_goes_on_to_the_same_bytes(
 ):
     given = {"pychunkedgraph": {"affinities": str(affinities), "chunk_shape": (16, 32, 32)}}.get(format, {})
 
-    def write(folder: str) -> dict[str, bytes]:
-        pipeline.export(str(expected / "fragments.zarr"), str(tmp_path / folder), format=format, **given)
+    def write(folder: str, **more: bool) -> dict[str, bytes]:
+        pipeline.export(str(expected / "fragments.zarr"), str(tmp_path / folder), format=format, **given, **more)
         files = [file for file in sorted((tmp_path / folder / format).rglob("*")) if file.is_file()]
         return {str(file.relative_to(tmp_path / folder)): file.read_bytes() for file in files}
 
@@ -328,12 +328,17 @@ def test_an_export_that_was_stopped_goes_on_to_the_same_bytes(
         done.append(task)
         mark(ledger, task)
 
-    with monkeypatch.context() as patch, pytest.raises(UnfinishedError, match="then clew retry"):
-        patch.setattr(Ledger, "mark", stop)
-        write("stopped")
+    def write_half(**more: bool) -> None:
+        done.clear()
+        with monkeypatch.context() as patch, pytest.raises(UnfinishedError, match="then clew retry"):
+            patch.setattr(Ledger, "mark", stop)
+            write("stopped", **more)
+        assert not [name for name in opened if (tmp_path / "stopped" / format / name).exists()]
+
     opened = ("info", "datasource-properties.json", "dataset.yml")
-    assert not [name for name in opened if (tmp_path / "stopped" / format / name).exists()]
+    write_half()
     found = write("stopped")
     assert found.keys() == wanted.keys()
     records = [name for name in found if name.endswith((*opened, "zarr.json"))]
     assert [name for name in found if found[name] != wanted[name] and name not in records] == []
+    write_half(restart=True)

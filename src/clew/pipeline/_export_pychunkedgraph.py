@@ -64,7 +64,7 @@ def lay_out_pychunkedgraph(source: ExportSource) -> BlockWork:
     return BlockWork(
         source.folder, store, tasks, (source.volume,), prod(source.shape),
         BYTES_A_VOXEL * max(prod(np.minimum(shape, source.shape).tolist()), voxels_of_shards(scales)),
-        partial(_finish, source=source, scales=scales, chunks=chunks),
+        partial(_finish, source=source, scales=scales, chunks=chunks), (f"{NAME}/{DESCRIPTION}",),
     )  # fmt: skip
 
 

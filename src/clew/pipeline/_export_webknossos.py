@@ -79,7 +79,7 @@ def lay_out_webknossos(source: ExportSource) -> BlockWork:
     tasks = copy_tasks(grid, Numbered(tree)) + scale_tasks("volume", scales, shape) + row_tasks(grid, 0)
     return BlockWork(
         source.folder, store, tasks, (source.volume,), prod(source.shape), BYTES_A_VOXEL * prod(shape),
-        partial(_finish, source=source, store=store, scales=scales, threshold=threshold),
+        partial(_finish, source=source, store=store, scales=scales, threshold=threshold), (f"webknossos/{DESCRIPTION}",),
     )  # fmt: skip
 
 
