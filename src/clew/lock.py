@@ -15,6 +15,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -210,13 +211,16 @@ def _owner(token: str) -> dict[str, Any]:
     process = os.getpid()
     return {
         "token": token, "process": process, "started": _started(process) or "", "namespace": _namespace(),
-        "host": socket.gethostname(),
+        "host": socket.gethostname(), "since": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }  # fmt: skip
 
 
 def _whose(seen: Seen) -> str:
     owner = seen.owner
-    return "its lock is damaged" if owner is None else f"process {owner['process']} on {owner['host']}"
+    if owner is None:
+        return "its lock is damaged"
+    since = f" since {owner['since']}" if isinstance(owner.get("since"), str) else ""  # earlier versions wrote none
+    return f"process {owner['process']} on {owner['host']}{since}"
 
 
 def _started(process: int) -> str | None:

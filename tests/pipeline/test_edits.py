@@ -67,7 +67,7 @@ def test_nothing_can_be_changed_or_deleted(run, tmp_path: Path):
 
 def test_one_writes_and_others_read_along(run, tmp_path: Path):
     with clew.Edits(tmp_path / "e.sqlite", *run) as edits:
-        with pytest.raises(InputError, match="process"):
+        with pytest.raises(InputError, match=r"process \d+ on .* since 20.*--read-only"):
             clew.Edits(tmp_path / "e.sqlite", *run)
         with clew.Edits(tmp_path / "e.sqlite", *run, read_only=True) as reader:
             edits.split([at(0)], [at(11)])

@@ -8,8 +8,8 @@ import getpass
 import json
 import os
 import sqlite3
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,7 +64,7 @@ class EditLog:
             raise InputError(f"{path} is not there: there are no edits to read")
         try:
             if not read_only:
-                self._held.enter_context(locked(path.with_name(f"{path.name}.lock")))
+                self._held.enter_context(self._locked())
             self._database = sqlite3.connect(
                 f"{path.absolute().as_uri()}{'?mode=ro' * read_only}", uri=True, check_same_thread=False
             )
@@ -99,6 +99,16 @@ class EditLog:
     def close(self) -> None:
         """Let the file and its lock go."""
         self._held.close()
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Be the only process that writes."""
+        with ExitStack() as held:
+            try:
+                held.enter_context(locked(self.path.with_name(f"{self.path.name}.lock")))
+            except InputError as error:
+                raise InputError(f"{error}; or only look on (clew proofread --read-only, read_only=True)") from None
+            yield
 
     def _begin(self, about: Mapping[str, Any], read_only: bool) -> None:
         if not read_only:
