@@ -105,7 +105,9 @@ def _unite_seeds(flags, shape, parents, per_section):
 
 
 def unite_equal(ids: np.ndarray, parents: np.ndarray, per_section: bool) -> None:
-    """Unite voxels of one id above 0 that touch (6 neighbours; 4 per section), in place.
+    """Unite voxels of one id above 0 that touch, in place.
+
+    Six neighbours; four per section.
 
     The (z, y, x) uint64 `ids` are those of the voxels of the flat `parents`.
     """

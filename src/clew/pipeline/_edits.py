@@ -404,7 +404,10 @@ def _divided(rows: Sequence[Row]) -> list[int]:
 
 
 def _digest(graph: RegionGraph, members: NDArray[np.int64]) -> str:
-    """What a segment consists of: its fragments, and their sizes, which change where one is divided."""
+    """What a segment consists of: its fragments, and their sizes.
+
+    Sizes change where a fragment is divided.
+    """
     content = np.stack([graph.fragments[members], graph.sizes[members].astype(np.uint64)])
     return hashlib.blake2b(content.tobytes(), digest_size=16).hexdigest()
 

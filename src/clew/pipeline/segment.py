@@ -194,7 +194,10 @@ def _lay_out(
 
 
 def _expected_memory(grid: Grid, block: int) -> str:
-    """What a worker needs at most: for a block, and for the last level, which grows with the volume."""
+    """What a worker needs at most: for a block, and for the last level.
+
+    The last one grows with the volume.
+    """
     last = bytes_of_last_level(grid)
     words = f"memory: up to {block / GIGABYTE:.3g} GB for a block"
     if last:

@@ -366,7 +366,10 @@ def schedule_choices(steps: int, hours: float, timing: Timing | None) -> dict[st
 
 
 def window_choices(voxel_size: Lengths, crop: Triple) -> dict[str, Choice]:
-    """Choose windows for MALIS, where the crop is larger; in serial sections they were not shown to be better."""
+    """Choose windows for MALIS, where the crop is larger.
+
+    In serial sections they were not shown to be better.
+    """
     window = triple(max(round(MALIS_WINDOW / size), 1) for size in voxel_size)
     if anisotropy(voxel_size) >= SERIAL_FROM or any(w >= c for w, c in zip(window, crop, strict=True)):
         return {}

@@ -212,7 +212,10 @@ class Segments:
         return not np.intersect1d(one, other).size
 
     def touch(self, segments: Ids) -> bool:
-        """Whether some contact is one of two of these segments, named by their smallest fragments."""
+        """Whether some contact is one of two of these segments.
+
+        Segments are named by their smallest fragments.
+        """
         chosen = np.isin(self.graph.fragments[self._roots], segments)[self._ends].all(axis=1)
         one, other = self._roots[self._ends[chosen]].T
         return bool((one != other).any())
@@ -238,7 +241,10 @@ class Segments:
         return rows[np.isin(keys, wanted)]
 
     def _rows_from(self, fragments: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Rows of the contacts whose smaller fragment is one of these; ascending, as these are."""
+        """Rows of the contacts whose smaller fragment is one of these.
+
+        Ascending, as these are.
+        """
         starts, lengths = self._firsts[fragments], self._firsts[fragments + 1] - self._firsts[fragments]
         return np.repeat(starts - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
 

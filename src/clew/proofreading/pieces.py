@@ -20,12 +20,6 @@ class Division(Pieces):
 
     Parameters
     ----------
-    fragment : int
-        Its id.
-    box : Box
-        The smallest that holds its voxels.
-    pieces : (z, y, x) uint64
-        The piece of each voxel of the box, 0 outside of the fragment.
     graph : RegionGraph
         The sizes of the pieces, and their contacts with each other and with the fragments around, whose sizes are 0 here.
     """

@@ -68,7 +68,10 @@ def grow_points(
 
 
 def _forest(pairs: NDArray[np.int64], seeds: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """The index of the seed to which pairs, best first, connect each voxel; -1 for none."""
+    """The index of the seed to which pairs connect each voxel.
+
+    Best pairs first; -1 for no seed.
+    """
     kinds = np.full(count + 1, NOTHING, np.uint8)
     kinds[seeds + 1] = SEEDED
     roots = decide_pairs(pairs + 1, len(pairs), kinds, np.zeros_like(kinds)).roots
@@ -96,7 +99,9 @@ def _pairs_inside(
 
 
 def _diagonals_inside(inside: NDArray[np.bool_], voxels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Pairs of voxels inside that touch along an edge or a corner, by the later one and then the offset.
+    """Pairs of voxels inside that touch along an edge or a corner.
+
+    By the later one, and then the offset.
 
     As pairs of `_pairs_inside`; the one before is at one of the offsets (-1, -1, -1), (-1, -1, 0), …
     """

@@ -1,4 +1,7 @@
-"""Fragments that are divided into pieces by points: those of a person, or of constraints."""
+"""Fragments that are divided into pieces by points.
+
+Points of a person, or of constraints.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

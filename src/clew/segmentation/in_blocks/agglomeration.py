@@ -334,7 +334,10 @@ def _join(store: Store, *, grid: Grid, level: int, place: Triple, options: Agglo
 
 
 def _refuse_too_many(edges: int, level: int) -> None:
-    """Refuse, before the work, to merge more edges than the memory of this machine holds."""
+    """Refuse to merge more edges than this machine holds.
+
+    Before the work begins.
+    """
     if edges > UNCHECKED_EDGES:
         what = f"agglomeration at level {level}, of {edges:,} edges,"
         refuse_beyond_memory(BYTES_AN_EDGE * edges, what, "what is done is kept: clew retry on a machine with more")

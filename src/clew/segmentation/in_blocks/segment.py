@@ -53,7 +53,9 @@ class Undecided:
 
 
 def bytes_of_last_level(grid: Grid) -> int:
-    """Memory of the largest task that joins blocks, about, before anything is known of them.
+    """About the memory of the largest task that joins blocks.
+
+    Before anything is known of them.
 
     The lowest level passes up `EDGES_A_VOXEL`, and no level above more than it got. The exact number is known, and checked
     against the free memory, before edges are merged. Pairs of the forest are those at the faces of blocks.
