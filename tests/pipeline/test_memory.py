@@ -40,7 +40,6 @@ def folder(tmp_path: Path) -> Path:
     [
         ("predict", "raw.zarr out.zarr --device cpu", "--tile"),
         ("extract-fragments", "affinities.zarr out.zarr", "clew segment-blocks"),
-        ("build-region-graph", "affinities.zarr fragments.zarr out.h5", "clew segment-blocks"),
         ("relabel", "fragments.zarr merge_tree.h5 out.zarr --threshold 0.5", "clew relabel-blocks"),
         ("segment", "affinities.zarr out --threshold 0.5", "clew segment-blocks"),
         ("evaluate", "segmentation.zarr ids.zarr --json out.json", "clew evaluate-blocks"),

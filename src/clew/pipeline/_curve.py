@@ -100,13 +100,13 @@ def threshold_in_use(merge_tree: str) -> Use | None:
     return Use("stored", float(threshold)) if threshold is not None and score == tree.score else None
 
 
-def used_threshold(merge_tree: str) -> float | None:
-    """The threshold at which the segmentation beside a merge tree was cut.
+def used_threshold(merge_tree: str, segmentation: str | None = None) -> float | None:
+    """The threshold at which a segmentation, by default that beside a merge tree, was cut.
 
     None where there is none that was made of this tree.
     """
     with suppress(InputError):
-        made = open_volume(Path(merge_tree).parent / FILE_NAMES["segmentation"]).attributes
+        made = open_volume(segmentation or Path(merge_tree).parent / FILE_NAMES["segmentation"]).attributes
         trees = made.get("inputs", {}).get("merge_tree")
         if made.get("stage") == "relabel" and trees == identify(merge_tree):
             return float(made["threshold"])

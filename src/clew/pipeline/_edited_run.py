@@ -1,12 +1,12 @@
 """`clew.open_edits`: the edits of a run, on its tables and volumes."""
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from clew.errors import InputError
+from clew.pipeline._curve import used_threshold
 from clew.pipeline._edits import Edits
-from clew.pipeline._files import FILE_NAMES, chosen_threshold, open_affinities, open_input, open_sized
+from clew.pipeline._files import FILE_NAMES, chosen_threshold, open_affinities, open_sized
 from clew.pipeline._tables import load_merge_tree, load_region_graph
 from clew.pipeline._viewed import is_run, paths_of_run
 from clew.segmentation.agglomeration import MergeTree
@@ -64,10 +64,7 @@ def open_edits(
     """
     paths = paths_of_edited(str(run))
     tree, attributes = load_merge_tree(paths["merge_tree"])
-    used = threshold
-    if used is None and "segmentation" in paths:
-        with suppress(InputError):
-            used = open_input(paths["segmentation"]).attributes.get("threshold")
+    used = used_threshold(paths["merge_tree"], paths.get("segmentation")) if threshold is None else threshold
     chosen = chosen_threshold(used, attributes, tree.score, paths["merge_tree"])
     return edits_on(paths, edits or Path(run) / EDITS, tree, chosen, user=user, read_only=read_only)
 
@@ -79,8 +76,11 @@ def paths_of_edited(run: str) -> dict[str, str]:
     paths = paths_of_run(run)
     missing = [FILE_NAMES[name] for name in NEEDED if name not in paths]
     if missing:
-        raise InputError(f"{run} has no {' and no '.join(missing)}, which edits are about: clew segment writes them, and "
-                         "clew build-region-graph the region graph of a run in blocks")  # fmt: skip
+        advice = "clew segment writes them"
+        if missing == [FILE_NAMES["region_graph"]]:
+            made = Path(run, *missing)
+            advice = f"of a run in blocks it is made by clew build-region-graph AFFINITIES {paths['fragments']} {made}"
+        raise InputError(f"{run} has no {' and no '.join(missing)}, which edits are about: {advice}")
     return paths
 
 

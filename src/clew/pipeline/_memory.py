@@ -7,7 +7,6 @@ from clew.memory import refuse_beyond_memory
 
 WORK = {
     "extract-fragments": 29,
-    "build-region-graph": 4,
     "relabel": 10,
     "evaluate": 0,
     "evaluate --border": 8,
@@ -24,7 +23,6 @@ of the commands on FIB-SEM of 16 and 63 megavoxels: the growth between them, rou
 INSTEAD = {
     "predict": "give a smaller --tile",
     "extract-fragments": "use clew segment-blocks",
-    "build-region-graph": "use clew segment-blocks",
     "agglomerate": "use clew segment-blocks",
     "relabel": "use clew relabel-blocks, on what clew segment-blocks made",
     "segment": "use clew segment-blocks",

@@ -4,7 +4,6 @@ import getpass
 import json
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -12,6 +11,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from clew.errors import InputError
+from clew.pipeline._curve import used_threshold
 from clew.pipeline._files import FILE_NAMES, chosen_threshold, open_input, warn_all
 from clew.pipeline._progress import say, warn
 from clew.pipeline._tables import load_merge_tree
@@ -93,14 +93,10 @@ def tree_of(paths: dict[str, str], threshold: float | None) -> tuple[MergeTree |
     if "fragments" not in paths:
         raise InputError(f"{paths['merge_tree']} is shown on its fragments: give --fragments, too")
     tree, attributes = load_merge_tree(paths["merge_tree"])
-    used = None
-    if "segmentation" in paths:
-        with suppress(InputError):
-            used = open_input(paths["segmentation"]).attributes.get("threshold")
+    if threshold is None:
+        threshold = used_threshold(paths["merge_tree"], paths.get("segmentation"))
     try:
-        return tree, chosen_threshold(
-            used if threshold is None else threshold, attributes, tree.score, paths["merge_tree"]
-        )
+        return tree, chosen_threshold(threshold, attributes, tree.score, paths["merge_tree"])
     except InputError:
         return tree, neuroglancer.THRESHOLD
 
