@@ -214,7 +214,7 @@ plan = Plan({"train": {}, "predict": {}, "evaluate": {}}, Cost(1, 1.0, 1, 1, 1))
 writers = {
     "scores.json": lambda path: save_scores(Measured(curve, None), path, Record()),
     "plot.png": lambda path: save_figure(figure, path),
-    "report.html": lambda path: write_report(path, Report("a", False, {})),
+    "report.html": lambda path: write_report(path, Report("a", {})),
     "plan.toml": lambda path: write_run_file(path, plan, ["raw.h5,labels.h5"], None),
     "network.training": lambda path: run.begin(),
 }

@@ -19,10 +19,10 @@ def sorted_at_once(rows, key):
 def tables(draw):
     """Ascending tables without repetitions of a key, each in parts of any length, and the columns of the key."""
     rng, key = np.random.default_rng(draw(st.integers(0, 2**32 - 1))), draw(st.integers(1, 3))
-    largest = draw(st.sampled_from([2, 5, 2**64 - 1]))
+    smallest, largest = draw(st.sampled_from([(0, 2), (0, 5), (2**60, 2**60 + 40), (0, 2**64 - 1)]))
     found = []
     for _ in range(draw(st.integers(0, 5))):
-        keys = np.unique(rng.integers(0, largest, (rng.integers(0, 30), key), np.uint64, endpoint=True), axis=0)
+        keys = np.unique(rng.integers(smallest, largest, (rng.integers(0, 30), key), np.uint64, endpoint=True), axis=0)
         rows = np.column_stack([keys, rng.integers(0, 9, (len(keys), 2), np.uint64)])
         cuts = np.sort(rng.integers(0, len(rows) + 1, rng.integers(0, 4)))
         found.append(np.split(rows, cuts))

@@ -44,7 +44,7 @@ def test_the_advice_about_a_reversed_size_mends_it(tmp_path, capsys, monkeypatch
     monkeypatch.chdir(tmp_path)
     save_volume("a b.zarr", DATA, voxel_size=(4, 5, 40), offset=(8, 10, 400))
     shown = run(capsys, "info", "a b.zarr").out
-    command = shlex.split(shown.partition("if so: clew ")[2])
+    command = shlex.split(shown.partition("if so: clew ")[2].partition("\nnext ")[0])
     run(capsys, *command)
     volume = open_volume("OUT.zarr")
     assert (volume.voxel_size, volume.offset) == ((40, 5, 4), (400, 10, 8))

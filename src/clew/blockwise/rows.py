@@ -68,6 +68,6 @@ def _up_to(rows: Rows, last: tuple[int, ...]) -> int:
     """How many of ascending rows have a key of at most `last`."""
     low, high = 0, len(rows)
     for column, value in enumerate(last):  # between low and high all columns before this one are equal
-        values = rows[low:high, column]
-        low, high = low + int(np.searchsorted(values, value)), low + int(np.searchsorted(values, value, "right"))
+        values, sought = rows[low:high, column], np.uint64(value)  # an int would be compared in floats
+        low, high = low + int(np.searchsorted(values, sought)), low + int(np.searchsorted(values, sought, "right"))
     return high

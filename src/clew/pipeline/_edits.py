@@ -376,7 +376,7 @@ class Edits:
         groups = enumerate((sources, sinks))
         points = [(point[1:], side) for side, group in groups for point in group if point[0] == fragment]
         graph, shape = self.segments().graph, triple(self.fragments.shape)
-        size = int(graph.sizes[np.searchsorted(graph.fragments, fragment)])
+        size = int(graph.sizes[np.searchsorted(graph.fragments, np.uint64(fragment))])
         box, ids = find_fragment(self.read_fragments, fragment, size, points[0][0], shape)
         affinities = quantise(self.affinities[(slice(0, 3), *box)])
         voxels, sides = zip(*points, strict=True)

@@ -200,6 +200,8 @@ def _write_column(file: Any, name: str, column: LongColumn, content: Any) -> Non
                 start += len(part)
             else:
                 dataset[()] = part
+    with signals_held():
+        del dataset  # HDF5 writes what it still holds of it
 
 
 def _column(dataset: Any, source: str) -> NDArray[Any]:
