@@ -101,9 +101,9 @@ def threshold_in_use(merge_tree: str) -> Use | None:
 
 
 def used_threshold(merge_tree: str, segmentation: str | None = None) -> float | None:
-    """The threshold at which a segmentation, by default that beside a merge tree, was cut.
+    """The threshold at which a segmentation was cut.
 
-    None where there is none that was made of this tree.
+    By default it is the one beside the merge tree. None where there is none that was made of this tree.
     """
     with suppress(InputError):
         made = open_volume(segmentation or Path(merge_tree).parent / FILE_NAMES["segmentation"]).attributes

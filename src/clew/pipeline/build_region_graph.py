@@ -60,7 +60,10 @@ def _parts(shape: Triple) -> list[Box]:
 
 
 def _graph(affinities: Volume, fragments: Volume, place: Box, owned: Box) -> RegionGraph:
-    """The contacts that a part owns: with one voxel more on its low sides they are those of the whole."""
+    """The contacts that a part owns.
+
+    With one voxel more on its low sides they are those of the whole.
+    """
     box = owned.grown((1, 1, 1), (0, 0, 0), inside=Box.whole(place.shape))
     ids = read_ids(fragments, box.shifted(place.low))
     return science.build_region_graph(affinities.read((slice(0, 3), *box)), ids, owned=owned.within(box))
