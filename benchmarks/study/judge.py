@@ -20,13 +20,12 @@ from clew.segmentation.fragments import extract_fragments
 from clew.segmentation.options import AgglomerationOptions, FragmentOptions
 from clew.segmentation.region_graph import RegionGraph, build_region_graph
 from clew.segmentation.relabel import segment_lookup
+from clew.space import TOPOLOGY_BORDER
 
 SCORES = (
     "mean", "hist_quant_50", "hist_quant_75", "hist_quant_85", "hist_quant_50_init_max", "hist_quant_75_init_max",
 )  # fmt: skip
 THRESHOLDS = np.round(np.linspace(0.02, 0.98, 49), 2)
-BORDER = 20.0
-"""Truth within so many nm of a border is left out: how membranes are placed is not topology."""
 
 
 class Judged(NamedTuple):
@@ -77,7 +76,7 @@ class Judge:
 
     def __init__(self, first: UNet, test: Test, precision: Precision) -> None:
         self._test, self._precision = test, precision
-        inside = away_from_borders(test.truth, test.voxel_size, BORDER)
+        inside = away_from_borders(test.truth, test.voxel_size, TOPOLOGY_BORDER)
         self._truth = np.where(inside, test.truth, 0)
         self._shared = extract_fragments(self._predict(first), options=FragmentOptions())
         self._shared_overlap = overlap_table(self._shared, self._truth)

@@ -12,6 +12,10 @@ Triple = tuple[int, int, int]
 """Voxels, or how many of something, along z, y, x."""
 Lengths = tuple[float, float, float]
 """Lengths along z, y, x, in nm where no other unit is named."""
+TOPOLOGY_BORDER = 20.0
+"""Distance in nm from borders between neurons at which their exact place no longer counts."""
+THIN = 100.0
+"""Calibre in nm below which a neurite is thin."""
 NEAREST_OFFSETS: tuple[Triple, ...] = ((-1, 0, 0), (0, -1, 0), (0, 0, -1))
 """Offsets of the affinities that fragments are made of: to the neighbour before each voxel, along each axis."""
 

@@ -17,9 +17,9 @@ from clew.evaluation.border import Mask, annotated_sections, section_runs
 from clew.evaluation.overlap import OverlapTable, checked_table
 from clew.evaluation.scores import check_annotated
 from clew.labels import Labels, as_labels, check_same_shape, inside_mask, sizes_by_id
-from clew.space import Box, Lengths, Triple, triple
+from clew.space import THIN, Box, Lengths, Triple, triple
 
-BOUNDS = (100.0, 300.0)
+BOUNDS = (THIN, 300.0)
 """Calibres in nm between thin, medium and thick: about a fifth of fly neuropil is thinner than 100 nm, half is thicker than 300."""
 _SLAB = 1 << 24
 """Voxels that are measured at once, and context: the result does not depend on it."""

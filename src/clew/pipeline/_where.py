@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -264,24 +264,34 @@ def _joined(value: Any) -> Any:
 
 def say_errors(document: dict[str, Any]) -> None:
     """The costliest errors as a table."""
-    errors = document["errors"]
     at = "" if document["threshold"] is None else f" at threshold {document['threshold']:g} of {document['score']}"
     say(
         f"where{at}, {document['border']:g} nm away from borders: VOI split {document['voi_split']:.4f}, merge "
         f"{document['voi_merge']:.4f}; bits are what mending this one error would gain"
     )
+    say_ranked(
+        document,
+        "rank  kind    bits    voxels      µm  calibre nm  z,y,x             segments; objects         mended at threshold",
+        lambda row: f"{row['bits']:7.4f} {row['voxels']:8} {row['length_nm'] / 1000:7.2f}",
+    )
+
+
+def say_ranked(document: Mapping[str, Any], heading: str, measures: Callable[[Mapping[str, Any]], str]) -> None:
+    """The errors of a document as a table.
+
+    `measures` makes the columns after the kind of each.
+    """
+    errors = document["errors"]
     if not errors:
         say("no split and no merge")
         return
-    say(
-        "rank  kind    bits    voxels      µm  calibre nm  z,y,x             segments; objects         mended at threshold"
-    )
+    say(heading)
     for row in errors[:SHOWN]:
         wide = "" if row["calibre_nm"] is None else f"{row['calibre_nm']:.0f}"
         ids = f"{' '.join(map(str, row['segments']))}; {' '.join(map(str, row['objects']))}"
         place = ",".join(map(str, row["position"]))
-        say(f"{row['rank']:4}  {row['kind']:5} {row['bits']:7.4f} {row['voxels']:8} {row['length_nm'] / 1000:7.2f}  {wide:>10}  "
-            f"{place:17} {ids:25} {mended(row, document)}".rstrip())  # fmt: skip
+        say(f"{row['rank']:4}  {row['kind']:5} {measures(row)}  {wide:>10}  {place:17} {ids:25} "
+            f"{mended(row, document)}".rstrip())  # fmt: skip
     if len(errors) > SHOWN:
         say(f"… and {len(errors) - SHOWN} more")
 

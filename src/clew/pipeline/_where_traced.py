@@ -21,7 +21,7 @@ from clew.labels import Labels
 from clew.pipeline._declare import Record
 from clew.pipeline._files import read_ids
 from clew.pipeline._progress import say
-from clew.pipeline._where import LISTED, SHOWN, VERSION, Tree, mended, merge_row, write_error_table, write_errors
+from clew.pipeline._where import LISTED, VERSION, Tree, merge_row, say_ranked, write_error_table, write_errors
 from clew.segmentation.relabel import relabel, segment_lookup
 from clew.space import Box, Triple, triple
 from clew.volumes.volume import Volume
@@ -142,18 +142,10 @@ def _seams(
 
 def _say(document: dict[str, Any]) -> None:
     """The errors as a table."""
-    errors = document["errors"]
     at = "" if document["threshold"] is None else f" at threshold {document['threshold']:g} of {document['score']}"
     say(f"where{at}: µm is the path that one error cuts off, or joins wrongly")
-    if not errors:
-        say("no split and no merge")
-        return
-    say("rank  kind       µm  nodes  calibre nm  z,y,x             segments; skeletons       mended at threshold")
-    for row in errors[:SHOWN]:
-        wide = "" if row["calibre_nm"] is None else f"{row['calibre_nm']:.0f}"
-        ids = f"{' '.join(map(str, row['segments']))}; {' '.join(map(str, row['objects']))}"
-        place = ",".join(map(str, row["position"]))
-        say(f"{row['rank']:4}  {row['kind']:5} {row['length_nm'] / 1000:7.2f} {row['nodes']:6}  {wide:>10}  {place:17} {ids:25} "
-            f"{mended(row, document)}".rstrip())  # fmt: skip
-    if len(errors) > SHOWN:
-        say(f"… and {len(errors) - SHOWN} more")
+    say_ranked(
+        document,
+        "rank  kind       µm  nodes  calibre nm  z,y,x             segments; skeletons       mended at threshold",
+        lambda row: f"{row['length_nm'] / 1000:7.2f} {row['nodes']:6}",
+    )

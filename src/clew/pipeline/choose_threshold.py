@@ -26,13 +26,13 @@ from clew.pipeline._pair import Pair, match_volumes, other_place
 from clew.pipeline._progress import say
 from clew.pipeline._protection import refuse_overlap
 from clew.pipeline._tables import load_region_graph
-from clew.pipeline.evaluate import TOPOLOGY, refuse_skeletons
+from clew.pipeline.evaluate import refuse_skeletons
 from clew.ranges import NotNegative
 from clew.segmentation.agglomeration import agglomerate, parse_score
 from clew.segmentation.options import COMPARED_SCORES, AgglomerationOptions
 from clew.segmentation.region_graph import RegionGraph
 from clew.segmentation.relabel import segment_lookup
-from clew.space import Box, Lengths
+from clew.space import TOPOLOGY_BORDER, Box, Lengths
 from clew.training.targets import split_components
 from clew.view.figures import choice_figure, save_figure
 
@@ -81,7 +81,7 @@ def choose_threshold(
     voxel_size: VoxelSize,
     score: list[str] | None = None,
     thresholds: Annotated[int, Gt(1)] = Comparison.thresholds,
-    border: NotNegative = TOPOLOGY,
+    border: NotNegative = TOPOLOGY_BORDER,
     components: bool = False,
     json: str | None = None,
     plot: str | None = None,

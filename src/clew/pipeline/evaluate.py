@@ -52,7 +52,7 @@ from clew.pipeline._tables import load_merge_tree, load_region_graph
 from clew.pipeline._verdicts import read_verdicts, score_after
 from clew.pipeline._where import Compared, Tree, check_where, report_errors, table_of_segments
 from clew.ranges import Fraction
-from clew.space import Box, Lengths, Triple, triple
+from clew.space import TOPOLOGY_BORDER, Box, Lengths, Triple, triple
 from clew.training.targets import split_components
 from clew.view.figures import edge_figure, save_figure
 from clew.volumes.formats.nml import is_nml
@@ -62,8 +62,6 @@ from clew.volumes.run_store import FileStore
 BYTES_A_VOXEL = 50
 """Memory of a worker for each voxel of a block, at most."""
 SCORES = "scores.json"
-TOPOLOGY = 20.0
-"""Distance in nm from borders at which their exact place no longer counts."""
 
 
 @stage
@@ -172,7 +170,7 @@ def evaluate(
         costs = calibre_rows(cut_at_best(tables, (topology or whole).curve, comparison), calibres)
     judged = None
     if looking:
-        border = comparison.border or TOPOLOGY
+        border = comparison.border or TOPOLOGY_BORDER
         if clear is None:
             away = overlap_table(ids, np.where(away_from_borders(labels, pair.truth.voxel_size, border), labels, 0))
         tree = None
@@ -252,9 +250,9 @@ def compare(segmentation: str, truth: str) -> Compared:
     """Read a segmentation and its truth whole, with their overlap."""
     pair = match_volumes(segmentation, truth, None, None)
     ids, labels = read_ids(pair.segmentation, pair.here), without_special(read_truth(pair.truth, pair.there))
-    clear = away_from_borders(labels, pair.truth.voxel_size, TOPOLOGY)
+    clear = away_from_borders(labels, pair.truth.voxel_size, TOPOLOGY_BORDER)
     away = overlap_table(ids, np.where(clear, labels, 0))
-    return Compared(pair, ids, labels, overlap_table(ids, labels), away, TOPOLOGY)
+    return Compared(pair, ids, labels, overlap_table(ids, labels), away, TOPOLOGY_BORDER)
 
 
 def _threshold_of_errors(given: float | None, merge_tree: str, curve: Curve) -> float:

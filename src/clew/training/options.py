@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Interval
 
 from clew.ranges import Fraction, NotNegative, Positive
-from clew.space import Triple
+from clew.space import THIN, TOPOLOGY_BORDER, Triple
 
 Loss = Literal["cross-entropy", "squared-error"]
 Spacing = Annotated[float, Ge(1)]
@@ -215,7 +215,7 @@ class TrainingOptions:
     malis_form: Loss = "squared-error"
     malis_errors_above: Annotated[float, Interval(ge=0, lt=1)] = 0.0
     thin_weight: Positive = 1.0
-    thin_below: Positive = 100.0
+    thin_below: Positive = THIN
     descriptor_weight: NotNegative = 0.0
     descriptor_sigma: Positive = 80.0
     boundary_steps: Annotated[int, Ge(0)] = 1
@@ -227,6 +227,6 @@ class TrainingOptions:
     average_decay: Annotated[float, Interval(ge=0, lt=1)] = 0.998
     validate_every: Annotated[int, Gt(0)] = 500
     validation_surroundings: Annotated[int, Ge(0)] = 40
-    validation_border: NotNegative = 20.0
+    validation_border: NotNegative = TOPOLOGY_BORDER
     snapshot_every: Annotated[int, Ge(0)] = 500
     seed: int = 0
