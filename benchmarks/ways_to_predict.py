@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.study.folds import ISOTROPIC, Test, read_folds
-from benchmarks.study.judge import BORDER, THRESHOLDS
+from benchmarks.study.judge import THRESHOLDS
 from clew.evaluation.border import away_from_borders
 from clew.evaluation.edges import edge_curve, edge_samples, judge_edges
 from clew.evaluation.overlap import overlap_table, relabel_table
@@ -31,7 +31,7 @@ from clew.segmentation.fragments import extract_fragments
 from clew.segmentation.options import AgglomerationOptions
 from clew.segmentation.region_graph import build_region_graph
 from clew.segmentation.relabel import segment_lookup
-from clew.space import triple
+from clew.space import TOPOLOGY_BORDER, triple
 
 REFERENCE = "float32"
 WAYS = {
@@ -70,7 +70,7 @@ def compare(
     test: Test, predicted: dict[str, NDArray[np.uint8]], seconds: dict[str, float]
 ) -> Iterator[tuple[str, ...]]:
     """Rows of the table: each way beside the reference."""
-    truth = np.where(away_from_borders(test.truth, test.voxel_size, BORDER), test.truth, 0)
+    truth = np.where(away_from_borders(test.truth, test.voxel_size, TOPOLOGY_BORDER), test.truth, 0)
     fragments = extract_fragments(predicted[REFERENCE])
     shared = overlap_table(fragments, truth)
     graphs = {way: build_region_graph(affinities, fragments) for way, affinities in predicted.items()}
