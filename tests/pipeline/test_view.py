@@ -10,7 +10,7 @@ import pytest
 
 from clew import pipeline
 from clew.errors import InputError
-from clew.view import browser, neuroglancer
+from clew.view import neuroglancer
 from clew.volumes.open import open_volume
 from clew.volumes.save import save_volume
 from clew.volumes.shared import SharedVolume
@@ -172,16 +172,6 @@ def test_the_view_is_kept_in_a_file_and_begins_as_that_says(shown, raw, tmp_path
     with pytest.raises(InputError, match="no state of the viewer"):
         pipeline.view(raw, state=str(file))
     assert file.read_text() == "[1]", "another's file is not written over"
-
-
-def test_a_screenshot_without_a_browser_says_what_to_install(raw, tmp_path, monkeypatch):
-    import neuroglancer as library
-
-    monkeypatch.setattr(browser, "NAMES", ("no-such-browser",))
-    with pytest.raises(InputError, match="apt install chromium"):
-        pipeline.view(raw, screenshot=str(tmp_path / "picture.png"))
-    library.stop()
-    assert not (tmp_path / "picture.png").exists()
 
 
 def test_the_errors_of_evaluate_are_shown_at_their_threshold(shown, expected, tmp_path):

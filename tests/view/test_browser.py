@@ -1,15 +1,10 @@
 """The viewer in a real browser: a Chromium without a window, which draws in software."""
 
-import io
-import json
-
 import numpy as np
 import pytest
-from PIL import Image
 
 from clew import AgglomerationOptions, agglomerate, build_region_graph, extract_fragments, relabel, segment_lookup
 from clew.synthetic.volume import synthesize
-from clew.view import browser, server
 from clew.view.colours import colours_of
 from clew.view.layers import Layer, Mark, Marks
 from clew.view.neuroglancer import address_of, view
@@ -140,11 +135,3 @@ def test_what_changes_is_kept_where_that_is_wanted(open_page, layers):
     page.wait_for_timeout(1000)
     assert kept
     assert "/mesh/segmentation/77/" in kept[-1]
-
-
-def test_a_picture_is_taken_without_a_window(playwright, viewer):
-    base = address_of(viewer)
-    state = server.readdressed(json.dumps(viewer.clew.state), base.rstrip("/").replace("/v/", "/clew/"))
-    image = Image.open(io.BytesIO(browser.screenshot(viewer, base, state)))
-    assert image.size == browser.PICTURE
-    assert len(np.unique(np.array(image.convert("RGB")).reshape(-1, 3), axis=0)) > 100

@@ -49,13 +49,14 @@ class Page:
     Raises
     ------
     InputError
-        For files that cannot be written, or a state that is none.
+        For files that cannot be written, a state that is none, or a picture without a browser.
     """
 
     def __init__(self, port: int, state: str | None, screenshot: str | None = None) -> None:
         self.port, self.state, self.screenshot = port, state, screenshot
         self.earlier = _kept(state)
         if screenshot:
+            browser.needed_browser()
             refuse_unwritable(Path(screenshot))
 
     def serve(
@@ -75,6 +76,7 @@ class Page:
             viewer.clew.state = json.loads(server.readdressed(self.earlier, server.PLACEHOLDER))
         address = neuroglancer.address_of(viewer)
         if self.screenshot:
+            say(f"{browser.needed_browser()} draws {self.screenshot}")
             _take(self.screenshot, browser.screenshot(viewer, address, _addressed(viewer, address)))
             return
         if self.state:

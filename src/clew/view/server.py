@@ -9,8 +9,10 @@ that tunnels work, and only names of this machine are answered, so that no page 
 import asyncio
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
@@ -51,6 +53,10 @@ class Served:
         Called with the state as text whenever it changes.
     said : set of str
         Sentences that were said.
+    working : int
+        Answers that are being made.
+    heard : float
+        When the last answer was made, by `time.monotonic`.
     """
 
     state: Mapping[str, Any]
@@ -60,6 +66,22 @@ class Served:
     keys: Keys | None = None
     keep: Callable[[str], None] | None = None
     said: set[str] = field(default_factory=set)
+    working: int = 0
+    heard: float = field(default_factory=time.monotonic)
+
+    def quiet(self) -> float:
+        """Seconds since the last answer was made; 0 while one is."""
+        return 0.0 if self.working else time.monotonic() - self.heard
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """While an answer is being made."""
+        self.working += 1
+        try:
+            yield
+        finally:
+            self.working -= 1
+            self.heard = time.monotonic()
 
     def complain(self, error: Exception) -> None:
         """Say what is wrong, once."""
@@ -128,7 +150,8 @@ class Handler(tornado.web.RequestHandler):
         """Answer with bytes that a thread makes, 404 for None."""
         served = self.served()
         try:
-            found = await asyncio.wrap_future(executor.submit(work, *arguments))
+            with served.answering():
+                found = await asyncio.wrap_future(executor.submit(work, *arguments))
         except Exception as error:
             served.complain(error)
             raise tornado.web.HTTPError(500) from None
