@@ -214,3 +214,22 @@ def test_looking_for_errors_of_skeletons_needs_the_region_graph(folder: Path):
         traced(folder, "fragments.zarr", merge_tree=tree(folder)["merge_tree"])
     with pytest.raises(InputError, match="--where"):
         pipeline.evaluate_skeletons(str(folder / "segmentation.zarr"), trace(folder, {1: range(3)}), threshold=0.3)
+
+
+@pytest.mark.parametrize("options", [{}, {"threshold": 0.2}])
+def test_scores_of_skeletons_are_given_after_verdicts(folder: Path, capsys: pytest.CaptureFixture[str], options: dict):
+    found = traced(folder, "fragments.zarr", **tree(folder), thresholds=3)
+    assert {error["verdict"] for error in found["errors"]} == {None}
+    for error in found["errors"]:
+        error["verdict"] = "truth wrong" if error["kind"] == "split" else "undecided"
+    (folder / "v.json").write_text(json.dumps(found))
+    judged = {"verdicts": str(folder / "v.json"), "json": str(folder / "s.json")}
+    again = traced(folder, "fragments.zarr", **tree(folder), thresholds=3, **judged, **options)
+    assert [error["verdict"] for error in again["errors"]] == [error["verdict"] for error in found["errors"]]
+    after = json.loads((folder / "s.json").read_text())["after_verdicts"]
+    assert after["verdicts"] == {"segmentation wrong": 0, "truth wrong": 1, "undecided": 1}
+    assert (after["splits"], after["merges"], after["merged_pairs"]) == (0, 0, 0)
+    assert "0 splits, 0 merges, 0 pairs; before" in capsys.readouterr().out
+    (folder / "v.json").write_text(json.dumps({"errors": [found["errors"][0] | {"objects": [98, 99]}]}))
+    with pytest.raises(InputError, match="verdicts are of another one"):
+        traced(folder, "fragments.zarr", **tree(folder), thresholds=3, **judged)

@@ -3,7 +3,7 @@
 A split is a second segment of a piece of a skeleton; a merge is a pair of skeletons that share a segment, however many they share.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -13,9 +13,10 @@ from scipy.sparse import coo_array, triu
 from scipy.spatial import cKDTree
 
 from clew.arrays import as_whole
+from clew.errors import InputError
 from clew.evaluation.overlap import OverlapTable, sum_pairs
 from clew.evaluation.skeletons import Skeletons, checked_nodes, parts_of, pieces_of
-from clew.evaluation.where import Parts
+from clew.evaluation.where import Parts, Verdict, as_one
 from clew.labels import Labels
 
 
@@ -119,6 +120,68 @@ def traced_errors(
         for pair in _once(_ranked(together, together.segments, len(together.nodes)), together.groups, number)
     ]
     return splits, merges
+
+
+def judged_skeletons(
+    segments: ArrayLike, skeletons: Skeletons, verdicts: Mapping[Parts, Verdict]
+) -> tuple[Labels, Skeletons]:
+    """The nodes after verdicts of a person on errors.
+
+    Where the truth is wrong, the two skeletons of a merge are one, and the second part of a split is a skeleton of its own. What
+    is undecided does not count: the nodes of the second part are left out. Where the segmentation is wrong, nothing changes.
+
+    Parameters
+    ----------
+    segments : (nodes,) whole numbers
+        Segment at each node, of the segmentation in which the errors were found.
+    skeletons : Skeletons
+        With as many nodes.
+    verdicts : mapping
+        From the parts (segment, id of the skeleton) of errors.
+
+    Returns
+    -------
+    segments : (kept nodes,) uint64
+    skeletons : Skeletons
+        Numbered anew.
+
+    Raises
+    ------
+    InputError
+        If the segmentation has no such parts.
+    """
+    found, _, owner = checked_nodes(segments, skeletons)
+    owners, pieces = owner.astype(np.uint64) + 1, pieces_of(skeletons).of_nodes.astype(np.uint64) + 1
+    own, kept = owners.copy(), np.ones(len(found), bool)
+    joined: list[tuple[int, int]] = []
+    joined_pieces: list[tuple[int, int]] = []
+    for parts, verdict in verdicts.items():
+        nodes = [np.flatnonzero((found == segment) & (skeletons.skeletons == skeleton)) for segment, skeleton in parts]
+        if not all(map(len, nodes)):
+            raise InputError(
+                f"the segmentation has no error of the parts (segment, skeleton) {parts}: verdicts are of another one"
+            )
+        if verdict == "undecided":
+            kept[nodes[1]] = False
+        elif verdict == "truth wrong" and parts[0][0] == parts[1][0]:
+            joined.append((int(owners[nodes[0][0]]), int(owners[nodes[1][0]])))
+            joined_pieces.append((_most(pieces[nodes[0]]), _most(pieces[nodes[1]])))
+        elif verdict == "truth wrong":
+            own[nodes[1]] = own.max() + 1
+    return found[kept], _kept(skeletons, as_one(own, joined), as_one(pieces, joined_pieces), kept)
+
+
+def _most(values: Labels) -> int:
+    found, counts = np.unique(values, return_counts=True)
+    return int(found[np.argmax(counts)])
+
+
+def _kept(skeletons: Skeletons, owners: Labels, pieces: Labels, kept: NDArray[np.bool_]) -> Skeletons:
+    """The kept nodes under new owners, and the edges that do not join two."""
+    ends = skeletons.edges
+    edges = ends[kept[ends].all(axis=1) & (owners[ends[:, 0]] == owners[ends[:, 1]])]
+    numbers, groups = (values[kept].astype(np.int64) for values in (owners, pieces))
+    return Skeletons(skeletons.positions[kept], (np.cumsum(kept) - 1)[edges], numbers, groups)
 
 
 def _find_parts(segments: Labels, groups: NDArray[np.int64], skeletons: Skeletons, minimum_nodes: int) -> _Parts:

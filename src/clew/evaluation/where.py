@@ -305,10 +305,10 @@ def judged_table(table: OverlapTable, verdicts: Mapping[Parts, Verdict]) -> Over
         elif verdict == "truth wrong":
             truths[rows[parts[1]]] = next_id
             next_id += 1
-    return sum_pairs(table.segments[kept], _as_one(truths, joined)[kept], table.counts[kept])
+    return sum_pairs(table.segments[kept], as_one(truths, joined)[kept], table.counts[kept])
 
 
-def _as_one(truths: Labels, joined: Sequence[tuple[int, int]]) -> Labels:
+def as_one(truths: Labels, joined: Sequence[tuple[int, int]]) -> Labels:
     """The objects after some pairs of them have become one, named by the smallest id."""
     if not joined:
         return truths

@@ -4,6 +4,7 @@ They are opened, checked against each other, and written with their record.
 """
 
 import json
+import math
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -200,6 +201,11 @@ def write_scores(
         partial.write_text(
             json.dumps(record_of(record) | {"scores": rows} | dict(further or {}), indent=1, allow_nan=False) + "\n"
         )
+
+
+def finite(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of numbers for JSON, which knows neither NaN nor infinity."""
+    return {name: value if math.isfinite(value) else None for name, value in row.items()}
 
 
 def handed_on(source: Volume) -> dict[str, Any]:

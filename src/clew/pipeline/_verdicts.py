@@ -11,7 +11,11 @@ from clew.documents import brief, expect, parse_json, regular_file
 from clew.errors import InputError
 from clew.evaluation.overlap import OverlapTable
 from clew.evaluation.scores import score_table
+from clew.evaluation.skeletons import Skeletons, score_skeletons
+from clew.evaluation.traced import judged_skeletons, merged_pairs
 from clew.evaluation.where import VERDICTS, Parts, Verdict, judged_table
+from clew.labels import Labels
+from clew.pipeline._files import finite
 from clew.pipeline._progress import say
 
 
@@ -65,10 +69,37 @@ def score_after(table: OverlapTable, verdicts: Mapping[Parts, Verdict], path: st
         scores = score_table(judged_table(table, verdicts))
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    counts = Counter(verdicts.values())
     before = score_table(table)
-    named = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS)
-    say(f"after verdicts ({named}): VOI split {scores.voi_split:.4f}, merge {scores.voi_merge:.4f}, adapted Rand error "
+    say(f"{_counts_in_words(verdicts)}: VOI split {scores.voi_split:.4f}, merge {scores.voi_merge:.4f}, adapted Rand error "
         f"{scores.adapted_rand_error:.4f}; before {before.voi_split:.4f}, {before.voi_merge:.4f}, "
         f"{before.adapted_rand_error:.4f}")  # fmt: skip
-    return {"verdicts": {verdict: counts[verdict] for verdict in VERDICTS}, **dataclasses.asdict(scores)}
+    return _counts(verdicts) | dataclasses.asdict(scores)
+
+
+def score_traced_after(
+    segments: Labels, skeletons: Skeletons, minimum_nodes: int, verdicts: Mapping[Parts, Verdict], path: str
+) -> dict[str, Any]:
+    """Scores of skeletons after the verdicts, said and as JSON holds them."""
+    try:
+        judged = judged_skeletons(segments, skeletons, verdicts)
+        scores = score_skeletons(*judged, minimum_nodes)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    before = score_skeletons(segments, skeletons, minimum_nodes)
+    pairs, earlier = merged_pairs(*judged, minimum_nodes), merged_pairs(segments, skeletons, minimum_nodes)
+    say(f"{_counts_in_words(verdicts)}: run length {scores.run_length:.0f} nm, {scores.normalised_run_length:.4f} of perfect, "
+        f"{scores.splits} splits, {scores.merges} merges, {pairs} pairs; before {before.run_length:.0f} nm, "
+        f"{before.normalised_run_length:.4f}, {before.splits}, {before.merges}, {earlier}")  # fmt: skip
+    return _counts(verdicts) | finite(dataclasses.asdict(scores) | {"merged_pairs": pairs})
+
+
+def _counts_in_words(verdicts: Mapping[Parts, Verdict]) -> str:
+    """How many verdicts of each kind there are, in words."""
+    counts = Counter(verdicts.values())
+    return f"after verdicts ({', '.join(f'{counts[verdict]} {verdict}' for verdict in VERDICTS)})"
+
+
+def _counts(verdicts: Mapping[Parts, Verdict]) -> dict[str, Any]:
+    """The same as JSON holds it."""
+    counts = Counter(verdicts.values())
+    return {"verdicts": {verdict: counts[verdict] for verdict in VERDICTS}}

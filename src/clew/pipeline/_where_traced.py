@@ -4,7 +4,7 @@ Only boxes around the places are read, so that the segmentation may be larger th
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from clew.evaluation.nodes import relabel_nodes
 from clew.evaluation.places import touching
 from clew.evaluation.skeletons import Skeletons
 from clew.evaluation.traced import TracedError, node_table, traced_errors
-from clew.evaluation.where import Cause, PairError, find_causes
+from clew.evaluation.where import Cause, PairError, Parts, Verdict, find_causes
 from clew.labels import Labels
 from clew.pipeline._declare import Record
 from clew.pipeline._files import read_ids
@@ -47,9 +47,19 @@ class Place(NamedTuple):
     calibre: float | None
 
 
-def report_traced(traced: Traced, tree: Tree | None, where: str | None, table: str | None, record: Record) -> None:
-    """Find the errors, say them, and write them where that is asked for."""
-    document = _document(traced, tree)
+def report_traced(
+    traced: Traced,
+    tree: Tree | None,
+    where: str | None,
+    table: str | None,
+    record: Record,
+    verdicts: Mapping[Parts, Verdict],
+) -> None:
+    """Find the errors, say them, and write them where that is asked for.
+
+    Verdicts that were given are written with them.
+    """
+    document = _document(traced, tree, verdicts)
     _say(document)
     if where:
         write_errors(document, Path(where), record)
@@ -57,12 +67,20 @@ def report_traced(traced: Traced, tree: Tree | None, where: str | None, table: s
         write_error_table(document, Path(table))
 
 
-def _document(traced: Traced, tree: Tree | None) -> dict[str, Any]:
-    segments = traced.ids
-    if tree is not None:
-        segments = relabel_nodes(traced.ids, tree.tree.fragments, segment_lookup(tree.tree, tree.threshold))
+def segments_at(traced: Traced, tree: Tree | None) -> Labels:
+    """The segment of each node, at the threshold of the tree."""
+    if tree is None:
+        return traced.ids
+    return relabel_nodes(traced.ids, tree.tree.fragments, segment_lookup(tree.tree, tree.threshold))
+
+
+def _document(traced: Traced, tree: Tree | None, verdicts: Mapping[Parts, Verdict]) -> dict[str, Any]:
     errors = sorted(
-        (each for kind in traced_errors(segments, traced.skeletons, traced.minimum_nodes, LISTED) for each in kind),
+        (
+            each
+            for kind in traced_errors(segments_at(traced, tree), traced.skeletons, traced.minimum_nodes, LISTED)
+            for each in kind
+        ),
         key=lambda each: (-each.length, -each.nodes),
     )
     causes = _causes(errors, traced, tree)
@@ -75,7 +93,7 @@ def _document(traced: Traced, tree: Tree | None) -> dict[str, Any]:
         "voxel_size": list(volume.voxel_size),
         "offset": list(volume.offset),
         "errors": [
-            _row(rank, error, cause, traced, tree)
+            _row(rank, error, cause, traced, tree, verdicts)
             for rank, (error, cause) in enumerate(zip(errors, causes, strict=True), 1)
         ],
     }
@@ -88,18 +106,24 @@ def _causes(errors: Sequence[TracedError], traced: Traced, tree: Tree | None) ->
     return find_causes(pairs, node_table(traced.ids, traced.skeletons), tree.merges, tree.threshold)
 
 
-def _row(rank: int, error: TracedError, cause: Cause | int | None, traced: Traced, tree: Tree | None) -> dict[str, Any]:
+def _row(
+    rank: int, error: TracedError, cause: Cause | int | None, traced: Traced, tree: Tree | None,
+    verdicts: Mapping[Parts, Verdict],
+) -> dict[str, Any]:  # fmt: skip
     ids, volume = np.unique(traced.skeletons.skeletons), traced.volume
     merge = merge_row(cause, tree) if tree is not None and isinstance(cause, Cause) else None
     if merge is not None:
         merge["objects"] = [int(ids[number - 1]) if number else None for number in merge["objects"]]
     place = _place(error, merge, traced, tree)
+    (one, first), (other, second) = error.parts
+    parts = (one, int(ids[first - 1])), (other, int(ids[second - 1]))
     return {
         "rank": rank, "kind": error.kind, "segments": list(dict.fromkeys(segment for segment, _ in error.parts)),
         "objects": [int(ids[number - 1]) for number in dict.fromkeys(number for _, number in error.parts)],
         "nodes": error.nodes, "length_nm": error.length, "calibre_nm": place.calibre, "position": list(place.voxel),
         "position_nm": (np.array(place.voxel) * volume.voxel_size + volume.offset).tolist(), "position_is": place.found,
         "inside_fragment": cause if isinstance(cause, int) else None, "merge": merge,
+        "verdict": verdicts.get(parts),
     }  # fmt: skip
 
 

@@ -27,13 +27,14 @@ from clew.evaluation.traced import merged_pairs
 from clew.pipeline._constraints import LENGTHS
 from clew.pipeline._curve import threshold_in_use
 from clew.pipeline._declare import Record, stage
-from clew.pipeline._files import open_sized, refuse_existing_outputs, write_scores
+from clew.pipeline._files import finite, open_sized, refuse_existing_outputs, write_scores
 from clew.pipeline._options import Comparison, Input, Mask, Output, VoxelSize
 from clew.pipeline._progress import say
 from clew.pipeline._protection import refuse_overlap
 from clew.pipeline._tables import load_merge_tree, load_region_graph
+from clew.pipeline._verdicts import read_verdicts, score_traced_after
 from clew.pipeline._where import Tree, check_where
-from clew.pipeline._where_traced import Traced, report_traced
+from clew.pipeline._where_traced import Traced, report_traced, segments_at
 from clew.ranges import Fraction
 from clew.segmentation.relabel import segment_lookup
 from clew.space import Box, Lengths
@@ -77,6 +78,7 @@ def evaluate_skeletons(
     where: str | None = None,
     where_table: str | None = None,
     threshold: Fraction | None = None,
+    verdicts: Input | None = None,
     output: Output,
     record: Record,
 ) -> list[ScoresAt]:
@@ -106,6 +108,9 @@ def evaluate_skeletons(
         Write the same to this CSV file.
     threshold
         Threshold of the merge tree at which errors are looked for; by default the one that was used, or else the best.
+    verdicts
+        A file of `--where` or `--where-table` in which somebody filled in verdicts: `segmentation wrong`, `truth wrong` or
+        `undecided`. Scores are then given after them, too.
     """
     if not is_nml(skeletons) and not swc_files(skeletons):
         raise InputError(
@@ -114,14 +119,15 @@ def evaluate_skeletons(
     if not is_nml(skeletons) and unit is None:
         raise InputError(f"{skeletons} is SWC, which does not say its unit: give --unit nm, --unit um or --unit voxels")
     refuse_overlap(
-        [segmentation, skeletons, comparison.merge_tree, region_graph, mask.mask], [json, where, where_table]
+        [segmentation, skeletons, comparison.merge_tree, region_graph, mask.mask, verdicts], [json, where, where_table]
     )
     refuse_existing_outputs(output.overwrite, json, where, where_table)
-    looking = where or where_table
+    looking = where or where_table or verdicts
     if looking:
         check_where(comparison.merge_tree, region_graph, components=False)
     elif threshold is not None:
         raise InputError("evaluate-skeletons: --threshold says where errors are looked for: give --where, too")
+    given, listed_at = read_verdicts(verdicts) if verdicts else ({}, None)
     volume, nodes, traced = _read(segmentation, skeletons, unit, comparison.box, mask.mask, voxel_size.voxel_size)
     tree = load_merge_tree(comparison.merge_tree)[0] if comparison.merge_tree else None
 
@@ -136,12 +142,20 @@ def evaluate_skeletons(
     _say_errors(best_run(curve), traced)
     if len(curve) > 1:
         say(f"all {len(curve)} thresholds: {json or 'give --json FILE'}")
-    if json:
-        write_scores([_plain(row) for row in curve], Path(json), record)
+    judged = {}
     if looking:
         at = best_run(curve).threshold if use is None else use.threshold
-        cut_tree = _tree(comparison.merge_tree, region_graph, at if threshold is None else threshold)
-        report_traced(Traced(volume, nodes, traced, minimum_nodes), cut_tree, where, where_table, record)
+        wanted = listed_at if threshold is None else threshold
+        cut_tree = _tree(comparison.merge_tree, region_graph, at if wanted is None else wanted)
+        looked_at = Traced(volume, nodes, traced, minimum_nodes)
+        if verdicts:
+            judged["after_verdicts"] = score_traced_after(
+                segments_at(looked_at, cut_tree), traced, minimum_nodes, given, verdicts
+            )
+        if where or where_table:
+            report_traced(looked_at, cut_tree, where, where_table, record, given)
+    if json:
+        write_scores([_plain(row) for row in curve], Path(json), record, judged)
     return curve
 
 
@@ -242,7 +256,7 @@ def _say_errors(best: ScoresAt, traced: Skeletons) -> None:
 
 
 def _plain(row: ScoresAt) -> dict[str, Any]:
-    """A row for JSON, which knows neither NaN nor infinity."""
+    """A row for JSON."""
     values = {"threshold": row.threshold, **dataclasses.asdict(row.scores)}
     columns = {name: column.tolist() for name, column in dataclasses.asdict(row.errors).items()}
     names = list(columns)
@@ -251,4 +265,4 @@ def _plain(row: ScoresAt) -> dict[str, Any]:
     values |= {
         f"{name}_{TOLERANT}_nodes": getattr(row.tolerant, name) for name in ("run_length", "normalised_run_length")
     }
-    return {name: value if math.isfinite(value) else None for name, value in values.items()} | {"skeletons": each}
+    return finite(values) | {"skeletons": each}
