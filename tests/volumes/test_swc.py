@@ -69,15 +69,45 @@ def test_units_are_asked_for(tmp_path):
         pipeline.evaluate(*given)
 
 
+def trees(scale, *ids):
+    """NML of trees of two nodes each."""
+    nodes = '<nodes><node id="1" x="1" y="2" z="3"/><node id="2" x="3" y="2" z="3"/></nodes>'
+    made = "".join(f'<thing id="{n}">{nodes}<edges><edge source="1" target="2"/></edges></thing>' for n in ids)
+    return f'<things><parameters><scale x="{scale}" y="{scale}" z="{scale}"/></parameters>{made}</things>'
+
+
+@pytest.mark.parametrize(("others", "ids", "said"), [
+    ((1, 9), [3, 4, 1, 2, 5], "are numbered anew: t2.nml 1–2, t10.nml 3–4, u/t.nml 5"),
+    ((5, 9), [5, 9, 1, 7, 2**40], "trees of 3 files, each a neuron of its own"),
+])  # fmt: skip
+def test_trees_of_several_files_in_a_zip_are_kept_apart(tmp_path, others, ids, said):
+    files = {"t10.nml": trees(10, *others), "t2.nml": trees(4, 1, 7), "u/t.nml": trees(4, 2**40)}
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    sentences = []
+    found = read_nml(str(tmp_path / "a.zip"), sentences.append)
+    assert len(sentences) == 1
+    assert said in sentences[0]
+    t10, t2, last = ids[:2], ids[2:4], ids[4:]
+    assert found.skeletons.tolist() == np.repeat([*t2, *t10, *last], 2).tolist()
+    assert found.edges.tolist() == [[2 * n, 2 * n + 1] for n in range(5)]
+    assert found.lengths.tolist() == [8, 8, 20, 20, 8], "each file has its own voxel size"
+    with zipfile.ZipFile(tmp_path / "a.zip", "a") as archive:
+        archive.writestr("bad.nml", "<things/>")
+    with pytest.raises(InputError, match=r"a\.zip:bad\.nml must be an NML file"):
+        read_nml(str(tmp_path / "a.zip"))
+
+
 def test_zipped_nml(tmp_path):
-    for names in (["a.nml", "data_Volume.zip"], ["a.nml", "b.nml"], []):
+    for names in (["a.nml", "data_Volume.zip"], ["a.nml", "__MACOSX/._a.nml"], ["data.txt"]):
         with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
             for name in names:
-                archive.writestr(name, NML)
-        if len(names) == 2 and "b.nml" not in names:
+                archive.writestr(name, NML if name == "a.nml" else "\0")
+        if "a.nml" in names:
             np.testing.assert_array_equal(read_nml(str(tmp_path / "a.zip")).positions, [(120, 8, 4)])
             continue
-        with pytest.raises(InputError, match=rf"must hold one \.nml file, not {len(names)}"):
+        with pytest.raises(InputError, match=r"must hold an \.nml file, and holds none"):
             read_nml(str(tmp_path / "a.zip"))
     (tmp_path / "a.zip").write_bytes(b"PK\3\4")
     with pytest.raises(InputError, match=r"a\.zip cannot be read as NML"):

@@ -81,7 +81,7 @@ def _is_traced(path: str) -> bool:
 
 def _read(path: str, volume: Volume, unit: str | None) -> Skeletons:
     if is_nml(path):
-        return read_nml(path)
+        return read_nml(path, warn)
     if unit is None:
         raise InputError(f"{path} is SWC, which does not say its unit: give --swc-unit nm, um or voxels")
     return read_swc(path, LENGTHS.get(unit, volume.voxel_size))

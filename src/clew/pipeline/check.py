@@ -235,7 +235,7 @@ def _check_skeletons(paths: Sequence[str], voxel_size: Lengths | None) -> Checke
         raise InputError(f"{name} holds skeletons, which are checked against the volume that they were traced in: "
                          f"clew check VOLUME,{shlex.quote(name)}")  # fmt: skip
     volume, findings = open_checked(others[0], voxel_size)
-    nodes = read_nml(name) if is_nml(name) else read_swc(name, (1.0, 1.0, 1.0))
+    nodes = read_nml(name, say) if is_nml(name) else read_swc(name, (1.0, 1.0, 1.0))
     unit = not is_nml(name)
     if volume.ndim != 3 or not looks_like_ids(volume.read(_middle(volume, SAMPLE))):
         return Checked("skeletons in a volume", findings + _check_inside(volume, nodes, unit=unit))

@@ -91,7 +91,7 @@ def evaluate_skeletons(
     segmentation
         Segmentation (z, y, x), or the fragments of the merge tree.
     skeletons
-        Traced neurons: an .nml file (also zipped), an .swc file or a folder of such, one a neuron; nodes outside the
+        Traced neurons: an .nml file, a .zip file of such, an .swc file or a folder of such, one a neuron; nodes outside the
         segmentation are left out.
     unit
         Unit of SWC, which does not say it: nm, um, or voxels of the segmentation.
@@ -177,7 +177,7 @@ def _read(
 
     The segmentation may be cut to a box, and to a mask.
     """
-    traced = read_nml(skeletons) if is_nml(skeletons) else None
+    traced = read_nml(skeletons, say) if is_nml(skeletons) else None
     volume = open_sized(segmentation, voxel_size)
     if traced is None:
         traced = read_swc(skeletons, LENGTHS.get(unit or "", volume.voxel_size))
