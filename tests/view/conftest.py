@@ -9,6 +9,9 @@ import pytest
 from clew.view import browser
 from view.pages import READY, WINDOW
 
+PATIENCE = 180_000
+"""Milliseconds for what a page of a busy machine does; on an idle one all of it takes seconds."""
+
 
 @pytest.fixture(scope="session")
 def playwright():
@@ -30,18 +33,22 @@ def playwright():
 
 @pytest.fixture
 def open_page(playwright):
-    """Opens addresses; at the end, no page may have complained or asked anybody else."""
+    """Opens addresses; at the end, no page may have complained (but for what is expected) or asked anybody else."""
     pages = []
 
-    def opened(address, window=WINDOW):
+    def opened(address, window=WINDOW, expected="nothing"):
         page = playwright.new_page(viewport=window)
+        page.set_default_timeout(PATIENCE)
         seen = SimpleNamespace(page=page, errors=[], requests=[], host=urlparse(address).netloc)
-        page.on("console", lambda message: seen.errors.append(message.text) if message.type == "error" else None)
+        page.on(
+            "console",
+            lambda said: seen.errors.append(said.text) if said.type == "error" and expected not in said.text else None,
+        )
         page.on("pageerror", lambda error: seen.errors.append(str(error)))
         page.on("request", lambda request: seen.requests.append(request.url))
         pages.append(seen)
         page.goto(address)
-        page.wait_for_function("() => viewer.layerManager.managedLayers.length > 0", timeout=60_000)
+        page.wait_for_function("() => viewer.layerManager.managedLayers.length > 0")
         page.evaluate(READY)
         return page
 

@@ -1,7 +1,10 @@
 """Segments corrected by mouse and keys in a real browser."""
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
+from playwright.sync_api import TimeoutError
 
 import clew
 from clew.view.layers import Layer
@@ -12,6 +15,18 @@ SIZE = (10.0, 10.0, 10.0)
 WINDOW = {"width": 900, "height": 560}
 STATE = "viewer.layerManager.getLayerByName('corrected').layer.displayState.segmentationGroupState.value"
 SELECTED = f"[...{STATE}.visibleSegments].map(String)"
+PIXEL = """([x, y]) => {
+  const box = document.querySelector('.neuroglancer-rendered-data-panel').getBoundingClientRect();
+  const [left, top] = viewer.position.value, scale = viewer.navigationState.zoomFactor.value;
+  return [box.x + box.width / 2 + (x - left) / scale, box.y + box.height / 2 + (y - top) / scale];
+}"""
+SELECTION = STATE.replace(".segmentationGroupState.value", ".segmentSelectionState")
+BELOW = f"""([x, y]) => {{
+  const [right, down] = viewer.mouseState.position;
+  return viewer.mouseState.active && Math.hypot(right - x, down - y) < 1 && {SELECTION}.baseValue;
+}}"""
+TOLD = "(text) => document.querySelector('#clew-edits b').innerText === text"
+TRIES = 30
 CALM = "() => !document.querySelector('#neuroglancer-status-container')?.innerText"
 
 
@@ -27,15 +42,29 @@ def edits(tmp_path):
         yield opened
 
 
+def shown(edits):
+    """A viewer of edits."""
+    raw = np.random.default_rng(0).integers(0, 256, edits.fragments.shape, np.uint8)
+    sliding = Layer("segmentation", edits.fragments, "segmentation", SIZE, tree=edits.tree, visible=False)
+    corrected = Layer("corrected", edits.fragments, "segmentation", SIZE, editor=edits)
+    return view([Layer("raw", raw, "image", SIZE), sliding, corrected], threshold=0.3)
+
+
 @pytest.fixture
 def viewer(edits):
     import neuroglancer
 
-    raw = np.random.default_rng(0).integers(0, 256, edits.fragments.shape, np.uint8)
-    sliding = Layer("segmentation", edits.fragments, "segmentation", SIZE, tree=edits.tree, visible=False)
-    corrected = Layer("corrected", edits.fragments, "segmentation", SIZE, editor=edits)
-    yield view([Layer("raw", raw, "image", SIZE), sliding, corrected], threshold=0.3)
+    yield shown(edits)
     neuroglancer.stop()
+
+
+@pytest.fixture
+def looking(viewer, edits, tmp_path):
+    """A second viewer, which only looks on."""
+    parts = edits.graph, edits.tree, edits.fragments
+    opened = clew.Edits(tmp_path / "edits.sqlite", *parts, threshold=0.3, read_only=True)
+    yield shown(opened)
+    opened.close()
 
 
 class Hand:
@@ -43,23 +72,17 @@ class Hand:
 
     def __init__(self, page):
         self.page = page
-        box = page.evaluate(
-            "() => document.querySelector('.neuroglancer-rendered-data-panel').getBoundingClientRect().toJSON()"
-        )
-        self.middle = np.array([box["x"] + box["width"] / 2, box["y"] + box["height"] / 2])
 
     def point(self, x, y):
-        """Move to a voxel, and wait until the page knows what lies below."""
-        place = np.array(self.page.evaluate("() => [...viewer.position.value].slice(0, 2)"))
-        scale = self.page.evaluate("() => viewer.navigationState.zoomFactor.value")
-        at = self.middle + (np.array([x, y]) - place) / scale
-        self.page.mouse.move(*(at + 3))
-        self.page.mouse.move(*at)
-        self.page.wait_for_function(
-            f"() => {STATE.replace('.segmentationGroupState.value', '')}.segmentSelectionState.baseValue"
-        )
-        self.page.wait_for_timeout(100)
-        return at
+        """Move to a voxel, and wait until the page knows what lies below; names of layers that grow move the sections."""
+        for _ in range(TRIES):
+            at = np.array(self.page.evaluate(PIXEL, [x, y]))
+            self.page.mouse.move(*(at + 3))
+            self.page.mouse.move(*at)
+            with suppress(TimeoutError):
+                self.page.wait_for_function(BELOW, arg=[x, y], timeout=5000)
+                return at
+        raise TimeoutError(f"the mouse does not come to {x}, {y}")
 
     def select(self, x, y):
         count = len(self.selected())
@@ -83,7 +106,10 @@ class Hand:
             return None
         with self.page.expect_response(lambda found: found.request.method == "POST" and answer in found.url) as asked:
             self.page.keyboard.press(keys)
-        return asked.value.json()
+        found = asked.value.json()
+        if "text" in found:
+            self.page.wait_for_function(TOLD, arg=found["text"])  # the last that the page does with an answer
+        return found
 
     def selected(self):
         return self.page.evaluate(SELECTED)
@@ -91,7 +117,7 @@ class Hand:
     def wait_for(self, count):
         """Wait until so many segments are selected: roots, no fragments."""
         roots = f"{SELECTED}.filter((id) => BigInt(id) >> 56n === 2n).length === {count}"
-        self.page.wait_for_function(roots, timeout=60_000)
+        self.page.wait_for_function(roots)
         assert len(self.selected()) == count
 
 
@@ -151,3 +177,25 @@ def test_keys_go_to_doubtful_contacts_and_split_a_fragment(viewer, edits, open_p
     assert len(edits.apply().fragments) == 7
     assert edits.done() == set(), "what was divided is not done"
     page.wait_for_function(CALM)
+
+
+def test_a_second_page_looks_on_and_refuses_edits(viewer, edits, looking, open_page):
+    pages = open_page(address_of(viewer), WINDOW), open_page(address_of(looking), WINDOW, expected="400")
+    hand, reader = map(Hand, pages)
+    for each in (hand, reader):
+        each.select(40, 44)
+    reader.select(56, 52)
+    edits.merge((8, 44, 40), (8, 52, 56))
+    reader.wait_for(1)
+    edits.split([(8, 44, 40)], [(8, 52, 56)])
+    for each in (hand, reader):
+        each.wait_for(2)
+    assert "only looked at here" in reader.press("Control+z", "/edits/undo")["text"]
+    reader.press("Shift+M")
+    reader.click(40, 44)
+    reader.click(56, 52)
+    assert "only looked at here" in reader.press("Shift+Enter", "/merge")["message"]
+    reader.page.get_by_text("only looked at here").last.wait_for()
+    reader.press("Shift+M")
+    reader.wait_for(2)
+    assert [row["kind"] for row in edits.history()] == ["merge", "split"]

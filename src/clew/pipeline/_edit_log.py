@@ -59,7 +59,7 @@ class EditLog:
     """
 
     def __init__(self, path: Path, about: Mapping[str, Any], *, user: str = "", read_only: bool = False) -> None:
-        self.path, self.user, self._held = path, user or getpass.getuser(), ExitStack()
+        self.path, self.user, self.read_only, self._held = path, user or getpass.getuser(), read_only, ExitStack()
         if read_only and not path.is_file():
             raise InputError(f"{path} is not there: there are no edits to read")
         try:
@@ -79,6 +79,9 @@ class EditLog:
 
     def append(self, kind: str, content: Mapping[str, Any], comment: str = "") -> int:
         """Add an edit, which is on the disk when this returns its number."""
+        if self.read_only:
+            raise InputError(f"edits in {self.path.name} are only looked at here (--read-only, read_only=True): nothing was "
+                             "changed; to edit, open them without")  # fmt: skip
         row = kind, json.dumps(content), self.user, datetime.now(UTC).isoformat(timespec="seconds"), comment
         try:
             with self._database:

@@ -49,10 +49,11 @@ class Page:
     Raises
     ------
     InputError
-        For files that cannot be written, a state that is none, or a picture without a browser.
+        For a port that is in use, files that cannot be written, a state that is none, or a picture without a browser.
     """
 
     def __init__(self, port: int, state: str | None, screenshot: str | None = None) -> None:
+        neuroglancer.check_port(port)
         self.port, self.state, self.screenshot = port, state, screenshot
         self.earlier = _kept(state)
         if screenshot:

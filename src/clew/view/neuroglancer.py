@@ -91,7 +91,7 @@ def view(
     check_layers(layers)
     import neuroglancer.server
 
-    _check_port(port)
+    check_port(port)
     neuroglancer.set_server_bind_address(ADDRESS, port)
     viewer = neuroglancer.UnsynchronizedViewer()
     add_handlers(neuroglancer.server.global_server, ROUTES)
@@ -226,7 +226,8 @@ def _marks_state(marks: Marks, layers: Sequence[Layer], space: dict[str, Any]) -
             "tab": "annotations"}  # fmt: skip
 
 
-def _check_port(port: int) -> None:
+def check_port(port: int) -> None:
+    """Refuse a port that is in use; 0 stands for a free one."""
     import neuroglancer.server
 
     if not port or neuroglancer.server.is_server_running():

@@ -16,7 +16,7 @@ function tell(text) {
     box = document.createElement("div");
     box.id = "clew-edits";
     box.style.cssText = "position:fixed; bottom:2px; left:50%; transform:translateX(-50%); text-align:center; background:#000c;"
-      + "color:#ccc; font:12px sans-serif; padding:3px 9px; border-radius:4px; pointer-events:none; white-space:nowrap; z-index:99";
+      + "color:#ccc; font:12px sans-serif; padding:3px 9px; border-radius:4px; pointer-events:none; width:max-content; max-width:96vw; z-index:99";
     box.append(document.createElement("b"), document.createElement("div"));
     box.firstChild.style.color = "#fff";
     box.lastChild.textContent = HELP;
