@@ -5,12 +5,9 @@ processes: fragments, region graph, agglomeration, relabelling. Every task notes
 affinities are made before, and kernels are loaded before, neither of which counts.
 """
 
-import argparse
 import dataclasses
 import json
 import multiprocessing
-import shutil
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -19,27 +16,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib.format import open_memmap
 
 from benchmarks.folder_store import FolderStore
 from benchmarks.measure import Row, Table
 from benchmarks.noted import FIRST, STAGES, Note, note_in_core, noted, read_notes, warm_up
+from benchmarks.scale_options import SHAPES, scale_folder, scale_parser, segmentation_options
 from benchmarks.tissue import Tissue, make_base
 from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid
 from clew.blockwise.store import Store
 from clew.blockwise.tasks import Task, run_pool
-from clew.errors import InputError
 from clew.segmentation.in_blocks.segment import Undecided, passed_up, segmentation_tasks
-from clew.segmentation.options import AgglomerationOptions, CutOptions, SegmentationOptions
-from clew.space import Triple
-
-SHAPES: dict[int, Triple] = {
-    8: (128, 256, 256), 64: (256, 512, 512), 256: (512, 512, 1024), 1024: (1024, 1024, 1024), 4096: (1024, 2048, 2048),
-}  # fmt: skip
-VOLUMES = {"affinities": np.uint8, "pieces": np.uint32, "fragments": np.uint64, "segmentation": np.uint64}
-BYTES_PER_VOXEL = 25
-"""On disk, the tables included."""
+from clew.segmentation.options import SegmentationOptions
+from clew.space import Triple, triple
 
 
 @dataclass(frozen=True)
@@ -77,16 +66,16 @@ class Run:
 
 def main(arguments: list[str] | None = None) -> list[Run]:
     """Segment volumes of all the sizes and print what it cost."""
-    given = _parse(arguments)
-    options = SegmentationOptions(
-        agglomeration=AgglomerationOptions(floor=given.floor), cut=CutOptions(given.threshold)
-    )
+    parser = scale_parser("scale", __doc__, workers=2)
+    parser.add_argument("--whole", type=int, default=64, help="compare with the whole up to so many megavoxels")
+    given = parser.parse_args(arguments)
+    options, block_shape = segmentation_options(given), triple(given.block_shape)
     base = make_base(given.data, given.base)
     runs: list[Run] = []
     for number, size in enumerate(given.sizes):
         for workers in (1, given.workers) if number == 0 else (given.workers,):
             tissue = Tissue(base, SHAPES[size])
-            run = measure(tissue, given.block_shape, workers, options, given.folder, whole=size <= given.whole)
+            run = measure(tissue, block_shape, workers, options, given.folder, whole=size <= given.whole)
             runs.append(run)
             print("\n".join(table.markdown() for table in tables(run)), flush=True)
     print(comparison(runs).markdown())
@@ -100,13 +89,8 @@ def measure(
 ) -> Run:
     """Make the affinities, segment them in blocks, and (`whole`) in core to compare; nothing is left in `parent`."""
     grid = Grid(Domain.whole(tissue.shape), block_shape)
-    check_room(parent, tissue.shape)
-    folder = Path(tempfile.mkdtemp(prefix="clew-scale-", dir=parent))
-    try:
+    with scale_folder(parent, grid) as folder:
         store = FolderStore(folder, grid.domain)
-        for name, dtype in VOLUMES.items():
-            shape = (3, *tissue.shape) if name == "affinities" else tissue.shape
-            open_memmap(folder / f"{name}.npy", "w+", dtype, shape)
         with _pool(workers) as pool:
             run_pool(making_tasks(grid, tissue), store, pool, wave=2 * workers)
         with _pool(workers, warm_up, options) as pool:
@@ -116,8 +100,6 @@ def measure(
             with _pool(1) as pool:
                 found = pool.submit(note_in_core, folder, grid, options).result()
         return Run(tissue.shape, block_shape, workers, read_notes(folder), passed_up(grid, store), *found)
-    finally:
-        shutil.rmtree(folder)
 
 
 def _pool(workers: int, *initializer: Any) -> ProcessPoolExecutor:
@@ -134,12 +116,6 @@ def making_tasks(grid: Grid, tissue: Tissue) -> list[Task]:
 def _make(store: Store, *, grid: Grid, place: Triple, tissue: Tissue) -> None:
     box = grid.block(place).owned
     store.write("affinities", box, tissue[box])
-
-
-def check_room(folder: Path, shape: Triple) -> None:
-    needed, free = BYTES_PER_VOXEL * np.prod(shape, dtype=np.int64), shutil.disk_usage(folder).free
-    if needed > free:
-        raise InputError(f"{needed / 1e9:.0f} GB are needed in {folder}, {free / 1e9:.0f} are free: give a --folder")
 
 
 def tables(run: Run) -> list[Table]:
@@ -195,25 +171,6 @@ def comparison(runs: Sequence[Run]) -> Table:
 def _voxel_peak(run: Run) -> int:
     stages = (*FIRST.values(), STAGES["fragments"], STAGES["segmentation"])
     return max(note.peak for note in run.notes if note.stage in stages)
-
-
-def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
-    parser.add_argument("--data", type=Path, help="folder of pinky40_labels.h5; without, labels are synthetic")
-    parser.add_argument(
-        "--base", type=int, default=512, help="edge in voxels of the cube that is mirrored (%(default)s)"
-    )
-    parser.add_argument("--sizes", type=int, nargs="+", choices=SHAPES, default=[64, 256, 1024], help="megavoxels")
-    parser.add_argument("--block-shape", type=int, nargs=3, default=(256, 256, 256), metavar=("Z", "Y", "X"))
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--whole", type=int, default=64, help="compare with the whole up to so many megavoxels")
-    parser.add_argument("--threshold", type=float, default=0.5)
-    parser.add_argument("--floor", type=float, default=0.0, help="of the merge tree")
-    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="for files while it runs")
-    parser.add_argument("--json", type=Path, help="write all figures to this file, too")
-    given = parser.parse_args(arguments)
-    given.block_shape = tuple(given.block_shape)
-    return given
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measure import Row, Table
-from benchmarks.scale import SHAPES
+from benchmarks.scale_options import SHAPES, add_tissue
 from benchmarks.tissue import Tissue, make_base
 from benchmarks.verify_large import compare, parse_shape
 from clew.space import Box, Triple
@@ -84,17 +84,13 @@ def table(found: dict[str, Seconds], shape: Triple) -> Table:
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale_files", description=__doc__)
-    parser.add_argument("--data", type=Path, help="folder of pinky40_labels.h5; without, labels are synthetic")
-    parser.add_argument(
-        "--base", type=int, default=512, help="edge in voxels of the cube that is mirrored (%(default)s)"
-    )
+    add_tissue(parser)
     parser.add_argument("--size", type=int, choices=SHAPES, default=64, help="megavoxels")
     parser.add_argument("--shape", type=parse_shape, metavar="Z,Y,X", help="instead of a size")
     parser.add_argument("--block-shape", default="256,256,256", metavar="Z,Y,X")
     parser.add_argument("--blocks-only", action="store_true", help="where the whole does not fit in memory")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="for files while it runs")
     return parser.parse_args(arguments)
 
 

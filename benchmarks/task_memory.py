@@ -5,15 +5,12 @@ kernels and nothing else. A second process looks at its anonymous pages every 2 
 back, do not count.
 """
 
-import argparse
 import dataclasses
 import json
 import multiprocessing
 import os
 import select
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,19 +18,18 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from numpy.lib.format import open_memmap
-
 from benchmarks.folder_store import FolderStore
 from benchmarks.noted import stage_of
-from benchmarks.scale import SHAPES, VOLUMES, check_room, making_tasks
+from benchmarks.scale import making_tasks
+from benchmarks.scale_options import SHAPES, scale_folder, scale_parser, segmentation_options
 from benchmarks.tissue import Tissue, make_base
 from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid
 from clew.blockwise.store import Store
 from clew.blockwise.tasks import Task, run_pool
 from clew.segmentation.in_blocks.segment import segmentation_tasks
-from clew.segmentation.options import AgglomerationOptions, CutOptions, SegmentationOptions
-from clew.space import Triple
+from clew.segmentation.options import SegmentationOptions
+from clew.space import Triple, triple
 
 EVERY = 0.002
 """Seconds between two looks at a process."""
@@ -51,15 +47,15 @@ class Held:
 
 def main(arguments: list[str] | None = None) -> dict[int, list[Held]]:
     """Segment volumes of all the sizes and print what the largest task of each kind held."""
-    given = _parse(arguments)
-    base = make_base(given.data, given.base)
-    cut = CutOptions(given.threshold, given.minimum_size)
-    options = SegmentationOptions(agglomeration=AgglomerationOptions(floor=given.floor), cut=cut)
+    given = scale_parser("task_memory", __doc__, workers=1).parse_args(arguments)
+    base, options, block_shape = (
+        make_base(given.data, given.base),
+        segmentation_options(given),
+        triple(given.block_shape),
+    )
     found: dict[int, list[Held]] = {}
     for size in given.sizes:
-        found[size] = measure(
-            Tissue(base, SHAPES[size]), tuple(given.block_shape), given.workers, options, given.folder
-        )
+        found[size] = measure(Tissue(base, SHAPES[size]), block_shape, given.workers, options, given.folder)
         print(table(found), flush=True)
     if given.json:
         given.json.write_text(json.dumps({size: list(map(dataclasses.asdict, held)) for size, held in found.items()}))
@@ -71,20 +67,13 @@ def measure(
 ) -> list[Held]:
     """Segment a volume, each task in a fresh process; nothing is left in `parent`."""
     grid = Grid(Domain.whole(tissue.shape), block_shape)
-    check_room(parent, tissue.shape)
-    folder = Path(tempfile.mkdtemp(prefix="clew-memory-", dir=parent))
-    try:
-        for name, dtype in VOLUMES.items():
-            shape = (3, *tissue.shape) if name == "affinities" else tissue.shape
-            open_memmap(folder / f"{name}.npy", "w+", dtype, shape)
+    with scale_folder(parent, grid) as folder:
         store = FolderStore(folder, grid.domain)
         tasks = [_watched(task, folder) for task in segmentation_tasks(grid, options)]
         for work in (making_tasks(grid, tissue), tasks):
             with _fresh_processes(workers) as pool:
                 run_pool(work, store, pool, wave=2 * workers)
         return [Held(**json.loads(file.read_text())) for file in folder.glob("*.held")]
-    finally:
-        shutil.rmtree(folder)
 
 
 def table(found: dict[int, list[Held]]) -> str:
@@ -161,23 +150,6 @@ def anonymous_bytes(process: int) -> int:
     """Anonymous memory of a process: resident, but neither of files nor shared."""
     _, resident, shared, *_ = Path(f"/proc/{process}/statm").read_text().split()
     return (int(resident) - int(shared)) * PAGE
-
-
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.task_memory", description=__doc__)
-    parser.add_argument("--data", type=Path, help="folder of pinky40_labels.h5; without, labels are synthetic")
-    parser.add_argument(
-        "--base", type=int, default=512, help="edge in voxels of the cube that is mirrored (%(default)s)"
-    )
-    parser.add_argument("--sizes", type=int, nargs="+", choices=SHAPES, default=[64, 256, 1024], help="megavoxels")
-    parser.add_argument("--block-shape", type=int, nargs=3, default=(256, 256, 256), metavar=("Z", "Y", "X"))
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--threshold", type=float, default=0.5)
-    parser.add_argument("--floor", type=float, default=0.0, help="of the merge tree")
-    parser.add_argument("--minimum-size", type=int, default=0, help="voxels; smaller segments are dust")
-    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="for files while it runs")
-    parser.add_argument("--json", type=Path, help="write all figures to this file, too")
-    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":
