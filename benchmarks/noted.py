@@ -26,10 +26,10 @@ STAGES = {
     "forest": "fragments: levels", "face": "fragments: faces", "final": "fragments: names handed down",
     "fragments": "fragments: names",
     "graph": "merges: levels", "tree_fragments": "merge tree", "tree": "constraints of the tree",
-    "totals": "lookup: up", "segments": "lookup: down", "dust": "dust: blocks",
-    "joined": "dust", "segmentation": "relabel",
+    "totals": "lookup: up", "segments": "lookup: down", "dust": "dust: levels",
+    "joined": "dust: handed down", "segmentation": "relabel",
 }  # fmt: skip
-FIRST = {"forest": "fragments: blocks", "graph": "region graph and merges: blocks"}
+FIRST = {"forest": "fragments: blocks", "graph": "region graph and merges: blocks", "dust": "dust: blocks"}
 
 
 @dataclass(frozen=True)

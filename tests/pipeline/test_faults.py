@@ -91,7 +91,7 @@ def test_a_damaged_input_is_named_and_the_rest_is_done(
         ("segmentation", "1-2-1", "fragments/1-2-1", "fragments.zarr/s0/c/1/2/1", Path.unlink),
         ("segments", "1-0-0-0", "totals/1-0-0-0", "tables/totals/1-0-0-0.npz", flip),
         ("segments", "1-0-0-0", "totals/1-0-0-0", "tables/totals/1-0-0-0.npz", Path.unlink),
-        ("joined", "0-0-0", "dust/1-1-0", "tables/dust/1-1-0.npz", flip),
+        ("joined", "0-0-0-0", "dust/0-1-1-0", "tables/dust/0-1-1-0.npz", Path.unlink),
     ],
 )
 def test_what_the_run_itself_wrote_is_checked_and_made_again(

@@ -75,8 +75,9 @@ def test_a_worker_killed_in_each_stage_changes_nothing(
         "totals-1",
         "segments-0",
         "segments-1",
-        "dust",
-        "joined",
+        "dust-0",
+        "dust-1",
+        "joined-0",
         "segmentation",
     } <= moments.keys()
     assert_same(tmp_path / "blocks", expected)

@@ -12,6 +12,7 @@ from clew.evaluation.in_blocks import overlap_tasks
 from clew.evaluation.overlap import OverlapTable, overlap_table
 from clew.segmentation.agglomeration import agglomerate
 from clew.segmentation.in_blocks.agglomeration import agglomeration_tasks
+from clew.segmentation.in_blocks.constraints import Given
 from clew.segmentation.in_blocks.relabel import load_counts, relabel_tasks
 from clew.segmentation.in_blocks.segment import segmentation_tasks
 from clew.segmentation.options import AgglomerationOptions, CutOptions, SegmentationOptions
@@ -56,6 +57,7 @@ def test_no_task_reads_or_writes_more_tables_in_a_larger_volume():
     counts = []
     for blocks in (8, 16):
         grid = Grid(Domain.whole((8 * blocks,) * 3), (8, 8, 8))
-        tasks = segmentation_tasks(grid, SegmentationOptions(cut=CutOptions(0.5, remove_below=30)))
+        options = SegmentationOptions(cut=CutOptions(0.5, minimum_size=30, remove_below=30))
+        tasks = segmentation_tasks(grid, options, given=Given(True))
         counts.append((max(len(task.reads) for task in tasks), max(len(task.writes) for task in tasks)))
     assert counts[0] == counts[1]

@@ -9,7 +9,7 @@ Tables of `agglomeration` in. Out: ("totals", level, z, y, x), voxels so far of 
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,10 @@ class Cut(NamedTuple):
     regions: NDArray[np.uint64]
     segments: NDArray[np.uint64]
     sizes: NDArray[np.int64]
+
+    def at(self, rows: NDArray[Any]) -> "Cut":
+        """Some of the rows."""
+        return Cut(self.regions[rows], self.segments[rows], self.sizes[rows])
 
 
 class Cutting(NamedTuple):
@@ -144,6 +148,23 @@ def cut_of(store: Store, cutting: Cutting, place: Triple, level: int = 0) -> Cut
         return cut
     above = store.load(("segments", level, *place))
     return with_those_above(cut, regions, above["segments"], above["sizes"])
+
+
+def reads_of_reach(grid: Grid, level: int, place: Triple) -> tuple[Key, ...]:
+    """Keys of what `segments_at_faces` reads."""
+    return (("graph", level, *place), ("segments", level, *place)) if level < grid.top else ()
+
+
+def segments_at_faces(store: Store, grid: Grid, level: int, place: Triple) -> NDArray[np.uint64]:
+    """The segments of a block that may have voxels beyond it, ascending.
+
+    They reach one of its faces, or hold some of a must-link group whose other fragments lie elsewhere.
+    """
+    if level == grid.top:
+        return np.zeros(0, np.uint64)
+    graph = _graph(store, level, place)
+    reach = (graph.faces != 0) | np.isin(graph.regions, graph.must_link[:, 0])
+    return np.unique(store.load(("segments", level, *place))["segments"][reach])
 
 
 def _reads_inside(cutting: Cutting, place: Triple, level: int) -> tuple[Key, ...]:
