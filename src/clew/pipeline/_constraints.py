@@ -1,5 +1,7 @@
 """Constraints on agglomeration from files: a label volume, and skeletons."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -8,7 +10,15 @@ from clew.evaluation.skeletons import Skeletons
 from clew.pipeline._files import cover, read_ids, read_truth
 from clew.pipeline._options import ConstraintFiles
 from clew.pipeline._progress import say, warn
-from clew.segmentation.constraints import LABELS, Constraints, PointConstraints, find_constraints, on_several_sides
+from clew.segmentation.constraints import (
+    LABELS,
+    Constraints,
+    PointConstraints,
+    Rows,
+    find_constraints,
+    on_several_sides,
+    rows_by_fragment,
+)
 from clew.space import Box
 from clew.volumes.formats.nml import is_nml, read_nml
 from clew.volumes.formats.swc import read_swc, swc_files
@@ -23,7 +33,7 @@ def read_constraints(files: ConstraintFiles, fragments: Volume) -> Constraints:
     labels = label_file(files)
     ids = None if labels is None else read_truth(*cover(labels, fragments))
     found = find_constraints(read_ids(fragments), cannot_link=ids, points=points_of(files, fragments))
-    say_constraints(found)
+    say_constraints([np.unique(found.cannot_link, axis=0)], len(found.must_link))
     return found
 
 
@@ -63,14 +73,23 @@ def points_in(points: PointConstraints, box: Box) -> PointConstraints:
     return PointConstraints(*kept)
 
 
-def say_constraints(found: Constraints) -> None:
-    """Say how many constraints there are, and which cannot be kept inside a fragment."""
-    named, linked = len(np.unique(found.cannot_link[:, 0])), len(found.must_link)
+def say_constraints(sides: Iterable[Rows], linked: int) -> None:
+    """Say how many constraints there are, and which cannot be kept inside a fragment.
+
+    `sides` are rows of `Constraints.cannot_link`, ascending, some at a time.
+    """
+    named, several, example = 0, 0, 0
+    for rows in rows_by_fragment(sides):
+        found = on_several_sides(rows)[:, 0]
+        named, several, example = (
+            named + len(np.unique(rows[:, 0])),
+            several + len(found),
+            example or int(found[:1].sum()),
+        )
     say(f"{named} fragments hold ids that may not merge; {linked} fragments were linked with others")
-    several = on_several_sides(found.cannot_link)[:, 0]
-    if len(several):
+    if several:
         warn(
-            f"{len(several)} fragments hold several ids that may not merge, for example {several[0]}: such a fragment stays "
+            f"{several} fragments hold several ids that may not merge, for example {example}: such a fragment stays "
             "whole, and merges with no other that holds any; extract smaller fragments, or shrink the ids where they touch"
         )
 

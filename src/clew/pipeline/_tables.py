@@ -11,7 +11,6 @@ from clew.blockwise.store import Store
 from clew.documents import expect
 from clew.errors import InputError
 from clew.segmentation.agglomeration import MergeTree
-from clew.segmentation.constraints import Constraints
 from clew.segmentation.in_blocks.tree import tree_columns
 from clew.segmentation.region_graph import RegionGraph
 from clew.volumes.tables import LongColumn, Table, load_table, save_table, table_record
@@ -60,16 +59,12 @@ def save_merge_tree(path: str, tree: MergeTree, record: dict[str, Any], overwrit
     save_table(path, columns, {**record, "score": tree.score}, kind=TREE, overwrite=overwrite)
 
 
-def save_merge_tree_of_blocks(path: str, store: Store, score: str, record: dict[str, Any]) -> Constraints:
-    """Write the merge tree that blocks have made, some rows at a time.
-
-    Returns the constraints under which it was made.
-    """
-    constraints = store.load(("tree",))
+def save_merge_tree_of_blocks(path: str, store: Store, score: str, record: dict[str, Any]) -> None:
+    """Write the merge tree that blocks have made, some rows at a time."""
     columns: dict[str, Any] = {name: LongColumn(*column) for name, column in tree_columns(store).items()}
-    columns |= {name: values for name, values in constraints.items() if len(values)}
-    save_table(path, columns, {**record, "score": score}, kind=TREE, overwrite=True)
-    return Constraints(**constraints)
+    columns |= store.load(("tree",))
+    written = {name: column for name, column in columns.items() if name in TREE_COLUMNS or column.shape[0]}
+    save_table(path, written, {**record, "score": score}, kind=TREE, overwrite=True)
 
 
 def load_merge_tree(path: str) -> tuple[MergeTree, dict[str, Any]]:

@@ -42,6 +42,7 @@ from clew.segmentation.in_blocks.segment import (
     passed_up,
     segmentation_tasks,
 )
+from clew.segmentation.in_blocks.tree import constraints_of_tree
 from clew.segmentation.options import AgglomerationChoice, CutChoice, FragmentOptions, SegmentationOptions
 from clew.space import Box, Lengths, Triple, triple
 from clew.volumes.in_blocks import scale_tasks, shared_scales
@@ -224,14 +225,15 @@ def _finish(
     """
     record |= handed_on(source)
     score, target = options.agglomeration.score, str(folder / FILE_NAMES["merge_tree"])
-    constraints = save_merge_tree_of_blocks(target, store, score, dict(record))
+    save_merge_tree_of_blocks(target, store, score, dict(record))
     for path in ("fragments", "segmentation"):
         scales = [volume for name, volume in store.outputs.items() if name.partition("-")[0] == path]
         finish_volume(scales, record)
     counts = load_counts(store, grid)
     say_segments(counts, options.cut.threshold, score)
-    if len(constraints.cannot_link) or len(constraints.must_link):
-        say_constraints(constraints)
+    constraints = constraints_of_tree(store)
+    if constraints:
+        say_constraints(*constraints)
     for level in passed_up(grid, store, forests=not is_flood(options))[:-1]:
         say(level.words)
     if not counts[1]:

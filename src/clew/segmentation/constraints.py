@@ -3,6 +3,7 @@
 Given by fragment (`Constraints`), or by place, before there are fragments (`PointConstraints`, a label volume).
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -135,10 +136,15 @@ def checked_constraints(constraints: Constraints, fragments: NDArray[np.uint64])
             raise InputError(
                 f"{name} holds fragment {unknown[0]}, which the region graph does not: was it made for others?"
             )
-    members = np.unique(links)
-    firsts = members[_first_of_groups(members, links)]
-    joined = firsts != members
-    return Constraints(np.column_stack([firsts, members])[joined], np.unique(sides, axis=0))
+    return Constraints(_with_first(links), np.unique(sides, axis=0))
+
+
+def linked_pairs(ids: NDArray[np.uint64], groups: NDArray[np.uint64]) -> Rows:
+    """What is linked where ids of one group are one.
+
+    In the form of `checked_constraints`.
+    """
+    return _with_first(_pairs_of(ids, groups))
 
 
 def linked_regions(fragments: NDArray[np.uint64], must_link: Rows) -> NDArray[np.uint64]:
@@ -207,6 +213,17 @@ def chain_sides(cannot_link: Rows, regions: NDArray[np.uint64]) -> Sides:
     return chained_sides(np.searchsorted(regions, rows[kept, 0]), splits[kept], sides[kept], len(regions))
 
 
+def rows_by_fragment(parts: Iterable[Rows]) -> Iterator[Rows]:
+    """Ascending rows some at a time, all rows of a fragment together."""
+    waiting: Rows = np.zeros((0, 3), np.uint64)
+    for part in parts:
+        rows = np.concatenate([waiting, part])
+        known = int(np.searchsorted(rows[:, 0], rows[-1:, 0]).sum())
+        waiting = rows[known:]
+        yield rows[:known]
+    yield waiting
+
+
 def on_several_sides(cannot_link: Rows) -> Rows:
     """(fragment, split) of the fragments that lie on several sides of a split."""
     pairs, counts = np.unique(np.unique(cannot_link, axis=0)[:, :2], axis=0, return_counts=True)
@@ -214,10 +231,12 @@ def on_several_sides(cannot_link: Rows) -> Rows:
     return several
 
 
-def _first_of_groups(members: NDArray[np.uint64], pairs: Rows) -> NDArray[np.int64]:
-    """Index of the first member of the group of each."""
+def _with_first(pairs: Rows) -> Rows:
+    """The smallest id of those that are linked, and another of them, for all others."""
+    members = np.unique(pairs)
     ones, others = np.searchsorted(members, pairs).T
-    return unite_indices(ones, others, len(members))
+    firsts = members[unite_indices(ones, others, len(members))]
+    return np.column_stack([firsts, members])[firsts != members]
 
 
 def _pairs_of(ids: NDArray[np.uint64], groups: NDArray[np.uint64]) -> Rows:

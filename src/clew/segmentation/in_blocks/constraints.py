@@ -17,7 +17,7 @@ from clew.blockwise.block import Block
 from clew.blockwise.grid import Grid
 from clew.blockwise.store import Store
 from clew.kernels.forest import unite_indices
-from clew.segmentation.constraints import Constraints, PointConstraints, Rows, overlaps
+from clew.segmentation.constraints import PointConstraints, Rows, overlaps
 from clew.space import Triple
 
 
@@ -114,14 +114,6 @@ def whole_groups(
     same = group[1:] == group[:-1]
     united = unite_indices(place[:-1][same], place[1:][same], len(regions))
     return regions[united], must_link[waits[indices]]
-
-
-def assemble_constraints(parts: Sequence[BlockConstraints]) -> Constraints:
-    """The constraints of the whole, from what the blocks say of fragments."""
-    every = join_constraints([*parts, nothing_given()])
-    links = np.unique(every.must_link[every.must_link[:, 0] != 0][:, [1, 0]], axis=0)
-    same = links[1:, 0] == links[:-1, 0]
-    return Constraints(np.column_stack([links[:-1, 1], links[1:, 1]])[same], every.cannot_link)
 
 
 def _at(fragments: np.ndarray, block: Block, points: NDArray[np.int64]) -> Rows:

@@ -1,14 +1,15 @@
 """The merge tree of the whole, from what the blocks have decided.
 
-Fragments and merges of blocks are merged by ranges of their order: a task reads the tables of eight blocks, some rows of each
-at a time, and writes that of the block that they make up. The last one is the merge tree, which no task holds.
+Fragments, merges and constraints of blocks are merged by ranges of their order: a task reads the tables of eight blocks, some
+rows of each at a time, and writes that of the block that they make up. The last one is the merge tree, which no task holds.
 
-Rows of ("tree_fragments", level, z, y, x): fragment, voxels, how often it was absorbed. Rows of ("tree_merges", level, z, y, x):
-65535 - score, key (2), survivor, absorbed. Of the whole they are ("tree_fragments",) and ("tree_merges",); ("tree_counts",) says
-how many there are, and ("tree",) holds the constraints.
+Rows of ("tree_fragments", level, z, y, x): fragment, voxels, how often it was absorbed. Rows of "tree_merges": 65535 - score,
+key (2), survivor, absorbed. Of "tree_sides", where there are constraints: fragment, split, side; of "tree_links": must-link
+group, fragment. Those of the whole have no level; ("tree_counts",) says how many there are. ("tree",) holds what was linked: of all
+tables it alone is held whole, and has at most a row for each point that was given.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,17 +18,17 @@ from numpy.typing import NDArray
 
 from clew.blockwise.grid import Grid
 from clew.blockwise.rows import Rows, in_order, merged_rows
-from clew.blockwise.store import Key, Store, as_record, as_table
+from clew.blockwise.store import Key, Store, as_record
 from clew.blockwise.tasks import Task, keys
 from clew.errors import InputError
 from clew.kernels import agglomeration_layout as layout
 from clew.segmentation.agglomeration import MergeTree
-from clew.segmentation.constraints import checked_constraints
-from clew.segmentation.in_blocks.constraints import BlockConstraints, assemble_constraints
+from clew.segmentation.constraints import linked_pairs
+from clew.segmentation.in_blocks.constraints import BlockConstraints
 from clew.space import Triple
 
-FRAGMENTS, MERGES = "tree_fragments", "tree_merges"
-KEYS = {FRAGMENTS: 1, MERGES: 3}
+FRAGMENTS, MERGES, SIDES, LINKS = "tree_fragments", "tree_merges", "tree_sides", "tree_links"
+KEYS = {FRAGMENTS: 1, MERGES: 3, SIDES: 3, LINKS: 2}
 """How many columns decide on the order of each table."""
 # columns of merges: 65535 - score, a key of two, and
 SURVIVOR, ABSORBED = 3, 4
@@ -64,16 +65,17 @@ class Column(NamedTuple):
 
 def tree_tasks(grid: Grid, *, constrained: bool) -> list[Task]:
     """All tasks from the merges of blocks to the tables of the merge tree."""
-    tasks = []
+    tasks, names = [], tuple(KEYS) if constrained else (FRAGMENTS, MERGES)
     for level in range(min(1, grid.top), grid.top + 1):
         for place in grid.places(level):
             parts = grid.parts(place, level) if level else []
-            below = _decided(0, parts) if level == 1 else _gathered(grid, level - 1, parts)
-            work = partial(_gather, grid=grid, level=level, place=place)
+            reads = _decided(level, [place], constrained)
+            reads += _decided(0, parts, constrained) if level == 1 else _gathered(grid, level - 1, parts, names)
+            work = partial(_gather, grid=grid, level=level, place=place, names=names)
             counts: tuple[Key, ...] = (("tree_counts",),) if level == grid.top else ()
-            tasks.append(Task(work, _decided(level, [place]) + below, _gathered(grid, level, [place]) + counts))
-    places = grid.places() if constrained else []
-    tasks.append(Task(partial(_constrain, places=places), keys("constraints", places), (("tree",),)))
+            tasks.append(Task(work, reads, _gathered(grid, level, [place], names) + counts))
+    linked: tuple[Key, ...] = ((LINKS,),) if constrained else ()
+    tasks.append(Task(partial(_link, constrained=constrained), linked, (("tree",),)))
     return tasks
 
 
@@ -93,7 +95,7 @@ def tree_columns(store: Store) -> dict[str, Column]:
     """
     counts = store.load(("tree_counts",))
     fragments, merges = int(counts[FRAGMENTS]), int(counts[MERGES])
-    return {
+    columns = {
         "fragments": Column(
             np.dtype(np.uint64), (fragments,), lambda: (rows[:, 0] for rows in store.rows((FRAGMENTS,)))
         ),
@@ -105,6 +107,19 @@ def tree_columns(store: Store) -> dict[str, Column]:
         ),
         "scores": Column(np.dtype(np.float32), (merges,), lambda: (_scores(rows) for rows in store.rows((MERGES,)))),
     }
+    if SIDES in counts:
+        columns["cannot_link"] = Column(np.dtype(np.uint64), (int(counts[SIDES]), 3), lambda: store.rows((SIDES,)))
+    return columns
+
+
+def constraints_of_tree(store: Store) -> tuple[Iterator[Rows], int] | None:
+    """Rows of cannot-link, some at a time, and how many fragments were linked.
+
+    None where the tree was made without constraints.
+    """
+    if SIDES not in store.load(("tree_counts",)):
+        return None
+    return store.rows((SIDES,)), len(store.load(("tree",))["must_link"])
 
 
 def _scores(rows: Rows) -> NDArray[np.float32]:
@@ -113,26 +128,31 @@ def _scores(rows: Rows) -> NDArray[np.float32]:
     return scores
 
 
-def _decided(level: int, places: list[Triple]) -> tuple[Key, ...]:
+def _decided(level: int, places: list[Triple], constrained: bool) -> tuple[Key, ...]:
     """Keys of what blocks decided, and of what they are made of."""
-    return keys("merges", places, level) + (keys("sizes", places) if level == 0 else ())
+    found = keys("merges", places, level)
+    if level:
+        return found
+    return found + keys("sizes", places) + keys("constraints", places if constrained else [])
 
 
-def _gathered(grid: Grid, level: int, places: list[Triple]) -> tuple[Key, ...]:
-    return tuple(_key(grid, name, level, place) for place in places for name in (FRAGMENTS, MERGES))
+def _gathered(grid: Grid, level: int, places: list[Triple], names: Iterable[str]) -> tuple[Key, ...]:
+    return tuple(_key(grid, name, level, place) for place in places for name in names)
 
 
 def _key(grid: Grid, name: str, level: int, place: Triple) -> Key:
     return (name,) if level == grid.top else (name, level, *place)
 
 
-def _gather(store: Store, *, grid: Grid, level: int, place: Triple) -> None:
+def _gather(store: Store, *, grid: Grid, level: int, place: Triple, names: Sequence[str]) -> None:
     """Merge the tables of the parts of a block and what it decided itself."""
-    counts = dict.fromkeys((FRAGMENTS, MERGES), 0)
-    for name in counts:
+    counts = dict.fromkeys(names, 0)
+    for name in names:
         rows = merged_rows(list(_tables(store, grid, name, level, place)), KEYS[name])
         if name == FRAGMENTS:
             rows = map(added_up, rows)
+        elif name != MERGES:
+            rows = map(without_repetitions, rows)
         store.save_rows(_key(grid, name, level, place), _counted(rows, name, counts))
     if level == grid.top:
         store.save(("tree_counts",), {name: np.array(count) for name, count in counts.items()})
@@ -149,6 +169,9 @@ def _tables(store: Store, grid: Grid, name: str, level: int, place: Triple) -> I
 
 
 def _own_tables(store: Store, name: str, level: int, place: Triple) -> Iterator[Iterable[Rows]]:
+    if name in (SIDES, LINKS):
+        yield [_constraints(store, name, place)] if level == 0 else []
+        return
     merges = as_record(Merges, store.load(("merges", level, *place)))
     if name == MERGES:
         below = (layout.FULL - merges.levels).astype(np.uint64)
@@ -158,6 +181,14 @@ def _own_tables(store: Store, name: str, level: int, place: Triple) -> Iterator[
     if level == 0:
         sizes = as_record(Sizes, store.load(("sizes", *place)))
         yield [fragment_rows(sizes.fragments, sizes.sizes, 0)]
+
+
+def _constraints(store: Store, name: str, place: Triple) -> Rows:
+    """What a block says of constraints, as ascending rows."""
+    found = as_record(BlockConstraints, store.load(("constraints", *place)))
+    if name == SIDES:
+        return np.unique(found.cannot_link, axis=0)
+    return np.unique(found.must_link[found.must_link[:, 0] != 0][:, [1, 0]], axis=0)
 
 
 def fragment_rows(fragments: NDArray[np.uint64], sizes: NDArray[np.int64] | int, absorbed: int) -> Rows:
@@ -183,14 +214,18 @@ def added_up(rows: Rows) -> Rows:
     return sums
 
 
+def without_repetitions(rows: Rows) -> Rows:
+    """Ascending rows, each once."""
+    return rows[np.append(True, (rows[1:] != rows[:-1]).any(axis=1))[: len(rows)]]
+
+
 def _counted(parts: Iterable[Rows], name: str, counts: dict[str, int]) -> Iterator[Rows]:
     for part in parts:
         counts[name] += len(part)
         yield part
 
 
-def _constrain(store: Store, *, places: list[Triple]) -> None:
-    """Note the constraints of all blocks, in their one form."""
-    found = assemble_constraints([as_record(BlockConstraints, store.load(("constraints", *place))) for place in places])
-    named = np.unique(np.concatenate([found.must_link.ravel(), found.cannot_link[:, 0]]))
-    store.save(("tree",), as_table(checked_constraints(found, named)))
+def _link(store: Store, *, constrained: bool) -> None:
+    """Note what was linked, in its one form."""
+    rows = np.concatenate([np.zeros((0, 2), np.uint64), *(store.rows((LINKS,)) if constrained else ())])
+    store.save(("tree",), {"must_link": linked_pairs(rows[:, 1], rows[:, 0])})
