@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks import scale, scale_files, scale_model, tissue, verify_large
+from benchmarks import scale, scale_figure, scale_files, scale_model, task_memory, tissue, verify_large
 from benchmarks.noted import FIRST, STAGES
+from PIL import Image
 
 from clew.errors import InputError
 from clew.pipeline._tables import save_merge_tree
@@ -59,6 +60,28 @@ def test_a_run_is_measured_and_compared(tmp_path: Path, base: Path, monkeypatch:
     assert all(note["peak"] > 0 for note in one["notes"])
     assert "blocks beside the whole" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == [target], "volumes are removed"
+
+
+def test_memory_of_tasks_is_measured_and_drawn(tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    monkeypatch.setattr(task_memory, "make_base", lambda data, size: base)
+    monkeypatch.setitem(scale.SHAPES, 8, (30, 40, 44))
+    memory, time, image = (tmp_path / name for name in ("memory.json", "time.json", "curves.png"))
+    given = ["--sizes", "8", "--block-shape", "30", "40", "22", "--minimum-size", "20", "--folder", str(tmp_path)]
+    found = task_memory.main([*given, "--json", str(memory)])
+    most = {held.stage: held.anonymous for held in found[8]}
+    assert most[FIRST["forest"]] > 30 * 40 * 22 * 8
+    assert {FIRST["dust"], STAGES["dust"], STAGES["joined"]} <= most.keys()
+    assert f"| {STAGES['dust']}, level 1 |" in capsys.readouterr().out
+    notes = [
+        {"stage": FIRST["forest"], "level": 0, "seconds": 2.0},
+        {"stage": STAGES["segmentation"], "level": 0, "seconds": 1.0},
+    ]
+    time.write_text(json.dumps([{"shape": (100, 100, 100), "workers": 1, "notes": notes}]))
+    curves = scale_figure.times(json.loads(time.read_text()))
+    assert curves["all"] == ([1.0], [3.0])
+    assert curves["relabelling"] == ([1.0], [1.0])
+    scale_figure.main(["--time", str(time), "--memory", str(memory), "--image", str(image)])
+    assert Image.open(image).width > 500
 
 
 FOREST, GRAPH = scale_model.LEVELS
