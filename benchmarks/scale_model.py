@@ -17,9 +17,10 @@ import numpy as np
 
 from benchmarks.noted import FIRST, STAGES, stage_of
 from clew.blockwise.block import Domain
-from clew.blockwise.grid import Grid
+from clew.blockwise.grid import BYTES_A_BLOCK, Grid
 from clew.blockwise.tasks import Queue
-from clew.segmentation.in_blocks.segment import segmentation_tasks
+from clew.segmentation.in_blocks.agglomeration import BYTES_AN_EDGE
+from clew.segmentation.in_blocks.segment import BYTES_A_PAIR, segmentation_tasks
 from clew.segmentation.options import SegmentationOptions
 from clew.space import Triple, triple
 
@@ -113,7 +114,7 @@ def _shared(grid: Grid, level: int) -> float:
 
 
 def predict(model: Model, voxels: float) -> dict[str, float]:
-    """Tasks, CPU seconds, bytes of tables, rows and seconds of the top level, for a cube."""
+    """Tasks, CPU seconds, bytes of tables, rows and memory of the top level, for a cube."""
     blocks = voxels / float(np.prod(model.block_shape))
     top = max(1, math.ceil(math.log2(blocks) / 3))
     joins = sum(blocks / 8**level for level in range(1, top + 1))
@@ -134,7 +135,8 @@ def predict(model: Model, voxels: float) -> dict[str, float]:
     return {
         "blocks": blocks, "tasks": blocks * (len(BLOCKS) + 3) + 5 * joins, "seconds": seconds, "path": path,
         "table_bytes": stored, "top_edges": edges, "top_bytes": edges * model.size[STAGES["graph"]],
-        "top_pairs": 8 * model.rows(STAGES["forest"], top - 1),
+        "top_memory": max(BYTES_AN_EDGE * edges, BYTES_A_PAIR * 8 * model.rows(STAGES["forest"], top - 1)),
+        "list_bytes": BYTES_A_BLOCK * blocks,
     }  # fmt: skip
 
 
@@ -162,15 +164,17 @@ def simulate(model: Model, grid: Grid, workers: int) -> float:
 def report(model: Model, simulated_edge: int) -> str:
     """The predictions as Markdown."""
     lines = [
-        "| volume | blocks | tasks | CPU hours | tables | edges at the top | their tables | on 100 workers | 1000 | 10 000 |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "| volume | blocks | tasks | CPU hours | tables | edges at the top | their tables | memory of the last task |"
+        " list of tasks | on 100 workers | 1000 | 10 000 |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for name, voxels in (("1 GVox", 1e9), ("1 TVox", 1e12), ("1 PVox", 1e15)):
         cost = predict(model, voxels)
         walls = " | ".join(f"{wall_seconds(cost, workers) / 3600:.3g} h" for workers in (100, 1000, 10_000))
         lines.append(
             f"| {name} | {cost['blocks']:.3g} | {cost['tasks']:.3g} | {cost['seconds'] / 3600:.3g} |"
-            f" {cost['table_bytes'] / 1e9:.3g} GB | {cost['top_edges']:.3g} | {cost['top_bytes'] / 1e9:.3g} GB | {walls} |"
+            f" {cost['table_bytes'] / 1e9:.3g} GB | {cost['top_edges']:.3g} | {cost['top_bytes'] / 1e9:.3g} GB |"
+            f" {cost['top_memory'] / 1e9:.3g} GB | {cost['list_bytes'] / 1e9:.3g} GB | {walls} |"
         )
     lines += ["", "| simulated | workers | model | simulation |", "|---|---:|---:|---:|"]
     grid = _grid((simulated_edge,) * 3, model.block_shape)

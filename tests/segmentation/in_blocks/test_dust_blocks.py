@@ -76,6 +76,19 @@ def test_dust_inside_a_block_does_not_go_up():
     assert np.unique(store.volumes["segmentation"]).tolist() == [1, 2]
 
 
+def test_dust_waits_for_ids_that_other_dust_may_have_beyond_the_block():
+    """Beside a large segment (2) inside the first block is dust with an id (8), and dust (12) that goes on to dust with another."""
+    fragments = np.zeros((1, 3, 7), np.uint64)
+    fragments[0, :, 1:4] = 2
+    fragments[0, 1] = 8, 2, 2, 2, 12, 12, 14
+    affinities = np.full((3, *fragments.shape), 255, np.uint8)
+    affinities[2, 0, 1, [1, 4, 6]] = 50, 80, 100
+    ids = np.zeros(fragments.shape, int)
+    ids[0, 1, [0, 6]] = 1, 2
+    store, _ = blocks_of(affinities, fragments, ids, (1, 3, 6), CutOptions(0.5, minimum_size=4), "mean")
+    assert store.volumes["segmentation"][0, 1].tolist() == [8, 2, 2, 2, 2, 2, 2]
+
+
 def test_more_contacts_than_fit_in_memory_are_refused(monkeypatch):
     affinities, fragments = np.zeros((3, 2, 2, 4), np.uint8), np.arange(1, 17, dtype=np.uint64).reshape(2, 2, 4)
     given = affinities, fragments, np.zeros(fragments.shape, np.uint64), (2, 2, 2), CutOptions(0.5, 3), "mean"

@@ -22,9 +22,9 @@ from clew.segmentation.in_blocks.relabel import relabel_tasks
 from clew.segmentation.options import CutOptions, SegmentationOptions
 from clew.space import Triple
 
-EDGES_A_VOXEL = 0.00085
+EDGES_A_VOXEL = 0.00087
 """Edges that blocks of 256³ pass up for each voxel of neuropil at 8 nm. The affinity watershed makes a hundred times more."""
-PAIRS_A_FACE_VOXEL, BYTES_A_PAIR = 1.42, 190
+PAIRS_A_FACE_VOXEL, BYTES_A_PAIR = 1.42, 200
 """Pairs of the forest that blocks pass up, times the length of their edges, for each voxel, in the same tissue; memory for each."""
 
 
