@@ -6,6 +6,8 @@ from hypothesis.extra.numpy import arrays
 
 from clew.errors import InputError
 from clew.evaluation.border import away_from_borders, border_agreement, mask_borders
+from clew.synthetic.volume import synthesize
+from clew.training.targets import grow_boundaries
 from naive import evaluation as naive
 
 SHAPE = st.tuples(st.integers(1, 2), st.integers(1, 9), st.integers(1, 9))
@@ -74,6 +76,14 @@ def test_unannotated_voxels_are_no_border():
     assert away_from_borders(truth, (8, 8, 8), 100.0).sum() == 81
     with pytest.raises(InputError, match="distance"):
         away_from_borders(truth, (8, 8, 8), -1)
+
+
+def test_membranes_of_0_are_borders_as_where_neurons_touch():
+    truth = synthesize((24, 48, 48), seed=3).labels
+    eroded = grow_boundaries(truth, 1)
+    for distance in (20.0, 25.0, 35.0):
+        wanted = away_from_borders(truth, (10, 10, 10), distance)
+        np.testing.assert_array_equal(away_from_borders(eroded, (10, 10, 10), distance), wanted)
 
 
 @settings(deadline=None, max_examples=20)

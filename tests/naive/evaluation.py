@@ -69,10 +69,18 @@ def splits_and_merges(segments, skeletons, minimum_nodes):
 def away_from_borders(truth, voxel_size, distance):
     """Voxels of the truth that are farther than a distance from every voxel beside one of another neuron.
 
-    No distance is measured across a section without annotation.
+    And from every voxel of 0 with two neurons in the box around it. No distance is measured across a section without annotation.
     """
     border = []
     for voxel in np.ndindex(truth.shape):
+        around = {
+            int(truth[other])
+            for other in np.ndindex(truth.shape)
+            if all(abs(a - b) * size <= distance for a, b, size in zip(voxel, other, voxel_size, strict=True))
+            and all(truth[z].any() for z in range(min(voxel[0], other[0]), max(voxel[0], other[0]) + 1))
+        }
+        if truth[voxel] == 0 and len(around - {0}) > 1:
+            border.append(voxel)
         for axis in range(3):
             for step in (-1, 1):
                 other = list(voxel)

@@ -17,6 +17,7 @@ from clew.network.checkpoint import Checkpoint, save_checkpoint
 from clew.network.options import PRESETS
 from clew.network.unet import UNet
 from clew.synthetic.volume import synthesize
+from clew.training.targets import grow_boundaries
 from clew.volumes.location import read_bytes, remove_bytes, write_bytes
 from clew.volumes.open import open_volume
 from clew.volumes.save import save_volume
@@ -42,6 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         np.uint64
     )
     save_volume(folder / "sections.zarr", sections, **place)
+    save_volume(folder / "membranes.zarr", grow_boundaries(volume.labels, 1), **place)
     torch.manual_seed(0)
     network = UNet(PRESETS["tiny"])
     save_checkpoint(folder / "network.pt", Checkpoint(network, (10.0, 10.0, 10.0), 0.4, "mean", {}))
@@ -85,7 +87,7 @@ def test_workers_predict_and_retry_goes_on(folder: Path, tmp_path: Path, capsys:
 
 
 @pytest.mark.usefixtures("in_this_process")
-@pytest.mark.parametrize("truth", ["labels.zarr", "part.zarr", "sections.zarr"])
+@pytest.mark.parametrize("truth", ["labels.zarr", "part.zarr", "sections.zarr", "membranes.zarr"])
 @pytest.mark.parametrize("border", [{}, {"border": 35.0}, {"border": 35.0, "border_rule": "cremi"}])
 def test_scores_are_those_of_evaluate(folder: Path, tmp_path: Path, truth: str, border: dict):
     segmentation, truth = str(folder / "wrong.zarr"), str(folder / truth)

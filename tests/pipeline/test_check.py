@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,23 @@ def test_sound_volumes_have_no_serious_finding(sound: Arrays, tmp_path: Path, mo
     write(tmp_path, {name: sound[name] for name in names.split(",")})
     pipeline.check([item(names)])
     assert "nothing serious was found" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+@pytest.mark.parametrize("names", ["labels", "raw,labels"])
+def test_membranes_of_0_are_told_and_no_fault(
+    sound: Arrays, tmp_path: Path, monkeypatch, capsys, names: str, steps: int
+):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, {"raw": sound["raw"], "labels": grow_boundaries(sound["labels"], steps)})
+    pipeline.check([item(names)])
+    said = capsys.readouterr().out
+    assert "neurons touch at 0% of their borders: else 0 lies between them" in said
+    assert "nothing serious was found" in said
+    write(tmp_path, {"raw": sound["raw"], "labels": np.where(sound["labels"] % 2, sound["labels"], 0)})
+    with suppress(FaultyDataError):
+        pipeline.check([item(names)])
+    assert "0 lies between them" not in capsys.readouterr().out, "whole neurons that nobody labelled are no membranes"
 
 
 def test_another_scale_or_place(sound: Arrays, tmp_path: Path, monkeypatch, capsys):

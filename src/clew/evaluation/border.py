@@ -15,6 +15,7 @@ from clew.arrays import as_array, as_triple
 from clew.errors import InputError
 from clew.kernels.border import clear_near_borders
 from clew.labels import Labels, as_labels, inside_mask
+from clew.space import Triple
 
 Mask = NDArray[np.bool_]
 FEWEST_PAIRS = 1000
@@ -65,9 +66,10 @@ def away_from_borders(
     """Find the voxels in which only topology counts: far from borders of neurons.
 
     These are the voxels of the truth farther than `distance` from every border between two neurons. A border voxel has
-    a face neighbour of another neuron. Voxels of 0 were annotated by nobody, or are membrane: they are no border, and
-    not part of the result. Where sections that follow each other are annotated, distances are measured in 3D, among these
-    sections; where a single one is, in the section. Exact at block borders with a context of `distance` plus one voxel.
+    a face neighbour of another neuron, or is 0 and has two neurons within `distance` along each axis: membrane between them. Other
+    voxels of 0 were annotated by nobody: they are no border. No voxel of 0 is part of the result. Where sections that follow each
+    other are annotated, distances are measured in 3D, among these sections; where a single one is, in the section. Exact at block
+    borders with a context of twice `distance`, and of one voxel.
 
     Parameters
     ----------
@@ -97,7 +99,8 @@ def away_from_borders(
     volume, size = as_labels(truth, "truth"), _checked_size(voxel_size, distance)
     inside = volume != 0
     for run in section_runs(annotated_sections(volume) | _as_sections(annotated, len(volume))):
-        inside[run] &= _farther(_beside_others(volume[run]), size, distance)
+        border = _beside_others(volume[run]) | membranes(volume[run], border_reach(voxel_size, distance))
+        inside[run] &= _farther(border, size, distance)
     return inside
 
 
@@ -126,7 +129,7 @@ def border_agreement(segmentation: Any, truth: Any) -> float:
         raise InputError(f"segmentation and truth must have one shape, not {segments.shape} and {neurons.shape}")
     counted = np.zeros(4, np.int64)
     for axis in range(3):
-        (a, b), (one, other) = ([_without(each, axis, end) for end in (0, -1)] for each in (segments, neurons))
+        (a, b), (one, other) = ([_without(each, axis, planes) for planes in (1, -1)] for each in (segments, neurons))
         known = (one != 0) & (other != 0)
         borders, found = known & (one != other), known & (a != b)
         counted += [np.count_nonzero(each) for each in (known, borders, found, borders & found)]
@@ -161,11 +164,38 @@ def _beside_others(volume: Labels) -> Mask:
     """Voxels with a face neighbour of another label, where neither is 0."""
     border = np.zeros(volume.shape, bool)
     for axis in range(3):
-        here, there = (_without(volume, axis, end) for end in (0, -1))
+        here, there = (_without(volume, axis, planes) for planes in (1, -1))
         differs = (here != there) & (here != 0) & (there != 0)
-        for end in (0, -1):
-            _without(border, axis, end)[differs] = True
+        for planes in (1, -1):
+            _without(border, axis, planes)[differs] = True
     return border
+
+
+def border_reach(voxel_size: Sequence[float], distance: float) -> Triple:
+    """Voxels (z, y, x) within a distance along each axis."""
+    z, y, x = (int(min(distance // size, 2.0**31)) for size in voxel_size)
+    return z, y, x
+
+
+def membranes(volume: Labels, reach: Triple) -> Mask:
+    """Voxels of 0 in whose box, so many voxels to each side, lie two neurons."""
+    empty = volume == 0
+    if not empty.any() or empty.all():
+        return np.zeros(volume.shape, bool)
+    largest = _spread(volume, reach, np.maximum) - np.uint64(1)  # 0, no neuron, becomes the largest number
+    return np.asarray(empty & (largest != _spread(volume - np.uint64(1), reach, np.minimum)))
+
+
+def _spread(volume: Labels, reach: Triple, choose: np.ufunc) -> Labels:
+    """The largest, or the smallest, in the box around each voxel."""
+    for axis, steps in enumerate(reach):
+        found = volume.copy()
+        for step in range(1, min(steps, volume.shape[axis] - 1) + 1):
+            for planes in (step, -step):
+                here = _without(found, axis, -planes)
+                choose(here, _without(volume, axis, planes), out=here)
+        volume = found
+    return volume
 
 
 def _farther(border: Mask, size: NDArray[np.float64], distance: float) -> Mask:
@@ -175,9 +205,9 @@ def _farther(border: Mask, size: NDArray[np.float64], distance: float) -> Mask:
     return np.asarray(distance_transform_edt(~border, sampling=size) > distance)
 
 
-def _without(array: NDArray, axis: int, end: int) -> NDArray:
-    """The array without its first (0) or last (-1) plane along an axis."""
-    part = slice(1, None) if end == 0 else slice(None, -1)
+def _without(array: NDArray, axis: int, planes: int) -> NDArray:
+    """The array without its first planes along an axis; negative: its last."""
+    part = slice(planes, None) if planes > 0 else slice(None, planes)
     return array[(slice(None),) * axis + (part,)]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from clew.blockwise.grid import Grid
 from clew.blockwise.store import Store, as_record, as_table
 from clew.blockwise.tasks import Task, keys
-from clew.evaluation.border import annotated_sections, away_from_borders, mask_borders
+from clew.evaluation.border import annotated_sections, away_from_borders, border_reach, mask_borders
 from clew.evaluation.overlap import OverlapTable, merge_tables, overlap_table
 from clew.labels import Labels, as_truth, without_special
 from clew.space import Box, Lengths, Triple
@@ -35,8 +35,8 @@ class Border(NamedTuple):
     @property
     def reach(self) -> Triple:
         """Voxels (z, y, x) around a block on which its result depends."""
-        z, y, x = (int(self.distance // size) + 1 for size in self.voxel_size)
-        return 0 if self.cremi else z, y, x
+        z, y, x = border_reach(self.voxel_size, self.distance)
+        return (0, y + 1, x + 1) if self.cremi else (max(2 * z, 1), max(2 * y, 1), max(2 * x, 1))
 
 
 def overlap_tasks(grid: Grid, border: Border | None = None) -> list[Task]:

@@ -208,7 +208,8 @@ class LabelComparison(Comparison):
         Distance in nm from borders between neurons, within which topology does not count: 20 for topology, 25 as CREMI.
     border_rule
         `topology` scores all truth, and beside it what is farther from borders, in 3D where sections that follow each other are
-        annotated, else in the section; 0 is no border. `cremi` scores only what is farther, in the section; 0 is one.
+        annotated, else in the section; 0 is a border where it lies between two neurons. `cremi` scores only what is farther, in the
+        section; 0 is one everywhere.
     """
 
     border: NotNegative = 0.0

@@ -23,13 +23,13 @@ from clew.planning.affinities import check_channels, check_polarity, scaled
 from clew.planning.annotation import (
     Finding,
     check_ids,
-    check_membranes,
     check_pieces,
     check_sizes,
     check_zeros,
     find_components,
 )
 from clew.planning.contrast import check_contrast
+from clew.planning.membranes import check_gaps, check_membranes
 from clew.planning.traces import check_traces
 from clew.space import Box, Lengths, triple
 from clew.volumes.affinities import affinity_offsets, check_affinity_values
@@ -145,8 +145,6 @@ def _is_cremi(item: str) -> bool:
 def _check_annotated(item: str, voxel_size: Lengths | None) -> Checked:
     """Raw with labels, as for train."""
     seen = examine_volume(item, voxel_size)
-    if seen.volume is not None:
-        seen.findings.extend(check_membranes(np.where(seen.volume.mask, seen.volume.labels, 0)))
     say_volume(item, seen)
     ids = np.zeros(0, np.uint64) if seen.volume is None else np.unique(seen.volume.labels[seen.volume.mask])
     return Checked("raw with labels", seen.findings, ids[ids > 0])
@@ -164,7 +162,7 @@ def _check_volume(volume: Volume, findings: Sequence[Finding]) -> Checked:
     box = _middle(volume, LARGEST_LABELS)
     ids, wrong = check_ids(values[box.within(_middle(volume))])
     components = find_components(ids, np.ones(ids.shape, bool))
-    wrong += [*check_sizes(components), *check_pieces(components), *check_membranes(ids)]
+    wrong += [*check_sizes(components), *check_pieces(components), *check_membranes(ids), *check_gaps(ids)]
     wrong += check_zeros(ids) if volume.attributes.get("stage") in SEGMENTING else []
     return Checked(_kind("labels", box, volume), [*findings, *_named(wrong, labels=volume)], np.unique(ids[ids > 0]))
 

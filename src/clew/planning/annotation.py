@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from clew.evaluation.border import section_runs
-from clew.space import Box, Lengths, Triple, triple
+from clew.space import Lengths, Triple, triple
 from clew.training.targets import split_components
 
 Mask = NDArray[np.bool_]
@@ -30,10 +30,6 @@ FEW_PAIRS = 0.2
 """Below this share of the annotated pairs of another axis, an axis is hardly trained; two sections at a place have half."""
 ZEROS = 0.05
 """A segmentation has hardly more voxels without a segment."""
-MIDDLE = 160
-"""Voxels along each axis of the part in which that is looked for."""
-NETWORK = 0.5
-"""An object that touches so large a share of the others, and is nowhere thick, is the net of membranes."""
 INVERT = "clew convert {mask} OUT.zarr --dtype uint8 --range 1,0"
 LISTED = 3
 """Examples that a finding names, the worst first."""
@@ -311,26 +307,6 @@ def check_mask(labels: Labels, mask: Mask) -> list[Finding]:
         findings.append(Finding(False, f"{background:.0%} of the annotated voxels are background; where nobody looked, "
                                        "give a mask (0 there)"))  # fmt: skip
     return findings
-
-
-def check_membranes(labels: Labels) -> list[Finding]:
-    """Find an object that is the net of membranes around all others."""
-    middle = labels[Box.whole(labels.shape).middle([min(size, MIDDLE) for size in labels.shape])]
-    ids, indices = np.unique(middle, return_inverse=True)
-    flat = indices.reshape(middle.shape)
-    pairs = [np.stack([flat[here].ravel(), flat[there].ravel()]) for here, there in face_pairs()[::2]]
-    touching = np.unique(np.concatenate([each[:, each[0] != each[1]] for each in pairs], axis=1), axis=1)
-    neighbours = np.bincount(touching.ravel(), minlength=len(ids))
-    net = int(np.argmax(neighbours))
-    others = len(ids) - 1
-    if ids[net] == 0 or others < 4 or len(np.unique(touching[:, (touching == net).any(axis=0)])) - 1 < NETWORK * others:
-        return []
-    body = flat == net
-    thick = np.count_nonzero(ndimage.minimum_filter(body, (5, 9, 9), mode="nearest"))
-    if thick > 0.01 * np.count_nonzero(body):
-        return []
-    return [Finding(True, f"id {ids[net]} touches nearly all of {others:,} other objects and is nowhere thick: are the "
-                          "membranes one object? set them to 0")]  # fmt: skip
 
 
 def check_zeros(labels: Labels) -> list[Finding]:

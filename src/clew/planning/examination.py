@@ -19,6 +19,7 @@ from clew.planning.annotation import (
     label_statistics,
 )
 from clew.planning.choices import VolumeFacts
+from clew.planning.membranes import check_gaps, check_membranes
 from clew.planning.registration import check_axes, check_registration
 from clew.space import Lengths, Triple, triple
 from clew.training.sampling import TrainingVolume
@@ -75,6 +76,8 @@ def examine(
     """
     components = find_components(labels, mask)
     statistics = label_statistics(labels, mask, components)
+    annotated = np.where(mask, labels, 0)
+    net = check_membranes(annotated)
     found = [
         *findings,
         *check_sizes(components),
@@ -82,7 +85,7 @@ def examine(
         *check_holes(labels, mask),
         *check_sections(labels, mask),
         *check_pairs(mask),
-        *check_registration(raw, labels, mask),
+        *(net or [*check_gaps(annotated), *check_registration(raw, labels, mask)]),  # the edge of a net is no dark line
         *check_axes(statistics, voxel_size),
     ]
     facts = VolumeFacts(

@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
+from clew.evaluation.border import membranes
 from clew.planning.annotation import Finding, Labels, Mask, Statistics, face_pairs
+from clew.planning.membranes import GAP
 from clew.space import Box, Lengths, Triple, triple
 
 REACH = 8
@@ -171,11 +173,13 @@ def darkness(raw: NDArray[np.uint8]) -> Volume:
 def label_borders(labels: Labels) -> Volume:
     """Mark the voxels on both sides of every border between labels.
 
-    (z, y, x) float32: 1 at both voxels of a pair of face neighbours with different labels, else 0.
+    (z, y, x) float32: 1 at membranes of 0 between neurons, and at both voxels of other pairs of face neighbours with different
+    labels, else 0. Beside a membrane neurons are bright: the edge of 0 is no dark line, its middle is.
     """
-    borders = np.zeros(labels.shape, np.float32)
+    between = membranes(labels, GAP)
+    borders = between.astype(np.float32)
     for first, second in face_pairs()[::2]:
-        differs = labels[first] != labels[second]
+        differs = (labels[first] != labels[second]) & ~between[first] & ~between[second]
         borders[first][differs] = 1
         borders[second][differs] = 1
     return borders
