@@ -19,6 +19,7 @@ from clew.errors import InputError, UnfinishedError
 from clew.pipeline._tables import load_merge_tree
 from clew.segmentation.relabel import relabel, segment_lookup
 from clew.synthetic.volume import synthesize
+from clew.volumes.formats.ome_zarr import open_array
 from clew.volumes.location import read_bytes, read_json
 from clew.volumes.open import open_volume
 from clew.volumes.save import save_volume
@@ -50,8 +51,13 @@ def test_precomputed_is_the_volume_with_scales_and_properties(
     volumes = {"folder": None, "s3": "s3://bucket/deep", "google": "gs://bucket/deep"}[where]
     if volumes:
         request.getfixturevalue(where)
-    pipeline.export(str(source), str(tmp_path / "run"), minimum_size=50, volumes=volumes)
+    pipeline.export(
+        str(source), str(tmp_path / "run"), minimum_size=50, meshes=True, skeletons=True, detail=80.0, volumes=volumes
+    )
     path = f"{volumes or tmp_path / 'run'}/precomputed"
+    for name in ("mesh", "skeletons"):
+        assert read_json(f"{path}/{name}", "info")
+        assert read_bytes(f"{path}/{name}", "0.shard")
     found, given = open_volume(path), open_volume(source)
     np.testing.assert_array_equal(found.read(), given.read())
     assert (found.voxel_size, found.offset, found.attributes["stage"]) == (SIZE, OFFSET, "export")
@@ -225,8 +231,47 @@ def test_a_cremi_file_is_what_the_challenge_reads(source: Path, tmp_path: Path):
     path.unlink()
     pipeline.retry(str(tmp_path / "run"))
     assert path.exists()
-    with pytest.raises(InputError, match="HDF5 is not written to object storage"):
-        pipeline.export(str(source), str(tmp_path / "other"), format="cremi", volumes="s3://bucket/place")
+
+
+@pytest.mark.parametrize("format", ["ply", "swc", "table", "tiff", "cremi"])
+def test_files_for_programs_do_not_go_to_a_bucket(source: Path, tmp_path: Path, format: str):
+    wanted = f"{format} is read from a disk, not from s3://bucket/place: leave out --volumes, and copy .*run/{format} "
+    with pytest.raises(InputError, match=wanted):
+        pipeline.export(str(source), str(tmp_path / "run"), format=format, volumes="s3://bucket/place")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.usefixtures("in_this_process")
+@pytest.mark.parametrize(("where", "volumes"), [("s3", "s3://bucket/deep"), ("google", "gs://bucket/deep")])
+def test_webknossos_lies_in_a_bucket(
+    source: Path, tmp_path: Path, where: str, volumes: str, request: pytest.FixtureRequest
+):
+    request.getfixturevalue(where)
+    pipeline.export(str(source), str(tmp_path / "run"), format="webknossos", volumes=volumes)
+    (layer,) = (read_json(f"{volumes}/webknossos", "datasource-properties.json") or {})["dataLayers"]
+    finest = open_array(f"{volumes}/webknossos/{layer['mags'][0]['path'].removeprefix('./')}")
+    np.testing.assert_array_equal(finest[:].T, open_volume(source).read())
+    with pytest.raises(InputError, match="exists and does not belong to a run in .*other: move it away first"):
+        pipeline.export(str(source), str(tmp_path / "other"), format="webknossos", volumes=volumes)
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_a_restart_takes_away_first_what_opens_an_export_in_a_bucket(
+    source: Path, tmp_path: Path, s3: Server, monkeypatch: pytest.MonkeyPatch
+):
+    for format, opener in (("webknossos", "datasource-properties.json"), ("precomputed", "info")):
+        given = {"format": format, "volumes": "s3://bucket/deep"}
+        pipeline.export(str(source), str(tmp_path / format), **given)
+        with monkeypatch.context() as patch, pytest.raises(OSError, match="killed"):
+            patch.setattr("clew.volumes.location.remove_remote", _killed)
+            pipeline.export(str(source), str(tmp_path / format), restart=True, **given)
+        assert read_bytes(f"s3://bucket/deep/{format}", opener) is None
+        pipeline.export(str(source), str(tmp_path / format), **given)
+        assert read_bytes(f"s3://bucket/deep/{format}", opener)
+
+
+def _killed(folder: str) -> None:
+    raise OSError("killed")
 
 
 @pytest.mark.usefixtures("in_this_process")

@@ -27,7 +27,7 @@ from clew.pipeline._protection import refuse_overlap
 from clew.pipeline._stages import words_of
 from clew.pipeline.run import PATHS
 from clew.replace import refuse_unwritable
-from clew.volumes.location import is_remote, normal_path, split_format
+from clew.volumes.location import is_remote, normal_path, remove_bytes, split_format
 from clew.volumes.run_store import FileStore
 from clew.volumes.save import record_of
 from clew.volumes.shared import what_is_lost
@@ -62,7 +62,7 @@ class BlockWork:
     finish
         Makes the outputs volumes and tables that others read; called with what is to be recorded.
     tables
-        Names of the files that `finish` leaves in the folder.
+        Names of the files that `finish` leaves in the folder, or where they lie elsewhere.
     most_workers
         Processes that make sense on one machine; None for as many as there are cores.
     warm_up
@@ -92,6 +92,7 @@ def run_in_blocks(lay_out: Callable[[], BlockWork], record: Record, options: Blo
     if options.dry_run:
         say_job(options)
         return
+    _refuse_remote_state(record["parameters"])
     refuse_unwritable(Path(record["parameters"]["folder"]))
     run = lay_out()
     ledger = Ledger(run.folder)
@@ -180,7 +181,15 @@ def absolute(path: str) -> str:
 
 
 def volumes_folder(folder: Path, volumes: str | None) -> str:
-    """Where the volumes of a run are written: its folder, or the given place."""
+    """Where the volumes of a run are written: its folder, or the given place.
+
+    Raises
+    ------
+    InputError
+        For an address that can only be read.
+    """
+    if volumes is not None and volumes.startswith(("http://", "https://")):
+        raise InputError(f"{volumes} can only be read: give --volumes a folder, or an address with s3:// or gs://")
     return str(folder) if volumes is None else absolute(volumes)
 
 
@@ -205,10 +214,18 @@ def _begin(run: BlockWork, ledger: Ledger, record: Record, *, restart: bool) -> 
         volume.create()
 
 
+def _refuse_remote_state(parameters: Mapping[str, Any]) -> None:
+    """Refuse an address for the state of a run."""
+    folder = parameters["folder"]
+    if is_remote(folder):
+        instead = f", and --volumes {folder} for what is written" if "volumes" in parameters else ""
+        raise InputError(f"{folder} cannot keep the state of the run: give a folder of this machine{instead}")
+
+
 def _refuse_inputs_among_outputs(run: BlockWork, record: Record) -> None:
     named = (record["parameters"].get(name) for name in ("checkpoint", "merge_tree", "blocks"))
     made = {volume.path for volume in run.store.outputs.values()}
-    made |= {str(run.folder / name) for name in (PLAN, *MARKS, run.store.folder.name, *run.tables)}
+    made |= {_place(run, name) for name in (PLAN, *MARKS, run.store.folder.name, *run.tables)}
     refuse_overlap([*run.store.inputs.values(), *named], made)
 
 
@@ -224,11 +241,17 @@ def _refuse_foreign(run: BlockWork, ledger: Ledger, plan: Mapping[str, Any]) -> 
 
 
 def _discard(run: BlockWork) -> None:
-    """Remove what an earlier run of the same command made."""
+    """Remove what an earlier run made, first that by which it is opened."""
+    for name in run.tables:
+        remove_bytes(*_place(run, name).rsplit("/", 1))
     for volume in run.store.outputs.values():
         volume.remove()
-    for name in (run.store.folder.name, *run.tables):
-        remove(run.folder / name)
+    remove(run.store.folder)
+
+
+def _place(run: BlockWork, name: str) -> str:
+    """Where a file of a run lies."""
+    return name if is_remote(name) else str(run.folder / name)
 
 
 def _plan(ledger: Ledger) -> dict[str, Any]:

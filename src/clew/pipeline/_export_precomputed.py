@@ -41,7 +41,7 @@ def lay_out_precomputed(source: ExportSource) -> BlockWork:
     kinds: list[Kind] = [kind for kind in FOLDERS if getattr(source.options, kind)]  # type: ignore[misc]
     for kind in kinds:
         tasks += shape_tasks(source, kind, "precomputed", grid)
-        store.outputs |= shared_shapes(source, kind, path, FOLDERS[kind])
+        store.outputs |= shared_shapes(source, kind, path)
     return BlockWork(
         source.folder, store, tasks, (source.volume,), prod(source.shape), BYTES_A_VOXEL * voxels_of_shards(scales),
         partial(_finish, source=source, store=store, path=path, scales=scales, kinds=kinds),

@@ -51,7 +51,7 @@ def lay_out_pychunkedgraph(source: ExportSource) -> BlockWork:
     affinities, place = _affinities(source)
     outputs: dict[str, Any] = dict(shared_precomputed(join(path, WATERSHED), scales))
     for name in (EDGES, COMPONENTS):
-        outputs[name] = SharedFiles(join(path, name), "", source.folder / "tables" / f"{name}-files")
+        outputs[name] = SharedFiles(join(path, name), "", source.lists(name))
     store = FileStore(
         source.folder / "tables", {"source": source.path, "affinities": affinities}, outputs, source.voxel_size,
         {"affinities": place},
@@ -64,7 +64,7 @@ def lay_out_pychunkedgraph(source: ExportSource) -> BlockWork:
     return BlockWork(
         source.folder, store, tasks, (source.volume,), prod(source.shape),
         BYTES_A_VOXEL * max(prod(np.minimum(shape, source.shape).tolist()), voxels_of_shards(scales)),
-        partial(_finish, source=source, scales=scales, chunks=chunks), (f"{NAME}/{DESCRIPTION}",),
+        partial(_finish, source=source, scales=scales, chunks=chunks), (join(path, DESCRIPTION),),
     )  # fmt: skip
 
 

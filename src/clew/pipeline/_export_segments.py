@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from math import prod
 from typing import Any, Literal
@@ -29,7 +30,7 @@ from clew.space import Lengths, triple
 from clew.volumes.location import write_bytes
 from clew.volumes.pyramid import pool
 from clew.volumes.run_store import FileStore
-from clew.volumes.shared_files import SharedFiles
+from clew.volumes.shared_files import SharedFiles, SharedFolder
 from clew.volumes.shared_precomputed import INFO
 
 Kind = Literal["meshes", "skeletons"]
@@ -114,9 +115,9 @@ def refuse_missing_packages(kind: Kind) -> None:
         raise InputError(f"{kind} need {' and '.join(missing)}, not installed with clew: pip install 'clew[export]'")
 
 
-def shared_shapes(source: ExportSource, kind: Kind, path: str, name: str = "") -> dict[str, SharedFiles]:
-    """The folder of meshes or skeletons, by its key in the store."""
-    return {kind: SharedFiles(path, name, source.folder / "tables" / f"{kind}-files")}
+def shared_shapes(source: ExportSource, kind: Kind, path: str) -> dict[str, SharedFiles]:
+    """The folder in a precomputed volume, by its key in the store."""
+    return {kind: SharedFiles(path, FOLDERS[kind], source.lists(kind))}
 
 
 def lay_out_files(source: ExportSource) -> BlockWork:
@@ -124,12 +125,18 @@ def lay_out_files(source: ExportSource) -> BlockWork:
     kind: Kind = "skeletons" if source.options.format in ("swc", "nml") else "meshes"
     shape = even_blocks(source.shape)
     grid = Grid(Domain.whole(source.shape), shape)
-    outputs = shared_shapes(source, kind, source.target(source.options.format))
-    store = FileStore(source.folder / "tables", {"source": source.path}, outputs, source.voxel_size)
+    files = SharedFolder(source.target(source.options.format), "", source.lists(kind))
+    store = FileStore(source.folder / "tables", {"source": source.path}, {kind: files}, source.voxel_size)
     tasks = row_tasks(grid, source.options.minimum_size) + shape_tasks(source, kind, source.options.format, grid)
     return BlockWork(
-        source.folder, store, tasks, (source.volume,), prod(source.shape), BYTES_A_VOXEL * prod(shape), _nothing
-    )
+        source.folder, store, tasks, (source.volume,), prod(source.shape), BYTES_A_VOXEL * prod(shape),
+        partial(finish_folder, files),
+    )  # fmt: skip
+
+
+def finish_folder(files: SharedFolder, record: Record) -> None:
+    """Give the folder of the files its name."""
+    files.finish()
 
 
 def write_info(path: str, kind: Kind, shards: int) -> None:
@@ -143,7 +150,3 @@ def _skeleton_info(shards: int) -> dict[str, Any]:
         "@type": "neuroglancer_skeletons", "transform": [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0], "vertex_attributes": RADIUS,
         "sharding": sharding(shards),
     }  # fmt: skip
-
-
-def _nothing(record: Record) -> None:
-    """Files of segments are whole when they are there."""

@@ -9,6 +9,7 @@ from clew.labels import check_label_kind
 from clew.pipeline._block_run import absolute, volumes_folder
 from clew.pipeline._files import open_input, refuse_lossy
 from clew.pipeline._options import ExportInputs, GeometryOptions
+from clew.pipeline._protection import refuse_inside
 from clew.space import Lengths, Triple, triple
 from clew.volumes.location import join
 from clew.volumes.volume import Volume
@@ -53,6 +54,10 @@ class ExportSource:
         """Where a part of the export lies."""
         return join(self.place, name)
 
+    def lists(self, name: str) -> Path:
+        """Where it is noted which files tasks wrote."""
+        return self.folder / "tables" / f"{name}-files"
+
 
 def open_source(
     path: str,
@@ -67,9 +72,10 @@ def open_source(
     Raises
     ------
     InputError
-        For what is no label volume.
+        For what is no label volume, and a folder in it.
     """
     path, run = absolute(path), Path(folder).absolute()
+    refuse_inside(folder, path)
     volume = open_input(path, geometry.voxel_size, geometry.offset)
     check_label_kind(volume, path)
     refuse_lossy(volume)

@@ -11,20 +11,19 @@ from clew.arrays import as_ids
 from clew.blockwise.block import Domain
 from clew.blockwise.grid import Grid, even_blocks
 from clew.blockwise.tasks import Task
-from clew.errors import InputError
 from clew.export.in_blocks import TABLE, row_tasks
 from clew.pipeline._block_run import BlockWork
 from clew.pipeline._declare import Record
+from clew.pipeline._export_segments import finish_folder
 from clew.pipeline._export_source import ExportSource
 from clew.replace import written_beside
 from clew.segmentation.relabel import relabel
 from clew.space import Box, Lengths, Triple
 from clew.volumes.formats.cremi import CREMI_LAYOUT
 from clew.volumes.formats.tiff_sections import section_file
-from clew.volumes.location import is_remote
 from clew.volumes.run_store import FileStore
 from clew.volumes.save import boxes, create_volume
-from clew.volumes.shared_files import SharedFiles
+from clew.volumes.shared_files import SharedFiles, SharedFolder
 
 BYTES_A_VOXEL = 40
 """Memory of a worker for each voxel of a block, at most."""
@@ -41,22 +40,23 @@ def lay_out_tiff(source: ExportSource) -> BlockWork:
     grid = Grid(Domain.whole(source.shape), even_blocks(source.shape))
     depth, height, width = source.shape
     step = max(1, min(CHUNK, depth, SLAB_BYTES // (8 * height * width)))
-    store = _store(source, "tiff")
+    files = SharedFolder(source.target("tiff"), "", source.lists("tiff"))
+    store = _store(source, "tiff", files)
     tasks = row_tasks(grid, 0)
     for number in range(-(-depth // step)):
         box = Box.between((number * step, 0, 0), (min((number + 1) * step, depth), height, width))
         work = partial(_write_sections, number=number, box=box, voxel_size=source.voxel_size)
         tasks.append(Task(work, (TABLE,), (("tiff", number),)))
     needed = BYTES_A_VOXEL * max(prod(grid.block_shape), step * height * width)
-    return BlockWork(source.folder, store, tasks, (source.volume,), prod(source.shape), needed, _nothing)
+    return BlockWork(
+        source.folder, store, tasks, (source.volume,), prod(source.shape), needed, partial(finish_folder, files)
+    )
 
 
 def lay_out_cremi(source: ExportSource) -> BlockWork:
     """Lay the run out that writes one file; nothing is written."""
     target = source.target("cremi")
-    if is_remote(target):
-        raise InputError(f"HDF5 is not written to object storage, so not to {target}: leave out --volumes")
-    store = _store(source, "cremi")
+    store = _store(source, "cremi", SharedFiles(target, "", source.lists("cremi")))
     work = partial(
         _write_cremi,
         path=Path(target) / CREMI_FILE,
@@ -68,9 +68,8 @@ def lay_out_cremi(source: ExportSource) -> BlockWork:
     return BlockWork(source.folder, store, tasks, (source.volume,), prod(source.shape), SLAB_BYTES, _nothing)
 
 
-def _store(source: ExportSource, name: str) -> FileStore:
-    outputs = {name: SharedFiles(source.target(name), "", source.folder / "tables" / f"{name}-files")}
-    return FileStore(source.folder / "tables", {"source": source.path}, outputs, source.voxel_size)
+def _store(source: ExportSource, name: str, files: SharedFiles) -> FileStore:
+    return FileStore(source.folder / "tables", {"source": source.path}, {name: files}, source.voxel_size)
 
 
 def _write_sections(store: Any, *, number: int, box: Box, voxel_size: Lengths) -> None:
@@ -108,4 +107,4 @@ def _write_cremi(store: Any, *, path: Path, shape: Triple, voxel_size: Lengths, 
 
 
 def _nothing(record: Record) -> None:
-    """Files are whole when they are there."""
+    """The file is whole when it is there."""

@@ -27,6 +27,7 @@ from clew.volumes.shared_files import SharedFiles
 BYTES_A_VOXEL = 60
 """Memory of a worker for each voxel of a block, at most."""
 FILE = "segments.csv"
+LARGEST_ID = 2**64 - 1
 
 
 def lay_out_table(source: ExportSource) -> BlockWork:
@@ -39,7 +40,7 @@ def lay_out_table(source: ExportSource) -> BlockWork:
         check_label_kind(nuclei, source.beside.nuclei)
         refuse_lossy(nuclei)
         inputs["nuclei"], places["nuclei"] = source.beside.nuclei, triple(-low for low in box.low)
-    outputs = {"table": SharedFiles(source.target("table"), "", source.folder / "tables" / "table-files")}
+    outputs = {"table": SharedFiles(source.target("table"), "", source.lists("table"))}
     store = FileStore(source.folder / "tables", inputs, outputs, source.voxel_size, places)
     tasks, reads = (
         row_tasks(grid, source.options.minimum_size),
@@ -65,14 +66,20 @@ def read_names(path: str | None) -> dict[int, str]:
     Raises
     ------
     InputError
-        For a file that is none.
+        For a file that is none, and an id with two names.
     """
     if path is None:
         return {}
     with regular_file(path).open(newline="", encoding="utf-8-sig") as file:
-        rows = csv.DictReader(file)
+        rows, names = csv.DictReader(file), dict[int, str]()
         try:
-            return {int(row["id"]): row["name"] or "" for row in rows}
+            for row in rows:
+                id, name = int(row["id"]), row["name"] or ""
+                if not 0 < id <= LARGEST_ID:
+                    raise ValueError(f"{id} is not from 1 to {LARGEST_ID}")
+                if names.setdefault(id, name) != name:
+                    raise ValueError(f"{id} has two names, {names[id]!r} and {name!r}")
+            return names
         except (KeyError, TypeError, ValueError, csv.Error, UnicodeDecodeError) as error:
             raise InputError(
                 f"{path} must be a CSV file with the columns id and name, ids whole numbers; line {rows.line_num}: {error}"

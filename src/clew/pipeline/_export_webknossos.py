@@ -20,6 +20,7 @@ from clew.pipeline._block_run import BlockWork
 from clew.pipeline._declare import Record
 from clew.pipeline._export_source import ExportSource
 from clew.pipeline._files import chosen_threshold, handed_on
+from clew.pipeline._progress import warn
 from clew.pipeline._tables import load_merge_tree
 from clew.segmentation.relabel import relabel, segment_lookup
 from clew.volumes.formats.ome_zarr import write_table
@@ -53,6 +54,11 @@ class Numbered:
     def __call__(self, labels: NDArray[Any]) -> NDArray[np.uint64]:
         ids = as_ids(labels, "the segmentation")
         if self.merge_tree is None:
+            if (largest := ids.max(initial=0)) > LARGEST_ID:
+                raise InputError(
+                    f"the segmentation has the id {largest}; WEBKNOSSOS knows those up to 2^53 - 1: give fragments and "
+                    "--merge-tree, which are numbered anew, or another --format"
+                )
             return ids
         if self._fragments is None:
             self._fragments = load_merge_tree(self.merge_tree)[0].fragments
@@ -79,7 +85,8 @@ def lay_out_webknossos(source: ExportSource) -> BlockWork:
     tasks = copy_tasks(grid, Numbered(tree)) + scale_tasks("volume", scales, shape) + row_tasks(grid, 0)
     return BlockWork(
         source.folder, store, tasks, (source.volume,), prod(source.shape), BYTES_A_VOXEL * prod(shape),
-        partial(_finish, source=source, store=store, scales=scales, threshold=threshold), (f"webknossos/{DESCRIPTION}",),
+        partial(_finish, source=source, store=store, scales=scales, threshold=threshold),
+        (join(source.target("webknossos"), DESCRIPTION),),
     )  # fmt: skip
 
 
@@ -101,10 +108,6 @@ def _finish(
     largest = int(rows.ids.max(initial=0))
     if source.beside.merge_tree and threshold is not None:
         largest = _write_attachment(join(place, ATTACHMENT), source.beside.merge_tree, threshold, rows)
-    elif largest > LARGEST_ID:
-        raise InputError(
-            f"{source.path} has the id {largest}; WEBKNOSSOS knows those up to 2^53 - 1: clew relabel gives others"
-        )
     mags = {f"{LAYER}/{output.name}": _mag(scales, number) for number, output in enumerate(store.outputs.values())}
     description = dataset_description(
         source.folder.name,
@@ -125,6 +128,10 @@ def _mag(scales: list[Scale], number: int) -> tuple[int, int, int]:
 def _write_attachment(folder: str, merge_tree: str, threshold: float, rows: SegmentRows) -> int:
     """Write the arrays of the attachment; the number of fragments."""
     tree = load_merge_tree(merge_tree)[0]
+    if missing := len(tree.fragments) - len(rows.ids):
+        warn(
+            f"{missing} of the {len(tree.fragments)} fragments of {merge_tree} have no voxel: is the source its fragments?"
+        )
     positions = np.zeros((len(tree.fragments), 3), np.int64)
     positions[np.searchsorted(tree.fragments, rows.ids)] = rows.points
     lookup = segment_lookup(tree, threshold)

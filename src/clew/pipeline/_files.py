@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clew.arrays import as_ids
+from clew.blockwise.ledger import PLAN
 from clew.errors import InputError
 from clew.grey import sample_pieces
 from clew.labels import as_truth, inside_mask
@@ -23,9 +24,11 @@ from clew.pipeline._progress import warn
 from clew.replace import refuse_existing, written_beside
 from clew.space import Box, Lengths
 from clew.volumes.affinities import affinity_offsets, check_affinity_values
+from clew.volumes.location import is_remote, join, normal_path, read_json
 from clew.volumes.open import open_volume
 from clew.volumes.place import Overlap, box_inside, check_voxel_sizes, overlap_of
 from clew.volumes.save import record_of, refuse_output, save_volume
+from clew.volumes.shared import METADATA
 from clew.volumes.volume import LOSSY, PLACED, Volume
 from clew.volumes.warnings import volume_warnings
 
@@ -43,9 +46,26 @@ FILE_NAMES = {
 
 def open_input(path: str, voxel_size: Lengths | None = None, offset: Lengths | None = None) -> Volume:
     """Open a volume that a command reads, and say what is strange about it."""
+    _refuse_unfinished(path)
     volume = open_volume(path, voxel_size=voxel_size, offset=offset)
+    _refuse_unfinished(volume.source)
     warn_all(f"{path}: {text}" for text in volume_warnings(volume))
     return volume
+
+
+def is_growing(path: str) -> bool:
+    """Whether a volume is one that a run in blocks has not finished."""
+    unfinished = path.endswith(".zarr") and read_json(path, METADATA) is None
+    return unfinished and read_json(join(path, "s0"), METADATA) is not None
+
+
+def _refuse_unfinished(path: str) -> None:
+    """Refuse what is not finished of a run: what is missing would be zeros."""
+    if is_remote(path):
+        return
+    volume = Path(normal_path(path).removesuffix("/s0"))
+    if (volume.parent / PLAN).exists() and is_growing(str(volume)):
+        raise InputError(f"{volume} is not finished: clew status {volume.parent} says how far it is, and what to do")
 
 
 def open_sized(path: str, voxel_size: Lengths | None) -> Volume:

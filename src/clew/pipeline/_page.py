@@ -12,10 +12,10 @@ import numpy as np
 
 from clew.errors import InputError
 from clew.pipeline._curve import used_threshold
-from clew.pipeline._files import FILE_NAMES, chosen_threshold, open_input, warn_all
+from clew.pipeline._files import FILE_NAMES, chosen_threshold, is_growing, open_input, warn_all
 from clew.pipeline._progress import say, warn
 from clew.pipeline._tables import load_merge_tree
-from clew.pipeline._viewed import Growing, is_growing
+from clew.pipeline._viewed import Growing
 from clew.replace import refuse_unwritable, written_beside
 from clew.segmentation.agglomeration import MergeTree
 from clew.space import Lengths, triple

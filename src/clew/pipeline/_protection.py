@@ -51,6 +51,13 @@ def refuse_overlap(inputs: Iterable[str | None], outputs: Iterable[str | None]) 
         written[output] = place
 
 
+def refuse_inside(output: str, source: str) -> None:
+    """Refuse an output in the folder of a volume that is read."""
+    place = _parts(source)
+    if _is_store(place) and _within(_parts(output), place):
+        raise InputError(f"the output {output} lies in the input {source}: give another place for the output")
+
+
 def _within(inner: Parts, outer: Parts) -> bool:
     return inner[: len(outer)] == outer
 

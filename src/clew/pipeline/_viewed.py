@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from clew.blockwise.ledger import PLAN, Ledger
 from clew.documents import expect, parse_json, regular_file
 from clew.errors import InputError
-from clew.pipeline._files import FILE_NAMES
+from clew.pipeline._files import FILE_NAMES, is_growing
 from clew.pipeline._identity import record_in
 from clew.space import Lengths
 from clew.view.layers import Mark, Marks
@@ -79,12 +79,6 @@ def paths_of_run(folder: str) -> dict[str, str]:
         raise InputError(f"{folder} holds nothing to look at: wanted a volume, or the folder of a run with "
                          f"{FILE_NAMES['fragments']} or {FILE_NAMES['segmentation']}")  # fmt: skip
     return there
-
-
-def is_growing(path: str) -> bool:
-    """Whether a volume is one that a run in blocks has not finished."""
-    unfinished = path.endswith(".zarr") and read_json(path, METADATA) is None
-    return unfinished and read_json(join(path, "s0"), METADATA) is not None
 
 
 def read_marks(path: str) -> tuple[list[Marks], float | None]:

@@ -12,6 +12,7 @@ from clew.documents import expect
 from clew.errors import InputError
 from clew.pipeline._curve import used_threshold
 from clew.pipeline._declare import stage
+from clew.pipeline._files import is_growing
 from clew.pipeline._options import VoxelSize
 from clew.pipeline._page import LAYERS, layer_of
 from clew.pipeline._pictured import Place, body_pictures, place_picture, section_pictures
@@ -28,7 +29,7 @@ from clew.pipeline._reported import (
     versions_of,
 )
 from clew.pipeline._tables import load_merge_tree
-from clew.pipeline._viewed import is_growing, is_run, paths_of_run
+from clew.pipeline._viewed import is_run, paths_of_run
 from clew.pipeline._where import mended
 from clew.pipeline.evaluate import SCORES
 from clew.segmentation.agglomeration import MergeTree

@@ -122,8 +122,11 @@ def write_bytes(folder: str, name: str, content: bytes) -> None:
 
 
 def remove_bytes(folder: str, name: str) -> None:
-    """Remove a small file in a local or remote folder."""
-    _objects(folder).write(name, None).result()
+    """Remove a small file in a local or remote folder, if it is there."""
+    if is_remote(folder):
+        _objects(folder).write(name, None).result()
+    else:
+        Path(normal_path(folder), name).unlink(missing_ok=True)
 
 
 def remove_remote(folder: str) -> None:

@@ -96,7 +96,8 @@ class SharedVolume:
         return (array.shape, array.dtype, chunks) == (self.layout.shape, self.layout.dtype, self.layout.chunks)
 
     def remove(self) -> None:
-        """Remove the whole volume."""
+        """Remove the whole volume, first that by which it is opened."""
+        remove_bytes(self.path, METADATA)
         remove_whole(self.path)
 
     def __getitem__(self, selection: tuple[slice, ...]) -> np.ndarray:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from clew.errors import InputError
 from clew.replace import written_whole
 from clew.volumes.location import has_object, is_remote, join, remove_whole, write_bytes
 
@@ -76,3 +77,46 @@ class SharedFiles:
 
     def _list(self, number: int) -> Path:
         return self.lists / f"{number}.json"
+
+
+class SharedFolder(SharedFiles):
+    """The same in a local folder, which has its name only when all files are there."""
+
+    @property
+    def folder(self) -> str:
+        finished = os.path.lexists(self.path) and not os.path.lexists(self._unfinished)
+        return self.path if finished else self._unfinished
+
+    @property
+    def exists(self) -> bool:
+        return os.path.lexists(self.folder)
+
+    def remove(self) -> None:
+        """Remove the folder; it never has its name while files are missing."""
+        remove_whole(self._unfinished)
+        if os.path.lexists(self.path):
+            os.rename(self.path, self._unfinished)
+            remove_whole(self._unfinished)
+
+    def put(self, number: int, files: Mapping[str, bytes]) -> None:
+        os.makedirs(self.folder, exist_ok=True)
+        super().put(number, files)
+
+    def finish(self) -> None:
+        """Give the folder its name.
+
+        Raises
+        ------
+        InputError
+            Where another has it, or nothing is there any more.
+        """
+        if os.path.lexists(self._unfinished):
+            if os.path.lexists(self.path):
+                raise InputError(f"{self.path} is not of this run: move it away, then give the same command again")
+            os.rename(self._unfinished, self.path)
+        elif not os.path.lexists(self.path):
+            raise InputError(f"{self.path} is gone: clew retry {self.lists.parent.parent} makes it again")
+
+    @property
+    def _unfinished(self) -> str:
+        return f"{self.path}.unfinished"

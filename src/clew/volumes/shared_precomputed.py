@@ -183,7 +183,8 @@ class SharedPrecomputed:
         """Nothing has to be there before the first shard."""
 
     def remove(self) -> None:
-        """Remove the whole volume."""
+        """Remove the whole volume, first that by which it is opened."""
+        remove_bytes(self.path, INFO)
         remove_whole(self.path)
 
     def block(self, place: Sequence[int]) -> Box:
