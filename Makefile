@@ -10,7 +10,7 @@ REVISION ?= HEAD
 SEEDS ?= 0:5000
 NETWORK ?= fib-10nm
 FILES ?=
-READERS ?= cloud_volume webknossos files networks ome_zarr
+READERS ?= cloud_volume graphene webknossos files networks ome_zarr
 export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
@@ -30,13 +30,7 @@ test-python: ## the tests with another Python (PYTHON=python3.13), in an environ
 	$(MAKE) test VENV=.venv-$(notdir $(PYTHON))
 
 test-readers: $(READY) ## exports are read by the tools they are for, in environments of their own (build/readers)
-	rm -rf build/readers/exports && mkdir -p build/readers/exports
-	$(BIN)/python tests/readers/write.py build/readers/exports
-	for reader in $(READERS); do \
-	  test -e build/readers/$$reader/.ready || { $(PYTHON) -m venv build/readers/$$reader && \
-	    build/readers/$$reader/bin/pip install --quiet -r tests/readers/$$reader.txt && touch build/readers/$$reader/.ready; } || exit 1; \
-	  build/readers/$$reader/bin/python tests/readers/read_$$reader.py $(CURDIR)/build/readers/exports || exit 1; \
-	done
+	$(BIN)/python tests/readers/all.py build/readers $(READERS)
 
 test-lowest: build/lowest.txt ## the tests with the lowest versions that pyproject.toml allows, in an environment of its own
 	$(MAKE) test VENV=.venv-lowest CONSTRAINTS=$<
