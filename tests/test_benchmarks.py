@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks import against, child, fragments, malis_speed, measure, peers, same_arrays, start
+from benchmarks import against, child, exports, fragments, malis_speed, measure, peers, same_arrays, start
 from benchmarks.__main__ import main
 from benchmarks.__main__ import measure as measure_concern
 from benchmarks.workload import Workload, load_workload, mirror
 
+from clew.synthetic.volume import synthesize
 from clew.training.malis import malis_weights
 from clew.volumes.save import save_volume
 from clew.volumes.tables import save_table
@@ -143,3 +144,11 @@ def test_intervals_tell_a_slower_job_from_noise():
     assert low < ratio < high
     assert against.SLOWER < low < 1.1 < high < 1.13
     assert against.interval(list(before), list(before))[1] <= against.SLOWER
+
+
+def test_each_export_has_a_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    save_volume(f"{tmp_path}/a.h5:{exports.DATASET}", synthesize((16, 24, 24)).labels, voxel_size=exports.SIZE)
+    exports.main(["--data", f"{tmp_path}/a.h5", "--shape", "16", "24", "24", "--repeats", "1"])
+    rows = [line.split("|")[1:4] for line in capsys.readouterr().out.splitlines() if line.startswith("| `")]
+    assert len(rows) == 13
+    assert all(float(seconds) > 0 and float(kilobytes) > 0 for _, seconds, kilobytes in rows[1:])
