@@ -5,8 +5,8 @@ rows of each at a time, and writes that of the block that they make up. The last
 
 Rows of ("tree_fragments", level, z, y, x): fragment, voxels, how often it was absorbed. Rows of "tree_merges": 65535 - score,
 key (2), survivor, absorbed. Of "tree_sides", where there are constraints: fragment, split, side; of "tree_links": must-link
-group, fragment. Those of the whole have no level; ("tree_counts",) says how many there are. ("tree",) holds what was linked: of all
-tables it alone is held whole, and has at most a row for each point that was given.
+group, fragment (0 for points in none). Those of the whole have no level; ("tree_counts",) says how many there are. ("tree",) holds
+what was linked: of all tables it alone is held whole, and has at most a row for each point that was given.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -188,7 +188,7 @@ def _constraints(store: Store, name: str, place: Triple) -> Rows:
     found = as_record(BlockConstraints, store.load(("constraints", *place)))
     if name == SIDES:
         return np.unique(found.cannot_link, axis=0)
-    return np.unique(found.must_link[found.must_link[:, 0] != 0][:, [1, 0]], axis=0)
+    return np.unique(found.must_link[:, [1, 0]], axis=0)
 
 
 def fragment_rows(fragments: NDArray[np.uint64], sizes: NDArray[np.int64] | int, absorbed: int) -> Rows:
