@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks import against, child, exports, fragments, malis_speed, measure, peers, same_arrays, start
+from benchmarks import against, child, exports, fragments, malis_speed, measure, peers, proofreading, same_arrays, start
 from benchmarks.__main__ import main
 from benchmarks.__main__ import measure as measure_concern
 from benchmarks.workload import Workload, load_workload, mirror
@@ -152,3 +152,10 @@ def test_each_export_has_a_row(tmp_path: Path, capsys: pytest.CaptureFixture[str
     rows = [line.split("|")[1:4] for line in capsys.readouterr().out.splitlines() if line.startswith("| `")]
     assert len(rows) == 13
     assert all(float(seconds) > 0 and float(kilobytes) > 0 for _, seconds, kilobytes in rows[1:])
+
+
+def test_proofreading_is_measured_on_its_own_tables(tmp_path: Path):
+    proofreading.write_tables(tmp_path, 4)
+    table = proofreading.measure(tmp_path, 4)
+    assert table.title == "Proofreading 64 fragments, 144 contacts"
+    assert [row.job for row in table.rows][-2:] == ["second J", "a chunk"]

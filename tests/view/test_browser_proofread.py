@@ -190,6 +190,8 @@ def test_a_second_page_looks_on_and_refuses_edits(viewer, edits, looking, open_p
     edits.split([(8, 44, 40)], [(8, 52, 56)])
     for each in (hand, reader):
         each.wait_for(2)
+    url = "viewer.layerManager.getLayerByName('all-corrected').layer.dataSources[0].spec.url"
+    reader.page.wait_for_function(f"() => {url}.endsWith('~2/')")
     assert "only looked at here" in reader.press("Control+z", "/edits/undo")["text"]
     reader.press("Shift+M")
     reader.click(40, 44)

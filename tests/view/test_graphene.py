@@ -5,6 +5,7 @@ import json
 import urllib.error
 import urllib.request
 
+import imagecodecs
 import numpy as np
 import pytest
 
@@ -150,6 +151,25 @@ def test_keys_split_between_points(viewer, edits):
     assert "a point on each side" in ask(viewer, "/edits/cut", {})["text"]
 
 
+def test_all_segments_are_a_layer_that_follows_edits(viewer, edits):
+    (layer,) = [each for each in ask(viewer, "/state")["layers"] if each["name"] == "all-corrected"]
+    assert not layer["visible"]
+
+    def seen(changes):
+        chunk = ask(viewer, f"/zarr/all-corrected~{changes}/s0/c/0/0/0")
+        return np.frombuffer(imagecodecs.zstd_decode(chunk), "<u8").reshape(64, 64, 64)[:8, :6, :60]
+
+    assert (seen(0) == 1).all()
+    split(viewer, [1], [6])
+    assert ask(viewer, "/edits/look", {})["changes"] == 1
+    np.testing.assert_array_equal(seen(1), np.where(edits.fragments < 4, 1, 4))
+    merge(viewer, 1, 6)
+    assert ask(viewer, "/edits/look", {})["changes"] == 2
+    assert (seen(2) == 1).all()
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        ask(viewer, "/mesh/all-corrected/0/1")
+
+
 def test_a_divided_fragment_gets_a_new_address_and_undo_brings_it_back(tmp_path, edits):
     import neuroglancer
 
@@ -166,7 +186,9 @@ def test_a_divided_fragment_gets_a_new_address_and_undo_brings_it_back(tmp_path,
         document = dict(zip(("sources", "sinks"), sides, strict=True))
         left, right = (int(node) for node in api(viewer, "split", document)["new_root_ids"])
         found = ask(viewer, "/edits/look", {"selected": [str(whole)]})
-        assert found == {"selected": {str(whole): [str(left), str(right)]}, "version": 1}
+        assert found == {"selected": {str(whole): [str(left), str(right)]}, "version": 1, "changes": 1}
+        chunk = imagecodecs.zstd_decode(ask(viewer, "/zarr/all-corrected~1/s1/c/0/0/0"))
+        assert len(np.unique(np.frombuffer(chunk, "<u8"))) == 3, "the pieces at a coarser scale, and nothing"
         info = ask(viewer, "/segmentation/table/segments1/info")
         for scale, shape in ((0, (8, 6, 60)), (1, (4, 3, 30))):
             url = f"{info['data_dir']}/s{scale}/0-{shape[2]}_0-{shape[1]}_0-{shape[0]}"

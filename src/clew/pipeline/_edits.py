@@ -229,11 +229,15 @@ class Edits:
         -------
         Corrected
         """
+        if threshold in (None, self.threshold):
+            with self._lock:
+                segments, rows = self._followed(), self._live[0]
+            broken = [row.number for row in rows if not segments.hold(self._correction(row))]
+            return Corrected(segments.lookup(), tuple(broken), segments.graph.fragments)
         rows = self._active()
-        chosen = self.threshold if threshold is None else threshold
-        segments = Segments(self.graph, self.tree, chosen, self._divisions())
-        lookup, broken = replay(segments, [self._correction(row) for row in rows])
-        return Corrected(lookup, tuple(rows[place].number for place in broken), segments.graph.fragments)
+        segments = Segments(self.graph, self.tree, threshold, self._divisions())
+        lookup, places = replay(segments, [self._correction(row) for row in rows])
+        return Corrected(lookup, tuple(rows[place].number for place in places), segments.graph.fragments)
 
     def read_fragments(self, box: Sequence[slice] | None = None) -> NDArray[np.uint64]:
         """The fragments in a box, with the pieces of those that were divided.

@@ -73,18 +73,21 @@ class Segments:
             raise InputError("region graph and merge tree must be of the same fragments")
         self.graph = divided_graph(graph, divisions)
         fragments = self.graph.fragments
-        self._ends = positions_of(fragments, self.graph.edges)
+        self._ends = positions_of(fragments, self.graph.edges).astype(np.int32)  # half of what is held for each contact
         # contacts are in the order of their smaller fragments: those of one segment are found without a look at all
         self._firsts = np.append(0, np.cumsum(np.bincount(self._ends[:, 0], minlength=len(fragments))))
-        self.owners = positions_of(graph.fragments, owners_of(fragments, divisions))
+        self.owners = np.arange(len(fragments))
+        if divisions:
+            self.owners = positions_of(graph.fragments, owners_of(fragments, divisions))
         segments = segment_lookup(tree, threshold)[self.owners]
         self._joined = segments[self._ends[:, 0]] == segments[self._ends[:, 1]]
         links = positions_of(fragments, resolve_pairs(tree.must_link, divisions))
         self._links: set[tuple[int, int]] = set(map(tuple, links.tolist()))
-        _, first, again = np.unique(segments, return_index=True, return_inverse=True)
-        self._roots = first[again]
-        if divisions:
-            self._unite_anew(np.unique(self._roots))
+        if divisions:  # what is divided may have given its segment the name, and falls apart
+            self._roots = np.zeros(len(fragments), np.int64)
+            self._unite_anew(self._roots[:1])
+        else:
+            self._roots = self._places(segments)
         self._begun = self._joined.copy(), self._links.copy(), self._roots
 
     def restart(self) -> None:
@@ -109,6 +112,17 @@ class Segments:
         The array is one's own: later corrections do not change it.
         """
         return self._roots
+
+    def lookup(self) -> Ids:
+        """The segment of each fragment, the smallest fragment in it."""
+        return self.graph.fragments[self._roots]
+
+    def hold(self, correction: Correction) -> bool:
+        """Whether a correction holds: what it joins is together, what it splits apart."""
+        if correction.is_split:
+            return self.are_apart(correction.sources, correction.sinks)
+        one, other = (self._roots[self._places(ids)] for ids in (correction.sources, correction.sinks))
+        return bool((one == other).all())
 
     def root_of(self, fragment: int) -> int:
         """Position of the smallest fragment that one hangs together with."""
@@ -237,7 +251,7 @@ class Segments:
         """Rows of the contacts among some pairs of positions."""
         rows = self._rows_from(np.unique(pairs[:, 0]))
         count = len(self.graph.fragments)
-        keys, wanted = (ends[:, 0] * count + ends[:, 1] for ends in (self._ends[rows], pairs))
+        keys, wanted = (ends[:, 0].astype(np.int64) * count + ends[:, 1] for ends in (self._ends[rows], pairs))
         return rows[np.isin(keys, wanted)]
 
     def _rows_from(self, fragments: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -277,13 +291,4 @@ def replay(segments: Segments, corrections: Sequence[Correction]) -> tuple[Ids, 
         Positions of the merges whose two fragments are apart, and of the splits of which a source and a sink are together.
     """
     segments.correct(*corrections)
-    fragments = segments.graph.fragments
-    lookup = fragments[segments.roots()]
-    return lookup, [number for number, made in enumerate(corrections) if not _holds(made, fragments, lookup)]
-
-
-def _holds(correction: Correction, fragments: Ids, lookup: Ids) -> bool:
-    sources, sinks = (lookup[positions_of(fragments, ids)] for ids in (correction.sources, correction.sinks))
-    if correction.is_split:
-        return not np.intersect1d(sources, sinks).size
-    return bool((sources == sinks).all())
+    return segments.lookup(), [number for number, made in enumerate(corrections) if not segments.hold(made)]

@@ -98,7 +98,7 @@ class Graph:
         scales = [(Current(data, factors, layer.data, self.editor), factors) for data, factors in layer.scales]
         self.low = np.array(layer.offset) + (self.first - self.size) / 2
         self.layer = replace(layer, data=scales[0][0], coarser=scales[1:], offset=(0.0, 0.0, 0.0))
-        self.version, self._numbers = 0, 0
+        self.version, self.changes, self._numbers = 0, 0, 0
         self._ids: dict[int, int] = {}
         self._roots: dict[int, int] = {}
         self._replaced: dict[int, list[int]] = {}
@@ -194,6 +194,7 @@ class Graph:
         before, now = self.state, self._found()
         if now.roots is before.roots:
             return
+        self.changes += 1
         divided = not np.array_equal(now.fragments, before.fragments)
         touched = [np.ones(len(state.roots), bool) for state in (before, now)]
         if not divided:

@@ -202,7 +202,7 @@ class ActionHandler(GraphHandler):
         """What has become of selected segments, and by which address data are read."""
         gone = [node for node in selected if not self.graph.is_latest(node)]
         latest = {str(node): [str(new) for new in self.graph.latest(node)] for node in gone}
-        return {"selected": latest, "version": self.graph.version}
+        return {"selected": latest, "version": self.graph.version, "changes": self.graph.changes}
 
 
 def _made(segments: list[int]) -> dict[str, Any]:

@@ -82,6 +82,8 @@ class Layer:
         Whether the array is still being written: browsers then keep nothing of it.
     editor : Editor, optional
         Of the fragments in `data`: what is shown are segments that neuroglancer's graph tools merge and split.
+    surfaces : bool
+        Whether segments that are selected get one in 3D.
     """
 
     name: str
@@ -94,6 +96,7 @@ class Layer:
     tree: MergeTree | None = None
     changing: bool = False
     editor: Editor | None = None
+    surfaces: bool = True
 
     @property
     def scales(self) -> list[tuple[Any, Sequence[int]]]:

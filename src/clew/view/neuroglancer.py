@@ -16,6 +16,7 @@ from clew.errors import InputError
 from clew.proofreading.doubts import Rank
 from clew.signals import StoppedError
 from clew.view.cuts import STEPS, Cuts
+from clew.view.fragments import overview_of
 from clew.view.graphene import Graph
 from clew.view.graphene_server import ROUTES, TABLE
 from clew.view.keys import Keys
@@ -96,10 +97,12 @@ def view(
     viewer = neuroglancer.UnsynchronizedViewer()
     add_handlers(neuroglancer.server.global_server, ROUTES)
     shift = tuple(size / 2 for size in layers[0].voxel_size)
+    edited = next((layer for layer in layers if layer.editor is not None), None)
+    layers = [*layers, *([] if edited is None else [overview_of(edited)])]
     cuts = {layer.name: None if layer.tree is None else Cuts(layer.tree) for layer in layers}
     zarrs = {layer.name: VirtualZarr(layer, shift, cuts[layer.name]) for layer in layers}
-    meshes = {layer.name: Meshes(layer, shift, cuts[layer.name]) for layer in layers if layer.kind == "segmentation"}
-    edited = next((layer for layer in layers if layer.editor is not None), None)
+    solid = [layer for layer in layers if layer.kind == "segmentation" and layer.surfaces]
+    meshes = {layer.name: Meshes(layer, shift, cuts[layer.name]) for layer in solid}
     keys = None if edited is None else Keys(Graph(edited, layers[0].voxel_size), rank)
     viewer.clew = Served(make_state(layers, position, threshold, marks, selected), zarrs, meshes, say, keys)
     VIEWERS[viewer.token] = viewer.clew
@@ -179,7 +182,7 @@ def _layer_state(layer: Layer, step: int, selected: Sequence[int]) -> dict[str, 
             | chosen
             | {
                 "type": "segmentation",
-                "source": [source, mesh],
+                "source": [source, mesh] if layer.surfaces else source,
                 "selectedAlpha": 0.35,
                 "notSelectedAlpha": 0.2,
             }

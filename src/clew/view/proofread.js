@@ -5,6 +5,7 @@ const KEYS = { "control+keyz": "undo", "control+keyy": "redo", keyj: "next", key
 const HELP = "shift+M merge · shift+C split · ctrl+Z undo · ctrl+Y redo · J next doubtful contact · K seen, next · D segment is done · P path · "
   + "F, G points of two sides, C cut between them";
 const LOOK = 1000; // milliseconds between two looks for what has changed
+const OVERVIEW = "all-corrected";
 const POINT = 0, LINE = 1; // neuroglancer's types of annotations
 
 const layerOf = (test) => viewer.layerManager.managedLayers.map(({ layer }) => layer).find((layer) => layer && test(layer));
@@ -41,6 +42,7 @@ function show(layer, found) {
   const [source] = layer.dataSources;
   const url = source.spec.url.replace(/(\/table\/segments)\d*/, `$1${found.version || ""}`);
   if (url !== source.spec.url) source.spec = { ...source.spec, url }; // fragments were divided: all data are read anew
+  renew(found.changes);
   if (found.show) {
     visibleSegments.clear();
     selectedSegments.clear();
@@ -51,6 +53,14 @@ function show(layer, found) {
   if (found.line) draw("path", lineOf(found.line));
   if (found.points) found.points.forEach((points, side) => draw(side ? "other side" : "one side", points.map(pointOf)));
   if (found.text) tell(found.text);
+}
+
+// The layer of all segments is read anew after each edit, by a new address.
+function renew(changes) {
+  for (const source of viewer.layerManager.getLayerByName(OVERVIEW)?.layer?.dataSources ?? []) {
+    const url = source.spec.url.replace(/~\d+\/$|\/$/, changes ? `~${changes}/` : "/");
+    if (url !== source.spec.url) source.spec = { ...source.spec, url };
+  }
 }
 
 // an id is never used again: neuroglancer remembers what was deleted

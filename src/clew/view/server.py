@@ -26,7 +26,7 @@ from clew.view.meshes import Meshes
 from clew.view.virtual_zarr import VirtualZarr
 
 OTHER_HOSTS = r"(?!(?:localhost|127\.0\.0\.1|\[::1\])$).*"
-PATHS = (r"/clew/([^/]+)/state", r"/clew/([^/]+)/zarr/([^/]+)/(.+)", r"/clew/([^/]+)/mesh/([^/]+)/(\d+)/(.+)",
+PATHS = (r"/clew/([^/]+)/state", r"/clew/([^/]+)/zarr/([^/]+?)(?:~\d+)?/(.+)", r"/clew/([^/]+)/mesh/([^/]+)/(\d+)/(.+)",
          r"/clew/([^/]+)/segments/([^/]+)/(\d+)", r"/clew/([^/]+)/page\.js", r"/v/([^/]+)/")  # fmt: skip
 KEPT = "private, max-age=86400, immutable"
 """For what never changes below one token."""
@@ -179,7 +179,10 @@ class StateHandler(Handler):
 
 
 class ZarrHandler(Handler):
-    """Virtual OME-Zarr: ``zarr.json``, ``s1/zarr.json``, ``s1/c/0/0/0``."""
+    """Virtual OME-Zarr: ``zarr.json``, ``s1/zarr.json``, ``s1/c/0/0/0``.
+
+    A number after the name, ``~3``, makes a new address of what has changed.
+    """
 
     async def get(self, token: str, name: str, path: str) -> None:
         zarr = self.served().zarrs.get(name)
