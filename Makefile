@@ -55,7 +55,7 @@ lint: $(READY) ## style and types: ruff and mypy
 docs: $(READY) ## the documentation as a site, in build/site; a link that leads nowhere is an error
 	$(BIN)/python -m website
 
-figures: $(READY) ## the figures of docs/images whose names begin with method, anew
+figures: $(READY) ## the figures of docs/images that are made of synthetic volumes (method-…, arrays, anisotropic), anew
 	$(BIN)/python -m benchmarks.figures
 
 test-without-jit: $(READY) ## the kernels as plain Python, on tiny inputs

@@ -1,6 +1,7 @@
 """`python -m benchmarks.figures`: figures of a synthetic volume, step by step, and of a training, into docs/images."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +27,12 @@ def main() -> None:
     volume = clew.synthesize((24, 160, 160), seed=2)
     affinities = imagined_affinities(volume.labels)
     found = clew.segment(affinities)
-    save(affinity_figure(volume.raw, affinities, voxel_size=volume.voxel_size, section=SECTION), "affinities")
-    save(segmentations(volume, found), "segmentations")
-    save(scores(found, volume.labels), "thresholds")
-    save(training(), "training")
+    save(affinity_figure(volume.raw, affinities, voxel_size=volume.voxel_size, section=SECTION), "method-affinities")
+    save(segmentations(volume, found), "method-segmentations")
+    save(scores(found, volume.labels), "method-thresholds")
+    save(training(), "method-training")
+    save(thick_sections(), "anisotropic")
+    save(arrays(), "arrays")
 
 
 def imagined_affinities(truth: np.ndarray) -> np.ndarray:
@@ -48,13 +51,46 @@ def segmentations(volume: SyntheticVolume, found: clew.Segmentation) -> Figure:
     cuts = [clew.relabel(found.fragments, tree.fragments, clew.segment_lookup(tree, t)) for t in THRESHOLDS]
     labels = [cut[SECTION] for cut in cuts]
     truth = follow([volume.labels[SECTION]], [labels[-1]])[0]
-    pictures = [("image", None), ("fragments", found.fragments[SECTION])]
-    pictures += [*zip([f"threshold {t}" for t in THRESHOLDS], labels, strict=True), ("truth", truth)]
+    raw, fragments = volume.raw[SECTION], found.fragments[SECTION]
+    named = zip([f"threshold {t}" for t in THRESHOLDS], labels, strict=True)
+    pictures = [("image", None), ("fragments", fragments), *named, ("truth", truth)]
+    return side_by_side([(name, raw, ids) for name, ids in pictures])
+
+
+def thick_sections() -> Figure:
+    """A volume of sections of 40 nm with pixels of 8 nm: one of them, and across them, with gaps and shifts."""
+    options = clew.SyntheticOptions(missing_sections=0.08, section_shift=12.0)
+    volume = clew.synthesize((24, 120, 120), voxel_size=(40.0, 8.0, 8.0), seed=4, options=options)
+    raw, truth = volume.raw, volume.labels
+    named = [("one section", np.s_[10], 1), ("across the sections", np.s_[:, 60], 5)]
+    pictures = [(name, raw[cut], ids, aspect) for name, cut, aspect in named for ids in (None, truth[cut])]
+    return side_by_side(pictures)
+
+
+def arrays() -> Figure:
+    """What the tutorial of arrays makes of its volume, in one section."""
+    volume = clew.synthesize((32, 48, 48), seed=1)
+    targets, _ = clew.affinity_targets(clew.grow_boundaries(volume.labels, 1), OFFSETS)
+    blurred = np.stack([ndimage.gaussian_filter(channel.astype(np.float32), 1) for channel in targets])
+    noise = np.random.default_rng(0).normal(0, 0.1, blurred.shape)
+    affinities = np.clip(blurred + noise, 0, 1).astype(np.float32)
+    found = clew.segment(affinities)
+    tree = found.merge_tree
+    segments = clew.relabel(found.fragments, tree.fragments, clew.segment_lookup(tree, 0.5))[SECTION]
+    raw, truth = volume.raw[SECTION], follow([volume.labels[SECTION]], [segments])[0]
+    along_y = np.rint(255 * affinities[1][SECTION]).astype(np.uint8)
+    return side_by_side([("raw", raw, None), ("affinities along y", along_y, None), ("fragments", raw, found.fragments[SECTION]),
+                         ("segments at 0.5", raw, segments), ("truth", raw, truth)])  # fmt: skip
+
+
+def side_by_side(pictures: Sequence[tuple]) -> Figure:
+    """Grey pictures (y, x) with a title, ids to paint over them or None, and how tall a pixel is (1)."""
     figure = Figure(figsize=(12, 2.8), layout="constrained")
-    for axis, (name, ids) in zip(figure.subplots(1, len(pictures)), pictures, strict=True):
-        axis.imshow(volume.raw[SECTION], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    for axis, (name, grey, ids, *aspect) in zip(figure.subplots(1, len(pictures)), pictures, strict=True):
+        shown = {"interpolation": "nearest", "aspect": aspect[0] if aspect else 1}
+        axis.imshow(grey, cmap="gray", vmin=0, vmax=255, **shown)
         if ids is not None:
-            axis.imshow(paint(ids, 0.6), interpolation="nearest")
+            axis.imshow(paint(ids, 0.6), **shown)
         axis.set_title(name, fontsize=10)
         axis.set_axis_off()
     return figure
@@ -76,7 +112,7 @@ def training() -> Figure:
 
 
 def save(figure: Figure, name: str) -> None:
-    path = IMAGES / f"method-{name}.png"
+    path = IMAGES / f"{name}.png"
     save_figure(figure, path, dots_per_inch=80)
     Image.open(path).convert("RGB").quantize(COLOURS).save(path, optimize=True)
     print(f"{path}: {path.stat().st_size // 1000} kB")
