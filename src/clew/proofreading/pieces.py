@@ -45,34 +45,12 @@ def divide(
 ) -> Division:
     """Divide a fragment between two sides, each given by voxels in it.
 
-    As `divided_pieces` does, with the region graph of the pieces.
-
-    Parameters
-    ----------
-    affinities : (3, z, y, x) uint8
-        Of the voxels in `box`.
-    fragments : (z, y, x) uint64
-        Of the same voxels.
-    box : Box
-        All voxels of the fragment and those around it.
-    frame : voxels (z, y, x)
-        Shape of the whole volume.
-    points : sequence of (z, y, x)
-        In the whole volume; all in one fragment.
-    sides : sequence of int
-        Side of each point.
-    others : (m,) uint64
-        Ids of all fragments of the volume. Where they were not named by their smallest voxels and one has the id of a piece, the
-        pieces get ids above all of them.
+    As `divided_pieces` does, from the same parameters and with the same errors; `box` holds the voxels around the fragment, too.
 
     Returns
     -------
     Division
-
-    Raises
-    ------
-    InputError
-        For one voxel on two sides.
+        The pieces, and their region graph.
     """
     found = divided_pieces(affinities, fragments, box, frame, points, sides, others=others)
     after = fragments.copy()

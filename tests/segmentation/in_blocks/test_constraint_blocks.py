@@ -13,13 +13,14 @@ from clew.errors import InputError
 from clew.segmentation.agglomeration import agglomerate
 from clew.segmentation.constraints import PointConstraints, find_constraints
 from clew.segmentation.in_blocks.agglomeration import agglomeration_tasks
-from clew.segmentation.in_blocks.constraints import Given
+from clew.segmentation.in_blocks.constraints import Given, points_in_blocks
 from clew.segmentation.in_blocks.relabel import relabel_tasks
 from clew.segmentation.in_blocks.tree import load_tree
 from clew.segmentation.options import AgglomerationOptions, CutOptions
 from clew.segmentation.region_graph import build_region_graph
 from clew.segmentation.relabel import relabel
 from clew.segmentation.segment import cut_lookup
+from clew.space import Box
 from segmentation.in_blocks.cases import SCORES, assert_equal_records, fragment_cases
 
 
@@ -61,3 +62,18 @@ def test_equals_the_whole(case, score, threshold, minimum_size):
     assert_equal_records(load_tree(store, score), tree)
     expected = relabel(fragments, tree.fragments, cut_lookup(tree, cut, graph))
     np.testing.assert_array_equal(store.volumes["segmentation"], expected)
+
+
+def test_each_block_gets_the_points_in_it_in_their_order():
+    rng = np.random.default_rng(0)
+    grid = Grid(Domain(Box.between((2, 0, 3), (9, 8, 12)), (10, 10, 14)), (4, 4, 4))
+    links, sides = (
+        np.column_stack([rng.integers(0, (10, 10, 14), (60, 3)), rng.integers(0, 9, (60, more))]) for more in (1, 2)
+    )
+    found = points_in_blocks(PointConstraints(links, sides), grid)
+    assert list(found) == grid.places()
+    for place, points in found.items():
+        voxels = grid.block(place).owned.voxels()
+        assert points.cannot_link.tolist() == [row for row in sides.tolist() if tuple(row[:3]) in voxels]
+        wanted = [[*row, int((links[:, 3] == row[3]).sum())] for row in links.tolist() if tuple(row[:3]) in voxels]
+        assert points.must_link.tolist() == wanted

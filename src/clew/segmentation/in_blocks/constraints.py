@@ -18,7 +18,7 @@ from clew.blockwise.grid import Grid
 from clew.blockwise.store import Store
 from clew.kernels.forest import unite_indices
 from clew.segmentation.constraints import PointConstraints, Rows, overlaps
-from clew.space import Triple
+from clew.space import Triple, triple
 
 
 class BlockConstraints(NamedTuple):
@@ -62,14 +62,18 @@ def points_in_blocks(points: PointConstraints, grid: Grid) -> dict[Triple, Point
     """
     _, groups, counts = np.unique(points.must_link[:, 3], return_inverse=True, return_counts=True)
     links = np.column_stack([points.must_link, counts[groups]])
-    found = {}
-    for place in grid.places():
-        low, high = (np.array(corner) for corner in (grid.block(place).owned.low, grid.block(place).owned.high))
-        inside = (((rows[:, :3] >= low) & (rows[:, :3] < high)).all(axis=1) for rows in (links, points.cannot_link))
-        found[place] = PointConstraints(
-            *(rows[own] for rows, own in zip((links, points.cannot_link), inside, strict=True))
-        )
-    return found
+    tables = [(rows[:0], _by_block(rows, grid)) for rows in (links, points.cannot_link)]
+    return {place: PointConstraints(*(found.get(place, none) for none, found in tables)) for place in grid.places()}
+
+
+def _by_block(rows: NDArray[np.int64], grid: Grid) -> dict[Triple, NDArray[np.int64]]:
+    """The rows (z, y, x, …) of each block that has some, in their order."""
+    domain = grid.domain.box
+    rows = rows[((rows[:, :3] >= domain.low) & (rows[:, :3] < domain.high)).all(axis=1)]
+    places = (rows[:, :3] - domain.low) // grid.block_shape
+    order = np.lexsort(places.T[::-1])  # as np.unique sorts; stable
+    blocks, first = np.unique(places[order], axis=0, return_index=True)
+    return dict(zip(map(triple, blocks.tolist()), np.split(rows[order], first[1:]), strict=False))
 
 
 def find_in_block(store: Store, fragments: np.ndarray, block: Block, *, given: Given) -> BlockConstraints:

@@ -197,7 +197,7 @@ def _fragments_of(store: Store, grid: Grid, place: Triple) -> NDArray[np.uint64]
 def _fragments_in(store: Store, grid: Grid, box: Box) -> NDArray[np.uint64]:
     """The fragments in a box before any is divided."""
     found = np.zeros(box.shape, np.uint64)
-    for place in grid.places():
+    for place in grid.touched(box.overlap(grid.domain.box)):
         owned = grid.block(place).owned
         both = owned.overlap(box)
         if both.size:
