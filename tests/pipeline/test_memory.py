@@ -94,8 +94,13 @@ def test_advice_names_existing_commands_and_options(command: str):
         name in COMMANDS and (not option or option.replace("-", "_") in COMMANDS[name]) for name, option in named
     )
     own = re.findall(r"--([a-z-]+)", re.sub(r"clew [a-z-]+ --[a-z-]+", "", advice))
-    assert all(option.replace("-", "_") in COMMANDS[command] for option in own)
+    assert all(option.replace("-", "_") in COMMANDS[command.split()[0]] for option in own)
     assert named or own
+
+
+def test_places_of_errors_are_not_to_be_had_in_blocks():
+    assert memory.instead("evaluate", "--where").startswith("give a --box")
+    assert memory.instead("evaluate", "--border").startswith("use clew evaluate-blocks")
 
 
 def test_limits_of_containers_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -10,6 +10,7 @@ WORK = {
     "relabel": 10,
     "evaluate": 0,
     "evaluate --border": 8,
+    "evaluate --where": 8,
     "evaluate --components": 17,
     "choose-threshold": 8,
     "convert": 2,
@@ -27,6 +28,7 @@ INSTEAD = {
     "relabel": "use clew relabel-blocks, on what clew segment-blocks made",
     "segment": "use clew segment-blocks",
     "evaluate": "use clew evaluate-blocks, or give a --box",
+    "evaluate --where": "give a --box; clew evaluate-blocks gives the scores of the whole, without places of errors",
     "choose-threshold": "give parts of the truth, cut out with clew convert --box",
     "convert": "use clew convert-blocks, or give a smaller --box",
     "export-truth": "give a smaller --box",
@@ -41,7 +43,7 @@ INSTEAD = {
     "evaluate-blocks": "give fewer --workers",
     "convert-blocks": "give fewer --workers",
 }
-"""What to do by command; every option and command named here exists, as a test looks up."""
+"""What to do by command, or command and option; every option and command named here exists, as a test looks up."""
 
 
 def refuse_too_large(command: str, what: str, voxels: int, read: int) -> None:
@@ -63,4 +65,6 @@ def refuse_too_large(command: str, what: str, voxels: int, read: int) -> None:
 
 def instead(*words: str) -> str:
     """What to do where a command, the first among these words, needs too much memory."""
-    return next((INSTEAD[word] for word in words if word in INSTEAD), "free some, or take a machine with more")
+    return next(
+        (INSTEAD[key] for key in (" ".join(words), *words) if key in INSTEAD), "free some, or take a machine with more"
+    )

@@ -136,7 +136,8 @@ def evaluate(
     if plot and not comparison.merge_tree:
         raise InputError("evaluate: a plot over the thresholds needs --merge-tree")
     pair = match_volumes(segmentation, truth, comparison.box, voxel_size.voxel_size)
-    work = "evaluate --components" if components else "evaluate --border" if comparison.border else "evaluate"
+    options = {"components": components, "where": looking, "border": comparison.border}
+    work = next((f"evaluate --{option}" for option, used in options.items() if used), "evaluate")
     refuse_too_large(work, segmentation, prod(pair.here.shape), 16)
     ids, labels = read_ids(pair.segmentation, pair.here), read_truth(pair.truth, pair.there)
     classes = None if calibres is None else classes_of(labels, pair.truth.voxel_size, calibres)
