@@ -44,6 +44,10 @@ def test_isotropic_and_serial_volumes():
     assert thick["elastic_jitter"] == [0.0, 2.0, 2.0]
     assert thin["boundary_steps"] == 1
     assert thick["boundary_steps"] == 3
+    assert thin["malis_after"] < thin["steps"]
+    assert thin["malis_window"] == [28, 28, 28]
+    assert thick["malis_after"] == thick["steps"]
+    assert "malis_window" not in thick
     segment = make_plan([SERIAL], LAPTOP, hours=8, timing=None, checkpoint="a.pt").tables["segment"]
     assert segment["per_section"].value
     assert segment["seed_window"].value == 29
@@ -71,7 +75,7 @@ def test_every_plan_can_be_trained(facts: VolumeFacts, machine: MachineFacts, ti
         size <= max(have, 4 * step) for size, have, step in zip(chosen["crop"], facts.shape, factor, strict=True)
     )
     assert all(2 * chosen["margin"] < size for size in chosen["crop"])
-    assert 0 < chosen["warmup"] < chosen["malis_after"] < chosen["steps"]
+    assert 0 < chosen["warmup"] < chosen["malis_after"] <= chosen["steps"]
     assert all(edge < size for edge, size in zip(chosen.get("malis_window", ()), chosen["crop"], strict=False))
     assert 1 <= chosen["batch"] * chosen["accumulate"] <= planning.LARGEST_BATCH
     smallest = planning.usual_crop(facts.voxel_size, training_extent(facts))

@@ -268,7 +268,7 @@ def make_plan(
             **_held_out_choice(volumes[0], slab),
             **network_choices(volumes[0].voxel_size),
             **crop_choices(volumes, machine, work),
-            **schedule_choices(steps, hours, timing),
+            **schedule_choices(volumes, steps, hours, timing),
             **window_choices(volumes[0].voxel_size, work.crop),
             **border_choices(volumes),
             **augmentation_choices(volumes[0].voxel_size),
@@ -313,7 +313,7 @@ def choose_steps(volumes: Sequence[VolumeFacts], voxels: int, hours: float, timi
     """The steps that the data are worth and the hours hold, to two digits."""
     steps = EXPOSURES * sum(volume.annotated for volume in volumes) / voxels
     if timing is not None:
-        steps = min(steps, hours * 3600 * TIME_FOR_STEPS / (_mean_seconds(timing) * voxels))
+        steps = min(steps, hours * 3600 * TIME_FOR_STEPS / (_mean_seconds(volumes, timing) * voxels))
     steps = max(round(steps), 200)
     digits = 10 ** (len(str(steps)) - 2)
     return steps // digits * digits
@@ -353,25 +353,32 @@ def crop_choices(volumes: Sequence[VolumeFacts], machine: MachineFacts, work: St
     }
 
 
-def schedule_choices(steps: int, hours: float, timing: Timing | None) -> dict[str, Choice]:
+def schedule_choices(
+    volumes: Sequence[VolumeFacts], steps: int, hours: float, timing: Timing | None
+) -> dict[str, Choice]:
     """Choose steps, warm-up, MALIS and validation."""
     why = f"what {hours:g} hours hold, and the data are worth" if timing else "what the data are worth; not timed"
-    share = TrainingOptions.malis_after / TrainingOptions.steps
+    share = share_without_malis(volumes[0].voxel_size)
+    reason = f"the voxel-wise loss for {share:.0%} of the steps, then MALIS"
+    if share == 1:
+        reason = "the voxel-wise loss alone: in thick sections MALIS joined more neurons by mistake"
     return {
         "steps": Choice(steps, why),
         "warmup": Choice(min(TrainingOptions.warmup, max(steps // 20, 1)), "steps in which the learning rate rises"),
-        "malis_after": Choice(round(share * steps), f"the voxel-wise loss for {share:.0%} of the steps, then MALIS"),
+        "malis_after": Choice(round(share * steps), reason),
         "validate_every": Choice(max(steps // VALIDATIONS, 1), f"{VALIDATIONS} validations by segmentation"),
     }
 
 
-def window_choices(voxel_size: Lengths, crop: Triple) -> dict[str, Choice]:
-    """Choose windows for MALIS, where the crop is larger.
+def share_without_malis(voxel_size: Lengths) -> float:
+    """The share of the steps before MALIS: all of them in serial sections, where it was behind in the study of topology."""
+    return 1.0 if anisotropy(voxel_size) >= SERIAL_FROM else TrainingOptions.malis_after / TrainingOptions.steps
 
-    In serial sections they were not shown to be better.
-    """
+
+def window_choices(voxel_size: Lengths, crop: Triple) -> dict[str, Choice]:
+    """Choose windows for MALIS, where the crop is larger."""
     window = triple(max(round(MALIS_WINDOW / size), 1) for size in voxel_size)
-    if anisotropy(voxel_size) >= SERIAL_FROM or any(w >= c for w, c in zip(window, crop, strict=True)):
+    if share_without_malis(voxel_size) == 1 or any(w >= c for w, c in zip(window, crop, strict=True)):
         return {}
     return {
         "malis_window": Choice(list(window), f"MALIS in windows of {MALIS_WINDOW:g} nm joined fewer neurons by mistake")
@@ -469,8 +476,8 @@ def _data_memory(volumes: Sequence[VolumeFacts]) -> float:
     return BYTES_OF_PROCESS + BYTES_OF_DATA * sum(math.prod(volume.shape) for volume in volumes)
 
 
-def _mean_seconds(timing: Timing) -> float:
-    share = TrainingOptions.malis_after / TrainingOptions.steps
+def _mean_seconds(volumes: Sequence[VolumeFacts], timing: Timing) -> float:
+    share = share_without_malis(volumes[0].voxel_size)
     return share * timing.plain + (1 - share) * timing.malis
 
 
@@ -479,7 +486,7 @@ def plan_cost(
 ) -> Cost:
     """Tell what so many steps cost."""
     step = training_memory(preset, work.voxels_of_pass)
-    hours = None if timing is None else steps * work.voxels * _mean_seconds(timing) / 3600 / TIME_FOR_STEPS
+    hours = None if timing is None else steps * work.voxels * _mean_seconds(volumes, timing) / 3600 / TIME_FOR_STEPS
     checkpoint, state = 4 * parameters_of(PRESETS[preset]), 16 * parameters_of(PRESETS[preset])
     segmented = math.prod(b - a for a, b in volumes[0].box) * HELD_OUT if held_out_slab(volumes[0]) else 0
     disk = checkpoint + 2 * state + segmented * (3 + 8 + 8)
