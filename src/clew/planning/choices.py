@@ -371,7 +371,10 @@ def schedule_choices(
 
 
 def share_without_malis(voxel_size: Lengths) -> float:
-    """The share of the steps before MALIS: all of them in serial sections, where it was behind in the study of topology."""
+    """The share of the steps before MALIS: all where sections are thick.
+
+    MALIS was behind there in the study of topology.
+    """
     return 1.0 if anisotropy(voxel_size) >= SERIAL_FROM else TrainingOptions.malis_after / TrainingOptions.steps
 
 
