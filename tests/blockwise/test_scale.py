@@ -69,8 +69,7 @@ def test_memory_of_tasks_is_measured_and_drawn(tmp_path: Path, base: Path, monke
     given = ["--sizes", "8", "--block-shape", "30", "40", "22", "--minimum-size", "20", "--folder", str(tmp_path)]
     found = task_memory.main([*given, "--json", str(memory)])
     most = {held.stage: held.anonymous for held in found[8]}
-    assert most[FIRST["forest"]] > 30 * 40 * 22 * 8
-    assert {FIRST["dust"], STAGES["dust"], STAGES["joined"]} <= most.keys()
+    assert {FIRST["forest"], FIRST["dust"], STAGES["dust"], STAGES["joined"]} <= most.keys()
     assert f"| {STAGES['dust']}, level 1 |" in capsys.readouterr().out
     notes = [
         {"stage": FIRST["forest"], "level": 0, "seconds": 2.0},

@@ -184,9 +184,10 @@ def test_a_second_page_looks_on_and_refuses_edits(viewer, edits, looking, open_p
     hand, reader = map(Hand, pages)
     for each in (hand, reader):
         each.select(40, 44)
-    reader.select(56, 52)
+        each.select(56, 52)
     edits.merge((8, 44, 40), (8, 52, 56))
-    reader.wait_for(1)
+    for each in (hand, reader):
+        each.wait_for(1)
     edits.split([(8, 44, 40)], [(8, 52, 56)])
     for each in (hand, reader):
         each.wait_for(2)

@@ -347,9 +347,7 @@ def crop_choices(volumes: Sequence[VolumeFacts], machine: MachineFacts, work: St
             else "passes in a step",
         ),
         "padding": Choice("same", "several times cheaper on crops of this size than full context"),
-        "margin": Choice(
-            min(TrainingOptions.margin, crop[0] // 6), "voxels at the faces of the crop that bring no loss"
-        ),
+        "margin": Choice(min(TrainingOptions.margin, crop[0] // 6), "voxels at faces of the crop that bring no loss"),
     }
 
 
@@ -359,9 +357,8 @@ def schedule_choices(
     """Choose steps, warm-up, MALIS and validation."""
     why = f"what {hours:g} hours hold, and the data are worth" if timing else "what the data are worth; not timed"
     share = share_without_malis(volumes[0].voxel_size)
-    reason = f"the voxel-wise loss for {share:.0%} of the steps, then MALIS"
-    if share == 1:
-        reason = "the voxel-wise loss alone: in thick sections MALIS joined more neurons by mistake"
+    alone = "the voxel-wise loss alone: in thick sections MALIS joined more neurons by mistake"
+    reason = alone if share == 1 else f"the voxel-wise loss for {share:.0%} of the steps, then MALIS"
     return {
         "steps": Choice(steps, why),
         "warmup": Choice(min(TrainingOptions.warmup, max(steps // 20, 1)), "steps in which the learning rate rises"),

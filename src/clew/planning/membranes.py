@@ -56,5 +56,5 @@ def check_gaps(labels: Labels) -> list[Finding]:
     if not beside or share > APART:
         return []
     return [Finding(False, f"neurons touch at {share:.0%} of their borders: else 0 lies between them. It is learnt as membrane, "
-                           "scores leave it out, and evaluate --border takes it for a border; where 0 means that nobody "
-                           "looked, give a mask")]  # fmt: skip
+                           "scores leave it out, and evaluate --border takes it for a border; where 0 means "
+                           "not annotated, give a mask")]  # fmt: skip
