@@ -188,6 +188,7 @@ def membranes(volume: Labels, reach: Triple) -> Mask:
 
 def _spread(volume: Labels, reach: Triple, choose: np.ufunc) -> Labels:
     """The largest, or the smallest, in the box around each voxel."""
+    # not by scipy's filters: they compare in float64, in which large ids are not exact
     for axis, steps in enumerate(reach):
         found = volume.copy()
         for step in range(1, min(steps, volume.shape[axis] - 1) + 1):

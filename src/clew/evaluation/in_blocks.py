@@ -14,7 +14,7 @@ from clew.blockwise.tasks import Task, keys
 from clew.evaluation.border import annotated_sections, away_from_borders, border_reach, mask_borders
 from clew.evaluation.overlap import OverlapTable, merge_tables, overlap_table
 from clew.labels import Labels, as_truth, without_special
-from clew.space import Box, Lengths, Triple
+from clew.space import Box, Lengths, Triple, triple
 
 
 class Border(NamedTuple):
@@ -35,8 +35,8 @@ class Border(NamedTuple):
     @property
     def reach(self) -> Triple:
         """Voxels (z, y, x) around a block on which its result depends."""
-        z, y, x = border_reach(self.voxel_size, self.distance)
-        return (0, y + 1, x + 1) if self.cremi else (max(2 * z, 1), max(2 * y, 1), max(2 * x, 1))
+        steps = border_reach(self.voxel_size, self.distance)
+        return (0, steps[1] + 1, steps[2] + 1) if self.cremi else triple(max(2 * each, 1) for each in steps)
 
 
 def overlap_tasks(grid: Grid, border: Border | None = None) -> list[Task]:

@@ -81,11 +81,9 @@ def say_constraints(sides: Iterable[Rows], linked: int) -> None:
     named, several, example = 0, 0, 0
     for rows in rows_by_fragment(sides):
         found = on_several_sides(rows)[:, 0]
-        named, several, example = (
-            named + len(np.unique(rows[:, 0])),
-            several + len(found),
-            example or int(found[:1].sum()),
-        )
+        named += len(np.unique(rows[:, 0]))
+        several += len(found)
+        example = example or next(iter(found.tolist()), 0)
     say(f"{named} fragments hold ids that may not merge; {linked} fragments were linked with others")
     if several:
         warn(

@@ -268,7 +268,7 @@ def make_plan(
             **_held_out_choice(volumes[0], slab),
             **network_choices(volumes[0].voxel_size),
             **crop_choices(volumes, machine, work),
-            **schedule_choices(volumes, steps, hours, timing),
+            **schedule_choices(volumes[0].voxel_size, steps, hours, timing),
             **window_choices(volumes[0].voxel_size, work.crop),
             **border_choices(volumes),
             **augmentation_choices(volumes[0].voxel_size),
@@ -351,14 +351,12 @@ def crop_choices(volumes: Sequence[VolumeFacts], machine: MachineFacts, work: St
     }
 
 
-def schedule_choices(
-    volumes: Sequence[VolumeFacts], steps: int, hours: float, timing: Timing | None
-) -> dict[str, Choice]:
+def schedule_choices(voxel_size: Lengths, steps: int, hours: float, timing: Timing | None) -> dict[str, Choice]:
     """Choose steps, warm-up, MALIS and validation."""
     why = f"what {hours:g} hours hold, and the data are worth" if timing else "what the data are worth; not timed"
-    share = share_without_malis(volumes[0].voxel_size)
+    share = share_without_malis(voxel_size)
     alone = "the voxel-wise loss alone: in thick sections MALIS joined more neurons by mistake"
-    reason = alone if share == 1 else f"the voxel-wise loss for {share:.0%} of the steps, then MALIS"
+    reason = alone if is_serial(voxel_size) else f"the voxel-wise loss for {share:.0%} of the steps, then MALIS"
     return {
         "steps": Choice(steps, why),
         "warmup": Choice(min(TrainingOptions.warmup, max(steps // 20, 1)), "steps in which the learning rate rises"),
@@ -367,18 +365,23 @@ def schedule_choices(
     }
 
 
+def is_serial(voxel_size: Lengths) -> bool:
+    """Whether sections are so thick that each is for itself."""
+    return anisotropy(voxel_size) >= SERIAL_FROM
+
+
 def share_without_malis(voxel_size: Lengths) -> float:
     """The share of the steps before MALIS: all where sections are thick.
 
     MALIS was behind there in the study of topology.
     """
-    return 1.0 if anisotropy(voxel_size) >= SERIAL_FROM else TrainingOptions.malis_after / TrainingOptions.steps
+    return 1.0 if is_serial(voxel_size) else TrainingOptions.malis_after / TrainingOptions.steps
 
 
 def window_choices(voxel_size: Lengths, crop: Triple) -> dict[str, Choice]:
     """Choose windows for MALIS, where the crop is larger."""
     window = triple(max(round(MALIS_WINDOW / size), 1) for size in voxel_size)
-    if share_without_malis(voxel_size) == 1 or any(w >= c for w, c in zip(window, crop, strict=True)):
+    if is_serial(voxel_size) or any(w >= c for w, c in zip(window, crop, strict=True)):
         return {}
     return {
         "malis_window": Choice(list(window), f"MALIS in windows of {MALIS_WINDOW:g} nm joined fewer neurons by mistake")
@@ -388,7 +391,7 @@ def window_choices(voxel_size: Lengths, crop: Triple) -> dict[str, Choice]:
 def border_choices(volumes: Sequence[VolumeFacts]) -> dict[str, Choice]:
     """Choose how background is grown between objects that touch."""
     voxel_size = volumes[0].voxel_size
-    serial = anisotropy(voxel_size) >= SERIAL_FROM
+    serial = is_serial(voxel_size)
     touching = sum(v.touching * v.annotated for v in volumes) / max(sum(v.annotated for v in volumes), 1)
     steps = max(round(BOUNDARY / voxel_size[1]), 1) if touching > 0.5 else 0
     what = f"erode {steps * voxel_size[1]:g} nm" if steps else "nothing to erode"
@@ -403,8 +406,7 @@ def augmentation_choices(voxel_size: Lengths) -> dict[str, Choice]:
 
     The spacing of the elastic deformation depends on the axis.
     """
-    ratio = anisotropy(voxel_size)
-    serial = ratio >= SERIAL_FROM
+    ratio, serial = anisotropy(voxel_size), is_serial(voxel_size)
     recipe, usual = (SERIAL_SECTIONS if serial else AugmentationOptions()), AugmentationOptions()
     differing = [field.name for field in fields(recipe) if getattr(recipe, field.name) != getattr(usual, field.name)]
     reason = "serial sections" if serial else ""
@@ -429,7 +431,7 @@ def augmentation_choices(voxel_size: Lengths) -> dict[str, Choice]:
 
 def segmentation_choices(voxel_size: Lengths) -> dict[str, Choice]:
     """Choose fragments and score."""
-    serial = anisotropy(voxel_size) >= SERIAL_FROM
+    serial = is_serial(voxel_size)
     window, cap = (round(length / voxel_size[1]) for length in (SEED_WINDOW, DISTANCE_CAP))
     return {
         "per_section": Choice(serial, "thick sections: fragments section by section" if serial else "fragments in 3D"),

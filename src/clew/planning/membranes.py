@@ -24,7 +24,7 @@ APART = 0.1
 
 def check_membranes(labels: Labels) -> list[Finding]:
     """Find an object that is the net of membranes around all others."""
-    middle = labels[Box.whole(labels.shape).middle([min(size, MIDDLE) for size in labels.shape])]
+    middle = _middle(labels)
     ids, indices = np.unique(middle, return_inverse=True)
     flat = indices.reshape(middle.shape)
     pairs = [np.stack([flat[here].ravel(), flat[there].ravel()]) for here, there in face_pairs()[::2]]
@@ -45,7 +45,7 @@ def check_membranes(labels: Labels) -> list[Finding]:
 
 def check_gaps(labels: Labels) -> list[Finding]:
     """Find neurons that do not touch, since membranes between them are 0."""
-    middle = labels[Box.whole(labels.shape).middle([min(size, MIDDLE) for size in labels.shape])]
+    middle = _middle(labels)
     gaps = membranes(middle, GAP)
     touching, beside = 0, 0
     for here, there in face_pairs()[::2]:
@@ -58,3 +58,7 @@ def check_gaps(labels: Labels) -> list[Finding]:
     return [Finding(False, f"neurons touch at {share:.0%} of their borders: else 0 lies between them. It is learnt as membrane, "
                            "scores leave it out, and evaluate --border takes it for a border; where 0 means "
                            "not annotated, give a mask")]  # fmt: skip
+
+
+def _middle(labels: Labels) -> Labels:
+    return labels[Box.whole(labels.shape).middle([min(size, MIDDLE) for size in labels.shape])]
